@@ -1,0 +1,122 @@
+"""DDPM (Ho, Jain and Abbeel 2020).
+
+    python train.py --config=configs/ddpm.py                   the embedded digits, a few minutes on 2 CPU cores
+    python train.py --config=configs/ddpm.py:cifar10           the paper's CIFAR-10 (800k steps; FID 3.17 there)
+    python train.py --config=configs/ddpm.py:celeba_hq_256     the paper's CelebA-HQ (500k steps)
+    python train.py --config=configs/ddpm.py:lsun_bedroom      the paper's LSUN bedroom (2.4M steps)
+    python train.py --config=configs/ddpm.py:fashion_mnist
+    python train.py --config=configs/ddpm.py:folder=PATH       your own pictures, cut to 64x64
+    python train.py --config=configs/ddpm.py:arrays=PATH       your own .npy or .npz
+
+cifar10, celeba_hq_256, lsun_bedroom and fashion_mnist are read from TensorFlow Datasets as prepared in ~/tensorflow_datasets.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(setting: str = "digits") -> ConfigDict:
+    """The configuration of one of the settings above."""
+    name, _, path = setting.partition("=")
+    settings = {
+        "digits": _digits,
+        "cifar10": _cifar10,
+        "celeba_hq_256": _celeba_hq_256,
+        "lsun_bedroom": _lsun_bedroom,
+        "fashion_mnist": _fashion_mnist,
+        "folder": _folder,
+        "arrays": _arrays,
+    }
+    if name not in settings or (name in ("folder", "arrays")) != bool(path):
+        allowed = ", ".join(s + "=PATH" if s in ("folder", "arrays") else s for s in settings)
+        raise ValueError(f"unknown setting {setting!r} of configs/ddpm.py: allowed are {allowed}")
+    config = _paper()
+    settings[name](config, *([path] if path else []))
+    return config
+
+
+def _paper() -> ConfigDict:
+    """What the paper's experiments share."""
+    return ConfigDict(
+        {
+            "seed": 0,
+            "data": {"name": "tfds"},
+            "process": {"name": "ddpm", "betas": {"name": "linear", "steps": 1000, "beta_min": 1e-4, "beta_max": 0.02}},
+            "parameterization": {"name": "eps"},
+            "net": {
+                "name": "unet",
+                "channels": 128,
+                "multipliers": (1, 2, 2, 2),
+                "blocks": 2,
+                "attention": (16,),
+                "dropout": 0.0,
+                "num_classes": 0,
+                "dtype": "float32",
+                "remat": False,
+            },
+            "loss": {"weight": {"name": "simple"}, "times": {"name": "uniform", "steps": 1000}},
+            "optimizer": {"name": "adam", "learning_rate": 2e-4, "warmup": 5000, "clip": 1.0},
+            "ema": {"decay": 0.9999},
+            "train": {
+                "steps": 800_000,
+                "batch_size": 128,
+                "accumulate": 1,
+                "log_every": 100,
+                "sample_every": 10_000,
+                "checkpoint_every": 5_000,
+                "keep": 2,
+                "cpu_devices": 2,
+            },
+            "sample": {
+                "sampler": {"name": "ancestral", "variance": "fixed_large"},
+                "steps": 1000,
+                "grid": {"name": "trailing", "total": 1000},
+                "clip": 1.0,
+            },
+        }
+    )
+
+
+def _digits(config: ConfigDict) -> None:
+    config.data = ConfigDict({"name": "digits"})
+    config.net.update(channels=32, multipliers=(1, 2), blocks=1, attention=(4,))
+    config.optimizer.update(learning_rate=2e-3, warmup=100)
+    config.ema.decay = 0.995
+    config.train.update(steps=1500, log_every=25, sample_every=250, checkpoint_every=250)
+
+
+def _cifar10(config: ConfigDict) -> None:
+    config.data = ConfigDict({"name": "tfds", "dataset": "cifar10", "data_dir": "", "flip": True})
+    config.net.dropout = 0.1
+
+
+def _celeba_hq_256(config: ConfigDict) -> None:
+    config.data = ConfigDict({"name": "tfds", "dataset": "celeb_a_hq/256", "data_dir": "", "flip": True})
+    config.net.multipliers = (1, 1, 2, 2, 4, 4)
+    config.optimizer.learning_rate = 2e-5
+    config.train.update(batch_size=64, steps=500_000)
+
+
+def _lsun_bedroom(config: ConfigDict) -> None:
+    _celeba_hq_256(config)
+    config.data = ConfigDict({"name": "tfds", "dataset": "lsun/bedroom", "data_dir": "", "size": 256, "flip": False})
+    config.train.steps = 2_400_000
+
+
+def _fashion_mnist(config: ConfigDict) -> None:
+    config.data = ConfigDict({"name": "tfds", "dataset": "fashion_mnist", "data_dir": "", "flip": True})
+    config.net.update(channels=64, multipliers=(1, 2, 2), attention=(14,), dropout=0.1)
+    config.train.steps = 100_000
+
+
+def _folder(config: ConfigDict, path: str) -> None:
+    config.data = ConfigDict({"name": "folder", "path": path, "size": 64, "channels": 3, "flip": True, "cache_gb": 4.0})
+    config.net.update(multipliers=(1, 2, 3, 4), dropout=0.1)
+    config.train.steps = 200_000
+
+
+def _arrays(config: ConfigDict, path: str) -> None:
+    config.data = ConfigDict(
+        {"name": "arrays", "path": path, "key": "", "label_key": "", "low": -1.0, "high": 1.0, "flip": False}
+    )
+    config.net.dropout = 0.1
+    config.train.steps = 200_000

@@ -1,0 +1,11 @@
+"""jaxdiff: diffusion models in pure JAX functions.
+
+The algebra has five nouns, one file each: `process` (how data turns to noise), `parameterization` (what a network's
+output means), `denoiser` (`(x_t, t) -> x̂_0`), `grids` (the times a sampler visits) and `samplers` (`(init, step)`); and
+for training one more, `loss`. `jaxdiff.load(path)` gives a trained run, ready to sample.
+"""
+
+from jaxdiff.run import load
+
+__all__ = ["load"]
+__version__ = "0.1.0"

@@ -1,0 +1,77 @@
+"""A folder of pictures of any size, read when they are needed and kept in memory if they fit."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from jaxdiff.data.picture import check_size, fit
+from jaxdiff.data.source import Source, to_unit_range
+from jaxdiff.errors import InputError
+from jaxdiff.types import Batch
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+
+
+def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cache_gb: float = 4.0) -> Source:
+    """All pictures below a folder; where each lies in a sub-folder, the first sub-folder's name is its class.
+
+    Args:
+      path: of the folder.
+      size: side in pixels; pictures are resized with antialiasing and cropped at the centre.
+      channels: 3 for RGB, 1 for grey.
+      flip: allow horizontal flips.
+      cache_gb: keep the prepared pictures in memory if they take no more than this.
+
+    Raises:
+      InputError: no such folder, no picture in it, or one that cannot be read (found when it is opened here, or, for
+        damage behind the header, when it is first taken); the file is named.
+    """
+    check_size(size, channels)
+    root = Path(path)
+    if not root.is_dir():
+        raise InputError(f"{path!r} is not a folder")
+    files = sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    if not files:
+        raise InputError(f"no picture below {path!r}: looked for {', '.join(sorted(SUFFIXES))}")
+    pool = ThreadPoolExecutor(16)
+    list(pool.map(_look, files))
+
+    places = [f.relative_to(root).parts for f in files]
+    classes = sorted({p[0] for p in places}) if all(len(p) > 1 for p in places) else []
+    labels = np.array([classes.index(p[0]) for p in places], np.int32) if len(classes) > 1 else None
+
+    shape = (size, size, channels)
+    cached = len(files) * size * size * channels <= cache_gb * 1e9
+    cache = np.empty((len(files) if cached else 0, *shape), np.uint8)
+    known = np.zeros(len(files), bool)
+
+    def read(i):
+        if known[i]:
+            return cache[i]
+        pixels = _read(files[i], size, channels)
+        if cached:
+            cache[i], known[i] = pixels, True
+        return pixels
+
+    def take(indices):
+        pixels = np.stack(list(pool.map(read, indices)))
+        return Batch(to_unit_range(pixels), None if labels is None else labels[indices])
+
+    return Source(len(files), shape, len(classes) if labels is not None else 0, take, flip)
+
+
+def _look(file: Path) -> None:
+    try:
+        Image.open(file).close()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{str(file)!r} cannot be read as a picture: mend it or take it out ({error})") from error
+
+
+def _read(file: Path, size: int, channels: int) -> np.ndarray:
+    try:
+        with Image.open(file) as picture:
+            return fit(picture, size, channels)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{str(file)!r} cannot be read as a picture: mend it or take it out ({error})") from error

@@ -1,0 +1,78 @@
+"""Any image set of TensorFlow Datasets, by name, read without TensorFlow from a folder prepared as array_record."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from jaxdiff.data.picture import check_size, fit
+from jaxdiff.data.source import Source, to_unit_range
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.types import Batch
+
+
+def tfds(
+    dataset: str, split: str = "train", data_dir: str = "", size: int = 0, channels: int = 0, flip: bool = False
+) -> Source:
+    """A prepared data set with an "image" and, perhaps, a "label".
+
+    Args:
+      dataset: its name, "cifar10", "lsun/bedroom" or "cifar10:3.0.2"; the newest version found, unless one is named.
+      split: "train", "test", "train[:90%]" ...
+      data_dir: where it is prepared; by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
+      size, channels: resize and crop to this size; 0 to keep the images as they are, which must then be all alike.
+      flip: allow horizontal flips.
+
+    Raises:
+      InputError: not prepared (says how), not as array_record, no such split, or without images of one size.
+    """
+    import tensorflow_datasets as tensorflow_datasets  # takes a second to import, and most runs do without
+
+    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    builder = tensorflow_datasets.builder_from_directory(str(_version_folder(root, dataset)))
+    if builder.info.file_format.value != "array_record":
+        raise InputError(
+            f"{dataset!r} in {str(root)!r} is stored as {builder.info.file_format.value}, which needs TensorFlow to "
+            f"read: prepare it again with {_command(dataset, root)}"
+        )
+    try:
+        data = builder.as_data_source(split=split)
+    except (ValueError, KeyError) as error:
+        raise InputError(f"split {split!r} of {dataset!r}: there are {', '.join(builder.info.splits)}") from error
+
+    features = builder.info.features or {}
+    if "image" not in features:
+        raise unknown(f"feature of {dataset!r}", "image", features)
+    shape = (size, size, channels or features["image"].shape[-1] or 3) if size else features["image"].shape
+    if None in shape:
+        raise InputError(f"{dataset!r} has images of several sizes, {shape}: set data.size")
+    check_size(shape[0], shape[2])
+
+    def pixels(image):
+        return fit(Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image), size, shape[2]) if size else image
+
+    def take(indices):
+        examples = data.__getitems__([int(i) for i in indices])
+        labels = np.array([e["label"] for e in examples], np.int32) if "label" in features else None
+        return Batch(to_unit_range(np.stack([pixels(e["image"]) for e in examples])), labels)
+
+    classes = getattr(features.get("label"), "num_classes", 0) if "label" in features else 0
+    return Source(len(data), tuple(shape), classes, take, flip)
+
+
+def _version_folder(root: Path, dataset: str) -> Path:
+    name, _, version = dataset.partition(":")
+    versions = {f.parent.name: f.parent for f in (root / name).glob("*.*.*/dataset_info.json")}
+    if version and version not in versions and versions:
+        raise unknown(f"version of {name!r} in {str(root)!r}", version, versions)
+    if not versions:
+        raise InputError(
+            f"{name!r} is not prepared in {str(root)!r}: prepare it once, on a machine with TensorFlow, with "
+            f"{_command(name, root)}; or set data.data_dir, or give the images as a folder or a .npz file"
+        )
+    return versions[version or max(versions, key=lambda v: tuple(int(n) for n in v.split(".")))]
+
+
+def _command(dataset: str, root: Path) -> str:
+    return f"`tfds build {dataset} --file_format=array_record --data_dir={root}`"

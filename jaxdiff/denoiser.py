@@ -1,0 +1,92 @@
+"""Denoiser: `(x_t, t) -> x̂_0 = E[x_0 | x_t]`, all that the rest of the library ever asks of a network.
+
+For data from a Gaussian mixture `sum_k w_k N(m_k, diag(s_k²))` everything is known in closed form: `x_t` is the mixture
+`sum_k w_k N(alpha m_k, diag(alpha² s_k² + sigma²))`, and with r_k the posterior probability of component k given x_t,
+
+    E[x_0 | x_t] = sum_k r_k (m_k + alpha s_k² / (alpha² s_k² + sigma²) (x_t - alpha m_k))
+
+which is the oracle that samplers, losses and likelihoods are tested against.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxdiff.parameterization import Parameterization, to_x0
+from jaxdiff.process import Process
+from jaxdiff.types import Array, Condition, Constraint, Denoiser, Network, Params, expand
+
+
+def make_denoiser(
+    process: Process,
+    parameterization: Parameterization,
+    network: Network,
+    params: Params,
+    condition: Condition = None,
+) -> Denoiser:
+    """Bind a network to its parameters and condition: the denoiser that it stands for."""
+
+    def denoise(x_t, t):
+        t = jnp.broadcast_to(jnp.asarray(t, x_t.dtype), x_t.shape[:1])
+        scaled = expand(parameterization.input_scale(process, t), x_t) * x_t
+        out = network(params, scaled, parameterization.time_input(process, t), condition)
+        return to_x0(process, parameterization, out, x_t, t)
+
+    return denoise
+
+
+def gaussian_mixture(process: Process, weights: Array, means: Array, stds: Array) -> Denoiser:
+    """The exact denoiser of data from a Gaussian mixture.
+
+    Args:
+      weights: (components,), positive; normalised to sum to one.
+      means: (components, ...), the trailing axes those of one example.
+      stds: broadcast against means: (components, 1, ...) for round components, shaped like means for stretched ones.
+    """
+    weights, means, stds = (jnp.asarray(array) for array in (weights, means, stds))
+
+    def denoise(x_t, t):
+        x, alpha, sigma = x_t[:, None], _column(process.alpha, t, means), _column(process.sigma, t, means)
+        posterior_mean = means + alpha * stds**2 / ((alpha * stds) ** 2 + sigma**2) * (x - alpha * means)
+        r = jax.nn.softmax(_joint_log_density(process, weights, means, stds, x_t, t), axis=1)
+        return jnp.einsum("bk,bk...->b...", r, posterior_mean)
+
+    return denoise
+
+
+def mixture_log_density(process: Process, weights: Array, means: Array, stds: Array):
+    """`(x_t, t) -> log q(x_t)`, (batch,) in nats, for data from the same Gaussian mixture."""
+    weights, means, stds = (jnp.asarray(array) for array in (weights, means, stds))
+    return lambda x_t, t: jax.nn.logsumexp(_joint_log_density(process, weights, means, stds, x_t, t), axis=1)
+
+
+def _joint_log_density(process, weights, means, stds, x_t, t):
+    """log (w_k N(x_t; alpha m_k, diag(alpha² s_k² + sigma²))): (batch, components)."""
+    alpha, sigma = _column(process.alpha, t, means), _column(process.sigma, t, means)
+    variance = (alpha * stds) ** 2 + sigma**2
+    terms = (x_t[:, None] - alpha * means) ** 2 / variance + jnp.log(2 * jnp.pi * variance)
+    return jnp.log(weights / weights.sum()) - 0.5 * terms.reshape(*terms.shape[:2], -1).sum(-1)
+
+
+def _column(coefficient, t, means):
+    """A coefficient at t, scalar or (batch,), with axes to broadcast against (batch, components, ...)."""
+    value = coefficient(jnp.asarray(t, means.dtype))
+    return value.reshape(value.shape + (1,) * means.ndim) if value.ndim else value
+
+
+def clip(bound: float | Array = 1.0) -> Constraint:
+    """Clip x̂_0 to [-bound, bound] (Ho et al. 2020); an infinite bound leaves it alone."""
+    return lambda x_0: jnp.clip(x_0, -bound, bound)
+
+
+def dynamic_threshold(quantile: float | Array = 0.995, bound: float | Array = 1.0) -> Constraint:
+    """Clip each x̂_0 to the given quantile of its own |x̂_0|, then scale it back into [-bound, bound].
+
+    Images whose quantile is within the bound are clipped to the bound alone (Saharia et al. 2022, section 2.3).
+    """
+
+    def constrain(x_0):
+        size = jnp.abs(x_0).reshape(x_0.shape[0], -1)
+        threshold = expand(jnp.maximum(jnp.quantile(size, quantile, axis=1), bound), x_0)
+        return jnp.clip(x_0, -threshold, threshold) * (bound / threshold)
+
+    return constrain

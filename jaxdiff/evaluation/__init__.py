@@ -1,0 +1,1 @@
+"""Evaluation: how far a set of samples is from a set of data."""

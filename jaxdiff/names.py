@@ -1,0 +1,54 @@
+"""Names: from plain data, `dict(name="...", **arguments)`, to the function it names.
+
+The module is the list: its public functions that are annotated to return such a part are the names there are, and their
+parameters are the arguments. Adding one needs no entry anywhere.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from jaxdiff.errors import InputError, unknown
+
+Known = Mapping[str, Callable[..., Any]]
+
+
+def named(module: ModuleType, returns: Any) -> Known:
+    """The public functions of a module that are annotated to return `returns`, by name."""
+    return {
+        name: function
+        for name, function in vars(module).items()
+        if inspect.isfunction(function)
+        and not name.startswith("_")
+        and inspect.signature(function).return_annotation == returns
+    }
+
+
+def find(kind: str, known: Known, name: Any, arguments: Mapping[str, Any], given: int = 0) -> Callable[..., Any]:
+    """The function of that name, if it takes these arguments after the `given` first ones.
+
+    Raises:
+      InputError: an unknown name or argument; lists the ones there are.
+    """
+    if name not in known:
+        raise unknown(kind, name, known)
+    allowed = [p for p in list(inspect.signature(known[name]).parameters)[given:] if p not in ("parent", "name")]
+    for argument in arguments:
+        if argument not in allowed:
+            raise unknown(f"argument of {kind} {name!r}", argument, allowed)
+    return known[name]
+
+
+def call(kind: str, known: Known, spec: Mapping[str, Any], *given: Any) -> Any:
+    """Call what `spec` names with its arguments, after those given.
+
+    Raises:
+      InputError: an unknown name or argument, or a value that does not fit.
+    """
+    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items() if k != "name"}
+    function = find(kind, known, spec.get("name"), arguments, len(given))
+    try:
+        return function(*given, **arguments)
+    except (TypeError, OverflowError) as error:
+        raise InputError(f"{kind} {spec['name']!r}: {error}") from error

@@ -1,0 +1,61 @@
+"""Pictures of images: grids, the reverse process as a film strip or a GIF, and the curve of the loss."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+TILE = 64
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """[-1, 1] to 0 to 255, clipped and rounded to the nearest."""
+    return np.round((np.clip(np.asarray(images, np.float32), -1, 1) + 1) * 127.5).astype(np.uint8)
+
+
+def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Images (n, height, width, channels) in [-1, 1] as one of uint8, row by row, on white; small ones are enlarged."""
+    images = to_uint8(images)
+    n, height, width, channels = images.shape
+    zoom, columns = max(1, TILE // height), columns or math.ceil(math.sqrt(n))
+    rows, border = math.ceil(n / columns), 2
+    sheet = np.full((rows * (height * zoom + border) + border, columns * (width * zoom + border) + border, channels), 255, np.uint8)
+    for i, image in enumerate(images):
+        y, x = (border + p * (side * zoom + border) for p, side in zip(divmod(i, columns), (height, width), strict=True))
+        sheet[y : y + height * zoom, x : x + width * zoom] = image.repeat(zoom, 0).repeat(zoom, 1)
+    return sheet
+
+
+def save_grid(path: Path, images: np.ndarray, columns: int | None = None) -> None:
+    """Write a grid as PNG."""
+    _picture(grid(images, columns)).save(path)
+
+
+def save_film_strip(path: Path, frames: np.ndarray, rows: int = 8) -> None:
+    """Write the first `rows` images of `frames` (time, n, height, width, channels) as PNG: time runs to the right."""
+    frames = np.asarray(frames)[:, :rows].swapaxes(0, 1)
+    save_grid(path, frames.reshape(-1, *frames.shape[2:]), columns=frames.shape[1])
+
+
+def save_gif(path: Path, frames: np.ndarray, seconds: float = 4.0) -> None:
+    """Write `frames` (time, n, height, width, channels) as an endless GIF of grids that rests on the last one."""
+    pictures = [_picture(grid(frame)) for frame in np.asarray(frames)]
+    durations = [int(1000 * seconds / len(pictures))] * (len(pictures) - 1) + [2000]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+
+
+def save_loss_curve(path: Path, steps: list[int], losses: list[float]) -> None:
+    """Write the loss by step as PNG."""
+    from matplotlib.figure import Figure  # half a second to import, at the end of a run only
+
+    figure = Figure(figsize=(7, 4), layout="tight")
+    axes = figure.subplots()
+    axes.plot(steps, losses, linewidth=1)
+    axes.set(xlabel="step", ylabel="loss", yscale="log")
+    axes.grid(alpha=0.3, which="both")
+    figure.savefig(path, dpi=120)
+
+
+def _picture(image: np.ndarray) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)

@@ -1,0 +1,102 @@
+"""Run: a folder that holds all that training left, and what it takes to go on or to sample.
+
+    config.json      the whole configuration, and the shape and classes of the images
+    checkpoints/     the newest states, one folder a step
+    metrics.jsonl    loss, images/s ... ; tensorboard/ the same, and the pictures
+    samples.png, loss.png
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxdiff.errors import InputError
+from jaxdiff.experiment import build
+from jaxdiff.model import Model
+from jaxdiff.training.checkpoint import restore_ema
+
+MAY_CHANGE = ("train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every", "train.keep", "sample")
+"""What may differ when a run goes on: how long and how often, and how it draws; never what it learns."""
+
+
+class Record(NamedTuple):
+    """What `config.json` holds."""
+
+    config: dict[str, Any]
+    shape: tuple[int, ...]
+
+
+def load(path: str | Path) -> Model:
+    """A trained model from a run's folder, or from a folder of runs the newest: its averaged weights, ready to sample.
+
+    Raises:
+      InputError: no run there, or none with a checkpoint.
+    """
+    folder = find(path)
+    record = read_record(folder)
+    model = build(record.config, record.shape).model
+    _, params = restore_ema(folder / "checkpoints", model.params)
+    return dataclasses.replace(model, params=params)
+
+
+def find(path: str | Path) -> Path:
+    """The run at this path, or the one below it that was worked on last.
+
+    Raises:
+      InputError: there is no run with a checkpoint.
+    """
+    root = Path(path)
+    if (root / "config.json").is_file():
+        return root
+    runs = [f.parent for f in root.glob("*/config.json") if any((f.parent / "checkpoints").glob("[0-9]*"))]
+    if not runs:
+        raise InputError(f"no run with a checkpoint at {str(path)!r}: train one with `python train.py`, or name another folder")
+    return max(runs, key=lambda run: max(f.stat().st_mtime for f in (run / "checkpoints").glob("[0-9]*")))
+
+
+def read_record(folder: Path) -> Record:
+    """What a run is, from its `config.json`."""
+    try:
+        content = json.loads((folder / "config.json").read_text())
+        return Record(content["config"], tuple(content["shape"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{str(folder / 'config.json')!r} is not the record of a run: {error}") from error
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Make `folder` a run of this configuration, or go on with it there.
+
+    Raises:
+      InputError: the folder holds a run of another configuration, or cannot be written.
+    """
+    if (folder / "config.json").exists():
+        _check_same(folder, read_record(folder), record)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / "config.json.part"
+        part.write_text(json.dumps(record._asdict(), indent=2) + "\n")
+        os.replace(part, folder / "config.json")
+    except OSError as error:
+        raise InputError(f"cannot write the run's folder {str(folder)!r}: {error.strerror or error}") from error
+
+
+def _check_same(folder: Path, old: Record, new: Record) -> None:
+    before, after = _flat(json.loads(json.dumps(old._asdict()))), _flat(json.loads(json.dumps(new._asdict())))
+    differ = [
+        f"{name.removeprefix('config.')} ({before.get(name)} there, {after.get(name)} now)"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+        and not any(f"{name}.".startswith(f"config.{free}.") for free in MAY_CHANGE)
+    ]
+    if differ:
+        raise InputError(f"{str(folder)!r} holds a run of another configuration, {'; '.join(differ)}: choose another --workdir")
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves = {}
+    for name, value in tree.items():
+        leaves |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return leaves

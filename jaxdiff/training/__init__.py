@@ -1,0 +1,1 @@
+"""Training: takes a loss function and an optax optimiser, and knows nothing of diffusion."""

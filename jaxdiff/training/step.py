@@ -1,0 +1,76 @@
+"""The training step: one compiled function from a state and a batch to the next state."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxdiff.types import Array, Key, Params
+
+Decay = Callable[[Array], Array]
+
+
+class TrainState(NamedTuple):
+    """All that training changes. The data and the noise of a step follow from its number."""
+
+    step: Array
+    params: Params
+    ema: Params
+    opt_state: Any
+
+
+def init_state(params: Params, optimiser: optax.GradientTransformation) -> TrainState:
+    """The state before the first step; the average starts at the parameters."""
+    return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimiser.init(params))
+
+
+def warmed_up(decay: float) -> Decay:
+    """`min(decay, (1 + n) / (10 + n))` after n steps, so that the average forgets the random start."""
+    return lambda step: jnp.minimum(decay, (1 + step) / (10 + step))
+
+
+def make_train_step(loss_fn, optimiser: optax.GradientTransformation, ema: Decay, key: Key, accumulate: int = 1):
+    """`(state, batch) -> (state, metrics)`, to be jitted with the state donated.
+
+    Args:
+      loss_fn: `(params, key, batch) -> (loss, metrics)`, both means over the batch.
+      optimiser: any optax transformation.
+      ema: the decay of the average, by step.
+      key: step n draws from `fold_in(key, n)`.
+      accumulate: average the gradients of this many parts of the batch, one after the other.
+
+    The metrics are those of the loss, with "loss" and "grad_norm" (before clipping).
+    """
+    gradient = jax.value_and_grad(loss_fn, has_aux=True)
+
+    def whole(params, key, batch):
+        (loss, metrics), grads = gradient(params, key, batch)
+        return grads, {"loss": loss, **metrics}
+
+    def in_parts(params, key, batch):
+        # Part i takes every accumulate-th example, so that a batch split over devices stays where it is.
+        parts = jax.tree.map(lambda x: x.reshape(-1, accumulate, *x.shape[1:]).swapaxes(0, 1), batch)
+        zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(whole, params, key, batch))
+
+        def body(total, along):
+            i, part = along
+            return jax.tree.map(jnp.add, total, whole(params, jax.random.fold_in(key, i), part)), None
+
+        # XLA on CPU runs convolution gradients far slower inside a loop than in straight code.
+        unroll = accumulate if jax.default_backend() == "cpu" else 1
+        total, _ = jax.lax.scan(body, zero, (jnp.arange(accumulate), parts), unroll=unroll)
+        return jax.tree.map(lambda x: x / accumulate, total)
+
+    def train_step(state, batch):
+        step_key = jax.random.fold_in(key, state.step)
+        grads, metrics = (whole if accumulate == 1 else in_parts)(state.params, step_key, batch)
+        updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        decay = ema(state.step)
+        average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
+        metrics = {**metrics, "grad_norm": optax.tree.norm(grads)}
+        return TrainState(state.step + 1, params, average, opt_state), metrics
+
+    return train_step

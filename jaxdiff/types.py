@@ -1,0 +1,47 @@
+"""The vocabulary: what is passed between the parts of the library.
+
+Arrays of data are `(batch, ...)`; images are `(batch, height, width, channels)` with values in [-1, 1]. Times `t` and
+`s` lie in [0, 1], 0 the data and 1 the noise, and are scalars or `(batch,)`; a step goes from `t` down to `s < t`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+Array = jax.Array
+Key = jax.Array
+Params = Any
+Condition = Any
+
+TimeFunction = Callable[[Array], Array]
+"""A coefficient of the process, elementwise in t."""
+
+Noise = Callable[[Key, Array], Array]
+"""`(key, x) -> eps`: standard noise shaped and typed like x."""
+
+Denoiser = Callable[[Array, Array], Array]
+"""`(x_t, t) -> x̂_0`, the posterior mean of the data; t is a scalar or (batch,)."""
+
+Constraint = Callable[[Array], Array]
+"""`x̂_0 -> x̂_0`, such as clipping to the range of the data."""
+
+
+class Network(Protocol):
+    """A network: `(params, x, t, condition, key) -> out`, shaped like x; t is (batch,). With a key it trains (dropout)."""
+
+    def __call__(
+        self, params: Params, x: Array, t: Array, condition: Condition = None, key: Key | None = None, /
+    ) -> Array: ...
+
+
+class Batch(NamedTuple):
+    """Data to train on: x_0 (batch, ...) and, where there is one, its condition."""
+
+    x_0: Any
+    condition: Condition = None
+
+
+def expand(coefficient: Array, x: Array) -> Array:
+    """Give a scalar or (batch,) coefficient the trailing axes that broadcast it against x."""
+    return coefficient.reshape(coefficient.shape + (1,) * (x.ndim - 1)) if coefficient.ndim else coefficient

@@ -1,0 +1,81 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff import parameterization
+from jaxdiff.denoiser import clip, dynamic_threshold, gaussian_mixture, make_denoiser, mixture_log_density
+from jaxdiff.parameterization import target
+
+WEIGHTS = jnp.array([1.0, 2.0, 3.0])
+MEANS = jnp.array([[-1.0, 0.5], [2.0, 0.0], [0.0, -1.5]])
+STDS = jnp.array([[0.3, 0.1], [0.2, 0.6], [0.5, 0.5]])
+
+
+def test_mixture_is_the_posterior_mean_by_quadrature(any_process, float64):
+    """E[x_0 | x_t], integrated numerically over a fine grid of x_0: independent of the formula."""
+    weights, means, stds = (jnp.asarray(a, jnp.float64) for a in (WEIGHTS, MEANS, STDS))
+    axis = np.linspace(-5, 5, 1201)
+    points = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
+    weights_n = np.asarray(WEIGHTS) / 6
+    density = sum(
+        w * np.exp(-(((points - m) / s) ** 2).sum(-1) / 2) / np.prod(s)
+        for w, m, s in zip(weights_n, np.asarray(MEANS, np.float64), np.asarray(STDS, np.float64), strict=True)
+    )
+    x_t, t = np.array([[0.3, -0.7]]), jnp.array(0.35)
+    alpha, sigma = float(any_process.alpha(t)), float(any_process.sigma(t))
+    joint = density * np.exp(-((x_t - alpha * points) ** 2).sum(-1) / (2 * sigma**2))
+    expected = (joint[:, None] * points).sum(0) / joint.sum()
+    denoiser = gaussian_mixture(any_process, weights, means, stds)
+    np.testing.assert_allclose(denoiser(jnp.asarray(x_t), t)[0], expected, rtol=1e-6)
+
+
+def test_mixture_obeys_tweedie(any_process, float64):
+    """x̂_0 = (x_t + sigma² ∇ log q(x_t)) / alpha, with the gradient by automatic differentiation; t for each example."""
+    mixture = [jnp.asarray(a, jnp.float64) for a in (WEIGHTS, MEANS, STDS)]
+    x_t, t = jnp.array([[0.3, -0.7], [1.0, 1.0]]), jnp.array([0.2, 0.7])
+    score = jax.grad(lambda x: mixture_log_density(any_process, *mixture)(x, t).sum())(x_t)
+    alpha, sigma = any_process.alpha(t)[:, None], any_process.sigma(t)[:, None]
+    expected = (x_t + sigma**2 * score) / alpha
+    np.testing.assert_allclose(gaussian_mixture(any_process, *mixture)(x_t, t), expected, rtol=1e-9)
+
+
+def test_round_components_and_images(any_process):
+    """One std a component, examples of any shape; a single Gaussian's denoiser is linear."""
+    mean = jnp.full((1, 4, 4, 1), 0.5)
+    denoiser = gaussian_mixture(any_process, jnp.ones(1), mean, jnp.full((1, 1, 1, 1), 0.2))
+    x_t, t = jax.random.normal(jax.random.key(0), (3, 4, 4, 1)), jnp.array(0.5)
+    alpha, sigma = any_process.alpha(t), any_process.sigma(t)
+    expected = 0.5 + alpha * 0.04 / (alpha**2 * 0.04 + sigma**2) * (x_t - alpha * 0.5)
+    np.testing.assert_allclose(denoiser(x_t, t), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["eps", "x0", "v", "score", "velocity", "edm"])
+def test_a_network_that_gives_the_target_denoises_exactly(name, any_process, rng):
+    x_0, eps = (jnp.asarray(rng.normal(size=(3, 2)), jnp.float32) for _ in range(2))
+    meaning, t = getattr(parameterization, name)(), jnp.float32(0.4)
+    x_t = any_process.alpha(t) * x_0 + any_process.sigma(t) * eps
+    seen = {}
+
+    def network(params, x, time, condition=None, key=None):
+        seen.update(params=params, x=x, time=time, condition=condition, key=key)
+        return target(any_process, meaning, x_0, eps, jnp.full(3, t))
+
+    denoiser = make_denoiser(any_process, meaning, network, "params", "condition")
+    np.testing.assert_allclose(denoiser(x_t, t), x_0, atol=2e-5)
+    assert (seen["params"], seen["condition"], seen["key"]) == ("params", "condition", None)
+    assert seen["time"].shape == (3,)
+    np.testing.assert_allclose(seen["x"], meaning.input_scale(any_process, t) * x_t, rtol=1e-6)
+
+
+def test_clip():
+    x = jnp.array([[-3.0, 0.5, 2.0]])
+    np.testing.assert_array_equal(clip(1.0)(x), [[-1, 0.5, 1]])
+    np.testing.assert_array_equal(clip(jnp.inf)(x), x)
+
+
+def test_dynamic_threshold_is_imagens():
+    x = jnp.array([[-4.0, 0.5, 2.0, 1.0], [-0.5, 0.1, 0.2, 0.0]])
+    high = np.quantile([4.0, 0.5, 2.0, 1.0], 0.9)
+    expected = np.stack([np.clip(x[0], -high, high) / high, x[1]])
+    np.testing.assert_allclose(dynamic_threshold(0.9, 1.0)(x), expected, rtol=1e-6)

@@ -1,0 +1,97 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from jaxdiff import loss, parameterization
+from jaxdiff.errors import InputError
+from jaxdiff.process import log_snr, vp
+from jaxdiff.types import Batch
+
+
+@pytest.mark.parametrize("sampler", [loss.uniform, loss.stratified])
+def test_times_are_uniform(sampler):
+    draws = jax.vmap(lambda key: sampler(0.001)(key, 64))(jax.random.split(jax.random.key(0), 300)).ravel()
+    assert draws.min() > 0.001 - 1e-6
+    assert draws.max() <= 1
+    assert stats.kstest((np.asarray(draws) - 0.001) / 0.999, "uniform").pvalue > 0.01
+
+
+@pytest.mark.parametrize("sampler", [loss.uniform, loss.stratified])
+def test_times_of_a_chain_are_its_steps_equally_often(sampler):
+    draws = jax.vmap(lambda key: sampler(steps=10)(key, 100))(jax.random.split(jax.random.key(0), 200)).ravel()
+    index = np.asarray(draws) * 10
+    np.testing.assert_allclose(index, np.round(index), atol=1e-5)
+    counts = np.bincount(np.round(index).astype(int), minlength=11)
+    assert counts[0] == 0
+    np.testing.assert_allclose(counts[1:], 2000, rtol=0.1)
+
+
+def test_stratified_times_leave_no_gap():
+    t = np.sort(loss.stratified()(jax.random.key(3), 50))
+    assert np.diff(t).max() < 1 / 50 + 1e-5
+
+
+@pytest.mark.parametrize("name", ["eps", "x0", "v", "velocity", "edm"])
+@pytest.mark.parametrize("weight", ["elbo", "min_snr"])
+def test_weighted_losses_do_not_depend_on_the_parameterization(name, weight, rng, float64):
+    """The same denoiser, told in other words, has the same weighted loss."""
+    process, meaning = vp(), getattr(parameterization, name)()
+
+    def network(params, x, time, condition=None, key=None):
+        t = (time + 1) / 1000 if name != "edm" else 0.5 * jnp.ones(len(x))
+        x_t = x / meaning.input_scale(process, t)[:, None]
+        return parameterization.target(
+            process, meaning, 0.3 * x_t, (1 - 0.3 * process.alpha(t)[:, None]) * x_t / process.sigma(t)[:, None], t
+        )
+
+    batch = Batch(jnp.asarray(rng.normal(size=(6, 2))))
+    fixed = lambda key, n: 0.5 * jnp.ones(n)  # noqa: E731
+    value, _ = loss.diffusion_loss(process, meaning, network, getattr(loss, weight)(), fixed)(None, jax.random.key(0), batch)
+
+    _, key_eps, _ = jax.random.split(jax.random.key(0), 3)
+    alpha, sigma = process.alpha(jnp.array(0.5)), process.sigma(jnp.array(0.5))
+    x_t = alpha * batch.x_0 + sigma * process.noise(key_eps, batch.x_0)
+    snr = alpha**2 / sigma**2
+    slope = jax.grad(lambda t: log_snr(process, t))(0.5)
+    factor = {"elbo": -0.5 * slope * snr, "min_snr": jnp.minimum(snr, 5.0)}
+    expected = jnp.mean((0.3 * x_t - batch.x_0) ** 2) * factor[weight]
+    np.testing.assert_allclose(value, expected, rtol=1e-9)
+
+
+def test_simple_loss_is_ddpms(rng):
+    """Algorithm 1 of Ho et al., written out."""
+    process = vp()
+    params = jnp.float32(0.7)
+    network = lambda params, x, t, condition=None, key=None: params * x + t[:, None] / 1000  # noqa: E731
+    x_0 = jnp.asarray(rng.normal(size=(8, 5)), jnp.float32)
+    loss_fn = loss.diffusion_loss(process, parameterization.eps(), network, loss.simple(), loss.uniform(steps=1000))
+    value, metrics = loss_fn(params, jax.random.key(5), Batch(x_0))
+
+    key_t, key_eps, _ = jax.random.split(jax.random.key(5), 3)
+    t = (jnp.floor(jax.random.uniform(key_t, (8,)) * 1000) + 1) / 1000
+    eps = jax.random.normal(key_eps, (8, 5))
+    x_t = process.alpha(t)[:, None] * x_0 + process.sigma(t)[:, None] * eps
+    expected = jnp.mean((network(params, x_t, 1000 * t - 1) - eps) ** 2)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    np.testing.assert_allclose(metrics["mse"], expected, rtol=1e-6)
+
+
+def test_training_passes_a_key_and_the_condition():
+    seen = {}
+
+    def network(params, x, t, condition=None, key=None):
+        seen.update(condition=condition, key=key)
+        return x
+
+    loss_fn = loss.diffusion_loss(vp(), parameterization.eps(), network, loss.simple(), loss.uniform())
+    loss_fn(None, jax.random.key(0), Batch(jnp.ones((2, 3)), jnp.array([1, 2])))
+    assert seen["key"] is not None
+    np.testing.assert_array_equal(seen["condition"], [1, 2])
+
+
+@pytest.mark.parametrize("arguments", [{"t_min": 1.0}, {"t_min": -0.1}, {"steps": 0}, {"steps": 5, "t_min": 0.1}])
+def test_bad_times_are_refused(arguments):
+    with pytest.raises(InputError, match="t_min"):
+        loss.uniform(**arguments)
