@@ -1,0 +1,63 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff import grids
+from jaxdiff.denoiser import clip, gaussian_mixture
+from jaxdiff.process import log_snr_drop, vp
+from jaxdiff.samplers import State, ancestral, ddim, sample
+
+
+@pytest.mark.parametrize("clipped", [False, True])
+def test_eta_one_is_the_ancestral_step(any_process, clipped):
+    """With clipping they differ, as in the paper's code: DDIM keeps the network's own eps."""
+    x, key = jax.random.normal(jax.random.key(0), (64, 3)), jax.random.key(1)
+    denoiser = lambda x_t, t: jnp.tanh(x_t) * 0.9  # noqa: E731
+    for t, s in zip(grids.uniform(50)[:-1], grids.uniform(50)[1:], strict=True):
+        t, s = jnp.float32(t), jnp.float32(s)
+        constrain = clip(0.5) if clipped else clip(jnp.inf)
+        a = ancestral(any_process, denoiser, constrain=constrain).step(key, State(x), t, s).x
+        b = ddim(any_process, denoiser, 1.0, constrain=constrain).step(key, State(x), t, s).x
+        if clipped:
+            raw = denoiser(x, t)
+            share = (raw - jnp.clip(raw, -0.5, 0.5)) * any_process.alpha(t) / any_process.sigma(t)
+            gap = share * any_process.sigma(s) * jnp.exp(-0.5 * log_snr_drop(any_process, s, t))
+            np.testing.assert_allclose(b, a - gap, atol=1e-5)
+        else:
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vp", "cosine"])
+def test_first_order_on_the_exact_denoiser(name, float64):
+    """The probability flow of a Gaussian is known, x_0 = mean + std x_1': DDIM's error falls as 1 / steps."""
+    from jaxdiff import process
+
+    chain, mean, std = getattr(process, name)(), 0.4, 0.3
+    denoiser = gaussian_mixture(chain, jnp.ones(1), jnp.full((1, 1), mean), jnp.full((1, 1), std))
+    z, one = jnp.array([[-1.3], [0.2], [0.9]]), jnp.array(0.99)
+    x_1 = chain.alpha(one) * mean + jnp.sqrt((chain.alpha(one) * std) ** 2 + chain.sigma(one) ** 2) * z
+    steps = np.array([64, 128, 256, 512])
+    errors = []
+    for n in steps:
+        times = np.linspace(0.99, 0, n + 1)
+        errors.append(float(jnp.abs(sample(ddim(chain, denoiser), jax.random.key(0), x_1, times) - mean - std * z).max()))
+    order = -np.polyfit(np.log(steps), np.log(errors), 1)[0]
+    assert abs(order - 1.0) < 0.1, (order, errors)
+
+
+def test_without_eta_the_noise_does_not_matter():
+    x, sampler = jax.random.normal(jax.random.key(0), (4, 2)), ddim(vp(), lambda x_t, t: 0.5 * x_t)
+    a, b = (sample(sampler, jax.random.key(k), x, grids.uniform(10)) for k in (1, 2))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_temperature_scales_the_noise():
+    x = jnp.zeros((1000, 1))
+
+    def step(temperature):
+        sampler = ddim(vp(), lambda x_t, t: x_t, eta=0.7, temperature=temperature)
+        return sampler.step(jax.random.key(0), State(x), jnp.float32(0.5), jnp.float32(0.4)).x
+
+    np.testing.assert_allclose(step(0.5), 0.5 * step(1.0), rtol=1e-5)
+    np.testing.assert_array_equal(step(0.0), x)
