@@ -3,8 +3,8 @@
     python sample.py --workdir runs/                    the newest run, its own sampler
     python sample.py --workdir runs/ddpm --sampler ddim --steps 50 --num 100
 
-Writes into the run's folder, under samples/: grid.png, samples.npy (float32, (num, height, width, channels), in [-1, 1]),
-and the reverse process of the first images as chain.gif and chain.png.
+Writes into the run's folder, under samples/: grid.png, samples.npy (float32, (num, height, width, channels), near
+[-1, 1]), and the reverse process of the first images as chain.gif and chain.png.
 """
 
 import argparse
@@ -67,9 +67,7 @@ def draw(arguments: argparse.Namespace) -> None:
     size = min(arguments.num, BATCH)
     batches = []
     for i in tqdm(range(0, arguments.num, size), unit="batch", disable=arguments.num <= size):
-        batch = model.sample(
-            jax.random.fold_in(key, i), size, steps, arguments.sampler, condition(i, size), **options
-        )
+        batch = model.sample(jax.random.fold_in(key, i), size, steps, arguments.sampler, condition(i, size), **options)
         batches.append(np.asarray(batch))
     images = np.concatenate(batches)[: arguments.num]
     seconds = time.perf_counter() - begin

@@ -48,13 +48,18 @@ def train(config: dict, workdir: Path) -> None:
         state = checkpoint.restore(checkpoints, fresh(init_key))
         start = int(state.step)
         count = sum(p.size for p in jax.tree.leaves(state.params))
-        print(f"{source.size:,} images of {source.shape}, {count:,} parameters, {mesh.size} {jax.default_backend()} device(s)")
+        print(
+            f"{source.size:,} images of {source.shape}, {count:,} parameters, "
+            f"{mesh.size} {jax.default_backend()} device(s)"
+        )
         print(f"{'continuing' if start else 'training'} in {workdir} from step {start:,} to {settings['steps']:,}")
         journal = log.Log(workdir, start)
         stream = batches(source, settings["batch_size"], config["seed"], start)
         pending, since = [], time.perf_counter()
 
-        with tqdm(total=settings["steps"], initial=min(start, settings["steps"]), unit="step", dynamic_ncols=True) as bar:
+        with tqdm(
+            total=settings["steps"], initial=min(start, settings["steps"]), unit="step", dynamic_ncols=True
+        ) as bar:
             for step in range(start + 1, settings["steps"] + 1):
                 try:
                     batch = jax.device_put(next(stream), sharding.split(mesh))
@@ -81,7 +86,7 @@ def train(config: dict, workdir: Path) -> None:
         preview(parts.model, state.ema, preview_key, workdir, journal, settings["steps"])
         journal.close()
     rows = log.read(workdir)
-    pictures.save_loss_curve(workdir / "loss.png", [r["step"] for r in rows], [r["loss"] for r in rows])
+    pictures.save_loss_curve(workdir / "loss.png", [int(r["step"]) for r in rows], [r["loss"] for r in rows])
     print(f"done: look at {workdir / 'samples.png'} and {workdir / 'loss.png'}; draw more with")
     print(f"  python sample.py --workdir {workdir}")
 
@@ -113,8 +118,8 @@ def main(argv: list[str]) -> int:
     try:
         rest = parse(argv)
         if CONFIG.value is None or len(rest) > 1:
-            raise InputError(f"give --config=configs/ddpm.py or another file of configs/{', and nothing else: ' + rest[1] if rest[1:] else ''}")
-        file = next(a.split("=", 1)[1] for a in argv if a.startswith(("--config=", "-config=")))
+            raise InputError(f"give --config=configs/ddpm.py or another file of configs/, and flags alone: {rest[1:]}")
+        file = config_flags.get_config_filename(flags.FLAGS["config"])
         train(CONFIG.value.to_dict(), Path(WORKDIR.value) if WORKDIR.value else default_workdir(file))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -3,9 +3,9 @@
     python benchmarks/digits_quality.py --workdir runs/ddpm            a run of configs/ddpm.py
     python benchmarks/digits_quality.py --workdir runs/ddpm --peer     and diffusers' U-Net beside it (extra `parity`)
 
-The judge is a support vector machine trained on 70 % of scikit-learn's digits. Of 1,000 samples the table gives the mean
-of its top probability (of held-out real digits: the first row), the share of the rarest class, and the Fréchet distance
-in pixel space (64 values in [-1, 1]) to all real digits. The peer is a U-Net of the same size from diffusers in a plain
+The judge is a support vector machine trained on 70 % of scikit-learn's digits. Of 1,000 samples the table gives the
+mean of its top probability (of held-out real digits: the first row), the share of the rarest class, and the Fréchet
+distance in pixel space (64 values in [-1, 1]) to all real digits. The peer is a U-Net of the same size from diffusers in a plain
 PyTorch loop, for as many steps of as many images, with the best settings we know for it.
 """
 
@@ -15,12 +15,17 @@ import platform
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC
 
+import jaxdiff
 from jaxdiff.evaluation.frechet import frechet_distance
+from jaxdiff.run import find, read_record
+from jaxdiff.training.log import read
+from jaxdiff.training.sharding import use_cpu_devices
 
 
 def main() -> None:
@@ -33,6 +38,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows here too")
     arguments = parser.parse_args()
 
+    use_cpu_devices(read_record(find(arguments.workdir)).config["train"]["cpu_devices"])
     judge = Judge()
     rows = [judge.row("held-out real digits", judge.held_out, 0.0, 0.0)]
     for seed in range(arguments.seeds):
@@ -47,7 +53,9 @@ def main() -> None:
             f"  {row['training_s']:10.0f}  {row['sampling_s']:10.0f}"
         )
     if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": platform.processor() or platform.machine(), "rows": rows}, indent=2))
+        arguments.json.write_text(
+            json.dumps({"machine": platform.processor() or platform.machine(), "rows": rows}, indent=2)
+        )
 
 
 class Judge:
@@ -74,22 +82,14 @@ class Judge:
 
 
 def ours(judge: Judge, workdir: str, num: int, seed: int) -> dict:
-    import jax
-
-    import jaxdiff
-    from jaxdiff.run import find, read_record
-    from jaxdiff.training.log import read
-    from jaxdiff.training.sharding import use_cpu_devices
-
-    train = read_record(find(workdir)).config["train"]
-    if not jax._src.xla_bridge.backends_are_initialized():
-        use_cpu_devices(train["cpu_devices"])
-    history = read(find(workdir))
-    each = np.diff([0] + [r["step"] for r in history]) * train["batch_size"] / [r["images_per_s"] for r in history]
+    history, batch_size = read(find(workdir)), read_record(find(workdir)).config["train"]["batch_size"]
+    each = np.diff([0] + [r["step"] for r in history]) * batch_size / [r["images_per_s"] for r in history]
     model = jaxdiff.load(workdir)
     start = time.perf_counter()
     images = np.asarray(model.sample(jax.random.key(seed), num))
-    return judge.row(f"jaxdiff, {history[-1]['step']} steps, seed {seed}", images, float(each.sum()), time.perf_counter() - start)
+    return judge.row(
+        f"jaxdiff, {history[-1]['step']} steps, seed {seed}", images, float(each.sum()), time.perf_counter() - start
+    )
 
 
 def peer(judge: Judge, num: int, steps: int) -> dict:

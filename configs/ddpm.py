@@ -8,7 +8,8 @@
     python train.py --config=configs/ddpm.py:folder=PATH       your own pictures, cut to 64x64
     python train.py --config=configs/ddpm.py:arrays=PATH       your own .npy or .npz
 
-cifar10, celeba_hq_256, lsun_bedroom and fashion_mnist are read from TensorFlow Datasets as prepared in ~/tensorflow_datasets.
+cifar10, celeba_hq_256, lsun_bedroom and fashion_mnist are read, without TensorFlow, from ~/tensorflow_datasets, where
+they have to be prepared as array_record.
 """
 
 from ml_collections import ConfigDict

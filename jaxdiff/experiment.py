@@ -70,6 +70,7 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
         sampler=sampling["sampler"],
         options={"clip": sampling["clip"]},
     )
+    model.check()
     weight = call("loss weight", named(loss, Weight), config["loss"]["weight"])
     times = call("time sampler", named(loss, Times), config["loss"]["times"])
     return Experiment(

@@ -1,8 +1,8 @@
 """Grid: the falling sequence of times that a sampler visits, from noise to data.
 
-A grid of `steps` steps has `steps + 1` times and is a plain float32 array. It is traced: other values of the same number
-never compile again. On a discrete chain of `total` steps, step i sits at `t = (i + 1) / total`, and all grids below end
-at t = 0, the data. The three spacings carry the names they have in diffusers (Lin et al. 2024, table 2).
+A grid of `steps` steps has `steps + 1` times and is a plain float32 array. It is traced: other values of the same
+number never compile again. On a discrete chain of `total` steps, step i sits at `t = (i + 1) / total`, and the grids
+on a chain end at t = 0, the data. The three spacings carry the names they have in diffusers (Lin et al. 2024, table 2).
 """
 
 import numpy as np

@@ -12,7 +12,7 @@ import numpy as np
 from jaxdiff import samplers
 from jaxdiff.denoiser import clip, dynamic_threshold, make_denoiser
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.names import call, find, named
+from jaxdiff.names import find, named
 from jaxdiff.parameterization import Parameterization
 from jaxdiff.process import Process, prior
 from jaxdiff.training.sharding import data_mesh, split
@@ -95,7 +95,14 @@ class Model:
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
         name, fixed, traced = self._options(sampler, options)
-        return self.draw(self.params, key, times, keep, self._condition(condition, n), traced, name, fixed, (n, *self.shape))
+        return self.draw(
+            self.params, key, times, keep, self._condition(condition, n), traced, name, fixed, (n, *self.shape)
+        )
+
+    def check(self) -> None:
+        """Refuse defaults that `sample` would refuse."""
+        self.grid(self.steps)
+        self._options(None, {})
 
     def _options(self, sampler: str | None, options: Mapping[str, Any]) -> tuple[str, tuple, dict[str, Array]]:
         """The sampler's name, the options that are compiled in, and those that are traced."""
@@ -120,13 +127,18 @@ class Model:
         labels = np.asarray(condition)
         if not self.num_classes:
             raise InputError("condition: this model was trained without classes; leave the condition out")
-        if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= self.num_classes:
+        if (
+            labels.shape != (n,)
+            or not np.issubdtype(labels.dtype, np.integer)
+            or labels.min() < 0
+            or labels.max() >= self.num_classes
+        ):
             raise InputError(f"condition: must be {n} class labels from 0 to {self.num_classes - 1}")
         return jnp.asarray(labels)
 
 
 def make_draw(process: Process, parameterization: Parameterization, network: Network):
-    """The compiled sampling function of a network: noise, then `trajectory`, split over all devices if they divide n."""
+    """The compiled sampling of a network: noise, then `trajectory`, split over all devices where they divide n."""
     mesh = data_mesh()
 
     @functools.partial(jax.jit, static_argnames=("sampler", "fixed", "shape"))

@@ -1,7 +1,7 @@
 """Parameterization: what a network's output means, `out = a(t) x_0 + b(t) eps`.
 
-Two coefficients say everything. Together with `x_t = alpha x_0 + sigma eps` they are two equations in x_0 and eps, whose
-determinant is `d = alpha b - sigma a`:
+Two coefficients say everything. Together with `x_t = alpha x_0 + sigma eps` they are two equations in x_0 and eps,
+whose determinant is `d = alpha b - sigma a`:
 
     x_0 = (b x_t - sigma out) / d          eps = (alpha out - a x_t) / d
 
@@ -97,14 +97,14 @@ def target(process: Process, parameterization: Parameterization, x_0: Array, eps
 
 def to_x0(process: Process, parameterization: Parameterization, out: Array, x_t: Array, t: Array) -> Array:
     """The x̂_0 that an output means, given x_t."""
-    a, b = parameterization.coefficients(process, t)
+    _, b = parameterization.coefficients(process, t)
     sigma, d = process.sigma(t), _determinant(process, parameterization, t)
     return expand(b / d, x_t) * x_t - expand(sigma / d, x_t) * out
 
 
 def to_eps(process: Process, parameterization: Parameterization, out: Array, x_t: Array, t: Array) -> Array:
     """The noise that an output means, given x_t."""
-    a, b = parameterization.coefficients(process, t)
+    a, _ = parameterization.coefficients(process, t)
     alpha, d = process.alpha(t), _determinant(process, parameterization, t)
     return expand(alpha / d, x_t) * out - expand(a / d, x_t) * x_t
 

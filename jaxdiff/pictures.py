@@ -20,9 +20,13 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     n, height, width, channels = images.shape
     zoom, columns = max(1, TILE // height), columns or math.ceil(math.sqrt(n))
     rows, border = math.ceil(n / columns), 2
-    sheet = np.full((rows * (height * zoom + border) + border, columns * (width * zoom + border) + border, channels), 255, np.uint8)
+    sheet = np.full(
+        (rows * (height * zoom + border) + border, columns * (width * zoom + border) + border, channels), 255, np.uint8
+    )
     for i, image in enumerate(images):
-        y, x = (border + p * (side * zoom + border) for p, side in zip(divmod(i, columns), (height, width), strict=True))
+        y, x = (
+            border + p * (side * zoom + border) for p, side in zip(divmod(i, columns), (height, width), strict=True)
+        )
         sheet[y : y + height * zoom, x : x + width * zoom] = image.repeat(zoom, 0).repeat(zoom, 1)
     return sheet
 

@@ -45,7 +45,7 @@ def perturb(process: Process, key: Key, x_0: Array, t: Array) -> tuple[Array, Ar
 
 
 def prior(process: Process, key: Key, x: Array, t: Array | float = 1.0) -> Array:
-    """Where sampling starts, shaped like x: x_t of data with mean 0 and variance 1; at t = 1 nearly that of any data."""
+    """Where sampling starts, x_t of data with mean 0 and variance 1, at t = 1 nearly that of any data."""
     t = jnp.asarray(t, x.dtype)
     return jnp.sqrt(process.alpha(t) ** 2 + process.sigma(t) ** 2) * process.noise(key, x)
 
@@ -89,15 +89,17 @@ def diffusion2(process: Process, t: Array) -> Array:
 def ddpm(betas: np.ndarray) -> Process:
     """The discrete chain of Ho et al. 2020 with a table of betas (see `jaxdiff.betas`), continued between its steps.
 
-    Step i (0-based, of T) sits at `t = (i + 1) / T`, where alpha² is the running product of `1 - beta`. Between two steps
-    the log-SNR is interpolated; before the first, sigma² grows in proportion to t.
+    Step i (0-based, of T) sits at `t = (i + 1) / T`, where alpha² is the running product of `1 - beta`. Between two
+    steps the log-SNR is interpolated; before the first, sigma² grows in proportion to t.
 
     Raises:
       InputError: the table is empty, not one-dimensional, or holds a number outside (0, 1).
     """
     betas = np.asarray(betas, np.float64)
     if betas.ndim != 1 or not betas.size or not np.all((betas > 0) & (betas < 1)):
-        raise InputError(f"betas must be a one-dimensional table of numbers in (0, 1), not {np.array2string(betas, threshold=6)}")
+        raise InputError(
+            f"betas must be a one-dimensional table of numbers in (0, 1), not {np.array2string(betas, threshold=6)}"
+        )
     steps = betas.size
     log_alpha_bar = np.cumsum(np.log1p(-betas))
     table = log_alpha_bar - np.log(-np.expm1(log_alpha_bar))

@@ -1,9 +1,9 @@
 """Run: a folder that holds all that training left, and what it takes to go on or to sample.
 
-    config.json      the whole configuration, and the shape and classes of the images
-    checkpoints/     the newest states, one folder a step
-    metrics.jsonl    loss, images/s ... ; tensorboard/ the same, and the pictures
-    samples.png, loss.png
+config.json      the whole configuration, and the shape and classes of the images
+checkpoints/     the newest states, one folder a step
+metrics.jsonl    loss, images/s ... ; tensorboard/ the same, and the pictures
+samples.png, loss.png
 """
 
 import dataclasses
@@ -53,7 +53,9 @@ def find(path: str | Path) -> Path:
         return root
     runs = [f.parent for f in root.glob("*/config.json") if any((f.parent / "checkpoints").glob("[0-9]*"))]
     if not runs:
-        raise InputError(f"no run with a checkpoint at {str(path)!r}: train one with `python train.py`, or name another folder")
+        raise InputError(
+            f"no run with a checkpoint at {str(path)!r}: train one with `python train.py`, or name another folder"
+        )
     return max(runs, key=lambda run: max(f.stat().st_mtime for f in (run / "checkpoints").glob("[0-9]*")))
 
 
@@ -92,7 +94,9 @@ def _check_same(folder: Path, old: Record, new: Record) -> None:
         and not any(f"{name}.".startswith(f"config.{free}.") for free in MAY_CHANGE)
     ]
     if differ:
-        raise InputError(f"{str(folder)!r} holds a run of another configuration, {'; '.join(differ)}: choose another --workdir")
+        raise InputError(
+            f"{str(folder)!r} holds a run of another configuration, {'; '.join(differ)}: choose another --workdir"
+        )
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

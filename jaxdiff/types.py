@@ -28,7 +28,7 @@ Constraint = Callable[[Array], Array]
 
 
 class Network(Protocol):
-    """A network: `(params, x, t, condition, key) -> out`, shaped like x; t is (batch,). With a key it trains (dropout)."""
+    """`(params, x, t, condition, key) -> out`, shaped like x; t is (batch,). With a key it trains (dropout)."""
 
     def __call__(
         self, params: Params, x: Array, t: Array, condition: Condition = None, key: Key | None = None, /

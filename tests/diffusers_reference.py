@@ -1,6 +1,6 @@
 """What diffusers gives on fixed inputs: run as a script, it writes the fixtures that the default suite compares with.
 
-    python -m tests.diffusers_reference        needs the extra `parity`
+python -m tests.diffusers_reference        needs the extra `parity`
 """
 
 import zlib
@@ -51,8 +51,8 @@ def reference() -> dict[str, np.ndarray]:
             scheduler = DDPMScheduler(1000, timestep_spacing=spacing)
             scheduler.set_timesteps(steps)
             out[f"timesteps/{spacing}/{steps}"] = scheduler.timesteps.numpy()
-        # Ancestral steps on the leading grid, which ends at step 0: from any other last step diffusers adds noise to the
-        # result under fixed_large. DDIM on the trailing one.
+        # Ancestral steps on the leading grid, which ends at step 0: from any other last step diffusers adds noise to
+        # the result under fixed_large. DDIM on the trailing one.
         x_t, eps, z = (torch.tensor(a) for a in inputs(steps))
         for variance, clip in DDPM:
             scheduler = DDPMScheduler(1000, variance_type=variance, clip_sample=clip, timestep_spacing="leading")

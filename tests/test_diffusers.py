@@ -63,7 +63,9 @@ def test_ddpm_steps(reference, variance, clip, steps):
 @pytest.mark.parametrize("steps", theirs.STEPS)
 @pytest.mark.parametrize(("eta", "clip"), theirs.DDIM)
 def test_ddim_steps(reference, eta, clip, steps):
-    ours = step_all(lambda p, d: ddim(p, d, eta, constrain=clip_to(1.0 if clip else jnp.inf)), grids.trailing(steps, 1000))
+    ours = step_all(
+        lambda p, d: ddim(p, d, eta, constrain=clip_to(1.0 if clip else jnp.inf)), grids.trailing(steps, 1000)
+    )
     np.testing.assert_allclose(ours, reference[f"ddim/{eta}/{clip}/{steps}"], rtol=1e-5, atol=1e-5)
 
 

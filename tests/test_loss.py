@@ -48,7 +48,9 @@ def test_weighted_losses_do_not_depend_on_the_parameterization(name, weight, rng
 
     batch = Batch(jnp.asarray(rng.normal(size=(6, 2))))
     fixed = lambda key, n: 0.5 * jnp.ones(n)  # noqa: E731
-    value, _ = loss.diffusion_loss(process, meaning, network, getattr(loss, weight)(), fixed)(None, jax.random.key(0), batch)
+    value, _ = loss.diffusion_loss(process, meaning, network, getattr(loss, weight)(), fixed)(
+        None, jax.random.key(0), batch
+    )
 
     _, key_eps, _ = jax.random.split(jax.random.key(0), 3)
     alpha, sigma = process.alpha(jnp.array(0.5)), process.sigma(jnp.array(0.5))

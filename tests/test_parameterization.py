@@ -64,7 +64,9 @@ def test_published_formulas(float64):
     """v as Salimans and Ho state it, and EDM's preconditioning as its table 1 does, on a process with alpha = 1."""
     vp, x_t, out, t = process.vp(), jnp.array([[0.3]]), jnp.array([[-0.8]]), jnp.array([0.4])
     alpha, sigma = vp.alpha(t), vp.sigma(t)
-    np.testing.assert_allclose(to_x0(vp, parameterization.v(), out, x_t, t)[0], alpha * x_t[0] - sigma * out[0], rtol=1e-12)
+    np.testing.assert_allclose(
+        to_x0(vp, parameterization.v(), out, x_t, t)[0], alpha * x_t[0] - sigma * out[0], rtol=1e-12
+    )
 
     edm = process.Process(alpha=jnp.ones_like, sigma=lambda t: 80 * t)
     sigma, data = 80 * t, 0.5

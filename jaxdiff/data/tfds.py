@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -27,10 +28,10 @@ def tfds(
     Raises:
       InputError: not prepared (says how), not as array_record, no such split, or without images of one size.
     """
-    import tensorflow_datasets as tensorflow_datasets  # takes a second to import, and most runs do without
+    import tensorflow_datasets  # takes a second to import, and most runs do without
 
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-    builder = tensorflow_datasets.builder_from_directory(str(_version_folder(root, dataset)))
+    builder: Any = tensorflow_datasets.builder_from_directory(str(_version_folder(root, dataset)))
     if builder.info.file_format.value != "array_record":
         raise InputError(
             f"{dataset!r} in {str(root)!r} is stored as {builder.info.file_format.value}, which needs TensorFlow to "
@@ -41,16 +42,22 @@ def tfds(
     except (ValueError, KeyError) as error:
         raise InputError(f"split {split!r} of {dataset!r}: there are {', '.join(builder.info.splits)}") from error
 
-    features = builder.info.features or {}
+    features: Any = builder.info.features or {}
     if "image" not in features:
         raise unknown(f"feature of {dataset!r}", "image", features)
-    shape = (size, size, channels or features["image"].shape[-1] or 3) if size else features["image"].shape
+    height, width, depth = features["image"].shape
+    shape = (size, size, channels or depth or 3) if size else (height, width, depth)
     if None in shape:
         raise InputError(f"{dataset!r} has images of several sizes, {shape}: set data.size")
-    check_size(shape[0], shape[2])
+    if size:
+        check_size(size, shape[2])
 
     def pixels(image):
-        return fit(Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image), size, shape[2]) if size else image
+        return (
+            fit(Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image), size, shape[2])
+            if size
+            else image
+        )
 
     def take(indices):
         examples = data.__getitems__([int(i) for i in indices])
@@ -58,7 +65,7 @@ def tfds(
         return Batch(to_unit_range(np.stack([pixels(e["image"]) for e in examples])), labels)
 
     classes = getattr(features.get("label"), "num_classes", 0) if "label" in features else 0
-    return Source(len(data), tuple(shape), classes, take, flip)
+    return Source(len(data), shape, classes, take, flip)
 
 
 def _version_folder(root: Path, dataset: str) -> Path:

@@ -22,4 +22,4 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 def _triangle(factor: np.ndarray) -> np.ndarray:
     """R of factor = Q R, so that R^T R is the covariance: (features, features) whatever the number of samples."""
-    return np.linalg.qr(factor, mode="r")
+    return np.asarray(np.linalg.qr(factor, mode="r"))

@@ -16,15 +16,17 @@ from jaxdiff.training.step import TrainState
 
 def open_checkpoints(folder: Path, keep: int = 2) -> ocp.training.Checkpointer:
     """A checkpointer that keeps the newest `keep`; use it in a `with`, which waits for the last write."""
+    policy: Any = ocp.training.preservation_policies.LatestN(keep)
     return ocp.training.Checkpointer(
-        folder.absolute(),
+        str(folder.absolute()),
         cleanup_tmp_directories=True,
-        preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+        preservation_policy=policy,
     )
 
 
 def save(checkpoints: ocp.training.Checkpointer, state: TrainState) -> None:
-    """Save the state under its step, unless it is there; returns as soon as the arrays are copied."""
+    """Save the state under its step, unless it is there; waits for the save before, and not for this one."""
+    checkpoints.wait()
     step = int(state.step)
     if checkpoints.latest is None or checkpoints.latest.step != step:
         rest = {"step": state.step, "params": state.params, "opt_state": state.opt_state}
@@ -36,7 +38,9 @@ def restore(checkpoints: ocp.training.Checkpointer, like: TrainState) -> TrainSt
     if checkpoints.latest is None:
         return like
     rest = {"step": like.step, "params": like.params, "opt_state": like.opt_state}
-    loaded = _load(checkpoints.latest.step, checkpoints.directory, {"rest": _abstract(rest), "ema": _abstract(like.ema)})
+    loaded = _load(
+        checkpoints.latest.step, Path(checkpoints.directory), {"rest": _abstract(rest), "ema": _abstract(like.ema)}
+    )
     return TrainState(ema=loaded["ema"], **loaded["rest"])
 
 
@@ -48,14 +52,16 @@ def restore_ema(folder: Path, like: Any) -> tuple[int, Any]:
     """
     steps = [int(f.name) for f in folder.glob("*") if f.name.isdigit()]
     if not steps:
-        raise InputError(f"no checkpoint in {str(folder)!r}: train first, with `python train.py --workdir {folder.parent}`")
+        raise InputError(
+            f"no checkpoint in {str(folder)!r}: train first, with `python train.py --workdir {folder.parent}`"
+        )
     return max(steps), _load(max(steps), folder, {"ema": _abstract(like)})["ema"]
 
 
 def _load(step: int, folder: Path, abstract: dict[str, Any]) -> dict[str, Any]:
-    path = Path(folder).absolute() / str(step)
+    path = folder.absolute() / str(step)
     try:
-        return ocp.load_checkpointables(path, abstract)
+        return ocp.load_checkpointables(str(path), abstract)
     except Exception as error:  # Orbax reports every mismatch as a missing handler; the reason is in the cause.
         reason = str(error.__cause__ or error).splitlines()[0]
         raise InputError(f"checkpoint {str(path)!r} is damaged or of another network: {reason}") from error

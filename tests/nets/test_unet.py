@@ -17,10 +17,16 @@ def count(net, shape):
 
 def randomised(net, *inputs):
     """Parameters with nothing left at zero, so that every layer shows in the output."""
-    params = net.init(jax.random.key(0), *inputs)
+    params = jax.jit(net.init)(jax.random.key(0), *inputs)
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
-    return jax.tree.unflatten(tree, [p + 0.05 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)])
+    return jax.tree.unflatten(
+        tree, [p + 0.05 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
+    )
+
+
+def run(net, *arguments):
+    return jax.jit(net.apply)(*arguments)
 
 
 @pytest.fixture
@@ -36,46 +42,48 @@ def test_published_parameter_counts():
 
 def test_a_fresh_network_predicts_zero(inputs):
     net = UNet(**SMALL)
-    np.testing.assert_array_equal(net.apply(net.init(jax.random.key(0), *inputs), *inputs), 0)
+    np.testing.assert_array_equal(run(net, jax.jit(net.init)(jax.random.key(0), *inputs), *inputs), 0)
 
 
 def test_the_time_embedding_is_the_papers():
     t, half = np.array([0.0, 5.0, 999.0]), 16
     angles = t[:, None] * np.exp(-np.log(10_000) * np.arange(half) / (half - 1))
-    np.testing.assert_allclose(sinusoidal(jnp.asarray(t), 32), np.concatenate([np.sin(angles), np.cos(angles)], 1), atol=1e-4)
+    np.testing.assert_allclose(
+        sinusoidal(jnp.asarray(t), 32), np.concatenate([np.sin(angles), np.cos(angles)], 1), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 1), (8, 24, 4)])
 def test_any_size_and_channels_that_fit(shape):
     net = UNet(**{**SMALL, "attention": (shape[0] // 2,)})
     x = jax.random.normal(jax.random.key(0), (2, *shape))
-    assert net.apply(randomised(net, x, jnp.zeros(2)), x, jnp.zeros(2)).shape == x.shape
+    assert run(net, randomised(net, x, jnp.zeros(2)), x, jnp.zeros(2)).shape == x.shape
 
 
 def test_examples_do_not_see_each_other(inputs):
     net, (x, t) = UNet(**SMALL), inputs
     params = randomised(net, x, t)
-    np.testing.assert_allclose(net.apply(params, x, t)[:1], net.apply(params, x[:1], t[:1]), atol=1e-5)
+    np.testing.assert_allclose(run(net, params, x, t)[:1], run(net, params, x[:1], t[:1]), atol=1e-5)
 
 
 def test_classes_change_the_output_and_none_is_the_unconditional_network(inputs):
     x, t = inputs
     net = UNet(**SMALL, num_classes=10)
     params = randomised(net, x, t, jnp.array([0, 1]))
-    a, b = (net.apply(params, x, t, jnp.array(labels)) for labels in ([0, 1], [0, 2]))
+    a, b = (run(net, params, x, t, jnp.array(labels)) for labels in ([0, 1], [0, 2]))
     np.testing.assert_allclose(a[0], b[0], atol=1e-6)
     assert jnp.abs(a[1] - b[1]).max() > 1e-3
     plain = {"params": {k: v for k, v in params["params"].items() if k != "classes"}}
-    np.testing.assert_array_equal(net.apply(params, x, t), UNet(**SMALL).apply(plain, x, t))
+    np.testing.assert_array_equal(run(net, params, x, t), run(UNet(**SMALL), plain, x, t))
 
 
 def test_bfloat16_computes_and_float32_keeps(inputs):
     x, t = inputs
     net, half = UNet(**SMALL), UNet(**SMALL, dtype="bfloat16")
-    params = half.init(jax.random.key(0), x, t)
+    params = jax.jit(half.init)(jax.random.key(0), x, t)
     assert {p.dtype for p in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     params = randomised(net, x, t)
-    exact, close = net.apply(params, x, t), half.apply(params, x, t)
+    exact, close = run(net, params, x, t), run(half, params, x, t)
     assert close.dtype == jnp.float32
     error = jnp.linalg.norm(close - exact) / jnp.linalg.norm(exact)
     assert 1e-4 < error < 0.03
@@ -86,7 +94,7 @@ def test_remat_changes_memory_and_nothing_else(inputs):
     x, t = inputs
     net, remat = UNet(**SMALL), UNet(**SMALL, remat=True)
     params = randomised(net, x, t)
-    grads = [jax.grad(lambda p, n=n: jnp.sum(n.apply(p, x, t) ** 2))(params) for n in (net, remat)]
+    grads = [jax.jit(jax.grad(lambda p, n=n: jnp.sum(n.apply(p, x, t) ** 2)))(params) for n in (net, remat)]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), *grads)
     assert "remat" in str(jax.make_jaxpr(lambda p: remat.apply(p, x, t))(params))
 
@@ -97,7 +105,7 @@ def test_dropout_acts_in_training_alone(inputs):
     params = randomised(net, x, t)
     a, b = (net.apply(params, x, t, train=True, rngs={"dropout": jax.random.key(k)}) for k in (0, 1))
     assert jnp.abs(a - b).max() > 1e-3
-    np.testing.assert_array_equal(net.apply(params, x, t), UNet(**SMALL).apply(params, x, t))
+    np.testing.assert_array_equal(run(net, params, x, t), run(UNet(**SMALL), params, x, t))
 
 
 @pytest.mark.parametrize(

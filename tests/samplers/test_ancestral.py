@@ -26,7 +26,7 @@ def test_each_variance_is_exact_for_its_data(std, variance):
 
 
 def test_the_thousand_step_chain_draws_the_mixture():
-    """Means, weights and widths of a two-component mixture, each within four standard errors and the chain's own bias."""
+    """Weights, means and widths of a mixture, within four standard errors and the chain's own bias."""
     chain, n = process.ddpm(betas.linear(1000)), 50_000
     denoiser = gaussian_mixture(chain, jnp.array([0.3, 0.7]), jnp.array([[-1.0], [1.0]]), jnp.array([[0.15], [0.2]]))
     x_1 = jax.random.normal(jax.random.key(0), (n, 1))

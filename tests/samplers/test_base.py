@@ -48,7 +48,7 @@ def test_memory_does_not_grow_with_the_steps():
 
 
 def test_the_chain_is_one_compiled_call():
-    """1000 steps: the denoiser is traced once, nothing passes between host and device, and new values compile nothing."""
+    """1000 steps: the denoiser is traced once, nothing moves between host and device, new values compile nothing."""
     traces = []
 
     def counted(x_t, t):
@@ -86,5 +86,7 @@ def test_a_sampler_with_a_memory():
         x: jax.Array
         steps: jax.Array
 
-    sampler = Sampler(lambda x: Memory(x, jnp.zeros(())), lambda key, state, t, s: Memory(state.x + state.steps, state.steps + 1))
+    sampler = Sampler(
+        lambda x: Memory(x, jnp.zeros(())), lambda key, state, t, s: Memory(state.x + state.steps, state.steps + 1)
+    )
     np.testing.assert_allclose(sample(sampler, jax.random.key(0), jnp.zeros((1, 1)), grids.uniform(4)), [[6.0]])

@@ -41,7 +41,9 @@ def test_first_order_on_the_exact_denoiser(name, float64):
     errors = []
     for n in steps:
         times = np.linspace(0.99, 0, n + 1)
-        errors.append(float(jnp.abs(sample(ddim(chain, denoiser), jax.random.key(0), x_1, times) - mean - std * z).max()))
+        errors.append(
+            float(jnp.abs(sample(ddim(chain, denoiser), jax.random.key(0), x_1, times) - mean - std * z).max())
+        )
     order = -np.polyfit(np.log(steps), np.log(errors), 1)[0]
     assert abs(order - 1.0) < 0.1, (order, errors)
 

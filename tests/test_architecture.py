@@ -1,0 +1,61 @@
+"""Imports go one way, types <- process <- parameterization <- denoiser <- ..., and the core imports JAX alone."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "jaxdiff"
+BASE = {"types", "errors"}
+MATHS = BASE | {"process", "parameterization", "denoiser"}
+ALLOWED = {
+    "types": set(),
+    "errors": set(),
+    "names": {"errors"},
+    "betas": {"errors"},
+    "grids": {"errors"},
+    "process": BASE,
+    "parameterization": BASE | {"process"},
+    "denoiser": BASE | {"process", "parameterization"},
+    "loss": MATHS,
+    "samplers": MATHS | {"samplers"},
+    "nets": BASE | {"nets"},
+    "data": BASE | {"data"},
+    "evaluation": BASE | {"evaluation"},
+    "pictures": BASE,
+    "training": BASE | {"training"},
+    "model": MATHS | {"names", "samplers", "training"},
+    "experiment": MATHS | {"names", "betas", "grids", "loss", "samplers", "nets", "data", "training", "model"},
+    "run": BASE | {"experiment", "model", "training"},
+    "__init__": {"run"},
+}
+CORE = {"types", "errors", "betas", "grids", "process", "parameterization", "denoiser", "loss", "samplers"}
+STANDARD = {"jax", "numpy", "math", "typing", "collections", "functools", "difflib", "dataclasses"}
+
+
+def imports(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (
+                f"{node.module}.{alias.name}" if node.module == "jaxdiff" else node.module for alias in node.names
+            )
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT)))
+def test_direction(file):
+    room = file.relative_to(ROOT).parts[0].removesuffix(".py")
+    assert room in ALLOWED, f"{room} has no place in the house yet: add it here and to the design"
+    for name in imports(file):
+        parts = name.split(".")
+        if parts[0] == "jaxdiff":
+            assert parts[1] in ALLOWED[room], f"{file} imports {name}"
+        elif room in CORE:
+            assert parts[0] in STANDARD, f"{file} imports {name}"
+        elif room not in ("nets",):
+            assert parts[0] != "flax", f"{file} imports {name}"
+
+
+def test_train_reads_in_one_sitting():
+    assert len((ROOT.parent / "train.py").read_text().splitlines()) < 250

@@ -1,0 +1,49 @@
+import os
+
+import pytest
+
+from jaxdiff import run
+from jaxdiff.errors import InputError
+
+RECORD = run.Record(
+    {"net": {"channels": 32}, "train": {"steps": 10, "batch_size": 4}, "sample": {"steps": 5}}, (8, 8, 1)
+)
+
+
+def changed(**train):
+    return RECORD._replace(config={**RECORD.config, "train": {**RECORD.config["train"], **train}})
+
+
+def test_a_record_comes_back(tmp_path):
+    run.write_record(tmp_path / "a" / "b", RECORD)
+    assert run.read_record(tmp_path / "a" / "b") == RECORD
+
+
+def test_how_long_may_change_and_what_is_learned_may_not(tmp_path):
+    run.write_record(tmp_path, RECORD)
+    run.write_record(tmp_path, changed(steps=20))
+    assert run.read_record(tmp_path).config["train"]["steps"] == 20
+    with pytest.raises(InputError, match=r"train.batch_size \(4 there, 8 now\): choose another --workdir"):
+        run.write_record(tmp_path, changed(batch_size=8))
+    assert run.read_record(tmp_path).config["train"]["batch_size"] == 4
+
+
+def test_the_newest_run_is_found(tmp_path):
+    for i, name in enumerate(("b", "a", "c")):
+        run.write_record(tmp_path / name, RECORD)
+        if name != "c":
+            (tmp_path / name / "checkpoints" / "10").mkdir(parents=True)
+            os.utime(tmp_path / name / "checkpoints" / "10", (i, i))
+    assert run.find(tmp_path) == tmp_path / "a"
+    assert run.find(tmp_path / "c") == tmp_path / "c"
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no run with a checkpoint"):
+        run.find(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match="is not the record of a run"):
+        run.load(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write the run's folder"):
+        run.write_record(tmp_path / "file" / "run", RECORD)

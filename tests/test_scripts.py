@@ -1,0 +1,240 @@
+"""train.py and sample.py as a user runs them, on a network small enough to train in seconds."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxdiff
+from jaxdiff import experiment, run
+from jaxdiff.training.checkpoint import open_checkpoints, restore
+from jaxdiff.training.step import init_state
+
+ROOT = Path(__file__).parent.parent
+TINY = [
+    "--config=configs/ddpm.py",
+    "--config.net.channels=32",
+    "--config.net.multipliers=(1,)",
+    "--config.net.attention=()",
+    "--config.train.batch_size=16",
+    "--config.train.steps=40",
+    "--config.train.log_every=5",
+    "--config.train.sample_every=20",
+    "--config.train.checkpoint_every=10",
+    "--config.sample.steps=10",
+]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Every process of these tests shares one compilation cache."""
+    cache = tmp_path_factory.mktemp("cache")
+    return {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+
+
+def command(script, *arguments):
+    return [sys.executable, str(ROOT / script), *arguments]
+
+
+def call(environment, script, *arguments, code=0):
+    done = subprocess.run(command(script, *arguments), env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def state_of(folder):
+    record = run.read_record(folder)
+    parts = experiment.build(record.config, record.shape)
+    like = jax.jit(lambda key: init_state(parts.init(key), parts.optimiser))(jax.random.key(9))
+    with open_checkpoints(folder / "checkpoints") as checkpoints:
+        return restore(checkpoints, like)
+
+
+@pytest.fixture(scope="module")
+def finished(environment, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    done = call(environment, "train.py", *TINY, f"--workdir={folder}")
+    assert "done: look at" in done.stdout
+    return folder
+
+
+def test_a_run_leaves_what_it_says(finished):
+    names = {f.name for f in finished.iterdir()}
+    assert {"config.json", "checkpoints", "metrics.jsonl", "tensorboard", "samples.png", "loss.png"} <= names
+    rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(5, 41, 5))
+    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
+    assert all({"loss", "mse", "grad_norm", "images_per_s"} <= row.keys() for row in rows)
+    assert Image.open(finished / "samples.png").size == (8 * 66 + 2, 8 * 66 + 2)
+    assert sorted(f.name for f in (finished / "checkpoints").iterdir()) == ["30", "40"]
+    assert json.loads((finished / "config.json").read_text())["shape"] == [8, 8, 1]
+
+
+def test_the_same_command_again_changes_nothing(environment, finished):
+    before = state_of(finished)
+    done = call(environment, "train.py", *TINY, f"--workdir={finished}")
+    assert "continuing" in done.stdout
+    jax.tree.map(np.testing.assert_array_equal, before, state_of(finished))
+
+
+def killed_run_equals(environment, finished, folder, moments):
+    for moment in moments:
+        process = subprocess.Popen(
+            command("train.py", *TINY, f"--workdir={folder}"), env=environment, cwd=ROOT, stderr=subprocess.DEVNULL
+        )
+        try:
+            process.wait(timeout=moment)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    call(environment, "train.py", *TINY, f"--workdir={folder}")
+    jax.tree.map(np.testing.assert_array_equal, state_of(finished), state_of(folder))
+    assert [r["step"] for r in rows(folder)] == [r["step"] for r in rows(finished)]
+    assert not [f for f in (folder / "checkpoints").iterdir() if not f.name.isdigit()]
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def kill_after_checkpoint(environment, folder, step):
+    """Start, and kill as soon as that step's checkpoint appears, complete or still being written."""
+    process = subprocess.Popen(
+        command("train.py", *TINY, f"--workdir={folder}"), env=environment, cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and not list((folder / "checkpoints").glob(f"{step}*")):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_and_started_again_it_ends_with_the_same_bits(environment, finished, tmp_path):
+    for step in (10, 20):
+        kill_after_checkpoint(environment, tmp_path, step)
+    killed_run_equals(environment, finished, tmp_path, moments=[])
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_random_moments_it_ends_with_the_same_bits(environment, finished, tmp_path):
+    start = time.perf_counter()
+    call(environment, "train.py", *TINY, f"--workdir={tmp_path / 'timed'}")
+    whole, dice = time.perf_counter() - start, random.Random(0)
+    killed_run_equals(environment, finished, tmp_path / "killed", [dice.uniform(0.2, 0.9) * whole for _ in range(20)])
+
+
+def test_one_device_and_eight_learn_the_same(environment, tmp_path):
+    losses = []
+    for devices in (1, 8):
+        folder = tmp_path / str(devices)
+        environment = {**environment, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        done = call(
+            environment,
+            "train.py",
+            *TINY,
+            "--config.train.steps=20",
+            "--config.train.log_every=1",
+            f"--workdir={folder}",
+        )
+        assert f"{devices} cpu device(s)" in done.stdout
+        losses.append([row["loss"] for row in rows(folder)])
+    assert len(losses[0]) == 20
+    np.testing.assert_allclose(losses[1][0], losses[0][0], rtol=1e-6)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+
+
+def test_sampling_writes_pictures_of_the_averaged_weights(environment, finished):
+    done = call(environment, "sample.py", f"--workdir={finished.parent}", "--num=5", "--seed=3", "--steps=7")
+    assert f"{finished}: averaged weights, ancestral, 7 steps" in done.stdout
+    out = finished / "samples"
+    images = np.load(out / "samples.npy")
+    assert images.shape == (5, 8, 8, 1)
+    assert images.dtype == np.float32
+    assert Image.open(out / "grid.png").size == (3 * 66 + 2, 2 * 66 + 2)
+    assert Image.open(out / "chain.gif").n_frames == 8
+    assert Image.open(out / "chain.png").size == (8 * 66 + 2, 5 * 66 + 2)
+
+    model = jaxdiff.load(finished)
+    jax.tree.map(np.testing.assert_array_equal, model.params, state_of(finished).ema)
+    key = jax.random.fold_in(jax.random.key(3), 0)
+    np.testing.assert_allclose(model.sample(key, 5, steps=7), images, atol=1e-4)
+
+    call(environment, "sample.py", f"--workdir={finished}", "--num=3", "--sampler=ddim", "--eta=0.3", "--steps=4")
+    assert np.load(out / "samples.npy").shape == (3, 8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config=configs/ddpm.py:cifar"], "unknown setting 'cifar'"),
+        (["--config=configs/none.py"], "none.py"),
+        ([], "give --config"),
+        ([*TINY, "--config.train.stepz=3"], "steps"),
+        ([*TINY, "--config.train.steps=many"], "steps"),
+        ([*TINY, "--config.data.name=digit"], "unknown dataset 'digit' (did you mean 'digits'?)"),
+        ([*TINY, "--config.sample.sampler.name=dimm"], "unknown sampler 'dimm' (did you mean 'ddim'?)"),
+        ([*TINY, "--config.process.betas.name=liner"], "unknown table of betas 'liner' (did you mean 'linear'?)"),
+        ([*TINY, "--config.net.multipliers=(1,1,1,1,1)"], "8x8 cannot be halved 4 times"),
+        ([*TINY, "--config.train.batch_size=15"], "batch_size=15 cannot be split over 2 device(s)"),
+        (["--config=configs/ddpm.py:folder=/dev/shm/none"], "'/dev/shm/none' is not a folder"),
+        (["--config=configs/ddpm.py:cifar10", "--config.data.data_dir=/none"], "'cifar10' is not prepared in '/none'"),
+    ],
+)
+def test_bad_input_to_training_is_one_line_and_code_2(environment, tmp_path, arguments, message):
+    done = call(environment, "train.py", *arguments, f"--workdir={tmp_path / 'run'}", code=2)
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert message in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_another_configuration_is_left_alone(environment, finished):
+    before = {f: f.read_bytes() for f in finished.rglob("*") if f.is_file()}
+    done = call(environment, "train.py", *TINY, "--config.optimizer.learning_rate=0.5", f"--workdir={finished}", code=2)
+    assert (
+        "another configuration, optimizer.learning_rate (0.002 there, 0.5 now): choose another --workdir" in done.stderr
+    )
+    assert {f: f.read_bytes() for f in finished.rglob("*") if f.is_file()} == before
+
+
+def test_a_picture_that_turns_out_bad_loses_nothing(environment, tmp_path):
+    data, folder = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    for i in range(40):
+        Image.fromarray(pixels).save(data / f"{i}.png")
+    (data / "7.png").write_bytes((data / "7.png").read_bytes()[:2000])
+    arguments = [*TINY[1:], "--config.data.size=8", "--config.data.channels=1", f"--workdir={folder}"]
+    done = call(environment, "train.py", f"--config=configs/ddpm.py:folder={data}", *arguments, code=2)
+    assert "7.png' cannot be read as a picture" in done.stderr
+    assert list((folder / "checkpoints").glob("[0-9]*"))
+    Image.fromarray(pixels).save(data / "7.png")
+    call(environment, "train.py", f"--config=configs/ddpm.py:folder={data}", *arguments)
+    assert int(state_of(folder).step) == 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workdir={empty}"], "no run with a checkpoint at"),
+        (["--workdir={run}", "--sampler=dimm"], "unknown sampler 'dimm' (did you mean 'ddim'?)"),
+        (["--workdir={run}", "--eta=0.5"], "unknown argument of sampler 'ancestral' 'eta'"),
+        (["--workdir={run}", "--sampler=ddim", "--eta=2"], "eta=2.0: must be a number from 0 to 1"),
+        (["--workdir={run}", "--steps=2000"], "from 1 to 1000"),
+        (["--workdir={run}", "--num=0"], "draw at least one image"),
+        (["--workdir={run}", "--label=1"], "trained without classes"),
+    ],
+)
+def test_bad_input_to_sampling_is_one_line_and_code_2(environment, finished, tmp_path, arguments, message):
+    done = call(environment, "sample.py", *(a.format(empty=tmp_path, run=finished) for a in arguments), code=2)
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert message in done.stderr
