@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from jaxdiff import experiment, pictures, run
 from jaxdiff.data import batches
-from jaxdiff.errors import InputError
+from jaxdiff.errors import InputError, unknown
 from jaxdiff.training import checkpoint, log, sharding
 from jaxdiff.training.step import init_state, make_train_step
 
@@ -105,22 +105,41 @@ def default_workdir(config_file: str) -> Path:
     return Path("runs") / "-".join(part for part in (Path(file).stem, name, Path(path).stem) if part)
 
 
-def parse(argv: list[str]) -> list[str]:
-    """Parse the flags; what is wrong with them is one line."""
+def parse(argv: list[str]) -> tuple[dict, Path]:
+    """The configuration and the run's folder that the command line asks for."""
     try:
-        return flags.FLAGS(argv)
+        check_fields(argv)
+        rest = flags.FLAGS(argv)[1:]
+        config = CONFIG.value and CONFIG.value.to_dict()
+    except InputError:
+        raise
     except Exception as error:  # absl and ml_collections raise all kinds, and a config file may raise any
-        raise InputError(" ".join(str(error).split())) from error
+        reason = str(error).partition("Traceback")
+        raise InputError(" ".join((reason[2].strip().splitlines()[-1] if reason[1] else reason[0]).split())) from error
+    if not config or rest:
+        raise InputError(f"give --config=configs/ddpm.py or another file of configs/, and flags alone, not {rest}")
+    file = config_flags.get_config_filename(flags.FLAGS["config"])
+    return config, Path(WORKDIR.value or default_workdir(file))
 
 
-def main(argv: list[str]) -> int:
+def check_fields(argv: list[str]) -> None:
+    """Refuse `--config.a.b=...` where the configuration has no such field, naming those it has."""
+    plain = flags.FlagValues()
+    bare = [arg for arg in argv if not arg.startswith("--config.")]
+    config_flags.DEFINE_config_file("config", None, flag_values=plain, sys_argv=bare)
+    plain(bare, known_only=True)
+    for arg in argv:
+        part = plain["config"].value if arg.startswith("--config.") else None
+        for name in arg.partition("=")[0].split(".")[1:] if part else []:
+            if not hasattr(part, "keys") or name not in part:
+                raise unknown(f"field {arg.partition('=')[0]!r}:", name, part.keys() if hasattr(part, "keys") else [])
+            part = part[name]
+
+
+def main() -> int:
     """The command line: 0 if all went well, 2 for bad input."""
     try:
-        rest = parse(argv)
-        if CONFIG.value is None or len(rest) > 1:
-            raise InputError(f"give --config=configs/ddpm.py or another file of configs/, and flags alone: {rest[1:]}")
-        file = config_flags.get_config_filename(flags.FLAGS["config"])
-        train(CONFIG.value.to_dict(), Path(WORKDIR.value) if WORKDIR.value else default_workdir(file))
+        train(*parse(sys.argv))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -128,4 +147,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(main())

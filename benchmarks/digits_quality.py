@@ -5,14 +5,17 @@
 
 The judge is a support vector machine trained on 70 % of scikit-learn's digits. Of 1,000 samples the table gives the
 mean of its top probability (of held-out real digits: the first row), the share of the rarest class, and the Fréchet
-distance in pixel space (64 values in [-1, 1]) to all real digits. The peer is a U-Net of the same size from diffusers in a plain
-PyTorch loop, for as many steps of as many images, with the best settings we know for it.
+distance in pixel space (64 values in [-1, 1]) to all real digits. The peer is a U-Net of the same size from diffusers
+in a plain PyTorch loop with the same betas, optimiser and average, trained on as many images.
 """
 
 import argparse
 import json
+import os
 import platform
+import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import jax
@@ -53,9 +56,19 @@ def main() -> None:
             f"  {row['training_s']:10.0f}  {row['sampling_s']:10.0f}"
         )
     if arguments.json:
-        arguments.json.write_text(
-            json.dumps({"machine": platform.processor() or platform.machine(), "rows": rows}, indent=2)
-        )
+        arguments.json.write_text(json.dumps(surroundings() | {"rows": rows}, indent=2) + "\n")
+
+
+def surroundings() -> dict:
+    """The command, the machine and the versions that a figure belongs to."""
+    packages = ("jax", "flax", "optax", "scikit-learn", "torch", "diffusers")
+    installed = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {jax.devices()[0].device_kind}",
+        "python": platform.python_version(),
+        "versions": {name: installed[name] for name in packages if name in installed},
+    }
 
 
 class Judge:
@@ -107,8 +120,9 @@ def peer(judge: Judge, num: int, steps: int) -> dict:
         up_block_types=("AttnUpBlock2D", "UpBlock2D"),
         attention_head_dim=None,
     )
-    average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
-    scheduler = DDPMScheduler(1000)
+    warmed_up = lambda old, new, n: torch.lerp(new, old, min(0.998, (1 + float(n)) / (10 + float(n))))  # noqa: E731
+    average = torch.optim.swa_utils.AveragedModel(net, avg_fn=warmed_up)
+    scheduler = DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2")
     optimiser = torch.optim.Adam(net.parameters(), 2e-3)
     data = torch.tensor(judge.real, dtype=torch.float32).reshape(-1, 1, 8, 8)
     start = time.perf_counter()

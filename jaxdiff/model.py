@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -111,6 +112,9 @@ class Model:
         options = {**self.options, **defaults, **options}
         own = {k: v for k, v in options.items() if k not in ("clip", "threshold")}
         find("sampler", SAMPLERS, name, own, given=2)
+        # Numbers are traced also where they are left at their default, so that giving one compiles nothing.
+        parameters = inspect.signature(SAMPLERS[name]).parameters.values()
+        options = {p.name: p.default for p in parameters if isinstance(p.default, float)} | options
         variance = options.pop("variance", None)
         if variance not in (None, *VARIANCES):
             raise unknown("variance", variance, VARIANCES)

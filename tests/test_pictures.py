@@ -23,7 +23,8 @@ def test_small_images_are_enlarged():
 def test_strip_gif_and_curve_are_written(tmp_path):
     frames = np.stack([np.full((2, 8, 8, 1), v) for v in (-1.0, 0.0, 1.0)])
     pictures.save_film_strip(tmp_path / "a.png", frames)
-    strip = np.asarray(Image.open(tmp_path / "a.png"))
+    with Image.open(tmp_path / "a.png") as picture:
+        strip = np.asarray(picture)
     assert strip.shape == (2 * 66 + 2, 3 * 66 + 2)
     assert (strip[10, 10], strip[10, 76], strip[76, 142]) == (0, 128, 255)
     pictures.save_gif(tmp_path / "a.gif", frames)
@@ -32,4 +33,5 @@ def test_strip_gif_and_curve_are_written(tmp_path):
         gif.seek(2)
         assert gif.convert("L").getpixel((10, 10)) == 255
     pictures.save_loss_curve(tmp_path / "loss.png", [1, 2], [0.5, 0.25])
-    assert Image.open(tmp_path / "loss.png").size == (840, 480)
+    with Image.open(tmp_path / "loss.png") as curve:
+        assert curve.size == (840, 480)

@@ -51,6 +51,11 @@ def call(environment, script, *arguments, code=0):
     return done
 
 
+def size_of(file):
+    with Image.open(file) as picture:
+        return picture.size
+
+
 def state_of(folder):
     record = run.read_record(folder)
     parts = experiment.build(record.config, record.shape)
@@ -74,7 +79,7 @@ def test_a_run_leaves_what_it_says(finished):
     assert [row["step"] for row in rows] == list(range(5, 41, 5))
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
     assert all({"loss", "mse", "grad_norm", "images_per_s"} <= row.keys() for row in rows)
-    assert Image.open(finished / "samples.png").size == (8 * 66 + 2, 8 * 66 + 2)
+    assert size_of(finished / "samples.png") == (8 * 66 + 2, 8 * 66 + 2)
     assert sorted(f.name for f in (finished / "checkpoints").iterdir()) == ["30", "40"]
     assert json.loads((finished / "config.json").read_text())["shape"] == [8, 8, 1]
 
@@ -158,9 +163,10 @@ def test_sampling_writes_pictures_of_the_averaged_weights(environment, finished)
     images = np.load(out / "samples.npy")
     assert images.shape == (5, 8, 8, 1)
     assert images.dtype == np.float32
-    assert Image.open(out / "grid.png").size == (3 * 66 + 2, 2 * 66 + 2)
-    assert Image.open(out / "chain.gif").n_frames == 8
-    assert Image.open(out / "chain.png").size == (8 * 66 + 2, 5 * 66 + 2)
+    assert size_of(out / "grid.png") == (3 * 66 + 2, 2 * 66 + 2)
+    with Image.open(out / "chain.gif") as gif:
+        assert gif.n_frames == 8
+    assert size_of(out / "chain.png") == (8 * 66 + 2, 5 * 66 + 2)
 
     model = jaxdiff.load(finished)
     jax.tree.map(np.testing.assert_array_equal, model.params, state_of(finished).ema)
@@ -177,8 +183,9 @@ def test_sampling_writes_pictures_of_the_averaged_weights(environment, finished)
         (["--config=configs/ddpm.py:cifar"], "unknown setting 'cifar'"),
         (["--config=configs/none.py"], "none.py"),
         ([], "give --config"),
-        ([*TINY, "--config.train.stepz=3"], "steps"),
-        ([*TINY, "--config.train.steps=many"], "steps"),
+        ([*TINY, "--config.train.stepz=3"], "'stepz' (did you mean 'steps'?): allowed are accumulate, batch_size"),
+        ([*TINY, "--config.train.steps=many"], "--config.train.steps=many: invalid literal for int()"),
+        ([*TINY, "--bogus=1"], "Unknown command line flag 'bogus'"),
         ([*TINY, "--config.data.name=digit"], "unknown dataset 'digit' (did you mean 'digits'?)"),
         ([*TINY, "--config.sample.sampler.name=dimm"], "unknown sampler 'dimm' (did you mean 'ddim'?)"),
         ([*TINY, "--config.process.betas.name=liner"], "unknown table of betas 'liner' (did you mean 'linear'?)"),

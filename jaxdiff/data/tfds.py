@@ -52,19 +52,19 @@ def tfds(
     if size:
         check_size(size, shape[2])
 
+    labelled = "label" in features and hasattr(features["label"], "num_classes")
+
     def pixels(image):
-        return (
-            fit(Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image), size, shape[2])
-            if size
-            else image
-        )
+        if not size:
+            return image
+        return fit(Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image), size, shape[2])
 
     def take(indices):
         examples = data.__getitems__([int(i) for i in indices])
-        labels = np.array([e["label"] for e in examples], np.int32) if "label" in features else None
+        labels = np.array([e["label"] for e in examples], np.int32) if labelled else None
         return Batch(to_unit_range(np.stack([pixels(e["image"]) for e in examples])), labels)
 
-    classes = getattr(features.get("label"), "num_classes", 0) if "label" in features else 0
+    classes = features["label"].num_classes if labelled else 0
     return Source(len(data), shape, classes, take, flip)
 
 

@@ -1,6 +1,8 @@
 """Data parallelism: every device holds the parameters, and its share of each batch."""
 
+import ctypes
 import os
+import sys
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -15,6 +17,12 @@ def use_cpu_devices(count: int) -> None:
     """
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", min(count, os.cpu_count() or 1))
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        # XLA on CPU allocates every intermediate anew; let glibc keep freed memory rather than fault it in again.
+        mmap_threshold, trim_threshold, top_pad = -3, -1, -2
+        libc.mallopt(mmap_threshold, 1 << 30)
+        libc.mallopt(trim_threshold, (1 << 31) - 1)
+        libc.mallopt(top_pad, 1 << 27)
 
 
 def data_mesh() -> Mesh:

@@ -13,6 +13,7 @@ PREPARE = """
 import sys
 import numpy as np
 import tensorflow_datasets as tfds
+from PIL import Image
 
 class TinyImages(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
@@ -28,7 +29,8 @@ class TinyImages(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self):
         for i in range(12):
-            yield i, {"image": np.full((10, 10 + i % 2, 3), 20 * i, np.uint8), "label": i % 4}
+            pixels = np.full((10, 10 + i % 2, 3), 20 * i, np.uint8)
+            yield i, {"image": Image.fromarray(pixels), "label": i % 4}
 
 TinyImages(data_dir=sys.argv[1], file_format="array_record").download_and_prepare()
 assert "tensorflow" not in sys.modules
