@@ -189,7 +189,7 @@ def test_sampling_writes_pictures_of_the_averaged_weights(environment, finished)
         ([*TINY, "--config.data.name=digit"], "unknown dataset 'digit' (did you mean 'digits'?)"),
         ([*TINY, "--config.sample.sampler.name=dimm"], "unknown sampler 'dimm' (did you mean 'ddim'?)"),
         ([*TINY, "--config.process.betas.name=liner"], "unknown table of betas 'liner' (did you mean 'linear'?)"),
-        ([*TINY, "--config.net.multipliers=(1,1,1,1,1)"], "8x8 cannot be halved 4 times"),
+        (["--config=configs/ddpm.py", "--config.net.multipliers=(1,1,1,1,1)"], "8x8 cannot be halved 4 times"),
         ([*TINY, "--config.train.batch_size=15"], "batch_size=15 cannot be split over 2 device(s)"),
         (["--config=configs/ddpm.py:folder=/dev/shm/none"], "'/dev/shm/none' is not a folder"),
         (["--config=configs/ddpm.py:cifar10", "--config.data.data_dir=/none"], "'cifar10' is not prepared in '/none'"),
