@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
 from jaxdiff import experiment, pictures, run
@@ -129,10 +129,13 @@ def check_fields(argv: list[str]) -> None:
     config_flags.DEFINE_config_file("config", None, flag_values=plain, sys_argv=bare)
     plain(bare, known_only=True)
     for arg in argv:
-        part = plain["config"].value if arg.startswith("--config.") else None
-        for name in arg.partition("=")[0].split(".")[1:] if part else []:
-            if not hasattr(part, "keys") or name not in part:
-                raise unknown(f"field {arg.partition('=')[0]!r}:", name, part.keys() if hasattr(part, "keys") else [])
+        if not arg.startswith("--config."):
+            continue
+        field, part = arg.partition("=")[0], plain["config"].value
+        for name in field.split(".")[1:]:
+            allowed = part.keys() if isinstance(part, ConfigDict) else ()
+            if name not in allowed:
+                raise unknown(f"field {field!r}:", name, allowed)
             part = part[name]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxdiff import samplers
 from jaxdiff.denoiser import clip, dynamic_threshold, make_denoiser
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.names import find, named
+from jaxdiff.names import named
 from jaxdiff.parameterization import Parameterization
 from jaxdiff.process import Process, prior
 from jaxdiff.training.sharding import data_mesh, split
@@ -108,22 +108,24 @@ class Model:
     def _options(self, sampler: str | None, options: Mapping[str, Any]) -> tuple[str, tuple, dict[str, Array]]:
         """The sampler's name, the options that are compiled in, and those that are traced."""
         name = sampler or self.sampler["name"]
-        defaults = {k: v for k, v in self.sampler.items() if k != "name"} if name == self.sampler["name"] else {}
-        options = {**self.options, **defaults, **options}
-        own = {k: v for k, v in options.items() if k not in ("clip", "threshold")}
-        find("sampler", SAMPLERS, name, own, given=2)
+        if name not in SAMPLERS:
+            raise unknown("sampler", name, SAMPLERS)
+        parameters = {p.name: p.default for p in inspect.signature(SAMPLERS[name]).parameters.values()}
+        own = [p for p in parameters if p not in ("process", "denoiser", "constrain")]
+        defaults = self.sampler if name == self.sampler["name"] else {}
+        given = {**self.options, **{k: v for k, v in defaults.items() if k != "name"}, **options}
+        for option in given:
+            if option not in (*own, "clip", "threshold"):
+                raise unknown(f"option of sampler {name!r}", option, (*own, "clip", "threshold"))
         # Numbers are traced also where they are left at their default, so that giving one compiles nothing.
-        parameters = inspect.signature(SAMPLERS[name]).parameters.values()
-        options = {p.name: p.default for p in parameters if isinstance(p.default, float)} | options
-        variance = options.pop("variance", None)
+        given = {p: parameters[p] for p in own if isinstance(parameters[p], float)} | given
+        variance = given.pop("variance", None)
         if variance not in (None, *VARIANCES):
             raise unknown("variance", variance, VARIANCES)
-        for option, value in options.items():
-            low, high = RANGES[option]
-            if not (isinstance(value, int | float) or jnp.ndim(value) == 0) or not low <= value <= high:
-                raise InputError(f"{option}={value}: must be a number from {low} to {high}")
+        for option, value in given.items():
+            _check_number(option, value)
         fixed = (("variance", variance),) if variance else ()
-        return name, fixed, {k: jnp.float32(v) for k, v in options.items()}
+        return name, fixed, {k: jnp.float32(v) for k, v in given.items()}
 
     def _condition(self, condition: Condition, n: int) -> Condition:
         if condition is None:
@@ -139,6 +141,16 @@ class Model:
         ):
             raise InputError(f"condition: must be {n} class labels from 0 to {self.num_classes - 1}")
         return jnp.asarray(labels)
+
+
+def _check_number(option: str, value: Any) -> None:
+    low, high = RANGES[option]
+    try:
+        fits = low <= float(value) <= high
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise InputError(f"{option}={value}: must be a number from {low} to {high}")
 
 
 def make_draw(process: Process, parameterization: Parameterization, network: Network):

@@ -25,30 +25,21 @@ def named(module: ModuleType, returns: Any) -> Known:
     }
 
 
-def find(kind: str, known: Known, name: Any, arguments: Mapping[str, Any], given: int = 0) -> Callable[..., Any]:
-    """The function of that name, if it takes these arguments after the `given` first ones.
-
-    Raises:
-      InputError: an unknown name or argument; lists the ones there are.
-    """
-    if name not in known:
-        raise unknown(kind, name, known)
-    allowed = [p for p in list(inspect.signature(known[name]).parameters)[given:] if p not in ("parent", "name")]
-    for argument in arguments:
-        if argument not in allowed:
-            raise unknown(f"argument of {kind} {name!r}", argument, allowed)
-    return known[name]
-
-
 def call(kind: str, known: Known, spec: Mapping[str, Any], *given: Any) -> Any:
     """Call what `spec` names with its arguments, after those given.
 
     Raises:
       InputError: an unknown name or argument, or a value that does not fit.
     """
+    name = spec.get("name")
+    if name not in known:
+        raise unknown(kind, name, known)
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items() if k != "name"}
-    function = find(kind, known, spec.get("name"), arguments, len(given))
+    allowed = [p for p in list(inspect.signature(known[name]).parameters)[len(given) :] if p not in ("parent", "name")]
+    for argument in arguments:
+        if argument not in allowed:
+            raise unknown(f"argument of {kind} {name!r}", argument, allowed)
     try:
-        return function(*given, **arguments)
+        return known[name](*given, **arguments)
     except (TypeError, OverflowError) as error:
-        raise InputError(f"{kind} {spec['name']!r}: {error}") from error
+        raise InputError(f"{kind} {name!r}: {error}") from error

@@ -86,12 +86,13 @@ def test_classes_in_turn_unless_told(model):
     ("arguments", "message"),
     [
         ({"sampler": "dimm"}, r"unknown sampler 'dimm' \(did you mean 'ddim'\?\): allowed are ancestral, ddim"),
-        ({"eta": 0.5}, "unknown argument of sampler 'ancestral' 'eta'.*temperature, variance"),
+        ({"eta": 0.5}, "unknown option of sampler 'ancestral' 'eta'.*clip, temperature, threshold, variance"),
         ({"sampler": "ddim", "eta": 1.5}, "eta=1.5: must be a number from 0 to 1"),
         ({"variance": "large"}, "unknown variance 'large'.*fixed_large, fixed_small"),
         ({"clip": -1.0}, "clip=-1.0"),
         ({"temperature": float("nan")}, "temperature=nan"),
         ({"steps": 0}, "1 or more"),
+        ({"temperature": "hot"}, "temperature=hot: must be a number"),
         ({"n": 0}, "n=0"),
     ],
 )

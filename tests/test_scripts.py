@@ -233,7 +233,7 @@ def test_a_picture_that_turns_out_bad_loses_nothing(environment, tmp_path):
     [
         (["--workdir={empty}"], "no run with a checkpoint at"),
         (["--workdir={run}", "--sampler=dimm"], "unknown sampler 'dimm' (did you mean 'ddim'?)"),
-        (["--workdir={run}", "--eta=0.5"], "unknown argument of sampler 'ancestral' 'eta'"),
+        (["--workdir={run}", "--eta=0.5"], "unknown option of sampler 'ancestral' 'eta'"),
         (["--workdir={run}", "--sampler=ddim", "--eta=2"], "eta=2.0: must be a number from 0 to 1"),
         (["--workdir={run}", "--steps=2000"], "from 1 to 1000"),
         (["--workdir={run}", "--num=0"], "draw at least one image"),

@@ -1,6 +1,8 @@
 """A folder of pictures of any size, read when they are needed and kept in memory if they fit."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -63,15 +65,19 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
 
 
 def _look(file: Path) -> None:
-    try:
+    with _naming(file):
         Image.open(file).close()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{str(file)!r} cannot be read as a picture: mend it or take it out ({error})") from error
 
 
 def _read(file: Path, size: int, channels: int) -> np.ndarray:
+    with _naming(file), Image.open(file) as picture:
+        return fit(picture, size, channels)
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Whatever is wrong with a picture, say which."""
     try:
-        with Image.open(file) as picture:
-            return fit(picture, size, channels)
+        yield
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{str(file)!r} cannot be read as a picture: mend it or take it out ({error})") from error
