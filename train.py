@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -131,7 +132,8 @@ def check_fields(argv: list[str]) -> None:
     for arg in argv:
         if not arg.startswith("--config."):
             continue
-        field, part = arg.partition("=")[0], plain["config"].value
+        field = arg.partition("=")[0]
+        part: Any = plain["config"].value
         for name in field.split(".")[1:]:
             allowed = part.keys() if isinstance(part, ConfigDict) else ()
             if name not in allowed:
