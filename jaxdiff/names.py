@@ -31,7 +31,7 @@ def call(kind: str, known: Known, spec: Mapping[str, Any], *given: Any) -> Any:
     Raises:
       InputError: an unknown name or argument, or a value that does not fit.
     """
-    name = spec.get("name")
+    name = spec.get("name", "")
     if name not in known:
         raise unknown(kind, name, known)
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items() if k != "name"}

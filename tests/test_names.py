@@ -16,7 +16,7 @@ def test_called_by_name_with_what_is_given_first():
     ("spec", "message"),
     [
         ({"name": "scale"}, r"unknown function 'scale' \(did you mean 'scaled'\?\): allowed are scaled"),
-        ({}, "unknown function 'None'"),
+        ({}, "unknown function ''"),
         (
             {"name": "scaled", "faktor": 1},
             "unknown argument of function 'scaled' 'faktor'.*'factor'.*allowed are factor",
