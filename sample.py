@@ -10,7 +10,6 @@ Writes into the run's folder, under samples/: grid.png, samples.npy (float32, (n
 import argparse
 import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -88,7 +87,7 @@ def draw(arguments: argparse.Namespace) -> None:
         pictures.save_film_strip(out / "chain.png", frames[strip])
     except OSError as error:
         raise InputError(f"cannot write to {str(out)!r}: {error.strerror or error}") from error
-    print(f"{arguments.num} images in {seconds:.1f} s; look at {Path(out) / 'grid.png'}, chain.gif and chain.png there")
+    print(f"{arguments.num} images in {seconds:.1f} s; look at {out / 'grid.png'}, chain.gif and chain.png there")
 
 
 if __name__ == "__main__":
