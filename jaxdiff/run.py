@@ -54,7 +54,8 @@ def find(path: str | Path) -> Path:
     runs = [f.parent for f in root.glob("*/config.json") if any((f.parent / "checkpoints").glob("[0-9]*"))]
     if not runs:
         raise InputError(
-            f"no run with a checkpoint at {str(path)!r}: train one with `python train.py`, or name another folder"
+            f"no run with a checkpoint at {str(path)!r}: "
+            "train one with `python train.py --config=configs/ddpm.py`, or name another folder"
         )
     return max(runs, key=lambda run: max(f.stat().st_mtime for f in (run / "checkpoints").glob("[0-9]*")))
 

@@ -91,7 +91,7 @@ def test_the_same_command_again_changes_nothing(environment, finished):
     jax.tree.map(np.testing.assert_array_equal, before, state_of(finished))
 
 
-def killed_run_equals(environment, finished, folder, moments):
+def check_killed_run_equals(environment, finished, folder, moments):
     for moment in moments:
         process = subprocess.Popen(
             command("train.py", *TINY, f"--workdir={folder}"), env=environment, cwd=ROOT, stderr=subprocess.DEVNULL
@@ -125,7 +125,7 @@ def kill_after_checkpoint(environment, folder, step):
 def test_killed_and_started_again_it_ends_with_the_same_bits(environment, finished, tmp_path):
     for step in (10, 20):
         kill_after_checkpoint(environment, tmp_path, step)
-    killed_run_equals(environment, finished, tmp_path, moments=[])
+    check_killed_run_equals(environment, finished, tmp_path, moments=[])
 
 
 @pytest.mark.slow
@@ -133,7 +133,9 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_same_bits(environment,
     start = time.perf_counter()
     call(environment, "train.py", *TINY, f"--workdir={tmp_path / 'timed'}")
     whole, dice = time.perf_counter() - start, random.Random(0)
-    killed_run_equals(environment, finished, tmp_path / "killed", [dice.uniform(0.2, 0.9) * whole for _ in range(20)])
+    check_killed_run_equals(
+        environment, finished, tmp_path / "killed", [dice.uniform(0.2, 0.9) * whole for _ in range(20)]
+    )
 
 
 def test_one_device_and_eight_learn_the_same(environment, tmp_path):

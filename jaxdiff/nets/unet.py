@@ -50,7 +50,7 @@ class UNet(nn.Module):
         Args:
           x: (batch, height, width, channels); height and width divisible by `2 ** (levels - 1)`.
           t: (batch,), in steps of a 1000-step chain.
-          label: (batch,) int, or None for no class.
+          label: (batch,) int, or None for no class; initialise with one to have the classes' parameters.
           train: apply dropout; needs an rng named "dropout".
 
         Raises:
@@ -94,9 +94,8 @@ class UNet(nn.Module):
         width = 4 * self.channels
         h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time1")(sinusoidal(t, self.channels))
         h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time2")(nn.silu(h))
-        if self.num_classes:
-            classes = nn.Embed(self.num_classes, width, dtype=self.dtype, name="classes")
-            h = h + (classes(label) if label is not None else 0 * classes(jnp.zeros(t.shape, jnp.int32)))
+        if label is not None:
+            h = h + nn.Embed(self.num_classes, width, dtype=self.dtype, name="classes")(label)
         return h
 
     def _check(self, shape: tuple[int, ...], label: jax.Array | None) -> None:

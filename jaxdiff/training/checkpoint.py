@@ -53,7 +53,7 @@ def restore_ema(folder: Path, like: Any) -> tuple[int, Any]:
     steps = [int(f.name) for f in folder.glob("*") if f.name.isdigit()]
     if not steps:
         raise InputError(
-            f"no checkpoint in {str(folder)!r}: train first, with `python train.py --workdir {folder.parent}`"
+            f"no checkpoint in {str(folder)!r} yet: train first, with train.py and --workdir={folder.parent}"
         )
     return max(steps), _load(max(steps), folder, {"ema": _abstract(like)})["ema"]
 

@@ -38,7 +38,7 @@ def test_every_save_happens_and_the_newest_are_kept(tmp_path, state):
 def test_nothing_saved_is_the_state_given(tmp_path, state):
     with open_checkpoints(tmp_path) as checkpoints:
         assert restore(checkpoints, state) is state
-    with pytest.raises(InputError, match=r"no checkpoint in .* train first"):
+    with pytest.raises(InputError, match=r"no checkpoint in .* yet: train first"):
         restore_ema(tmp_path, state.ema)
 
 
