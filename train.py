@@ -41,7 +41,9 @@ def train(config: dict, workdir: Path) -> None:
     init_key, train_key, preview_key = jax.random.split(jax.random.key(config["seed"]), 3)
     run.write_record(workdir, run.Record(config, source.shape))
 
-    fresh = jax.jit(lambda key: init_state(parts.init(key), parts.optimiser), out_shardings=sharding.replicated(mesh))
+    fresh = jax.jit(
+        lambda key: init_state(parts.init(key), parts.optimiser, parts.loss_fn), out_shardings=sharding.replicated(mesh)
+    )
     step_fn = make_train_step(parts.loss_fn, parts.optimiser, parts.ema, train_key, settings["accumulate"])
     step_fn = jax.jit(step_fn, donate_argnums=0)
 

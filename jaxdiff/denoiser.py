@@ -6,14 +6,19 @@ For data from a Gaussian mixture `sum_k w_k N(m_k, diag(s_k²))` everything is k
     E[x_0 | x_t] = sum_k r_k (m_k + alpha s_k² / (alpha² s_k² + sigma²) (x_t - alpha m_k))
 
 which is the oracle that samplers, losses and likelihoods are tested against.
+
+What else is said of a diffusion model is the denoiser in other words:
+
+    score        ∇ log q(x_t) = (alpha x̂_0 - x_t) / sigma²
+    velocity     dx/dt = (sigma' / sigma) x_t + (alpha' - alpha sigma' / sigma) x̂_0        (the probability flow)
 """
 
 import jax
 import jax.numpy as jnp
 
 from jaxdiff.parameterization import Parameterization, to_x0
-from jaxdiff.process import Process
-from jaxdiff.types import Array, Condition, Constraint, Denoiser, Network, Params, expand
+from jaxdiff.process import Process, log_snr, time_at
+from jaxdiff.types import Array, Condition, Constraint, Denoiser, Key, Network, Params, expand
 
 
 def make_denoiser(
@@ -22,14 +27,54 @@ def make_denoiser(
     network: Network,
     params: Params,
     condition: Condition = None,
+    key: Key | None = None,
 ) -> Denoiser:
-    """Bind a network to its parameters and condition: the denoiser that it stands for."""
+    """Bind a network to its parameters and condition, and to a key if it trains: the denoiser that it stands for."""
 
     def denoise(x_t, t):
         t = jnp.broadcast_to(jnp.asarray(t, x_t.dtype), x_t.shape[:1])
         scaled = expand(parameterization.input_scale(process, t), x_t) * x_t
-        out = network(params, scaled, parameterization.time_input(process, t), condition)
+        out = network(params, scaled, parameterization.time_input(process, t), condition, key)
         return to_x0(process, parameterization, out, x_t, t)
+
+    return denoise
+
+
+def to_score(process: Process, denoiser: Denoiser):
+    """`(x_t, t) -> ∇ log q(x_t)`, shaped like x_t."""
+
+    def score(x_t, t):
+        t = jnp.asarray(t, x_t.dtype)
+        return (expand(process.alpha(t), x_t) * denoiser(x_t, t) - x_t) / expand(process.sigma(t), x_t) ** 2
+
+    return score
+
+
+def to_velocity(process: Process, denoiser: Denoiser):
+    """`(x_t, t) -> dx/dt` of the probability flow, with the process's marginals (Song et al. 2021, section 4.3)."""
+
+    def velocity(x_t, t):
+        t = jnp.asarray(t, x_t.dtype)
+        (alpha, sigma), slopes = jax.jvp(lambda t: (process.alpha(t), process.sigma(t)), (t,), (jnp.ones_like(t),))
+        growth = slopes[1] / sigma
+        return expand(growth, x_t) * x_t + expand(slopes[0] - alpha * growth, x_t) * denoiser(x_t, t)
+
+    return velocity
+
+
+def transfer(process: Process, to: Process, denoiser: Denoiser) -> Denoiser:
+    """The denoiser of process `to`, from one of `process`: any model can be sampled along any path.
+
+    Where two processes have the same log-SNR, their x_t differ by a factor alone.
+    """
+
+    def denoise(x_t, t):
+        t = jnp.asarray(t, x_t.dtype)
+        there = time_at(process, log_snr(to, t))
+        # Both alphas follow from the one log-SNR, and for alpha near 0 their ratio is that of the sigmas.
+        by_sigma = to.sigma(t) > to.alpha(t)
+        of = jnp.where(by_sigma, process.sigma(there), process.alpha(there))
+        return denoiser(expand(of / jnp.where(by_sigma, to.sigma(t), to.alpha(t)), x_t) * x_t, there)
 
     return denoise
 

@@ -1,5 +1,6 @@
 """Experiment: from a configuration, which is plain data, to the parts it names. Nothing else reads names."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -8,29 +9,50 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdiff import betas, data, grids, loss, nets, parameterization, process
+from jaxdiff import (
+    betas,
+    data,
+    grids,
+    importance,
+    learned_variance,
+    loss,
+    nets,
+    parameterization,
+    process,
+    score_matching,
+    vdm,
+)
 from jaxdiff.data import Source
+from jaxdiff.denoiser import make_denoiser
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.loss import LossFn, Times, Weight
-from jaxdiff.model import Model, make_draw
+from jaxdiff.loss import Times, Weight
+from jaxdiff.model import Bind, Bound, Model, make_draw
 from jaxdiff.names import call, named
 from jaxdiff.parameterization import Parameterization
 from jaxdiff.process import Process
 from jaxdiff.training.sharding import data_mesh, replicated
 from jaxdiff.training.step import Decay, warmed_up
-from jaxdiff.types import Key, Network, Params
+from jaxdiff.types import Key, LossFn, Network, Params, StatefulLoss
 
 Config = Mapping[str, Any]
 
 NETS = {"unet": nets.UNet}
 OPTIMIZERS = {f.__name__: f for f in (optax.adam, optax.adamw, optax.lamb, optax.lion, optax.radam, optax.sgd)}
+PROCESSES = {k: f for k, f in named(process, Process).items() if k not in ("interpolant", "from_log_snr")}
+LOSSES = {
+    "diffusion": loss.diffusion_loss,
+    "importance": importance.importance_loss,
+    "hybrid": learned_variance.hybrid_loss,
+    "sliced": score_matching.sliced_loss,
+    "bound": vdm.bound_loss,
+}
 
 
 class Experiment(NamedTuple):
     """All parts of a run but its data."""
 
     init: Callable[[Key], Params]
-    loss_fn: LossFn
+    loss_fn: LossFn | StatefulLoss
     optimiser: optax.GradientTransformation
     ema: Decay
     model: Model
@@ -43,43 +65,123 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     Raises:
       InputError: an unknown name or argument, or parts that do not fit together.
     """
-    chain = call("process", named(process, Process), _with_betas(config["process"]))
     meaning = call("parameterization", named(parameterization, Parameterization), config["parameterization"])
-    net = dict(config["net"])
+    spec = {"name": "diffusion", **config["loss"]}
+    learned = config["process"].get("name") == "learned"
+    if learned != (spec["name"] == "bound"):
+        raise InputError("process 'learned' and loss 'bound' need each other: choose both or neither")
+    net = {**config["net"], "outputs": 2 if spec["name"] == "hybrid" else 1}
     if net.get("dtype", "float32") not in ("float32", "bfloat16"):
         raise unknown("net.dtype", net["dtype"], ("float32", "bfloat16"))
     module = call("net", NETS, net)
     network = linen_network(module)
 
-    def init(key):
+    def init_net(key):
         label = jnp.zeros(1, jnp.int32) if module.num_classes else None
         return module.init(key, jnp.zeros((1, *shape)), jnp.zeros(1), label)["params"]
+
+    bind: Bind
+    if learned:
+        schedule = call("process", {"learned": nets.MonotoneLogSNR}, config["process"])
+        meaning = parameterization.by_log_snr(meaning)
+        chain = None
+        given: Any = lambda params: process.from_log_snr(lambda t: schedule.apply({"params": params}, t))  # noqa: E731
+
+        def init(key):
+            return {"net": init_net(key), "schedule": schedule.init(key, jnp.zeros(1))["params"]}
+
+        def learned_bind(params, condition):
+            path = given(params["schedule"])
+            return Bound(path, make_denoiser(path, meaning, network, params["net"], condition))
+
+        bind = learned_bind
+    else:
+        given = chain = _process(config["process"])
+        init, bind = init_net, _binder(chain, meaning, network, spec["name"] == "hybrid")
 
     device = replicated(data_mesh())
     params = jax.tree.map(
         lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device), jax.eval_shape(init, jax.random.key(0))
     )
-    sampling = config["sample"]
-    model = Model(
-        params=params,
-        draw=make_draw(chain, meaning, network),
-        shape=tuple(shape),
-        num_classes=module.num_classes,
-        grid=lambda steps: call("grid", named(grids, np.ndarray), sampling["grid"], steps),
-        steps=sampling["steps"],
-        sampler=sampling["sampler"],
-        options={"clip": sampling["clip"]},
-    )
+    model = _model(config["sample"], params, bind, chain, meaning, shape, module.num_classes)
     model.check()
-    weight = call("loss weight", named(loss, Weight), config["loss"]["weight"])
-    times = call("time sampler", named(loss, Times), config["loss"]["times"])
     return Experiment(
         init=init,
-        loss_fn=loss.diffusion_loss(chain, meaning, network, weight, times),
+        loss_fn=_loss(spec, given, meaning, network),
         optimiser=_optimiser(config["optimizer"]),
         ema=warmed_up(config["ema"]["decay"]),
         model=model,
     )
+
+
+def _binder(chain: Process, meaning: Parameterization, network: Network, learns_variance: bool) -> Bind:
+    mean = learned_variance.mean_network(network) if learns_variance else network
+
+    def bind(params, condition):
+        fraction = None
+        if learns_variance:
+            fraction = learned_variance.make_fraction(chain, meaning, network, params, condition)
+        return Bound(chain, make_denoiser(chain, meaning, mean, params, condition), fraction)
+
+    return bind
+
+
+def _model(sampling: Config, params: Any, bind: Bind, chain: Process | None, meaning, shape, num_classes) -> Model:
+    """The model, with the process along which to sample where it is not that of training, `sampling["process"]`."""
+    other = _process(sampling["process"]) if sampling.get("process") else None
+    path = other or chain
+    known = named(grids, np.ndarray)
+
+    def grid(steps):
+        spec = sampling["grid"]
+        wants = inspect.signature(known[spec["name"]]).parameters if spec.get("name") in known else ()
+        if "process" in wants and path is None:
+            raise InputError(f"grid {spec['name']!r} needs noise levels, and this process learns its own: take uniform")
+        times = call("grid", known, spec, *([path] if "process" in wants else []), steps)
+        if chain and path:
+            with jax.ensure_compile_time_eval():
+                there = times[:-1] if path is chain else process.time_at(chain, process.log_snr(path, times[:-1]))
+            parameterization.check_defined(chain, meaning, np.append(there, 0))
+        return times
+
+    return Model(
+        params=params,
+        draw=make_draw(bind, other),
+        shape=tuple(shape),
+        num_classes=num_classes,
+        grid=grid,
+        steps=sampling["steps"],
+        sampler=sampling["sampler"],
+        options={"clip": sampling["clip"]},
+        bind=bind,
+        path=path,
+    )
+
+
+def _process(spec: Config) -> Process:
+    """A process by name; the table of a discrete chain may be named, or given number by number."""
+    spec = dict(spec)
+    if isinstance(spec.get("betas"), Mapping):
+        spec["betas"] = call("table of betas", named(betas, np.ndarray), spec["betas"])
+    if isinstance(spec.get("process"), Mapping):
+        spec["process"] = _process(spec["process"])
+    return call("process", {**PROCESSES, "learned": _misplaced}, spec)
+
+
+def _misplaced() -> Process:
+    raise InputError("process 'learned' is learned in training: it cannot be chosen for sampling, or shifted")
+
+
+def _loss(spec: Config, given: Any, meaning: Parameterization, network: Network) -> LossFn | StatefulLoss:
+    """A loss by name, with the weight and the time sampler that it names."""
+    spec = dict(spec)
+    for part, kind, known in [
+        ("weight", "loss weight", named(loss, Weight)),
+        ("times", "time sampler", named(loss, Times)),
+    ]:
+        if part in spec:
+            spec[part] = call(kind, known, spec[part])
+    return call("loss", LOSSES, spec, given, meaning, network)
 
 
 def source(config: Config) -> Source:
@@ -105,13 +207,6 @@ def linen_network(module: Any) -> Network:
         return module.apply({"params": params}, x, t, condition, train=True, rngs={"dropout": key})
 
     return network
-
-
-def _with_betas(spec: Config) -> Config:
-    """The table of a discrete chain may be named, or given number by number."""
-    if not isinstance(spec.get("betas"), Mapping):
-        return spec
-    return {**spec, "betas": call("table of betas", named(betas, np.ndarray), spec["betas"])}
 
 
 def _optimiser(spec: Config) -> optax.GradientTransformation:

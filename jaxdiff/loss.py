@@ -12,17 +12,15 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
-from jaxdiff.parameterization import Parameterization, eps_error, target
-from jaxdiff.process import Process, log_snr, perturb
-from jaxdiff.types import Array, Batch, Key, Network, Params, expand
+from jaxdiff.parameterization import Parameterization, determinant, eps_error, target
+from jaxdiff.process import Process, log_snr, perturb, time_at
+from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params, expand
 
 Weight = Callable[[Process, Parameterization, Array], Array]
 """`(process, parameterization, t) -> w`, (batch,), the factor on the squared error of the output."""
 
-Times = Callable[[Key, int], Array]
-"""`(key, batch) -> t`, (batch,)."""
-
-LossFn = Callable[[Params, Key, Batch], tuple[Array, dict[str, Array]]]
+Times = Callable[[Process, Key, int], Array]
+"""`(process, key, batch) -> t`, (batch,)."""
 
 
 def simple() -> Weight:
@@ -37,42 +35,128 @@ def elbo() -> Weight:
     """
 
     def weight(process, parameterization, t):
-        _, slope = jax.jvp(lambda t: log_snr(process, t), (t,), (jnp.ones_like(t),))
-        return -0.5 * slope * eps_error(process, parameterization, t)
+        # -lambda' alpha² / 2 = alpha (alpha sigma' / sigma - alpha'), without lambda', which may be infinite at t = 1.
+        (alpha, sigma), slopes = jax.jvp(lambda t: (process.alpha(t), process.sigma(t)), (t,), (jnp.ones_like(t),))
+        return alpha * (alpha * slopes[1] / sigma - slopes[0]) / determinant(process, parameterization, t) ** 2
 
     return weight
+
+
+def likelihood() -> Weight:
+    """g² on the error in the score: twice `elbo`, likelihood weighting (Song, Durkan et al. 2021)."""
+    weight = elbo()
+    return lambda process, parameterization, t: 2 * weight(process, parameterization, t)
 
 
 def min_snr(gamma: float = 5.0) -> Weight:
     """min(SNR, gamma) on the error in x_0, which is min(1, gamma / SNR) on that in eps (Hang et al. 2023)."""
+    return _on_eps(lambda process, t: jnp.minimum(1, gamma * jnp.exp(-log_snr(process, t))))
+
+
+def p2(k: float = 1.0, gamma: float = 1.0) -> Weight:
+    """1 / (k + SNR)^gamma on the error in eps (Choi et al. 2022, equation 8)."""
+    return _on_eps(lambda process, t: (k + jnp.exp(log_snr(process, t))) ** -gamma)
+
+
+def sigmoid(bias: float = -3.0) -> Weight:
+    """sigmoid(bias - lambda) times `elbo` (Kingma and Gao 2023; Hoogeboom et al. 2024, SiD2: bias of -1 to -3)."""
+    weight = elbo()
+    return lambda process, parameterization, t: (
+        jax.nn.sigmoid(bias - log_snr(process, t)) * weight(process, parameterization, t)
+    )
+
+
+def edm(sigma_data: float = 0.5) -> Weight:
+    """1 on the output of parameterization `edm`: `1 + (sigma / alpha / sigma_data)²` on the error in eps.
+
+    Karras et al. 2022, table 1: `(sigma² + sigma_data²) / (sigma sigma_data)²` on the error in x_0.
+    """
 
     def weight(process, parameterization, t):
-        return jnp.minimum(1, gamma * jnp.exp(-log_snr(process, t))) * eps_error(process, parameterization, t)
+        size = process.alpha(t) ** 2 + (process.sigma(t) / sigma_data) ** 2
+        return size / determinant(process, parameterization, t) ** 2
 
     return weight
 
 
+def eps() -> Weight:
+    """1 on the error in eps, whatever the output means: for a score, sigma² (Song and Ermon 2019)."""
+    return _on_eps(lambda process, t: jnp.ones_like(t))
+
+
+def _on_eps(factor: Callable[[Process, Array], Array]) -> Weight:
+    return lambda process, parameterization, t: factor(process, t) * eps_error(process, parameterization, t)
+
+
 def uniform(t_min: float = 0.0, steps: int | None = None) -> Times:
     """Independent times, uniform on [t_min, 1]; with `steps`, on the times of a chain of that many steps."""
-    return _times(lambda key, batch: jax.random.uniform(key, (batch,)), t_min, steps)
+    return _uniform(lambda key, batch: jax.random.uniform(key, (batch,)), t_min, steps)
 
 
 def stratified(t_min: float = 0.0, steps: int | None = None) -> Times:
     """One random offset, then evenly spaced: uniform times that cover [t_min, 1] (Kingma et al. 2021, appendix I.1)."""
-    return _times(lambda key, batch: (jax.random.uniform(key) + jnp.arange(batch) / batch) % 1, t_min, steps)
+    return _uniform(lambda key, batch: (jax.random.uniform(key) + jnp.arange(batch) / batch) % 1, t_min, steps)
 
 
-def _times(draw: Times, t_min: float, steps: int | None) -> Times:
-    if not 0 <= t_min < 1:
-        raise InputError(f"t_min={t_min}: the smallest time must lie in [0, 1)")
+def antithetic(t_min: float = 0.0, steps: int | None = None) -> Times:
+    """Pairs u and 1 - u, uniform on [t_min, 1]."""
+
+    def draw(key, batch):
+        half = jax.random.uniform(key, ((batch + 1) // 2,))
+        return jnp.stack([half, 1 - half], axis=1).reshape(-1)[:batch]
+
+    return _uniform(draw, t_min, steps)
+
+
+def logit_normal(mean: float = 0.0, std: float = 1.0, t_min: float = 0.0) -> Times:
+    """t = sigmoid(n), n normal: the middle of the path most often (Esser et al. 2024, equation 19). At least t_min."""
+    _check_t_min(t_min)
+    return lambda process, key, batch: jnp.maximum(jax.nn.sigmoid(mean + std * jax.random.normal(key, (batch,))), t_min)
+
+
+def log_normal(mean: float = -1.2, std: float = 1.2) -> Times:
+    """Noise levels sigma / alpha with a normal logarithm, of any process (Karras et al. 2022, P_mean and P_std)."""
+
+    def times(process, key, batch):
+        return time_at(process, -2 * (mean + std * jax.random.normal(key, (batch,))))
+
+    return times
+
+
+def _uniform(draw: Callable[[Key, int], Array], t_min: float, steps: int | None) -> Times:
+    _check_t_min(t_min)
     if steps is not None and (steps < 1 or t_min):
         raise InputError(f"steps={steps}, t_min={t_min}: steps must be 1 or more, and a chain has no t_min")
 
-    def times(key, batch):
+    def times(process, key, batch):
         u = draw(key, batch)
-        return (jnp.floor(u * steps) + 1) / steps if steps else 1 - (1 - t_min) * u
+        # A draw of just below 1 may round to 1 when scaled: the last step is the last.
+        return (jnp.minimum(jnp.floor(u * steps), steps - 1) + 1) / steps if steps else 1 - (1 - t_min) * u
 
     return times
+
+
+def _check_t_min(t_min: float) -> None:
+    if not 0 <= t_min < 1:
+        raise InputError(f"t_min={t_min}: the smallest time must lie in [0, 1)")
+
+
+def squared_error(
+    process: Process,
+    parameterization: Parameterization,
+    network: Network,
+    params: Params,
+    key: Key,
+    batch: Batch,
+    t: Array,
+) -> Array:
+    """The mean squared error of the output over the components of each example, (batch,), at times t (batch,)."""
+    key_eps, key_net = jax.random.split(key)
+    x_0 = batch.x_0
+    x_t, eps = perturb(process, key_eps, x_0, t)
+    scaled = expand(parameterization.input_scale(process, t), x_t) * x_t
+    out = network(params, scaled, parameterization.time_input(process, t), batch.condition, key_net)
+    return jnp.square(out - target(process, parameterization, x_0, eps, t)).reshape(x_0.shape[0], -1).mean(axis=1)
 
 
 def diffusion_loss(
@@ -81,13 +165,9 @@ def diffusion_loss(
     """`(params, key, batch) -> (loss, metrics)`: the mean over the batch, and "mse", its unweighted error."""
 
     def loss_fn(params, key, batch):
-        key_t, key_eps, key_net = jax.random.split(key, 3)
-        x_0 = batch.x_0
-        t = times(key_t, x_0.shape[0])
-        x_t, eps = perturb(process, key_eps, x_0, t)
-        scaled = expand(parameterization.input_scale(process, t), x_t) * x_t
-        out = network(params, scaled, parameterization.time_input(process, t), batch.condition, key_net)
-        error = jnp.square(out - target(process, parameterization, x_0, eps, t)).reshape(x_0.shape[0], -1).mean(axis=1)
+        key_t, key_error = jax.random.split(key)
+        t = times(process, key_t, batch.x_0.shape[0])
+        error = squared_error(process, parameterization, network, params, key_error, batch, t)
         return jnp.mean(weight(process, parameterization, t) * error), {"mse": jnp.mean(error)}
 
     return loss_fn

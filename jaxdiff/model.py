@@ -4,24 +4,41 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff import samplers
-from jaxdiff.denoiser import clip, dynamic_threshold, make_denoiser
+from jaxdiff.denoiser import clip, dynamic_threshold, transfer
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.names import named
-from jaxdiff.parameterization import Parameterization
 from jaxdiff.process import Process, prior
 from jaxdiff.training.sharding import data_mesh, split
-from jaxdiff.types import Array, Condition, Key, Network, Params
+from jaxdiff.types import Array, Condition, Denoiser, Key, Params
 
-SAMPLERS = named(samplers, samplers.Sampler)
-VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large}
-RANGES = {"eta": (0, 1), "temperature": (0, np.inf), "clip": (0, np.inf), "threshold": (0, 1)}
+SAMPLERS = {
+    name: make
+    for name, make in named(samplers, samplers.Sampler).items()
+    if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"]
+}
+CORRECTORS = {"langevin": samplers.langevin}
+VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
+RANGES = {"eta": (0, 1), "threshold": (0, 1), "order": (1, 4), "repeats": (1, np.inf)}
+"""Of the samplers' numbers; all others are from 0 to infinity."""
+
+
+class Bound(NamedTuple):
+    """What a network stands for, once it has its parameters and a condition."""
+
+    process: Process
+    denoiser: Denoiser
+    fraction: Callable[[Array, Array], Array] | None = None
+    """Of a learned variance, see `jaxdiff.samplers.learned_range`."""
+
+
+Bind = Callable[[Params, Condition], Bound]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +52,8 @@ class Model:
       num_classes: that the network is conditioned on; 0 for none.
       grid: `(steps) -> times`.
       steps: how many `sample` takes, unless told otherwise.
+      bind: `(params, condition) -> Bound`, the denoiser.
+      path: the process along which to sample; None where only the parameters know.
       sampler: its default, `{"name": ..., **options}`.
       options: defaults for every sampler, such as `clip`.
     """
@@ -47,6 +66,8 @@ class Model:
     steps: int
     sampler: Mapping[str, Any]
     options: Mapping[str, Any]
+    bind: Bind
+    path: Process | None
 
     def sample(
         self,
@@ -59,16 +80,17 @@ class Model:
     ) -> Array:
         """Draw n images, (n, height, width, channels), near [-1, 1].
 
-        The chain is one compiled call, compiled anew only for another n, number of steps, sampler or `variance`.
+        The chain is one compiled call, compiled anew only for another n, number of steps, sampler, corrector or option
+        that is not a real number. Where the grid ends above the data (sigma > 0), the images are the last x̂_0.
 
         Args:
           key: the images are a function of it.
           steps: of the sampler.
-          sampler: "ancestral" or "ddim".
+          sampler: a name of `jaxdiff.samplers`.
           condition: class labels, (n,); by default 0, 1, 2 ... in turn, if the network has classes.
-          **options: the sampler's own, `eta` for ddim and `variance` for ancestral, and for both: `temperature`, factor
-            on the noise that steps add; `clip`, the bound on x̂_0 (infinite for none); `threshold`, the quantile for
-            dynamic thresholding in place of plain clipping.
+          **options: the sampler's own, such as `eta` for ddim and `variance` for ancestral; `corrector`, "langevin" for
+            predictor-corrector sampling, with that one's own; and for all, `clip`, the bound on x̂_0 (infinite for
+            none), and `threshold`, the quantile for dynamic thresholding in place of plain clipping.
 
         Raises:
           InputError: an unknown sampler or option, or a value out of its range.
@@ -96,36 +118,39 @@ class Model:
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
         name, fixed, traced = self._options(sampler, options)
-        return self.draw(
-            self.params, key, times, keep, self._condition(condition, n), traced, name, fixed, (n, *self.shape)
-        )
+        _check_applies(name, self.path, times)
+        labels, denoise = self._condition(condition, n), self.path is None or _sigma(self.path, times[-1]) > 0
+        return self.draw(self.params, key, times, keep, labels, traced, name, fixed, denoise, (n, *self.shape))
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""
-        self.grid(self.steps)
-        self._options(None, {})
+        _check_applies(self._options(None, {})[0], self.path, self.grid(self.steps))
 
     def _options(self, sampler: str | None, options: Mapping[str, Any]) -> tuple[str, tuple, dict[str, Array]]:
         """The sampler's name, the options that are compiled in, and those that are traced."""
         name = sampler or self.sampler["name"]
         if name not in SAMPLERS:
             raise unknown("sampler", name, SAMPLERS)
-        parameters = {p.name: p.default for p in inspect.signature(SAMPLERS[name]).parameters.values()}
-        own = [p for p in parameters if p not in ("process", "denoiser", "constrain")]
         defaults = self.sampler if name == self.sampler["name"] else {}
         given = {**self.options, **{k: v for k, v in defaults.items() if k != "name"}, **options}
+        corrector = given.get("corrector")
+        if corrector not in (None, *CORRECTORS):
+            raise unknown("corrector", corrector, CORRECTORS)
+        own = _own(SAMPLERS[name]) | (_own(CORRECTORS[corrector]) if corrector else {})
+        allowed = (*own, "clip", "threshold", "corrector")
         for option in given:
-            if option not in (*own, "clip", "threshold"):
-                raise unknown(f"option of sampler {name!r}", option, (*own, "clip", "threshold"))
-        # Numbers are traced also where they are left at their default, so that giving one compiles nothing.
-        given = {p: parameters[p] for p in own if isinstance(parameters[p], float)} | given
-        variance = given.pop("variance", None)
-        if variance not in (None, *VARIANCES):
+            if option not in allowed:
+                raise unknown(f"option of sampler {name!r}", option, allowed)
+        if (variance := given.get("variance")) not in (None, *VARIANCES):
             raise unknown("variance", variance, VARIANCES)
         for option, value in given.items():
-            _check_number(option, value)
-        fixed = (("variance", variance),) if variance else ()
-        return name, fixed, {k: jnp.float32(v) for k, v in given.items()}
+            if option not in ("variance", "corrector"):
+                _check_number(option, value, whole=option in own and own[option].annotation is int)
+        # Numbers are traced also where they are left at their default, so that giving one compiles nothing.
+        real = {p for p in own if own[p].annotation == float | Array}
+        traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in {*real, "clip", "threshold"}}
+        fixed = tuple(sorted((k, v) for k, v in given.items() if k not in traced))
+        return name, fixed, {k: jnp.float32(v) for k, v in traced.items()}
 
     def _condition(self, condition: Condition, n: int) -> Condition:
         if condition is None:
@@ -143,31 +168,90 @@ class Model:
         return jnp.asarray(labels)
 
 
-def _check_number(option: str, value: Any) -> None:
-    low, high = RANGES[option]
+def _own(make: Callable) -> dict[str, inspect.Parameter]:
+    """The options of a sampler."""
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(make).parameters.items()
+        if name not in ("process", "denoiser", "constrain")
+    }
+
+
+def _check_number(option: str, value: Any, whole: bool) -> None:
+    low, high = RANGES.get(option, (0, np.inf))
     try:
-        fits = low <= float(value) <= high
-    except (TypeError, ValueError):
+        fits = low <= float(value) <= high and (not whole or int(value) == value)
+    except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:
-        raise InputError(f"{option}={value}: must be a number from {low} to {high}")
+        raise InputError(f"{option}={value}: must be a {'whole ' * whole}number from {low} to {high}")
 
 
-def make_draw(process: Process, parameterization: Parameterization, network: Network):
-    """The compiled sampling of a network: noise, then `trajectory`, split over all devices where they divide n."""
+def _check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
+    """Refuse a sampler that is undefined at an end of the grid."""
+    if path is None:
+        return
+    with jax.ensure_compile_time_eval():
+        alpha = float(path.alpha(jnp.float32(times[0])))
+    if name in ("pndm", "euler_maruyama", "srk") and alpha < 1e-6:
+        raise InputError(f"sampler {name!r} cannot start at t={times[0]:g}, where alpha = 0: start the grid below")
+    if name == "dopri5" and _sigma(path, times[-1]) == 0:
+        raise InputError("sampler 'dopri5' cannot end at t=0, where sigma = 0: end the grid above, with t_min=0.001")
+
+
+def _sigma(path: Process, t: float) -> float:
+    with jax.ensure_compile_time_eval():
+        return float(path.sigma(jnp.float32(t)))
+
+
+def make_draw(bind: Bind, path: Process | None = None):
+    """The compiled sampling of a network: noise, then `trajectory`, split over all devices where they divide n.
+
+    Args:
+      path: the process along which to sample; by default the one of training.
+
+    With `denoise`, static, the last x is replaced by its x̂_0: for grids that end above the data.
+    """
     mesh = data_mesh()
 
-    @functools.partial(jax.jit, static_argnames=("sampler", "fixed", "shape"))
-    def draw(params, key, times, keep, condition, traced, sampler, fixed, shape):
-        traced = dict(traced)
-        bound = traced.pop("clip", jnp.inf)
-        constrain = dynamic_threshold(traced.pop("threshold"), bound) if "threshold" in traced else clip(bound)
-        denoiser = make_denoiser(process, parameterization, network, params, condition)
-        options = {k: VARIANCES[v] for k, v in fixed} | traced | {"constrain": constrain}
+    @functools.partial(jax.jit, static_argnames=("sampler", "fixed", "denoise", "shape"))
+    def draw(params, key, times, keep, condition, traced, sampler, fixed, denoise, shape):
+        process, denoiser, fraction = bind(params, condition)
+        if path:
+            process, denoiser = path, transfer(process, path, denoiser)
+        options = dict(fixed) | traced
+        bound = options.pop("clip", jnp.inf)
+        constrain = dynamic_threshold(options.pop("threshold"), bound) if "threshold" in options else clip(bound)
+        if "variance" in options:
+            options["variance"] = _variance(options["variance"], None if path else fraction)
+        corrector = CORRECTORS.get(options.pop("corrector", None))
+        constrained = lambda x_t, t: constrain(denoiser(x_t, t))  # noqa: E731
+        mine = {name: options.pop(name) for name in list(options) if name in _own(SAMPLERS[sampler])}
+        if "constrain" in inspect.signature(SAMPLERS[sampler]).parameters:
+            steps = SAMPLERS[sampler](process, denoiser, constrain=constrain, **mine)
+        else:
+            steps = SAMPLERS[sampler](process, constrained, **mine)
+        if corrector:
+            steps = samplers.then(steps, corrector(process, constrained, **options))
+
         key_start, key_steps = jax.random.split(key)
         x_1 = prior(process, key_start, jnp.zeros(shape), times[0])
         if shape[0] % mesh.size == 0:
             x_1 = jax.lax.with_sharding_constraint(x_1, split(mesh))
-        return samplers.trajectory(SAMPLERS[sampler](process, denoiser, **options), key_steps, x_1, times, keep)
+        x, frames = samplers.trajectory(steps, key_steps, x_1, times, keep)
+        if not denoise:
+            return x, frames
+        images = constrained(x, times[-1])
+        if len(keep):
+            frames = frames.at[-1].set(jnp.where(keep[-1] == len(times) - 1, images, frames[-1]))
+        return images, frames
 
     return draw
+
+
+def _variance(name: str, fraction: Callable[[Array, Array], Array] | None) -> samplers.Variance:
+    if name != "learned":
+        return VARIANCES[name]
+    if fraction is None:
+        raise InputError("variance 'learned': this model has no learned variance along this path; take fixed_small")
+    return samplers.learned_range(fraction)

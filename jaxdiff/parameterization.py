@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxdiff.process import Process
+from jaxdiff.errors import InputError
+from jaxdiff.process import Process, log_snr
 from jaxdiff.types import Array, expand
 
 Coefficient = Callable[[Process, Array], Array]
@@ -40,33 +42,41 @@ class Parameterization(NamedTuple):
     """... and this in place of t; by default the index of DDPM's chain of 1000 steps, `1000 t - 1`."""
 
 
-def eps() -> Parameterization:
-    """The noise (Ho et al. 2020). Undefined where alpha = 0."""
-    return Parameterization(lambda process, t: (jnp.zeros_like(t), jnp.ones_like(t)))
+def _input(unit: bool) -> Coefficient:
+    return (lambda process, t: 1 / jnp.hypot(process.alpha(t), process.sigma(t))) if unit else _one
 
 
-def x0() -> Parameterization:
+def eps(unit_input: bool = False) -> Parameterization:
+    """The noise (Ho et al. 2020). Undefined where alpha = 0.
+
+    With `unit_input`, here and below, the network sees `x_t / sqrt(alpha² + sigma²)`, as processes of growing variance
+    need.
+    """
+    return Parameterization(lambda process, t: (jnp.zeros_like(t), jnp.ones_like(t)), _input(unit_input))
+
+
+def x0(unit_input: bool = False) -> Parameterization:
     """The data. Undefined where sigma = 0."""
-    return Parameterization(lambda process, t: (jnp.ones_like(t), jnp.zeros_like(t)))
+    return Parameterization(lambda process, t: (jnp.ones_like(t), jnp.zeros_like(t)), _input(unit_input))
 
 
-def v() -> Parameterization:
+def v(unit_input: bool = False) -> Parameterization:
     """`v = alpha eps - sigma x_0` (Salimans and Ho 2022)."""
-    return Parameterization(lambda process, t: (-process.sigma(t), process.alpha(t)))
+    return Parameterization(lambda process, t: (-process.sigma(t), process.alpha(t)), _input(unit_input))
 
 
-def score() -> Parameterization:
+def score(unit_input: bool = False) -> Parameterization:
     """`∇ log q(x_t) = -eps / sigma` (Song et al. 2021). Undefined where alpha or sigma = 0."""
-    return Parameterization(lambda process, t: (jnp.zeros_like(t), -1 / process.sigma(t)))
+    return Parameterization(lambda process, t: (jnp.zeros_like(t), -1 / process.sigma(t)), _input(unit_input))
 
 
-def velocity() -> Parameterization:
+def velocity(unit_input: bool = False) -> Parameterization:
     """`dx_t/dt = alpha' x_0 + sigma' eps` along a straight pair of data and noise (Lipman et al. 2023)."""
 
     def coefficients(process, t):
         return jax.jvp(lambda t: (process.alpha(t), process.sigma(t)), (t,), (jnp.ones_like(t),))[1]
 
-    return Parameterization(coefficients)
+    return Parameterization(coefficients, _input(unit_input))
 
 
 def edm(sigma_data: float = 0.5) -> Parameterization:
@@ -89,6 +99,31 @@ def edm(sigma_data: float = 0.5) -> Parameterization:
     )
 
 
+def by_log_snr(parameterization: Parameterization, high: float = 13.3, low: float = -5.0) -> Parameterization:
+    """The network sees the log-SNR in place of t, from 0 at `high` to 1000 at `low`: for a schedule that is learned."""
+    return parameterization._replace(time_input=lambda process, t: 1000 * (high - log_snr(process, t)) / (high - low))
+
+
+def check_defined(process: Process, parameterization: Parameterization, times: np.ndarray) -> None:
+    """Refuse a grid that asks the network at a time where its output says nothing of x_0, or without bound.
+
+    Raises:
+      InputError: eps at alpha = 0, x0 or score at sigma = 0, and the like. The last time, where a sampler ends, may be
+      one.
+    """
+    with jax.ensure_compile_time_eval():
+        t = jnp.asarray(times, jnp.float32)[:-1]
+        gain = np.abs(process.sigma(t) / determinant(process, parameterization, t))
+        known = np.isfinite(gain) & (gain < 1e7) & np.isfinite(determinant(process, parameterization, t))
+        if not known.all():
+            bad = t[int(np.argmin(known))]
+            raise InputError(
+                f"the grid visits t={float(bad):g}, where alpha={float(process.alpha(bad)):.3g} and "
+                f"sigma={float(process.sigma(bad)):.3g}, and this parameterization is undefined: start below "
+                "or end above that time, or use v, velocity or edm"
+            )
+
+
 def target(process: Process, parameterization: Parameterization, x_0: Array, eps: Array, t: Array) -> Array:
     """What the network ought to give: `a x_0 + b eps`."""
     a, b = parameterization.coefficients(process, t)
@@ -98,14 +133,14 @@ def target(process: Process, parameterization: Parameterization, x_0: Array, eps
 def to_x0(process: Process, parameterization: Parameterization, out: Array, x_t: Array, t: Array) -> Array:
     """The x̂_0 that an output means, given x_t."""
     _, b = parameterization.coefficients(process, t)
-    sigma, d = process.sigma(t), _determinant(process, parameterization, t)
+    sigma, d = process.sigma(t), determinant(process, parameterization, t)
     return expand(b / d, x_t) * x_t - expand(sigma / d, x_t) * out
 
 
 def to_eps(process: Process, parameterization: Parameterization, out: Array, x_t: Array, t: Array) -> Array:
     """The noise that an output means, given x_t."""
     a, _ = parameterization.coefficients(process, t)
-    alpha, d = process.alpha(t), _determinant(process, parameterization, t)
+    alpha, d = process.alpha(t), determinant(process, parameterization, t)
     return expand(alpha / d, x_t) * out - expand(a / d, x_t) * x_t
 
 
@@ -118,9 +153,10 @@ def convert(
 
 def eps_error(process: Process, parameterization: Parameterization, t: Array) -> Array:
     """The squared error in eps that a squared error of one in the output means: `(alpha / d)²`."""
-    return (process.alpha(t) / _determinant(process, parameterization, t)) ** 2
+    return (process.alpha(t) / determinant(process, parameterization, t)) ** 2
 
 
-def _determinant(process: Process, parameterization: Parameterization, t: Array) -> Array:
+def determinant(process: Process, parameterization: Parameterization, t: Array) -> Array:
+    """`d = alpha b - sigma a`: where it is 0, or not finite, the output says nothing of x_0."""
     a, b = parameterization.coefficients(process, t)
     return process.alpha(t) * b - process.sigma(t) * a

@@ -42,6 +42,19 @@ class Batch(NamedTuple):
     condition: Condition = None
 
 
+LossFn = Callable[[Params, Key, Batch], tuple[Array, dict[str, Array]]]
+"""`(params, key, batch) -> (loss, metrics)`, both means over the batch."""
+
+
+class StatefulLoss(NamedTuple):
+    """A loss that remembers: its memory is part of the training state, and is saved with it."""
+
+    init: Callable[[], Any]
+    """`() -> memory`."""
+    loss: Callable[[Params, Any, Key, Batch], tuple[Array, tuple[dict[str, Array], Any]]]
+    """`(params, memory, key, batch) -> (loss, (metrics, memory))`."""
+
+
 def expand(coefficient: Array, x: Array) -> Array:
     """Give a scalar or (batch,) coefficient the trailing axes that broadcast it against x."""
     return coefficient.reshape(coefficient.shape + (1,) * (x.ndim - 1)) if coefficient.ndim else coefficient

@@ -8,29 +8,35 @@ import pytest
 ROOT = Path(__file__).parent.parent / "jaxdiff"
 BASE = {"types", "errors"}
 MATHS = BASE | {"process", "parameterization", "denoiser"}
+LOSSES = {"loss", "importance", "score_matching", "learned_variance", "vdm"}
 ALLOWED = {
     "types": set(),
     "errors": set(),
     "names": {"errors"},
     "betas": {"errors"},
-    "grids": {"errors"},
     "process": BASE,
+    "grids": BASE | {"process"},
     "parameterization": BASE | {"process"},
     "denoiser": BASE | {"process", "parameterization"},
     "loss": MATHS,
     "samplers": MATHS | {"samplers"},
+    "likelihood": MATHS | {"samplers"},
+    "importance": MATHS | {"loss"},
+    "score_matching": MATHS | {"loss"},
+    "learned_variance": MATHS | {"likelihood"},
+    "vdm": MATHS | {"likelihood"},
     "nets": BASE | {"nets"},
     "data": BASE | {"data"},
     "evaluation": BASE | {"evaluation"},
     "pictures": BASE,
     "training": BASE | {"training"},
     "model": MATHS | {"names", "samplers", "training"},
-    "experiment": MATHS | {"names", "betas", "grids", "loss", "samplers", "nets", "data", "training", "model"},
+    "experiment": MATHS | LOSSES | {"names", "betas", "grids", "samplers", "nets", "data", "training", "model"},
     "run": BASE | {"experiment", "model", "training"},
     "__init__": {"run"},
 }
-CORE = {"types", "errors", "betas", "grids", "process", "parameterization", "denoiser", "loss", "samplers"}
-STANDARD = {"jax", "numpy", "math", "typing", "collections", "functools", "difflib", "dataclasses"}
+CORE = LOSSES | MATHS | {"betas", "grids", "samplers", "likelihood"}
+STANDARD = {"jax", "numpy", "scipy", "math", "typing", "collections", "functools", "difflib", "dataclasses"}
 
 
 def imports(file):

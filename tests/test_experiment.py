@@ -76,7 +76,11 @@ def test_labels_reach_the_network_only_if_it_takes_them():
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("process.name", "dppm", r"unknown process 'dppm' \(did you mean 'ddpm'\?\): allowed are cosine, ddpm, vp"),
+        (
+            "process.name",
+            "dppm",
+            r"unknown process 'dppm' \(did you mean 'ddpm'\?\): allowed are cosine, ddpm, edm, flow",
+        ),
         (
             "process.betas.name",
             "linaer",
@@ -89,12 +93,20 @@ def test_labels_reach_the_network_only_if_it_takes_them():
         ("net.name", "unet2", "unknown net 'unet2'.*'unet'"),
         ("net.dtype", "float16", "unknown net.dtype 'float16'.*bfloat16, float32"),
         ("net.multipliers", (1, 2, 2, 2, 2), "8x8 cannot be halved 4 times"),
-        ("loss.weight.name", "simpel", "unknown loss weight 'simpel'.*elbo, min_snr, simple"),
-        ("loss.times.name", "even", "unknown time sampler 'even'.*stratified, uniform"),
+        (
+            "loss.weight.name",
+            "simpel",
+            "unknown loss weight 'simpel'.*edm, elbo, eps, likelihood, min_snr, p2, sigmoid, simple",
+        ),
+        ("loss.times.name", "even", "unknown time sampler 'even'.*log_normal, logit_normal, stratified, uniform"),
         ("optimizer.name", "adan", "unknown optimizer 'adan'.*'adam'"),
         ("optimizer.momentun", 0.9, "unknown argument of optimizer 'adam' 'momentun'"),
-        ("sample.grid.name", "trail", "unknown grid 'trail'.*leading, linspace, trailing, uniform"),
-        ("sample.sampler.name", "dimm", "unknown sampler 'dimm'.*'ddim'.*ancestral, ddim"),
+        (
+            "sample.grid.name",
+            "trail",
+            "unknown grid 'trail'.*karras, leading, linspace, log_snr, table, trailing, uniform",
+        ),
+        ("sample.sampler.name", "dimm", "unknown sampler 'dimm'.*'ddim'.*ancestral, annealed_langevin, ddim"),
         ("sample.steps", 1001, "from 1 to 1000"),
     ],
 )

@@ -12,7 +12,7 @@ from jaxdiff.types import Batch
 
 @pytest.mark.parametrize("sampler", [loss.uniform, loss.stratified])
 def test_times_are_uniform(sampler):
-    draws = jax.vmap(lambda key: sampler(0.001)(key, 64))(jax.random.split(jax.random.key(0), 300)).ravel()
+    draws = jax.vmap(lambda key: sampler(0.001)(vp(), key, 64))(jax.random.split(jax.random.key(0), 300)).ravel()
     assert draws.min() > 0.001 - 1e-6
     assert draws.max() <= 1
     assert stats.kstest((np.asarray(draws) - 0.001) / 0.999, "uniform").pvalue > 0.01
@@ -20,7 +20,7 @@ def test_times_are_uniform(sampler):
 
 @pytest.mark.parametrize("sampler", [loss.uniform, loss.stratified])
 def test_times_of_a_chain_are_its_steps_equally_often(sampler):
-    draws = jax.vmap(lambda key: sampler(steps=10)(key, 100))(jax.random.split(jax.random.key(0), 200)).ravel()
+    draws = jax.vmap(lambda key: sampler(steps=10)(vp(), key, 100))(jax.random.split(jax.random.key(0), 200)).ravel()
     index = np.asarray(draws) * 10
     np.testing.assert_allclose(index, np.round(index), atol=1e-5)
     counts = np.bincount(np.round(index).astype(int), minlength=11)
@@ -29,7 +29,7 @@ def test_times_of_a_chain_are_its_steps_equally_often(sampler):
 
 
 def test_stratified_times_leave_no_gap():
-    t = np.sort(loss.stratified()(jax.random.key(3), 50))
+    t = np.sort(loss.stratified()(vp(), jax.random.key(3), 50))
     assert np.diff(t).max() < 1 / 50 + 1e-5
 
 
@@ -47,12 +47,12 @@ def test_weighted_losses_do_not_depend_on_the_parameterization(name, weight, rng
         )
 
     batch = Batch(jnp.asarray(rng.normal(size=(6, 2))))
-    fixed = lambda key, n: 0.5 * jnp.ones(n)  # noqa: E731
+    fixed = lambda process, key, n: 0.5 * jnp.ones(n)  # noqa: E731
     value, _ = loss.diffusion_loss(process, meaning, network, getattr(loss, weight)(), fixed)(
         None, jax.random.key(0), batch
     )
 
-    _, key_eps, _ = jax.random.split(jax.random.key(0), 3)
+    key_eps, _ = jax.random.split(jax.random.split(jax.random.key(0))[1])
     alpha, sigma = process.alpha(jnp.array(0.5)), process.sigma(jnp.array(0.5))
     x_t = alpha * batch.x_0 + sigma * process.noise(key_eps, batch.x_0)
     snr = alpha**2 / sigma**2
@@ -71,7 +71,8 @@ def test_simple_loss_is_ddpms(rng):
     loss_fn = loss.diffusion_loss(process, parameterization.eps(), network, loss.simple(), loss.uniform(steps=1000))
     value, metrics = loss_fn(params, jax.random.key(5), Batch(x_0))
 
-    key_t, key_eps, _ = jax.random.split(jax.random.key(5), 3)
+    key_t, key_error = jax.random.split(jax.random.key(5))
+    key_eps, _ = jax.random.split(key_error)
     t = (jnp.floor(jax.random.uniform(key_t, (8,)) * 1000) + 1) / 1000
     eps = jax.random.normal(key_eps, (8, 5))
     x_t = process.alpha(t)[:, None] * x_0 + process.sigma(t)[:, None] * eps

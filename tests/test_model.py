@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from jaxdiff import grids
+from jaxdiff.denoiser import make_denoiser
 from jaxdiff.errors import InputError
-from jaxdiff.model import Model, make_draw
+from jaxdiff.model import Bound, Model, make_draw
 from jaxdiff.parameterization import eps
 from jaxdiff.process import vp
 
@@ -20,17 +21,23 @@ def network(params, x, t, condition=None, key=None):
     return params * x + t[:, None, None, None] / 1000 + 0.1 * shift
 
 
+def bind(params, condition):
+    return Bound(vp(), make_denoiser(vp(), eps(), network, params, condition))
+
+
 @pytest.fixture
 def model():
     return Model(
         params=jnp.float32(0.3),
-        draw=make_draw(vp(), eps(), network),
+        draw=make_draw(bind),
         shape=(4, 4, 1),
         num_classes=0,
         grid=grids.uniform,
         steps=20,
         sampler={"name": "ancestral", "variance": "fixed_large"},
         options={"clip": 1.0},
+        bind=bind,
+        path=vp(),
     )
 
 
@@ -85,8 +92,14 @@ def test_classes_in_turn_unless_told(model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"sampler": "dimm"}, r"unknown sampler 'dimm' \(did you mean 'ddim'\?\): allowed are ancestral, ddim"),
-        ({"eta": 0.5}, "unknown option of sampler 'ancestral' 'eta'.*clip, temperature, threshold, variance"),
+        (
+            {"sampler": "dimm"},
+            r"unknown sampler 'dimm' \(did you mean 'ddim'\?\): allowed are ancestral, annealed_langevin, ddim",
+        ),
+        (
+            {"eta": 0.5},
+            "unknown option of sampler 'ancestral' 'eta'.*clip, corrector, temperature, threshold, variance",
+        ),
         ({"sampler": "ddim", "eta": 1.5}, "eta=1.5: must be a number from 0 to 1"),
         ({"variance": "large"}, "unknown variance 'large'.*fixed_large, fixed_small"),
         ({"clip": -1.0}, "clip=-1.0"),

@@ -39,6 +39,7 @@ def arrays(
             raise
         raise InputError(f"{path!r} cannot be read as a NumPy file of plain numbers: {error}") from error
     images = images[..., None] if images.ndim == 3 else images
+    levels = 256 if images.dtype == np.uint8 else None
     if images.ndim != 4 or not len(images):
         raise InputError(f"{path!r} holds an array of shape {images.shape}: images are (n, height, width[, channels])")
     if images.dtype == np.uint8:
@@ -58,7 +59,7 @@ def arrays(
     def take(i):
         return Batch(to_unit_range(images[i], low, high), None if labels is None else labels[i])
 
-    return Source(len(images), images.shape[1:], 0 if labels is None else int(labels.max()) + 1, take, flip)
+    return Source(len(images), images.shape[1:], 0 if labels is None else int(labels.max()) + 1, take, flip, levels)
 
 
 def _entry(content, key: str, path: str) -> np.ndarray:

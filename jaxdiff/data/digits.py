@@ -6,12 +6,21 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from jaxdiff.data.source import Source, to_unit_range
+from jaxdiff.errors import unknown
 from jaxdiff.types import Batch
 
 
-def digits() -> Source:
-    """scikit-learn's digits (Alpaydin and Kaynak 1998, the test half of the UCI set), with their ten classes."""
+def digits(split: str = "all") -> Source:
+    """scikit-learn's digits (Alpaydin and Kaynak 1998, the test half of the UCI set), with their ten classes.
+
+    Args:
+      split: "all"; "test", every fifth (360); or "train", the others (1,437).
+    """
     data: Any = load_digits()
-    images = to_unit_range(data.images, 0, 16)[..., None]
-    labels = data.target.astype(np.int32)
-    return Source(len(images), (8, 8, 1), 10, lambda i: Batch(images[i], labels[i]))
+    fifth = np.arange(len(data.images)) % 5 == 0
+    splits = {"all": fifth | True, "test": fifth, "train": ~fifth}
+    if split not in splits:
+        raise unknown("split of the digits", split, splits)
+    images = to_unit_range(data.images[splits[split]], 0, 16)[..., None]
+    labels = data.target[splits[split]].astype(np.int32)
+    return Source(len(images), (8, 8, 1), 10, lambda i: Batch(images[i], labels[i]), levels=17)

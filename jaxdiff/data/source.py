@@ -23,6 +23,7 @@ class Source(NamedTuple):
       shape: of one: (height, width, channels).
       num_classes: of its labels; 0 if it has none.
       take: `(indices) -> Batch`: x_0 float32 (n, height, width, channels) in [-1, 1], condition int32 (n,) or None.
+      levels: how many values a pixel may have, evenly from -1 to 1; None if any, as after a change of size.
       flip: whether a mirrored image is as good as the image, so that training may flip.
     """
 
@@ -31,6 +32,7 @@ class Source(NamedTuple):
     num_classes: int
     take: Callable[[np.ndarray], Batch]
     flip: bool = False
+    levels: int | None = None
 
 
 def to_unit_range(pixels: np.ndarray, low: float = 0, high: float = 255) -> np.ndarray:

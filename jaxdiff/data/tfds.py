@@ -65,7 +65,7 @@ def tfds(
         return Batch(to_unit_range(np.stack([pixels(e["image"]) for e in examples])), labels)
 
     classes = features["label"].num_classes if labelled else 0
-    return Source(len(data), shape, classes, take, flip)
+    return Source(len(data), shape, classes, take, flip, None if size else 256)
 
 
 def _version_folder(root: Path, dataset: str) -> Path:

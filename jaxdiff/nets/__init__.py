@@ -1,5 +1,6 @@
 """Networks: Flax lives here."""
 
+from jaxdiff.nets.schedule import MonotoneLogSNR
 from jaxdiff.nets.unet import UNet
 
-__all__ = ["UNet"]
+__all__ = ["MonotoneLogSNR", "UNet"]

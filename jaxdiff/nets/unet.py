@@ -17,7 +17,7 @@ from jaxdiff.nets.layers import INIT, ZERO, Attention, Downsample, ResidualBlock
 
 
 class UNet(nn.Module):
-    """`(x, t, label) -> out` with `out` shaped like `x`: (batch, height, width, channels).
+    """`(x, t, label) -> out` with `out` shaped like `x`: (batch, height, width, channels), or `outputs` times as deep.
 
     Attributes:
       channels: width of the first level; a multiple of `groups`.
@@ -27,6 +27,7 @@ class UNet(nn.Module):
       dropout: rate inside each residual block, active while training.
       num_classes: of the optional class embedding; 0 for none.
       groups: of every GroupNorm.
+      outputs: how many times the channels of x come out: 2 for a learned variance.
       dtype: of the computation; parameters, normalisation statistics and the output stay float32.
       remat: recompute each block's activations on the way back, for less memory and about a third more time.
 
@@ -40,6 +41,7 @@ class UNet(nn.Module):
     dropout: float = 0.1
     num_classes: int = 0
     groups: int = 32
+    outputs: int = 1
     dtype: jnp.dtype = jnp.float32
     remat: bool = False
 
@@ -88,7 +90,7 @@ class UNet(nn.Module):
                 h = Upsample(self.dtype, name=f"upsample{level}")(h)
 
         h = nn.silu(nn.GroupNorm(self.groups, dtype=self.dtype, name="norm_out")(h))
-        return conv(x.shape[-1], init=ZERO, name="conv_out")(h.astype(jnp.float32))
+        return conv(self.outputs * x.shape[-1], init=ZERO, name="conv_out")(h.astype(jnp.float32))
 
     def _embed(self, t: jax.Array, label: jax.Array | None) -> jax.Array:
         width = 4 * self.channels

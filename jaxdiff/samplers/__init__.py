@@ -1,7 +1,57 @@
 """Samplers, one family a file."""
 
-from jaxdiff.samplers.ancestral import ancestral, fixed_large, fixed_small
-from jaxdiff.samplers.base import Sampler, State, sample, trajectory
+from jaxdiff.samplers.adams import deis, lms
+from jaxdiff.samplers.ancestral import (
+    Variance,
+    analytic,
+    ancestral,
+    fixed_large,
+    fixed_small,
+    learned_range,
+    mean_square_eps,
+)
+from jaxdiff.samplers.base import Sampler, State, invert, sample, then, trajectory
 from jaxdiff.samplers.ddim import ddim
+from jaxdiff.samplers.dpm import dpmpp_1s, dpmpp_2m, dpmpp_2s, dpmpp_3m
+from jaxdiff.samplers.langevin import annealed_langevin, langevin
+from jaxdiff.samplers.ode import dopri5, euler, heun, midpoint, rk4
+from jaxdiff.samplers.pndm import pndm
+from jaxdiff.samplers.restart import restart
+from jaxdiff.samplers.sde import euler_maruyama, reverse_diffusion, srk
+from jaxdiff.samplers.unipc import unipc
 
-__all__ = ["Sampler", "State", "ancestral", "ddim", "fixed_large", "fixed_small", "sample", "trajectory"]
+__all__ = [
+    "Sampler",
+    "State",
+    "Variance",
+    "analytic",
+    "ancestral",
+    "annealed_langevin",
+    "ddim",
+    "deis",
+    "dopri5",
+    "dpmpp_1s",
+    "dpmpp_2m",
+    "dpmpp_2s",
+    "dpmpp_3m",
+    "euler",
+    "euler_maruyama",
+    "fixed_large",
+    "fixed_small",
+    "heun",
+    "invert",
+    "langevin",
+    "learned_range",
+    "lms",
+    "mean_square_eps",
+    "midpoint",
+    "pndm",
+    "restart",
+    "reverse_diffusion",
+    "rk4",
+    "sample",
+    "srk",
+    "then",
+    "trajectory",
+    "unipc",
+]

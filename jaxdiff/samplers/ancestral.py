@@ -2,29 +2,76 @@
 
     x_s ~ N(posterior mean of q(x_s | x_t, x̂_0), variance(s, t) I),  with no noise in the step that ends at the data
 
-The two variances bound the true one from both sides: `fixed_small` is right for data at a point, `fixed_large` for
-standard normal data. Steps may be of any length; neighbours on the training chain give the paper's sampler.
+The two fixed variances bound the true one from both sides: `fixed_small` is right for data at a point, `fixed_large`
+for standard normal data. Between them lie `learned_range`, which a network chooses (Nichol and Dhariwal 2021), and
+`analytic`,
+the best single number for a denoiser (Bao et al. 2022): the posterior's variance plus what is uncertain about x_0,
+
+    variance(s, t) = fixed_small + of_x_0² (sigma / alpha)² (1 - Gamma(t)),        Gamma(t) = E |eps(x_t)|² / dimension
+
+Steps may be of any length; neighbours on the training chain give the paper's sampler.
 """
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
-from jaxdiff.process import Process, posterior, transition
+from jaxdiff.process import Process, perturb, posterior, transition
 from jaxdiff.samplers.base import Sampler, State
-from jaxdiff.types import Array, Constraint, Denoiser
+from jaxdiff.types import Array, Constraint, Denoiser, Key
 
-Variance = Callable[[Process, Array, Array], Array]
+Variance = Callable[[Process, Array, Array, Array], Array]
+"""`(process, x_t, s, t) -> variance` of a step from t to s: a scalar, or shaped like x_t."""
 
 
-def fixed_small(process: Process, s: Array, t: Array) -> Array:
+def fixed_small(process: Process, x_t: Array, s: Array, t: Array) -> Array:
     """The variance of q(x_s | x_t, x_0): "beta-tilde"."""
     return posterior(process, s, t)[2]
 
 
-def fixed_large(process: Process, s: Array, t: Array) -> Array:
+def fixed_large(process: Process, x_t: Array, s: Array, t: Array) -> Array:
     """The variance of q(x_t | x_s): "beta"."""
     return transition(process, s, t)[1]
+
+
+def learned_range(fraction: Callable[[Array, Array], Array]) -> Variance:
+    """`fraction(x_t, t)`, 0 for `fixed_small` and 1 for `fixed_large`, between their logarithms.
+
+    Improved DDPM, equation 15; see `jaxdiff.learned_variance`. A fraction that is read from the denoiser's own network
+    costs no second pass: the two calls are one after compilation.
+    """
+
+    def variance(process, x_t, s, t):
+        share, small, large = fraction(x_t, t), fixed_small(process, x_t, s, t), fixed_large(process, x_t, s, t)
+        return jnp.exp(share * jnp.log(large) + (1 - share) * jnp.log(jnp.maximum(small, 1e-20)))
+
+    return variance
+
+
+def analytic(times: Array, gamma: Array) -> Variance:
+    """The optimal variance, from `gamma = mean_square_eps(...)` at the times that the grid visits, in any order."""
+    order = jnp.argsort(jnp.asarray(times))
+    times, gamma = jnp.asarray(times)[order], jnp.asarray(gamma)[order]
+
+    def variance(process, x_t, s, t):
+        _, of_x_0, small = posterior(process, s, t)
+        unsure = (process.sigma(t) / process.alpha(t)) ** 2 * jnp.clip(1 - jnp.interp(t, times, gamma), 0, 1)
+        return small + of_x_0**2 * unsure
+
+    return variance
+
+
+def mean_square_eps(process: Process, denoiser: Denoiser, key: Key, x_0: Array, times: Array) -> Array:
+    """Gamma at each of `times` (n,), all above 0: the mean square of the denoiser's eps on data x_0 (batch, ...)."""
+
+    def at(along):
+        i, t = along
+        x_t, _ = perturb(process, jax.random.fold_in(key, i), x_0, t)
+        return jnp.mean(((x_t - process.alpha(t) * denoiser(x_t, t)) / process.sigma(t)) ** 2)
+
+    times = jnp.asarray(times, x_0.dtype)
+    return jax.lax.map(at, (jnp.arange(len(times)), times))
 
 
 def ancestral(
@@ -37,7 +84,7 @@ def ancestral(
     """The reverse chain.
 
     Args:
-      variance: `fixed_small`, `fixed_large` or any function `(process, s, t) -> variance`.
+      variance: `fixed_small`, `fixed_large`, `learned_range(...)`, `analytic(...)` or any function like them.
       temperature: factor on the noise that each step adds.
       constrain: applied to x̂_0, such as `jaxdiff.denoiser.clip(1.0)`.
     """
@@ -45,7 +92,7 @@ def ancestral(
     def step(key, state, t, s):
         x_0 = constrain(denoiser(state.x, t))
         of_x_t, of_x_0, _ = posterior(process, s, t)
-        std = jnp.where(process.sigma(s) > 0, jnp.sqrt(variance(process, s, t)), 0)
+        std = jnp.where(process.sigma(s) > 0, jnp.sqrt(variance(process, state.x, s, t)), 0)
         return State(of_x_t * state.x + of_x_0 * x_0 + temperature * std * process.noise(key, state.x))
 
     return Sampler(State, step)

@@ -2,6 +2,8 @@
 
 `sample` is the library's only sampling loop: one `lax.scan` over the grid, so the whole chain is one compiled call and
 nothing passes between the device and the host inside it. Step i draws its noise from `fold_in(key, i)`.
+
+A combinator takes samplers and gives one: `then` follows a predictor by a corrector, `restart` goes back and forth.
 """
 
 from collections.abc import Callable
@@ -9,7 +11,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
+from jaxdiff.errors import InputError
 from jaxdiff.types import Array, Key
 
 
@@ -32,6 +37,9 @@ def sample(sampler: Sampler, key: Key, x_1: Array, times: Array) -> Array:
     Args:
       x_1: (batch, ...), noise at `times[0]`.
       times: (steps + 1,), falling; see `jaxdiff.grids`.
+
+    Raises:
+      InputError: the times do not fall strictly (unless they are traced).
     """
     return trajectory(sampler, key, x_1, times, jnp.zeros(0, jnp.int32))[0]
 
@@ -42,6 +50,7 @@ def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array
     Args:
       keep: (n,) distinct indices into `times`, 0 being x_1 itself. Only these n states are ever held in memory.
     """
+    _check_falling(times)
     times, keep = jnp.asarray(times, x_1.dtype), jnp.asarray(keep, jnp.int32)
     count = keep.shape[0]
     # slots[i] is the place in `kept` of grid point i; `count`, which is out of range and so dropped, if it has none.
@@ -59,3 +68,55 @@ def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array
     along = (jnp.arange(len(times) - 1), times[:-1], times[1:], slots[1:])
     (state, kept), _ = jax.lax.scan(body, (state, kept), along)
     return state.x, kept
+
+
+def invert(sampler: Sampler, x_0: Array, times: Array) -> Array:
+    """The noise that a deterministic sampler would turn into x_0: its steps in reverse, from `times[-1]` to `times[0]`.
+
+    `times` falls, as for `sample`, and must end above 0, where x_0 is taken to lie: at sigma = 0 there is no direction.
+    The result returns to x_0 under `sample` with the sampler's order of accuracy.
+    """
+    _check_falling(times)
+    times = jnp.asarray(times, x_0.dtype)[::-1]
+
+    def body(state, along):
+        t, s = along
+        return sampler.step(jax.random.key(0), state, t, s), None
+
+    state, _ = jax.lax.scan(body, sampler.init(x_0), (times[:-1], times[1:]))
+    return state.x
+
+
+class Both(NamedTuple):
+    """The state of a predictor and of its corrector."""
+
+    x: Array
+    predictor: Any
+    corrector: Any
+
+
+def then(predictor: Sampler, corrector: Sampler) -> Sampler:
+    """Each step of the predictor, from t to s, followed by one of the corrector, which is given the same t and s.
+
+    Predictor-corrector sampling (Song et al. 2021, algorithm 1) is `then(reverse_diffusion(...), langevin(...))`.
+    """
+
+    def init(x):
+        return Both(x, predictor.init(x), corrector.init(x))
+
+    def step(key, state, t, s):
+        first, second = jax.random.split(key)
+        moved = predictor.step(first, state.predictor._replace(x=state.x), t, s)
+        mended = corrector.step(second, state.corrector._replace(x=moved.x), t, s)
+        return Both(mended.x, moved, mended)
+
+    return Sampler(init, step)
+
+
+def _check_falling(times: Array) -> None:
+    if isinstance(times, Tracer):
+        return
+    values = np.asarray(times)
+    if values.ndim != 1 or len(values) < 2 or not np.all(np.diff(values) < 0):
+        shown = np.array2string(values, threshold=8, separator=", ")
+        raise InputError(f"times={shown}: a grid is a row of 2 or more times that fall strictly, from noise to data")

@@ -29,19 +29,19 @@ def save(checkpoints: ocp.training.Checkpointer, state: TrainState) -> None:
     checkpoints.wait()
     step = int(state.step)
     if checkpoints.latest is None or checkpoints.latest.step != step:
-        rest = {"step": state.step, "params": state.params, "opt_state": state.opt_state}
-        checkpoints.save_checkpointables_async(step, {"rest": rest, "ema": state.ema}, force=True)
+        checkpoints.save_checkpointables_async(step, {"rest": _rest(state), "ema": state.ema}, force=True)
 
 
 def restore(checkpoints: ocp.training.Checkpointer, like: TrainState) -> TrainState:
     """The newest state, placed on devices as `like` is; `like` itself if nothing was saved yet."""
     if checkpoints.latest is None:
         return like
-    rest = {"step": like.step, "params": like.params, "opt_state": like.opt_state}
     loaded = _load(
-        checkpoints.latest.step, Path(checkpoints.directory), {"rest": _abstract(rest), "ema": _abstract(like.ema)}
+        checkpoints.latest.step,
+        Path(checkpoints.directory),
+        {"rest": _abstract(_rest(like)), "ema": _abstract(like.ema)},
     )
-    return TrainState(ema=loaded["ema"], **loaded["rest"])
+    return like._replace(ema=loaded["ema"], **loaded["rest"])
 
 
 def restore_ema(folder: Path, like: Any) -> tuple[int, Any]:
@@ -56,6 +56,13 @@ def restore_ema(folder: Path, like: Any) -> tuple[int, Any]:
             f"no checkpoint in {str(folder)!r} yet: train first, with train.py and --workdir={folder.parent}"
         )
     return max(steps), _load(max(steps), folder, {"ema": _abstract(like)})["ema"]
+
+
+def _rest(state: TrainState) -> dict[str, Any]:
+    """All but the average; a memory only where there is one."""
+    rest = state._asdict()
+    del rest["ema"]
+    return rest if jax.tree.leaves(state.memory) else {k: v for k, v in rest.items() if k != "memory"}
 
 
 def _load(step: int, folder: Path, abstract: dict[str, Any]) -> dict[str, Any]:

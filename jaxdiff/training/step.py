@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdiff.types import Array, Key, Params
+from jaxdiff.types import Array, Key, LossFn, Params, StatefulLoss
 
 Decay = Callable[[Array], Array]
 
@@ -19,11 +19,17 @@ class TrainState(NamedTuple):
     params: Params
     ema: Params
     opt_state: Any
+    memory: Any = ()
+    """Of a loss that has one."""
 
 
-def init_state(params: Params, optimiser: optax.GradientTransformation) -> TrainState:
-    """The state before the first step; the average starts at the parameters."""
-    return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimiser.init(params))
+def init_state(
+    params: Params, optimiser: optax.GradientTransformation, loss_fn: LossFn | StatefulLoss | None = None
+) -> TrainState:
+    """The state before the first step; the average starts at the parameters. A loss that remembers has to be given."""
+    memory = loss_fn.init() if isinstance(loss_fn, StatefulLoss) else ()
+    average = jax.tree.map(jnp.copy, params)
+    return TrainState(jnp.zeros((), jnp.int32), params, average, optimiser.init(params), memory)
 
 
 def warmed_up(decay: float) -> Decay:
@@ -31,11 +37,17 @@ def warmed_up(decay: float) -> Decay:
     return lambda step: jnp.minimum(decay, (1 + step) / (10 + step))
 
 
-def make_train_step(loss_fn, optimiser: optax.GradientTransformation, ema: Decay, key: Key, accumulate: int = 1):
+def make_train_step(
+    loss_fn: LossFn | StatefulLoss,
+    optimiser: optax.GradientTransformation,
+    ema: Decay,
+    key: Key,
+    accumulate: int = 1,
+):
     """`(state, batch) -> (state, metrics)`, to be jitted with the state donated.
 
     Args:
-      loss_fn: `(params, key, batch) -> (loss, metrics)`, both means over the batch.
+      loss_fn: `(params, key, batch) -> (loss, metrics)`, both means over the batch; or one that remembers.
       optimiser: any optax transformation.
       ema: the decay of the average, by step.
       key: step n draws from `fold_in(key, n)`.
@@ -43,34 +55,49 @@ def make_train_step(loss_fn, optimiser: optax.GradientTransformation, ema: Decay
 
     The metrics are those of the loss, with "loss" and "grad_norm" (before clipping).
     """
-    gradient = jax.value_and_grad(loss_fn, has_aux=True)
+    stateful = loss_fn if isinstance(loss_fn, StatefulLoss) else _forgetful(loss_fn)
+    gradient = jax.value_and_grad(stateful.loss, has_aux=True)
 
-    def whole(params, key, batch):
-        (loss, metrics), grads = gradient(params, key, batch)
-        return grads, {"loss": loss, **metrics}
+    def whole(params, memory, key, batch):
+        (loss, (metrics, memory)), grads = gradient(params, memory, key, batch)
+        return memory, (grads, {"loss": loss, **metrics})
 
-    def in_parts(params, key, batch):
+    def in_parts(params, memory, key, batch):
         # Part i takes every accumulate-th example, so that a batch split over devices stays where it is.
         parts = jax.tree.map(lambda x: x.reshape(-1, accumulate, *x.shape[1:]).swapaxes(0, 1), batch)
-        zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(whole, params, key, batch))
+        shapes = jax.eval_shape(whole, params, memory, key, batch)[1]
+        zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
-        def body(total, along):
+        def body(carry, along):
+            memory, total = carry
             i, part = along
-            return jax.tree.map(jnp.add, total, whole(params, jax.random.fold_in(key, i), part)), None
+            memory, results = whole(params, memory, jax.random.fold_in(key, i), part)
+            return (memory, jax.tree.map(jnp.add, total, results)), None
 
         # XLA on CPU runs convolution gradients far slower inside a loop than in straight code.
         unroll = accumulate if jax.default_backend() == "cpu" else 1
-        total, _ = jax.lax.scan(body, zero, (jnp.arange(accumulate), parts), unroll=unroll)
-        return jax.tree.map(lambda x: x / accumulate, total)
+        (memory, total), _ = jax.lax.scan(body, (memory, zero), (jnp.arange(accumulate), parts), unroll=unroll)
+        return memory, jax.tree.map(lambda x: x / accumulate, total)
 
     def train_step(state, batch):
         step_key = jax.random.fold_in(key, state.step)
-        grads, metrics = (whole if accumulate == 1 else in_parts)(state.params, step_key, batch)
+        run = whole if accumulate == 1 else in_parts
+        memory, (grads, metrics) = run(state.params, state.memory, step_key, batch)
         updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = ema(state.step)
         average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
         metrics = {**metrics, "grad_norm": optax.tree.norm(grads)}
-        return TrainState(state.step + 1, params, average, opt_state), metrics
+        return TrainState(state.step + 1, params, average, opt_state, memory), metrics
 
     return train_step
+
+
+def _forgetful(loss_fn: LossFn) -> StatefulLoss:
+    """A plain loss as one with an empty memory."""
+
+    def loss(params, memory, key, batch):
+        value, metrics = loss_fn(params, key, batch)
+        return value, (metrics, memory)
+
+    return StatefulLoss(lambda: (), loss)

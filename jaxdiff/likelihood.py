@@ -1,0 +1,242 @@
+"""Likelihood: how probable data is under a model. All in nats per example, shaped (batch,), unless said otherwise.
+
+Variational bounds, `-log p(x_0) <= prior + diffusion + reconstruction`, with `lambda` the log-SNR:
+
+    prior             KL(q(x_1 | x_0) || p(x_1))
+    diffusion         T steps:     sum of KL(q(x_s | x_t, x_0) || p(x_s | x_t)) over the grid        (Ho et al. 2020)
+                      continuous:  ∫ -lambda'(t) / 2 |eps - eps(x_t, t)|² dt                         (Kingma et al.
+                      2021)
+    reconstruction    -log p(x_0 | x_t) at the last t > 0
+
+and the exact likelihood of the probability flow (Song et al. 2021, section 4.3), along `dx/dt = v(x, t)`:
+
+    log p(x_0) = log p(x_1) + ∫ div v(x_t, t) dt
+
+Data on a grid of `levels` values from -1 to 1 (256 for 8-bit images) has probabilities rather than densities. A density
+model is compared with them after noise of one level's width was added to the data: `dequantise`, `bits_per_dim`.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.ode import odeint
+from jax.scipy.special import log_ndtr
+
+from jaxdiff.denoiser import to_velocity
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.process import Process, perturb, posterior, prior_log_density
+from jaxdiff.samplers.ancestral import Variance, fixed_small
+from jaxdiff.types import Array, Denoiser, Key, expand
+
+Decoder = Callable[[Process, Denoiser, Array, Array, Array], Array]
+"""`(process, denoiser, x_0, x_t, t) -> log p(x_0 | x_t)`, (batch,)."""
+
+
+class Bound(NamedTuple):
+    """The terms of a variational bound on `-log p(x_0)`."""
+
+    prior: Array
+    diffusion: Array
+    """(batch,), or (terms, batch) with one row for each step, in the order in which a sampler takes them."""
+    reconstruction: Array
+
+    def total(self) -> Array:
+        """Their sum: (batch,)."""
+        diffusion = self.diffusion.sum(0) if self.diffusion.ndim > 1 else self.diffusion
+        return self.prior + diffusion + self.reconstruction
+
+
+def normal_kl(mean_q: Array, variance_q: Array, mean_p: Array, variance_p: Array) -> Array:
+    """KL(N(mean_q, variance_q) || N(mean_p, variance_p)), elementwise."""
+    ratio = variance_q / variance_p
+    return 0.5 * (ratio - 1 - jnp.log(ratio) + (mean_q - mean_p) ** 2 / variance_p)
+
+
+def discretised_normal(x: Array, mean: Array, std: Array, levels: int = 256) -> Array:
+    """log probability of the level x, elementwise, under N(mean, std²) cut into `levels` bins (Ho et al. 2020, eq. 13).
+
+    The bins of -1 and 1 reach to infinity. Accurate in the tails, where the probability itself is 0 in floats.
+    """
+    half = 1 / (levels - 1)
+    low = jnp.where(x < -1 + half, -jnp.inf, (x - half - mean) / std)
+    high = jnp.where(x > 1 - half, jnp.inf, (x + half - mean) / std)
+    # Of a bin to the right of the mean, take the mirror image: Phi is small, and exact, on the left.
+    low, high = jnp.where(low > 0, -high, low), jnp.where(low > 0, -low, high)
+    open_low, open_high = jnp.isneginf(low), jnp.isposinf(high)
+    above = jnp.where(open_high, 0.0, log_ndtr(jnp.where(open_high, 0.0, high)))
+    gap = log_ndtr(jnp.where(open_low, 0.0, low)) - above
+    inside = above + jnp.log(-jnp.expm1(jnp.where(open_low, -1.0, jnp.minimum(gap, -1e-30))))
+    return jnp.where(open_low, above, inside)
+
+
+def discretised_decoder(levels: int = 256, variance: Variance | None = None) -> Decoder:
+    """The decoder of Ho et al. 2020: a normal around x̂_0, cut into bins.
+
+    Args:
+      variance: that of the step to the data, of which `fixed_small` is 0; by default (sigma / alpha)².
+    """
+
+    def decode(process, denoiser, x_0, x_t, t):
+        square = (
+            variance(process, x_t, jnp.zeros_like(t), t) if variance else (process.sigma(t) / process.alpha(t)) ** 2
+        )
+        return _sum(discretised_normal(x_0, denoiser(x_t, t), jnp.sqrt(square), levels))
+
+    return decode
+
+
+def softmax_decoder(levels: int = 256) -> Decoder:
+    """The decoder of Kingma et al. 2021, equation 8: p(x_0 | x_t) ∝ N(x_t; alpha x_0, sigma²) over all levels."""
+    values = np.linspace(-1, 1, levels)
+
+    def decode(process, denoiser, x_0, x_t, t):
+        grid = jnp.asarray(values, x_t.dtype)
+        logits = -0.5 * ((x_t[..., None] - process.alpha(t) * grid) / process.sigma(t)) ** 2
+        index = jnp.round((x_0 + 1) / 2 * (levels - 1)).astype(jnp.int32)
+        chosen = jnp.take_along_axis(logits, index[..., None], axis=-1)[..., 0]
+        return _sum(chosen - jax.nn.logsumexp(logits, axis=-1))
+
+    return decode
+
+
+def normal_decoder() -> Decoder:
+    """For data that is not on levels: the density of N(x̂_0, (sigma / alpha)²)."""
+
+    def decode(process, denoiser, x_0, x_t, t):
+        std = process.sigma(t) / process.alpha(t)
+        return _sum(-0.5 * ((x_0 - denoiser(x_t, t)) / std) ** 2 - jnp.log(std * np.sqrt(2 * np.pi)))
+
+    return decode
+
+
+def prior_kl(process: Process, x_0: Array, t: Array | float = 1.0) -> Array:
+    """KL(q(x_t | x_0) || p(x_t)), with p the normal that `prior` draws from."""
+    t = jnp.asarray(t, x_0.dtype)
+    alpha, variance = process.alpha(t), process.sigma(t) ** 2
+    return _sum(normal_kl(alpha * x_0, variance, jnp.zeros_like(x_0), alpha**2 + variance))
+
+
+def discrete_bound(
+    process: Process,
+    denoiser: Denoiser,
+    key: Key,
+    x_0: Array,
+    times: Array,
+    decoder: Decoder,
+    variance: Variance = fixed_small,
+) -> Bound:
+    """The bound of the ancestral chain on a grid, one draw of each term.
+
+    Args:
+      times: (steps + 1,), falling to 0: the first is the prior's, and the step to 0 is the decoder's.
+      variance: of the reverse steps, as for `ancestral`.
+    """
+    times = jnp.asarray(times, x_0.dtype)
+
+    def term(i, t, s):
+        x_t, _ = perturb(process, jax.random.fold_in(key, i), x_0, t)
+        _, of_x_0, true = posterior(process, s, t)
+        gap = of_x_0 * (x_0 - denoiser(x_t, t))
+        return _sum(normal_kl(gap, true, jnp.zeros_like(gap), variance(process, x_t, s, t)))
+
+    steps = len(times) - 1
+    terms = jax.lax.map(lambda along: term(*along), (jnp.arange(steps - 1), times[:-2], times[1:-1]))
+    last = times[-2]
+    x_t, _ = perturb(process, jax.random.fold_in(key, steps - 1), x_0, last)
+    return Bound(prior_kl(process, x_0, times[0]), terms, -decoder(process, denoiser, x_0, x_t, last))
+
+
+def continuous_bound(
+    process: Process, denoiser: Denoiser, key: Key, x_0: Array, decoder: Decoder, t_min: float = 0.0, draws: int = 1
+) -> Bound:
+    """The bound in the limit of infinitely many steps, its integral over [t_min, 1] by `draws` times for each example.
+
+    The times of a batch are stratified (Kingma et al. 2021, appendix I.1). sigma(t_min) must not be 0.
+    """
+    batch = x_0.shape[0]
+
+    def term(i):
+        key_t, key_eps = jax.random.split(jax.random.fold_in(key, i))
+        u = (jax.random.uniform(key_t, dtype=x_0.dtype) + (jnp.arange(batch) + i / draws) / batch) % 1
+        t = 1 - (1 - t_min) * u
+        x_t, eps = perturb(process, key_eps, x_0, t)
+        alpha, sigma = expand(process.alpha(t), x_t), expand(process.sigma(t), x_t)
+        error = _sum((eps - (x_t - alpha * denoiser(x_t, t)) / sigma) ** 2)
+        return (1 - t_min) * continuous_weight(process, t) * error
+
+    diffusion = jax.lax.map(term, jnp.arange(draws)).mean(0)
+    first = jnp.full((), t_min, x_0.dtype)
+    x_t, _ = perturb(process, jax.random.fold_in(key, draws), x_0, first)
+    return Bound(prior_kl(process, x_0), diffusion, -decoder(process, denoiser, x_0, x_t, first))
+
+
+def continuous_weight(process: Process, t: Array) -> Array:
+    """`-lambda'(t) / 2`, the weight of the squared error in eps."""
+    (alpha, sigma), slopes = jax.jvp(lambda t: (process.alpha(t), process.sigma(t)), (t,), (jnp.ones_like(t),))
+    return slopes[1] / sigma - slopes[0] / alpha
+
+
+def log_likelihood(
+    process: Process,
+    denoiser: Denoiser,
+    key: Key,
+    x: Array,
+    t_min: float = 1e-5,
+    trace: str = "hutchinson",
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+) -> Array:
+    """log density of x at t_min, nearly that of the data, under the probability flow from the prior at t = 1.
+
+    Args:
+      trace: of the Jacobian: "hutchinson", unbiased, one product with a random vector of signs that stays the same
+        along the way; or "exact", as many products as x has components.
+      rtol, atol: tolerances of Dormand and Prince's method.
+
+    Raises:
+      InputError: another trace.
+    """
+    velocity = to_velocity(process, denoiser)
+    signs = jax.random.rademacher(key, x.shape, x.dtype)
+
+    def along(x, t, direction):
+        return jax.jvp(lambda x: velocity(x, t), (x,), (direction,))
+
+    def hutchinson(x, t):
+        v, product = along(x, t, signs)
+        return v, _sum(product * signs)
+
+    def exact(x, t):
+        size = math.prod(x.shape[1:])
+        basis = jnp.eye(size, dtype=x.dtype).reshape(size, 1, *x.shape[1:])
+        parts = jax.lax.map(lambda e: _sum(along(x, t, jnp.broadcast_to(e, x.shape))[1] * e), basis)
+        return velocity(x, t), parts.sum(0)
+
+    traces = {"hutchinson": hutchinson, "exact": exact}
+    if trace not in traces:
+        raise unknown("trace", trace, traces)
+    ends = jnp.array([t_min, 1.0], x.dtype)
+    start = (x, jnp.zeros(x.shape[:1], x.dtype))
+    path, growth = odeint(lambda state, t: traces[trace](state[0], t), start, ends, rtol=rtol, atol=atol)
+    return prior_log_density(process, path[-1]) + growth[-1]
+
+
+def dequantise(key: Key, x: Array, levels: int = 256) -> Array:
+    """x on its levels plus noise, uniform over the width of one level."""
+    return x + (jax.random.uniform(key, x.shape, x.dtype) - 0.5) * (2 / (levels - 1))
+
+
+def bits_per_dim(nats: Array, dimensions: int, levels: int | None = None) -> Array:
+    """`-log p` in nats per example as bits per dimension; with `levels`, of a density of dequantised data."""
+    if levels is not None and levels < 2:
+        raise InputError(f"levels={levels}: data has 2 levels or more")
+    width = math.log(2 / (levels - 1)) if levels else 0.0
+    return (nats / dimensions - width) / math.log(2)
+
+
+def _sum(terms: Array) -> Array:
+    return terms.reshape(terms.shape[0], -1).sum(1)
