@@ -41,6 +41,7 @@ def _paper() -> ConfigDict:
         {
             "seed": 0,
             "data": {"name": "tfds"},
+            "held_out": {},
             "process": {"name": "ddpm", "betas": {"name": "linear", "steps": 1000, "beta_min": 1e-4, "beta_max": 0.02}},
             "parameterization": {"name": "eps"},
             "net": {
@@ -79,7 +80,8 @@ def _paper() -> ConfigDict:
 
 def _digits(config: ConfigDict) -> None:
     """With cosine betas (Nichol and Dhariwal 2021): small pictures lose their shape too early in the linear chain."""
-    config.data = ConfigDict({"name": "digits"})
+    config.data = ConfigDict({"name": "digits", "split": "train"})
+    config.held_out = ConfigDict({"name": "digits", "split": "test"})
     config.process.betas = ConfigDict({"name": "cosine", "steps": 1000})
     config.loss.times.name = "stratified"
     config.net.update(channels=32, multipliers=(1, 2), blocks=1, attention=(4,))
@@ -90,6 +92,7 @@ def _digits(config: ConfigDict) -> None:
 
 def _cifar10(config: ConfigDict) -> None:
     config.data = ConfigDict({"name": "tfds", "dataset": "cifar10", "data_dir": "", "flip": True})
+    config.held_out = ConfigDict({"name": "tfds", "dataset": "cifar10", "data_dir": "", "split": "test"})
     config.net.dropout = 0.1
 
 

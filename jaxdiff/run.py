@@ -18,7 +18,15 @@ from jaxdiff.experiment import build
 from jaxdiff.model import Model
 from jaxdiff.training.checkpoint import restore_ema
 
-MAY_CHANGE = ("train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every", "train.keep", "sample")
+MAY_CHANGE = (
+    "train.steps",
+    "train.log_every",
+    "train.sample_every",
+    "train.checkpoint_every",
+    "train.keep",
+    "sample",
+    "held_out",
+)
 """What may differ when a run goes on: how long and how often, and how it draws; never what it learns."""
 
 
