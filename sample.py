@@ -3,11 +3,15 @@
     python sample.py --workdir runs/                    the newest run, its own sampler
     python sample.py --workdir runs/ddpm --sampler ddim --steps 50 --num 100
 
-Writes into the run's folder, under samples/: grid.png, samples.npy (float32, (num, height, width, channels), near
-[-1, 1]), and the reverse process of the first images as chain.gif and chain.png.
+    python sample.py --workdir runs/ddpm --sampler heun --option churn=0.1 --steps 100
+    python sample.py --workdir runs/vdm --likelihood     bits per dimension of its held-out data, and no pictures
+
+Samplers are the names of jaxdiff.samplers. Writes into the run's folder, under samples/: grid.png, samples.npy
+(float32, (num, height, width, channels), near [-1, 1]), and the reverse process of the first images as chain.gif and chain.png.
 """
 
 import argparse
+import json
 import sys
 import time
 
@@ -16,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 import jaxdiff
-from jaxdiff import pictures, run
+from jaxdiff import experiment, held_out, pictures, run
 from jaxdiff.errors import InputError
 from jaxdiff.training.sharding import use_cpu_devices
 
@@ -29,16 +33,22 @@ def main() -> int:
     parser.add_argument("--workdir", default="runs/", help="a run, or a folder of runs, whose newest is taken")
     parser.add_argument("--num", type=int, default=64, help="how many images")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sampler", help="ancestral or ddim; the run's own by default")
+    parser.add_argument("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
     parser.add_argument("--steps", type=int, help="steps of the sampler; the run's own by default")
     parser.add_argument("--eta", type=float, help="ddim: share of the ancestral noise, 0 to 1")
-    parser.add_argument("--variance", help="ancestral: fixed_small or fixed_large")
+    parser.add_argument("--variance", help="ancestral: fixed_small, fixed_large or learned")
     parser.add_argument("--temperature", type=float, help="factor on the noise of each step")
     parser.add_argument("--clip", type=float, help="bound on the predicted image; inf for none")
     parser.add_argument("--threshold", type=float, help="quantile for dynamic thresholding, 0 to 1")
     parser.add_argument("--label", type=int, help="class to draw, where the model has classes; all in turn by default")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="any other of the sampler's"
+    )
+    parser.add_argument("--likelihood", action="store_true", help="report bits per dimension of held-out data")
+    parser.add_argument("--examples", type=int, help="of the held-out data; all, but not over 1,000, by default")
     try:
-        draw(parser.parse_args())
+        arguments = parser.parse_args()
+        (report if arguments.likelihood else draw)(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -54,6 +64,7 @@ def draw(arguments: argparse.Namespace) -> None:
     model = jaxdiff.load(folder)
     optional = ("eta", "variance", "temperature", "clip", "threshold")
     options = {name: value for name in optional if (value := getattr(arguments, name)) is not None}
+    options |= dict(map(parse_option, arguments.option))
     steps = model.steps if arguments.steps is None else arguments.steps
     print(f"{folder}: averaged weights, {arguments.sampler or model.sampler['name']}, {steps} steps")
 
@@ -88,6 +99,41 @@ def draw(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise InputError(f"cannot write to {str(out)!r}: {error.strerror or error}") from error
     print(f"{arguments.num} images in {seconds:.1f} s; look at {out / 'grid.png'}, chain.gif and chain.png there")
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Print bits per dimension of the run's held-out data, and write them to likelihood.json in its folder."""
+    folder = run.find(arguments.workdir)
+    config = run.read_record(folder).config
+    use_cpu_devices(config["train"]["cpu_devices"])
+    if not config.get("held_out"):
+        raise InputError(f"{str(folder)!r} names no held-out data: set config.held_out, a data set like config.data")
+    model = jaxdiff.load(folder)
+    source = experiment.source({**config, "data": config["held_out"]})
+    n = min(source.size, 1000) if arguments.examples is None else arguments.examples
+    chain = config["sample"]["grid"].get("total", 0) if config["process"]["name"] == "ddpm" else 0
+    print(f"{folder}: averaged weights, {n} held-out examples, bits per dimension")
+    figures = held_out.measure(model, source, jax.random.key(arguments.seed), n, chain=chain)
+    for name, figure in figures.items():
+        print(f"{name:24} {figure.mean:7.3f} ± {figure.error:.3f}")
+    content = {"examples": n} | {name.strip(): figure._asdict() for name, figure in figures.items()}
+    try:
+        (folder / "likelihood.json").write_text(json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write to {str(folder)!r}: {error.strerror or error}") from error
+
+
+def parse_option(text: str) -> tuple[str, float | int | str]:
+    """`NAME=VALUE`, with a value that is a number where it can be."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise InputError(f"--option {text}: must be NAME=VALUE")
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value
 
 
 if __name__ == "__main__":

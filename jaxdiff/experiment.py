@@ -83,7 +83,7 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     bind: Bind
     if learned:
         schedule = call("process", {"learned": nets.MonotoneLogSNR}, config["process"])
-        meaning = parameterization.by_log_snr(meaning)
+        meaning = vdm.by_log_snr(meaning)
         chain = None
         given: Any = lambda params: process.from_log_snr(lambda t: schedule.apply({"params": params}, t))  # noqa: E731
 

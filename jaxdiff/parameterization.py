@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.process import Process, log_snr
+from jaxdiff.process import Process
 from jaxdiff.types import Array, expand
 
 Coefficient = Callable[[Process, Array], Array]
@@ -97,11 +97,6 @@ def edm(sigma_data: float = 0.5) -> Parameterization:
         input_scale=lambda process, t: 1 / norm(process, t),
         time_input=lambda process, t: 0.25 * (jnp.log(process.sigma(t)) - jnp.log(process.alpha(t))),
     )
-
-
-def by_log_snr(parameterization: Parameterization, high: float = 13.3, low: float = -5.0) -> Parameterization:
-    """The network sees the log-SNR in place of t, from 0 at `high` to 1000 at `low`: for a schedule that is learned."""
-    return parameterization._replace(time_input=lambda process, t: 1000 * (high - log_snr(process, t)) / (high - low))
 
 
 def check_defined(process: Process, parameterization: Parameterization, times: np.ndarray) -> None:

@@ -166,15 +166,18 @@ def ddpm(betas: np.ndarray, zero_terminal_snr: bool = False) -> Process:
         position = t * steps - 1
         # A float32 time is known to a few ulp: this close to a step, it is that step (and keeps its derivative).
         tolerance = steps * 2.0**-21
+
+        def snapped(distance):
+            return distance - jax.lax.stop_gradient(jnp.where(jnp.abs(distance) < tolerance, distance, 0))
+
         step = jnp.clip(jnp.floor(position + tolerance), 0, steps - 1)
-        beyond = position - step
-        beyond = beyond - jax.lax.stop_gradient(jnp.where(jnp.abs(beyond) < tolerance, beyond, 0))
+        beyond = snapped(position - step)
         index = step.astype(jnp.int32)
-        first = jnp.minimum(beyond, 0.0)
-        rise = jnp.log1p(-beta_0 * (1 + first)) - jnp.log1p(-beta_0) - jnp.log1p(first)
+        first = jnp.minimum(steps * t, 1.0)
+        rise = jnp.log1p(-beta_0 * first) - jnp.log1p(-beta_0) - jnp.log(first)
         after = beyond * slope[index]
         if zero_terminal_snr:  # log-SNR cannot be interpolated to minus infinity: in the last interval alpha is
-            left = 1 - jnp.where(index == steps - 2, beyond, 0)
+            left = 1 + snapped(jnp.where(index == steps - 2, steps * (1 - t), 1) - 1)
             fall = 2 * jnp.log(left) + np.log1p(-last_alpha_bar) - jnp.log1p(-last_alpha_bar * left**2)
             after = jnp.where(index == steps - 2, fall, after)
         return high[index], low[index], jnp.where(beyond < 0, rise, after)
@@ -289,8 +292,7 @@ def ncsn(levels: int = 10, sigma_min: float = 0.01, sigma_max: float = 1.0) -> P
     rate = float(np.log(sigma_max / sigma_min)) / (levels - 1)
 
     def log_sigma(t):
-        position = levels * t - 1
-        return jnp.where(position < 0, jnp.log1p(jnp.minimum(position, 0)), rate * position)
+        return jnp.where(levels * t < 1, jnp.log(jnp.minimum(levels * t, 1)), rate * (levels * t - 1))
 
     return Process(
         alpha=jnp.ones_like,

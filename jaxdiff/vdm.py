@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxdiff.denoiser import make_denoiser
 from jaxdiff.likelihood import bits_per_dim, continuous_bound, softmax_decoder
 from jaxdiff.parameterization import Parameterization
-from jaxdiff.process import Process
+from jaxdiff.process import Process, log_snr
 from jaxdiff.types import LossFn, Network, Params
 
 
@@ -35,3 +35,8 @@ def bound_loss(
         return jnp.mean(bits_per_dim(bound.total(), dimensions)), metrics
 
     return loss_fn
+
+
+def by_log_snr(parameterization: Parameterization, high: float = 13.3, low: float = -5.0) -> Parameterization:
+    """The network sees the log-SNR in place of t, from 0 at `high` to 1000 at `low`: for a schedule that is learned."""
+    return parameterization._replace(time_input=lambda process, t: 1000 * (high - log_snr(process, t)) / (high - low))

@@ -33,6 +33,7 @@ ALLOWED = {
     "model": MATHS | {"names", "samplers", "training"},
     "experiment": MATHS | LOSSES | {"names", "betas", "grids", "samplers", "nets", "data", "training", "model"},
     "run": BASE | {"experiment", "model", "training"},
+    "held_out": MATHS | {"likelihood", "model", "data"},
     "__init__": {"run"},
 }
 CORE = LOSSES | MATHS | {"betas", "grids", "samplers", "likelihood"}

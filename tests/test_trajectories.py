@@ -1,4 +1,4 @@
-"""Whole trajectories agree with diffusers and k-diffusion: from fixtures always, with diffusers live under `-m parity`."""
+"""Whole trajectories agree with diffusers (fixtures always, live under `-m parity`) and k-diffusion (fixtures)."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ DIFFUSERS = {
     "dpmpp_2m_sde": (CHAIN, lambda p, d: samplers.dpmpp_2m(p, d, eta=1.0), 0),
     "dpmpp_3m": (CHAIN, lambda p, d: samplers.dpmpp_3m(p, d, curvature=0.5), 0),
     "unipc_2": (CHAIN, samplers.unipc, 0),
-    # diffusers lowers the order of the last two steps of third-order methods; here only the one to the data is first order.
+    # diffusers lowers the order of the last two steps of third-order methods; here the one to the data alone is lower.
     "unipc_3": (CHAIN, lambda p, d: samplers.unipc(p, d, order=3), 2),
     "deis_2": (CHAIN, lambda p, d: samplers.deis(p, d, order=2), 0),
     "deis_3": (CHAIN, samplers.deis, 2),

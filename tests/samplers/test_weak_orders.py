@@ -4,6 +4,8 @@ For Gaussian data every sampler here is affine in its start and its noise. So th
 last digit, from a Jacobian, and its error falls with the sampler's weak order, undisturbed by sampling noise.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -176,13 +178,14 @@ def test_the_analytic_variance_is_the_best_number(steps, float64):
     measured = samplers.mean_square_eps(chain, denoiser, jax.random.key(0), x_0, t)
     np.testing.assert_allclose(measured, gamma, rtol=1e-2)
 
+    def after(x, z, high, low):
+        given = chain._replace(noise=lambda key, x: z * jnp.ones_like(x))
+        sampler = samplers.ancestral(given, denoiser, samplers.analytic(t, gamma))
+        return sampler.step(jax.random.key(0), samplers.State(x[None, None]), high, low).x[0, 0]
+
     variance = true_variance(chain, t[0])
-    for high, low in zip(t[:-1], t[1:], strict=True):
-        one = lambda z: samplers.ancestral(  # noqa: E731
-            chain._replace(noise=lambda key, x: z * jnp.ones_like(x)), denoiser, samplers.analytic(t, gamma)
-        )
-        at = lambda x, z: one(z).step(jax.random.key(0), samplers.State(x[None, None]), high, low).x[0, 0]  # noqa: E731
-        of_x, of_z = jax.grad(at, (0, 1))(jnp.array(0.3), jnp.array(0.0))
+    for high, low in itertools.pairwise(t):
+        of_x, of_z = jax.grad(after, (0, 1))(jnp.array(0.3), jnp.array(0.0), high, low)
         variance = of_x**2 * variance + of_z**2
     np.testing.assert_allclose(variance, true_variance(chain, t[-1]), rtol=1e-9)
 

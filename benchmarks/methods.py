@@ -1,0 +1,88 @@
+"""All methods side by side: the same network, as many steps, the same judge.
+
+    for c in ddpm iddpm ncsn vdm edm flow score_sde.py:vp ...; do python train.py --config=configs/$c ...; done
+    python benchmarks/methods.py --workdir runs/ --json benchmarks/results/methods_cpu.json --docs docs
+
+Every run below --workdir that was trained on the digits is drawn from, with the run's own sampler, judged as in
+digits_quality.py, and measured on held-out digits (`python sample.py --likelihood`). --docs writes the pictures and the
+table of docs/methods.md.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from digits_quality import Judge, surroundings
+
+import jaxdiff
+from jaxdiff import experiment, held_out, pictures
+from jaxdiff.run import read_record
+from jaxdiff.training.sharding import use_cpu_devices
+
+EVALUATIONS = {"heun": 2, "midpoint": 2, "rk4": 4, "dpmpp_2s": 2, "srk": 2}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workdir", default="runs/", help="a folder of runs")
+    parser.add_argument("--num", type=int, default=1000)
+    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--docs", type=Path, help="write pictures and the table here")
+    arguments = parser.parse_args()
+
+    use_cpu_devices(2)
+    judge = Judge()
+    rows = [judge.row("held-out real digits", judge.held_out, 0.0, 0.0)]
+    for record in sorted(Path(arguments.workdir).glob("*/config.json")):
+        row, images = measure(judge, record.parent, arguments.num)
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+        if arguments.docs:
+            pictures.save_grid(arguments.docs / "images" / f"method_{row['name']}.png", images[:32], columns=16)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(surroundings() | {"rows": rows}, indent=2) + "\n")
+    if arguments.docs:
+        (arguments.docs / "methods_table.md").write_text(table(rows))
+
+
+def measure(judge: Judge, folder: Path, num: int) -> tuple[dict, np.ndarray]:
+    config = read_record(folder).config
+    model = jaxdiff.load(folder)
+    start = time.perf_counter()
+    images = np.asarray(model.sample(jax.random.key(0), num))
+    seconds = time.perf_counter() - start
+    row = judge.row(folder.name, images, 0.0, seconds)
+    source = experiment.source({**config, "data": config["held_out"]})
+    figures = held_out.measure(model, source, jax.random.key(0), source.size)
+    spec = config["sample"]["sampler"]
+    each = EVALUATIONS.get(spec["name"], spec.get("repeats", 1)) + bool(spec.get("corrector"))
+    row |= {
+        "sampler": spec["name"] + (" + " + spec["corrector"] if spec.get("corrector") else ""),
+        "evaluations": config["sample"]["steps"] * each,
+        "bound": figures["variational bound"]._asdict(),
+        "flow": figures["probability flow"]._asdict(),
+    }
+    del row["training_s"]
+    return row, images
+
+
+def table(rows: list[dict]) -> str:
+    lines = [
+        "| run | sampler | evaluations | probability | rarest class | Fréchet | bound, bits/dim | flow, bits/dim |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        quality = f"{row['probability']:.3f} | {row['rarest']:.1%} | {row['frechet']:.3f}"
+        if "sampler" not in row:
+            lines.append(f"| {row['name']} | | | {quality} | | |")
+            continue
+        bits = " | ".join(f"{row[k]['mean']:.3f} ± {row[k]['error']:.3f}" for k in ("bound", "flow"))
+        lines.append(f"| {row['name']} | {row['sampler']} | {row['evaluations']:,} | {quality} | {bits} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

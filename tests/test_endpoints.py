@@ -1,0 +1,100 @@
+"""Every process, parameterization and weight next to the ends of time: finite, and in float32 what it is in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff import loss, parameterization
+from jaxdiff.errors import InputError
+from jaxdiff.loss import Weight, diffusion_loss
+from jaxdiff.names import named
+from jaxdiff.parameterization import Parameterization, check_defined, to_eps, to_x0
+from jaxdiff.types import Batch
+from tests import oracle
+
+WEIGHTS, MEANINGS = named(loss, Weight), named(parameterization, Parameterization)
+ENDS = np.array([1e-5, 1 - 1e-5], np.float32)
+
+
+def network(params, x, t, condition=None, key=None):
+    return jnp.tanh(params * x) + 0.1 * jnp.cos(t / 1000)[:, None]
+
+
+def losses(chain, dtype):
+    """Loss and gradient of all pairs at both ends: {(parameterization, weight, t): (loss, gradient)}."""
+    rng = np.random.default_rng(0)
+    x_0, eps = (jnp.asarray(rng.normal(size=(8, 5)), dtype) for _ in range(2))
+    given = chain._replace(noise=lambda key, x: eps)
+
+    @jax.jit
+    def all_pairs(scale, t):
+        out, fixed = {}, lambda process, key, n: jnp.full(n, t)
+        for m, meaning in MEANINGS.items():
+            # At one t the weight is one number: the loss of `simple`, and its gradient, times that of another weight.
+            loss_fn = diffusion_loss(given, meaning(), network, loss.simple(), fixed)
+            value, slope = jax.value_and_grad(lambda s, f=loss_fn: f(s, jax.random.key(0), Batch(x_0))[0])(scale)
+            for w, weight in WEIGHTS.items():
+                factor = weight()(chain, meaning(), t[None])[0]
+                out[m, w] = factor * value, factor * slope
+        return out
+
+    return [jax.device_get(all_pairs(jnp.asarray(0.7, dtype), jnp.asarray(t, dtype))) for t in ENDS]
+
+
+USUAL = ("ddpm", "ddpm_zero_snr", "sub_vp", "cosine", "ve", "flow")
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in oracle.PROCESSES if name not in USUAL]
+
+
+@pytest.mark.parametrize("name", [*USUAL, *SLOW])
+def test_losses_and_gradients_at_both_ends(name):
+    single = losses(oracle.PROCESSES[name](), jnp.float32)
+    with jax.enable_x64(True):
+        double = losses(oracle.PROCESSES[name](), jnp.float64)
+    for t, ours, exact in zip(ENDS, single, double, strict=True):
+        for pair, values in ours.items():
+            assert np.isfinite(values).all(), (pair, t, values)
+            np.testing.assert_allclose(values, exact[pair], rtol=1e-4, err_msg=f"{pair} at {t}")
+
+
+@pytest.mark.parametrize("name", [*USUAL, *SLOW])
+@pytest.mark.parametrize("meaning", MEANINGS)
+def test_outputs_are_understood_at_both_ends(name, meaning):
+    """The x̂_0 and eps of an output, in float32 and float64, within what an ulp of the inputs makes of them."""
+    rng = np.random.default_rng(1)
+    x_t, out = rng.normal(size=(2, 6, 3))
+
+    def both(dtype):
+        chain, t = oracle.PROCESSES[name](), jnp.repeat(jnp.asarray(ENDS, dtype), 3)
+        given = [chain, MEANINGS[meaning](), jnp.asarray(out, dtype), jnp.asarray(x_t, dtype), t]
+        return np.asarray(to_x0(*given)), np.asarray(to_eps(*given))
+
+    single = both(jnp.float32)
+    with jax.enable_x64(True):
+        double = both(jnp.float64)
+    for ours, exact in zip(single, double, strict=True):
+        scale = np.abs(exact).max(axis=1, keepdims=True)
+        np.testing.assert_allclose(ours / scale, exact / scale, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("meaning", "path", "times"),
+    [
+        ("eps", "flow", [1.0, 0.5, 0.0]),
+        ("eps", "cosine", [1.0, 0.5, 0.0]),
+        ("score", "ddpm_zero_snr", [1.0, 0.5, 0.0]),
+        ("x0", "flow", [0.5, 0.0, -0.1]),
+        ("score", "edm", [0.5, 0.0, -0.1]),
+    ],
+)
+def test_undefined_pairs_are_refused(meaning, path, times):
+    with pytest.raises(InputError, match="this parameterization is undefined"):
+        check_defined(oracle.PROCESSES[path](), MEANINGS[meaning](), np.array(times))
+
+
+@pytest.mark.parametrize("meaning", ["v", "velocity", "x0"])
+def test_defined_at_pure_noise(meaning):
+    for path in ("flow", "cosine", "ddpm_zero_snr"):
+        if (meaning, path) == ("velocity", "ddpm_zero_snr"):
+            continue  # sigma' is 0 and alpha' is infinite at the end of that chain
+        check_defined(oracle.PROCESSES[path](), MEANINGS[meaning](), np.array([1.0, 0.5, 0.0]))
