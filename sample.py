@@ -7,7 +7,8 @@
     python sample.py --workdir runs/vdm --likelihood     bits per dimension of its held-out data, and no pictures
 
 Samplers are the names of jaxdiff.samplers. Writes into the run's folder, under samples/: grid.png, samples.npy
-(float32, (num, height, width, channels), near [-1, 1]), and the reverse process of the first images as chain.gif and chain.png.
+(float32, (num, height, width, channels), near [-1, 1]), and the reverse process of the first images as chain.gif and
+chain.png.
 """
 
 import argparse

@@ -1,7 +1,9 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
-from jaxdiff import grids
+from jaxdiff import betas, grids, process
 from jaxdiff.errors import InputError
 
 
@@ -37,5 +39,61 @@ def test_uniform():
     ],
 )
 def test_bad_grids_are_refused(grid, message):
+    with pytest.raises(InputError, match=message):
+        grid()
+
+
+PATHS = {"vp": process.vp, "edm": process.edm, "flow": process.flow, "ddpm": lambda: process.ddpm(betas.linear(1000))}
+
+
+def levels(path, times):
+    t = jnp.asarray(times)
+    return np.asarray(path.sigma(t) / path.alpha(t))
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_noise_levels_are_the_published_ones(name):
+    """Karras et al., equation 5, its limit of even logarithms, and then the data, on every path."""
+    path, n = PATHS[name](), 18
+    i = np.arange(n)
+    karras = (40 ** (1 / 7) + i / (n - 1) * (0.02 ** (1 / 7) - 40 ** (1 / 7))) ** 7
+    times = grids.karras(path, n, 40.0, 0.02)
+    np.testing.assert_allclose(levels(path, times), np.append(karras, 0), rtol=2e-4)
+    assert times[-1] == 0
+    even = levels(path, grids.exponential(path, n, 40.0, 0.02))[:-1]
+    np.testing.assert_allclose(np.diff(np.log(even)), np.log(0.02 / 40) / (n - 1), rtol=2e-3)
+    same = grids.log_snr(path, n, float(times[0]), float(times[-2]))
+    np.testing.assert_allclose(levels(path, same)[:-1], even, rtol=2e-3)
+
+
+def test_tables_of_ones_own():
+    """Align your steps: its ten levels as they are, and in between for other numbers of steps; the last is the data."""
+    table = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)
+    path = process.ddpm(betas.quadratic(1000, 0.00085, 0.012))
+    np.testing.assert_allclose(levels(path, grids.table(path, 10, table)), np.append(table[:-1], 0), rtol=1e-4)
+    twice = levels(path, grids.table(path, 20, table))
+    np.testing.assert_allclose(twice[:-1:2], table[:-1], rtol=1e-4)
+    np.testing.assert_allclose(twice[1::2], np.sqrt(np.multiply(table[:-1], table[1:])), rtol=1e-4)
+
+
+def test_beta():
+    np.testing.assert_allclose(grids.beta(10, 1.0, 1.0), np.linspace(1, 0, 11), atol=1e-6)
+    times = grids.beta(100, 0.6, 0.6)
+    np.testing.assert_allclose(stats.beta.cdf(times, 0.6, 0.6), np.linspace(1, 0, 101), atol=1e-5)
+    assert np.diff(times).max() < 0
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (lambda: grids.karras(process.vp(), 10, 1e6), "noise levels from 1e[+]06 to 0.002 are not all those"),
+        (lambda: grids.karras(process.ve(), 10, 50.0, 0.001), "down to 0.01"),
+        (lambda: grids.karras(process.edm(), 10, 1.0, 2.0), "sigma_max=1.0, sigma_min=2.0"),
+        (lambda: grids.log_snr(process.flow(), 10), "not finite there"),
+        (lambda: grids.table(process.edm(), 10, (1.0, 2.0)), "positive noise levels that fall"),
+        (lambda: grids.beta(10, a=0.0), "a=0.0"),
+    ],
+)
+def test_bad_levels_are_refused(grid, message):
     with pytest.raises(InputError, match=message):
         grid()

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxdiff import loss, parameterization
+from jaxdiff import loss, parameterization, process
 from jaxdiff.errors import InputError
 from jaxdiff.process import log_snr, vp
 from jaxdiff.types import Batch
 
 
-@pytest.mark.parametrize("sampler", [loss.uniform, loss.stratified])
+@pytest.mark.parametrize("sampler", [loss.uniform, loss.stratified, loss.antithetic])
 def test_times_are_uniform(sampler):
     draws = jax.vmap(lambda key: sampler(0.001)(vp(), key, 64))(jax.random.split(jax.random.key(0), 300)).ravel()
     assert draws.min() > 0.001 - 1e-6
@@ -18,7 +18,7 @@ def test_times_are_uniform(sampler):
     assert stats.kstest((np.asarray(draws) - 0.001) / 0.999, "uniform").pvalue > 0.01
 
 
-@pytest.mark.parametrize("sampler", [loss.uniform, loss.stratified])
+@pytest.mark.parametrize("sampler", [loss.uniform, loss.stratified, loss.antithetic])
 def test_times_of_a_chain_are_its_steps_equally_often(sampler):
     draws = jax.vmap(lambda key: sampler(steps=10)(vp(), key, 100))(jax.random.split(jax.random.key(0), 200)).ravel()
     index = np.asarray(draws) * 10
@@ -37,26 +37,26 @@ def test_stratified_times_leave_no_gap():
 @pytest.mark.parametrize("weight", ["elbo", "min_snr"])
 def test_weighted_losses_do_not_depend_on_the_parameterization(name, weight, rng, float64):
     """The same denoiser, told in other words, has the same weighted loss."""
-    process, meaning = vp(), getattr(parameterization, name)()
+    chain, meaning = vp(), getattr(parameterization, name)()
 
     def network(params, x, time, condition=None, key=None):
         t = (time + 1) / 1000 if name != "edm" else 0.5 * jnp.ones(len(x))
-        x_t = x / meaning.input_scale(process, t)[:, None]
+        x_t = x / meaning.input_scale(chain, t)[:, None]
         return parameterization.target(
-            process, meaning, 0.3 * x_t, (1 - 0.3 * process.alpha(t)[:, None]) * x_t / process.sigma(t)[:, None], t
+            chain, meaning, 0.3 * x_t, (1 - 0.3 * chain.alpha(t)[:, None]) * x_t / chain.sigma(t)[:, None], t
         )
 
     batch = Batch(jnp.asarray(rng.normal(size=(6, 2))))
-    fixed = lambda process, key, n: 0.5 * jnp.ones(n)  # noqa: E731
-    value, _ = loss.diffusion_loss(process, meaning, network, getattr(loss, weight)(), fixed)(
+    fixed = lambda chain, key, n: 0.5 * jnp.ones(n)  # noqa: E731
+    value, _ = loss.diffusion_loss(chain, meaning, network, getattr(loss, weight)(), fixed)(
         None, jax.random.key(0), batch
     )
 
     key_eps, _ = jax.random.split(jax.random.split(jax.random.key(0))[1])
-    alpha, sigma = process.alpha(jnp.array(0.5)), process.sigma(jnp.array(0.5))
-    x_t = alpha * batch.x_0 + sigma * process.noise(key_eps, batch.x_0)
+    alpha, sigma = chain.alpha(jnp.array(0.5)), chain.sigma(jnp.array(0.5))
+    x_t = alpha * batch.x_0 + sigma * chain.noise(key_eps, batch.x_0)
     snr = alpha**2 / sigma**2
-    slope = jax.grad(lambda t: log_snr(process, t))(0.5)
+    slope = jax.grad(lambda t: log_snr(chain, t))(0.5)
     factor = {"elbo": -0.5 * slope * snr, "min_snr": jnp.minimum(snr, 5.0)}
     expected = jnp.mean((0.3 * x_t - batch.x_0) ** 2) * factor[weight]
     np.testing.assert_allclose(value, expected, rtol=1e-9)
@@ -64,18 +64,18 @@ def test_weighted_losses_do_not_depend_on_the_parameterization(name, weight, rng
 
 def test_simple_loss_is_ddpms(rng):
     """Algorithm 1 of Ho et al., written out."""
-    process = vp()
+    chain = vp()
     params = jnp.float32(0.7)
     network = lambda params, x, t, condition=None, key=None: params * x + t[:, None] / 1000  # noqa: E731
     x_0 = jnp.asarray(rng.normal(size=(8, 5)), jnp.float32)
-    loss_fn = loss.diffusion_loss(process, parameterization.eps(), network, loss.simple(), loss.uniform(steps=1000))
+    loss_fn = loss.diffusion_loss(chain, parameterization.eps(), network, loss.simple(), loss.uniform(steps=1000))
     value, metrics = loss_fn(params, jax.random.key(5), Batch(x_0))
 
     key_t, key_error = jax.random.split(jax.random.key(5))
     key_eps, _ = jax.random.split(key_error)
     t = (jnp.floor(jax.random.uniform(key_t, (8,)) * 1000) + 1) / 1000
     eps = jax.random.normal(key_eps, (8, 5))
-    x_t = process.alpha(t)[:, None] * x_0 + process.sigma(t)[:, None] * eps
+    x_t = chain.alpha(t)[:, None] * x_0 + chain.sigma(t)[:, None] * eps
     expected = jnp.mean((network(params, x_t, 1000 * t - 1) - eps) ** 2)
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     np.testing.assert_allclose(metrics["mse"], expected, rtol=1e-6)
@@ -92,6 +92,53 @@ def test_training_passes_a_key_and_the_condition():
     loss_fn(None, jax.random.key(0), Batch(jnp.ones((2, 3)), jnp.array([1, 2])))
     assert seen["key"] is not None
     np.testing.assert_array_equal(seen["condition"], [1, 2])
+
+
+def test_antithetic_pairs():
+    t = np.asarray(loss.antithetic()(vp(), jax.random.key(0), 7))
+    np.testing.assert_allclose(t[0:6:2] + t[1:6:2], 1, atol=1e-6)
+    assert t.shape == (7,)
+
+
+def test_levels_and_times_have_their_laws():
+    """log-normal noise levels on any path (EDM's P_mean, P_std), and logit-normal times (SD3)."""
+    for chain in (process.edm(), process.ve(0.001, 1000.0), process.flow()):
+        t = loss.log_normal(-1.2, 1.2)(chain, jax.random.key(0), 20_000)
+        level = np.log(np.asarray(chain.sigma(t) / chain.alpha(t), np.float64))
+        assert stats.kstest((level + 1.2) / 1.2, "norm").pvalue > 0.01
+    t = np.asarray(loss.logit_normal(0.3, 0.8)(vp(), jax.random.key(1), 20_000), np.float64)
+    assert stats.kstest((np.log(t / (1 - t)) - 0.3) / 0.8, "norm").pvalue > 0.01
+
+
+def published(chain, t):
+    """Weights as their papers state them, each as a factor on the squared error in eps."""
+    alpha, sigma = chain.alpha(t), chain.sigma(t)
+    snr = (alpha / sigma) ** 2
+    slope = jax.vmap(jax.grad(lambda t: log_snr(chain, t)))(t)
+    g2 = jax.vmap(lambda t: process.diffusion2(chain, t))(t)
+    level, data = sigma / alpha, 0.5
+    return {
+        "eps": jnp.ones_like(t),
+        "elbo": -slope / 2,
+        "likelihood": g2 / sigma**2,
+        "min_snr": jnp.minimum(snr, 5.0) / snr,
+        "p2": 1 / (1 + snr),
+        "sigmoid": -slope / 2 * jax.nn.sigmoid(-3 - jnp.log(snr)),
+        "edm": (level**2 + data**2) / (level * data) ** 2 * level**2,
+    }
+
+
+@pytest.mark.parametrize("path", ["vp", "sub_vp", "ve", "edm", "flow"])
+def test_published_weights(path, float64):
+    chain, t, eps = getattr(process, path)(), jnp.array([0.01, 0.3, 0.9]), parameterization.eps()
+    for name, expected in published(chain, t).items():
+        np.testing.assert_allclose(getattr(loss, name)()(chain, eps, t), expected, rtol=1e-9, err_msg=name)
+
+
+def test_edm_trains_with_unit_weight(float64):
+    """Karras et al.: with their preconditioning lambda(sigma) c_out² = 1."""
+    chain, t = process.edm(), jnp.array([1e-4, 0.01, 0.9])
+    np.testing.assert_allclose(loss.edm()(chain, parameterization.edm(), t), 1, rtol=1e-9)
 
 
 @pytest.mark.parametrize("arguments", [{"t_min": 1.0}, {"t_min": -0.1}, {"steps": 0}, {"steps": 5, "t_min": 0.1}])
