@@ -222,7 +222,9 @@ def log_likelihood(
         raise unknown("trace", trace, traces)
     ends = jnp.array([t_min, 1.0], x.dtype)
     start = (x, jnp.zeros(x.shape[:1], x.dtype))
-    path, growth = odeint(lambda state, t: traces[trace](state[0], t), start, ends, rtol=rtol, atol=atol)
+    # The method looks beyond the end of its interval, where the process may not be defined.
+    slope = lambda state, t: traces[trace](state[0], jnp.clip(t, t_min, 1.0))  # noqa: E731
+    path, growth = odeint(slope, start, ends, rtol=rtol, atol=atol)
     return prior_log_density(process, path[-1]) + growth[-1]
 
 

@@ -8,13 +8,14 @@ import pytest
 
 from jaxdiff import experiment
 from jaxdiff.errors import InputError
-from jaxdiff.types import Batch
+from jaxdiff.training.step import init_state, make_train_step
+from jaxdiff.types import Batch, StatefulLoss
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 
-def get_config(setting="digits"):
-    spec = importlib.util.spec_from_file_location("ddpm", CONFIGS / "ddpm.py")
+def get_config(setting="digits", file="ddpm"):
+    spec = importlib.util.spec_from_file_location(file, CONFIGS / f"{file}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config(setting).to_dict()
@@ -54,6 +55,54 @@ def test_every_setting_builds(setting):
     assert state is not None
 
 
+@pytest.mark.parametrize(
+    ("file", "setting", "shape", "count"),
+    [
+        ("iddpm", "digits", (8, 8, 1), None),
+        pytest.param("iddpm", "cifar10", (32, 32, 3), None, marks=pytest.mark.slow),
+        ("ncsn", "digits", (8, 8, 1), 701_345),
+        pytest.param("ncsn", "cifar10", (32, 32, 3), 35_746_307, marks=pytest.mark.slow),
+        ("score_sde", "vp", (8, 8, 1), 701_345),
+        ("score_sde", "sub_vp", (8, 8, 1), 701_345),
+        ("score_sde", "ve", (8, 8, 1), 701_345),
+        pytest.param("score_sde", "vp-cifar10", (32, 32, 3), 35_746_307, marks=pytest.mark.slow),
+        pytest.param("score_sde", "ve-cifar10", (32, 32, 3), 35_746_307, marks=pytest.mark.slow),
+        ("vdm", "digits", (8, 8, 1), None),
+        pytest.param("vdm", "cifar10", (32, 32, 3), None, marks=pytest.mark.slow),
+        ("edm", "digits", (8, 8, 1), 701_345),
+        pytest.param("edm", "cifar10", (32, 32, 3), None, marks=pytest.mark.slow),
+        ("flow", "digits", (8, 8, 1), 701_345),
+        pytest.param("flow", "cifar10", (32, 32, 3), 35_746_307, marks=pytest.mark.slow),
+    ],
+)
+def test_every_method_builds(file, setting, shape, count):
+    """The digits' network is the same everywhere (twice the outputs for iddpm, a schedule for vdm)."""
+    parts = experiment.build(get_config(setting, file), shape)
+    total = sum(p.size for p in jax.tree.leaves(parts.model.params))
+    assert count in (None, total)
+    state = jax.eval_shape(lambda: init_state(parts.init(jax.random.key(0)), parts.optimiser, parts.loss_fn))
+    step = make_train_step(parts.loss_fn, parts.optimiser, parts.ema, jax.random.key(0))
+    after, metrics = jax.eval_shape(step, state, Batch(jnp.zeros((2, *shape))))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert metrics["loss"].shape == ()
+
+
+def test_a_method_by_an_unknown_setting():
+    with pytest.raises(ValueError, match=r"unknown setting 'vpp'.*allowed are vp, sub_vp, ve"):
+        get_config("vpp", "score_sde")
+
+
+def test_losses_by_name():
+    """Importance sampling, sliced score matching, another process for sampling: by configuration alone."""
+    config = changed("loss", {"name": "importance", "weight": {"name": "elbo"}, "steps": 1000})
+    assert isinstance(experiment.build(config, (8, 8, 1)).loss_fn, StatefulLoss)
+    experiment.build(changed("loss", {"name": "sliced", "times": {"name": "uniform"}}), (8, 8, 1))
+    config = changed("sample.process", {"name": "edm"})
+    config["sample"] |= {"grid": {"name": "karras", "sigma_max": 50.0, "sigma_min": 0.01}, "sampler": {"name": "heun"}}
+    model = experiment.build(config, (8, 8, 1)).model
+    np.testing.assert_allclose(model.grid(18)[[0, -1]], [50 / 80, 0], rtol=1e-5)
+
+
 def test_the_learning_rate_warms_up_to_its_value():
     config = changed("optimizer", {"name": "sgd", "learning_rate": 0.5, "warmup": 4, "clip": 0.0})
     optimiser = experiment.build(config, (8, 8, 1)).optimiser
@@ -68,7 +117,7 @@ def test_the_learning_rate_warms_up_to_its_value():
 def test_labels_reach_the_network_only_if_it_takes_them():
     assert experiment.source(get_config()).take(np.arange(2)).condition is None
     labelled = experiment.source(changed("net.num_classes", 10))
-    np.testing.assert_array_equal(labelled.take(np.arange(2)).condition, [0, 1])
+    np.testing.assert_array_equal(labelled.take(np.arange(2)).condition, [1, 2])  # example 0 is held out
     with pytest.raises(InputError, match="net.num_classes=7, but dataset 'digits' has 10 classes"):
         experiment.source(changed("net.num_classes", 7))
 
@@ -108,6 +157,18 @@ def test_labels_reach_the_network_only_if_it_takes_them():
         ),
         ("sample.sampler.name", "dimm", "unknown sampler 'dimm'.*'ddim'.*ancestral, annealed_langevin, ddim"),
         ("sample.steps", 1001, "from 1 to 1000"),
+        ("loss", {"name": "elbo"}, "unknown loss 'elbo'.*bound, diffusion, hybrid, importance, sliced"),
+        ("loss", {"name": "bound", "levels": 17}, "need each other"),
+        ("loss", {"name": "diffusion", "times": {"name": "uniform"}}, "loss 'diffusion': .*weight"),
+        ("process", {"name": "learned"}, "need each other"),
+        ("process", {"name": "cosine"}, "the grid visits t=1, where alpha=0"),
+        ("process", {"name": "shifted", "process": {"name": "learned"}, "factor": 2.0}, "cannot be chosen"),
+        ("process", {"name": "shifted", "factor": 2.0}, "process 'shifted'"),
+        ("process", {"name": "vp", "beta_min": 0.0}, "beta from 0.0"),
+        ("sample.sampler", {"name": "dopri5"}, "cannot end at t=0, where sigma = 0"),
+        ("sample.sampler", {"name": "annealed_langevin", "repeats": 2.5}, "repeats=2.5: must be a whole number"),
+        ("sample.sampler", {"name": "ddim", "corrector": "langevine"}, "unknown corrector.*'langevin'"),
+        ("sample.grid", {"name": "karras", "sigma_max": 1e9}, "not all those of this process"),
     ],
 )
 def test_what_does_not_exist_is_named_with_what_does(path, value, message):

@@ -8,9 +8,9 @@ import pytest
 from jaxdiff import grids
 from jaxdiff.denoiser import make_denoiser
 from jaxdiff.errors import InputError
-from jaxdiff.model import Bound, Model, make_draw
+from jaxdiff.model import SAMPLERS, Bound, Model, make_draw
 from jaxdiff.parameterization import eps
-from jaxdiff.process import vp
+from jaxdiff.process import edm, vp
 
 TRACES = []
 
@@ -72,6 +72,67 @@ def test_clipping_and_thresholding_bound_the_samples(model):
     assert jnp.abs(thresholded - model.sample(key, 8)).max() > 1e-3
 
 
+def test_every_sampler_draws_by_name(model):
+    """From the same noise: the deterministic ones draw nearly the same images in many steps."""
+    key, expected = jax.random.key(0), model.sample(jax.random.key(0), 4, 200, "ddim", clip=jnp.inf)
+    start = dataclasses.replace(model, grid=lambda n: grids.uniform(n, 1.0, 1e-3))
+    for name in SAMPLERS:
+        if name == "annealed_langevin":
+            continue  # not on this path, see below
+        drawn = start.sample(key, 4, 200, name, clip=jnp.inf)
+        assert jnp.isfinite(drawn).all(), name
+        if name in (
+            "euler",
+            "heun",
+            "midpoint",
+            "rk4",
+            "dopri5",
+            "dpmpp_2m",
+            "dpmpp_3m",
+            "unipc",
+            "deis",
+            "lms",
+            "pndm",
+        ):
+            np.testing.assert_allclose(drawn, expected, atol=0.05 * float(jnp.abs(expected).max()), err_msg=name)
+    with pytest.raises(InputError, match="alpha = 1"):
+        start.sample(key, 4, 10, "annealed_langevin")
+
+
+def test_a_grid_that_ends_above_the_data_ends_with_the_denoiser(model):
+    short = dataclasses.replace(model, grid=lambda n: grids.uniform(n, 1.0, 0.3))
+    images, frames = short.trajectory(jax.random.key(0), 2, 3, sampler="ddim", clip=jnp.inf)
+    unfinished = dataclasses.replace(short, path=None)  # the same draw
+    np.testing.assert_allclose(images, unfinished.sample(jax.random.key(0), 2, sampler="ddim", clip=jnp.inf), rtol=1e-6)
+    np.testing.assert_array_equal(frames[-1], images)
+    assert jnp.abs(images - frames[-2]).max() > 1e-3
+
+
+def test_a_corrector_changes_the_draw(model):
+    key = jax.random.key(0)
+    plain = model.sample(key, 3)
+    corrected = model.sample(key, 3, corrector="langevin", snr=0.1, repeats=2)
+    assert jnp.abs(plain - corrected).max() > 1e-3
+    TRACES.clear()
+    model.sample(key, 3, corrector="langevin", snr=0.2, repeats=2)
+    assert not TRACES
+    with pytest.raises(InputError, match="unknown option of sampler 'ancestral' 'snr'"):
+        model.sample(key, 3, snr=0.1)
+
+
+def test_another_path_gives_the_same_images():
+    """DDIM does not see the path: vp's model drawn along edm's, at the same noise levels."""
+    vp_path, edm_path = vp(), edm(200.0)
+    times = grids.karras(vp_path, 30, 100.0, 0.02)
+    there = grids.karras(edm_path, 30, 100.0, 0.02)
+    shape, keep, key = (2, 4, 4, 1), np.zeros(0, np.int32), jax.random.key(0)
+    draws = [
+        make_draw(bind, path)(jnp.float32(0.3), key, t, keep, None, {"eta": 0.0}, "ddim", (), False, shape)[0]
+        for path, t in ((None, times), (edm_path, there))
+    ]
+    np.testing.assert_allclose(draws[0], draws[1], rtol=2e-2, atol=2e-2)
+
+
 def test_trajectory_goes_from_noise_to_the_sample(model):
     images, frames = model.trajectory(jax.random.key(0), 500, 5)
     assert frames.shape == (5, 500, 4, 4, 1)
@@ -107,6 +168,10 @@ def test_classes_in_turn_unless_told(model):
         ({"steps": 0}, "1 or more"),
         ({"temperature": "hot"}, "temperature=hot: must be a number"),
         ({"n": 0}, "n=0"),
+        ({"variance": "learned"}, "no learned variance"),
+        ({"sampler": "dopri5"}, "cannot end at t=0"),
+        ({"sampler": "unipc", "order": 5}, "order=5"),
+        ({"sampler": "unipc", "order": 2.5}, "order=2.5: must be a whole number"),
     ],
 )
 def test_bad_requests_are_refused(model, arguments, message):

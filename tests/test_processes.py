@@ -116,7 +116,7 @@ def test_the_prior_and_its_density(each):
     np.testing.assert_allclose(prior_log_density(each, jnp.asarray(points)), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("source", ["vp", "edm", "flow", "ddpm"])
+@pytest.mark.parametrize("source", ["flow", "ddpm"])
 def test_a_denoiser_goes_along_any_path(source, each, float64):
     """transfer: the mixture's denoiser of one process is, along another, that one's own."""
     chain = oracle.PROCESSES[source]()

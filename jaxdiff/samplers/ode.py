@@ -89,7 +89,11 @@ def dopri5(process: Process, denoiser: Denoiser, rtol: float = 1e-5, atol: float
     velocity = to_velocity(process, denoiser)
 
     def step(key, state, t, s):
-        path = odeint(lambda x, u: -velocity(x, -u), state.x, jnp.stack([-t, -s]), rtol=rtol, atol=atol)
+        # The method looks beyond the end of its interval, where the process may not be defined.
+        def backward(x, u):
+            return -velocity(x, jnp.clip(-u, jnp.minimum(s, t), jnp.maximum(s, t)))
+
+        path = odeint(backward, state.x, jnp.stack([-t, -s]), rtol=rtol, atol=atol)
         return State(path[-1])
 
     return Sampler(State, step)

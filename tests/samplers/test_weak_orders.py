@@ -60,7 +60,7 @@ def true_variance(chain, t):
     return (chain.alpha(t) * STD) ** 2 + chain.sigma(t) ** 2
 
 
-@pytest.mark.parametrize("path", ["vp", "edm", pytest.param("flow", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("path", ["vp", *(pytest.param(p, marks=pytest.mark.slow) for p in ("edm", "flow"))])
 @pytest.mark.parametrize("name", ALL)
 def test_weak_order(name, path, float64):
     make, order = ALL[name]
