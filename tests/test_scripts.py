@@ -230,6 +230,17 @@ def test_a_picture_that_turns_out_bad_loses_nothing(environment, tmp_path):
     assert int(state_of(folder).step) == 40
 
 
+def test_likelihood_of_held_out_data(environment, finished):
+    done = call(environment, "sample.py", f"--workdir={finished}", "--likelihood", "--examples=8")
+    figures = json.loads((finished / "likelihood.json").read_text())
+    assert figures["examples"] == 8
+    terms = [figures[name]["mean"] for name in ("prior", "diffusion", "reconstruction")]
+    np.testing.assert_allclose(figures["variational bound"]["mean"], sum(terms), rtol=1e-4)
+    for name in ("variational bound", "probability flow", "bound of 1000 steps"):
+        assert f"{figures[name]['mean']:.3f} ± {figures[name]['error']:.3f}" in done.stdout
+        assert figures[name]["mean"] > np.log2(17) / 4  # a network hardly trained is far from knowing the digits
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -240,6 +251,9 @@ def test_a_picture_that_turns_out_bad_loses_nothing(environment, tmp_path):
         (["--workdir={run}", "--steps=2000"], "from 1 to 1000"),
         (["--workdir={run}", "--num=0"], "draw at least one image"),
         (["--workdir={run}", "--label=1"], "trained without classes"),
+        (["--workdir={run}", "--option=eta"], "--option eta: must be NAME=VALUE"),
+        (["--workdir={run}", "--option=order=2"], "unknown option of sampler 'ancestral' 'order'"),
+        (["--workdir={run}", "--likelihood", "--examples=1000"], "n=1000: there are 360 held-out examples"),
     ],
 )
 def test_bad_input_to_sampling_is_one_line_and_code_2(environment, finished, tmp_path, arguments, message):
