@@ -131,8 +131,8 @@ def check_fields(argv: list[str]) -> None:
     bare = [arg for arg in argv if not arg.startswith("--config.")]
     config_flags.DEFINE_config_file("config", None, flag_values=plain, sys_argv=bare)
     plain(bare, known_only=True)
-    if plain["config"].value is None:
-        return  # no such file: the flags themselves say so
+    if not isinstance(plain["config"].value, ConfigDict):
+        return  # there is no such file, and the flags themselves say so
     for arg in argv:
         if not arg.startswith("--config."):
             continue

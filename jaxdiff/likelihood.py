@@ -186,7 +186,7 @@ def log_likelihood(
     denoiser: Denoiser,
     key: Key,
     x: Array,
-    t_min: float = 1e-5,
+    t_min: float | Array = 1e-5,
     trace: str = "hutchinson",
     rtol: float = 1e-5,
     atol: float = 1e-5,

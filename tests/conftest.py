@@ -12,6 +12,11 @@ PROCESSES = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """The scripts first: theirs is the longest file, and two processes share the files."""
+    items.sort(key=lambda item: item.path.name != "test_scripts.py")
+
+
 @pytest.fixture(params=PROCESSES)
 def any_process(request):
     return PROCESSES[request.param]()
