@@ -23,13 +23,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.ode import odeint
 from jax.scipy.special import log_ndtr
 
 from jaxdiff.denoiser import to_velocity
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.process import Process, perturb, posterior, prior_log_density
 from jaxdiff.samplers.ancestral import Variance, fixed_small
+from jaxdiff.samplers.ode import integrate
 from jaxdiff.types import Array, Denoiser, Key, expand
 
 Decoder = Callable[[Process, Denoiser, Array, Array, Array], Array]
@@ -220,12 +220,10 @@ def log_likelihood(
     traces = {"hutchinson": hutchinson, "exact": exact}
     if trace not in traces:
         raise unknown("trace", trace, traces)
-    ends = jnp.array([t_min, 1.0], x.dtype)
     start = (x, jnp.zeros(x.shape[:1], x.dtype))
-    # The method looks beyond the end of its interval, where the process may not be defined.
-    slope = lambda state, t: traces[trace](state[0], jnp.clip(t, t_min, 1.0))  # noqa: E731
-    path, growth = odeint(slope, start, ends, rtol=rtol, atol=atol)
-    return prior_log_density(process, path[-1]) + growth[-1]
+    first, last = jnp.asarray(t_min, x.dtype), jnp.ones((), x.dtype)
+    x_1, growth = integrate(lambda state, t: traces[trace](state[0], t), start, first, last, rtol, atol)
+    return prior_log_density(process, x_1) + growth
 
 
 def dequantise(key: Key, x: Array, levels: int = 256) -> Array:

@@ -23,4 +23,6 @@ def test_block(file, number):
 
 
 def test_a_sampler_and_a_process_take_under_twenty_lines():
-    assert len(blocks("docs/samplers.md")[0].strip().splitlines()) <= 20
+    """Imports and empty lines apart."""
+    lines = [line for line in blocks("docs/samplers.md")[0].splitlines() if line and "import" not in line]
+    assert len(lines) < 20

@@ -77,8 +77,8 @@ def test_the_adaptive_method_keeps_its_tolerance(path, float64):
         float(jnp.abs(run(samplers.dopri5(chain, denoiser, tol, tol), x, np.array([high, low])) - end).max())
         for tol in (1e-4, 1e-7)
     ]
-    assert errors[0] < 200 * 1e-4
-    assert errors[1] < 200 * 1e-7
+    assert errors[0] < 100 * 1e-4
+    assert errors[1] < 100 * 1e-7
 
 
 @pytest.mark.parametrize("name", ["ddim", "dpmpp_2s", "dpmpp_2m", "dpmpp_3m", "unipc_2", "deis_3", "lms_4"])
