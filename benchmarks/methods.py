@@ -1,6 +1,6 @@
 """All methods side by side: the same network, as many steps, the same judge.
 
-    for c in ddpm iddpm ncsn vdm edm flow score_sde.py:vp ...; do python train.py --config=configs/$c ...; done
+    python train.py --config=configs/ddpm.py        and iddpm, ncsn, vdm, edm, flow, score_sde.py:vp, :sub_vp and :ve
     python benchmarks/methods.py --workdir runs/ --json benchmarks/results/methods_cpu.json --docs docs
 
 Every run below --workdir that was trained on the digits is drawn from, with the run's own sampler, judged as in
@@ -45,7 +45,10 @@ def main() -> None:
         if arguments.json:
             arguments.json.write_text(json.dumps(surroundings() | {"rows": rows}, indent=2) + "\n")
     if arguments.docs:
-        (arguments.docs / "methods_table.md").write_text(table(rows))
+        page = arguments.docs / "methods.md"
+        begin, end = "<!-- table -->\n", "<!-- end of table -->"
+        before, _, rest = page.read_text().partition(begin)
+        page.write_text(before + begin + table(rows) + end + rest.partition(end)[2])
 
 
 def measure(judge: Judge, folder: Path, num: int) -> tuple[dict, np.ndarray]:

@@ -80,21 +80,9 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
         label = jnp.zeros(1, jnp.int32) if module.num_classes else None
         return module.init(key, jnp.zeros((1, *shape)), jnp.zeros(1), label)["params"]
 
-    bind: Bind
     if learned:
-        schedule = call("process", {"learned": nets.MonotoneLogSNR}, config["process"])
-        meaning = vdm.by_log_snr(meaning)
         chain = None
-        given: Any = lambda params: process.from_log_snr(lambda t: schedule.apply({"params": params}, t))  # noqa: E731
-
-        def init(key):
-            return {"net": init_net(key), "schedule": schedule.init(key, jnp.zeros(1))["params"]}
-
-        def learned_bind(params, condition):
-            path = given(params["schedule"])
-            return Bound(path, make_denoiser(path, meaning, network, params["net"], condition))
-
-        bind = learned_bind
+        init, bind, given, meaning = _learned(config["process"], init_net, meaning, network)
     else:
         given = chain = _process(config["process"])
         init, bind = init_net, _binder(chain, meaning, network, spec["name"] == "hybrid")
@@ -112,6 +100,24 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
         ema=warmed_up(config["ema"]["decay"]),
         model=model,
     )
+
+
+def _learned(spec: Config, init_net: Callable[[Key], Params], meaning: Parameterization, network: Network):
+    """`(init, bind, params["schedule"] -> process, meaning)` where the process is learned with the network."""
+    schedule = call("process", {"learned": nets.MonotoneLogSNR}, spec)
+    meaning = vdm.by_log_snr(meaning)
+
+    def init(key):
+        return {"net": init_net(key), "schedule": schedule.init(key, jnp.zeros(1))["params"]}
+
+    def given(params):
+        return process.from_log_snr(lambda t: schedule.apply({"params": params}, t))
+
+    def bind(params, condition):
+        path = given(params["schedule"])
+        return Bound(path, make_denoiser(path, meaning, network, params["net"], condition))
+
+    return init, bind, given, meaning
 
 
 def _binder(chain: Process, meaning: Parameterization, network: Network, learns_variance: bool) -> Bind:

@@ -1,13 +1,11 @@
 """UniPC (Zhao et al. 2023): a multistep predictor, and a corrector that needs no evaluation of its own.
 
-In half the log-SNR `l = log(alpha / sigma)`, with `h` the step and r_k = (l_k - l_t) / h the place of an earlier
-result,
+In `l = log(alpha / sigma)`, with h the step and r_k = (l_k - l_t) / h the place of an earlier result,
 
-    x_s = (sigma_s / sigma_t) x_t - alpha_s B x̂_0(t) (...)        B = e^-h - 1        (predicting data; "bh2")
+    x_s = (sigma_s / sigma_t) x_t - alpha_s (e^-h - 1) [x̂_0(t) + sum_k (rho_k / r_k) (x̂_0(k) - x̂_0(t))]
 
-both add `- alpha_s B sum_k rho_k (x̂_0(k) - x̂_0(t)) / r_k`, with rho the solution of the order conditions
-`sum_k rho_k r_k^(i-1) = b_i`. The corrector takes a step again once x̂_0 at its end is known, with r = 1 for that
-result.
+with rho the solution of the order conditions `sum_k rho_k r_k^(i-1) = b_i` (predicting data, with B(h) = e^-h - 1). The
+corrector takes a step again once x̂_0 at its end is known, with r = 1 for that result.
 """
 
 import math
