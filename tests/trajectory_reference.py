@@ -62,9 +62,9 @@ def diffusers_trajectories() -> dict[str, np.ndarray]:
     for name, (cls, options, edm_scale) in DIFFUSERS.items():
         for steps in STEPS:
             start, noises = (torch.tensor(a) for a in inputs(steps))
-            scheduler = getattr(diffusers, cls)(1000, **options)
             with warnings.catch_warnings():  # NumPy 2, and their own scaling of the input, which is done here
                 warnings.simplefilter("ignore")
+                scheduler = getattr(diffusers, cls)(1000, **options)
                 scheduler.set_timesteps(steps)
                 levels, states = _run(scheduler, name, start, noises, edm_scale)
             out[f"{name}/{steps}/levels"], out[f"{name}/{steps}"] = np.array(levels), np.stack(states)
