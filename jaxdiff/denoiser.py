@@ -16,8 +16,8 @@ What else is said of a diffusion model is the denoiser in other words:
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.parameterization import Parameterization, to_x0
-from jaxdiff.process import Process, log_snr, time_at
+from jaxdiff.parameterization import Parameterization, evaluate, to_x0
+from jaxdiff.process import Process, log_snr, time_at, with_slopes
 from jaxdiff.types import Array, Condition, Constraint, Denoiser, Key, Network, Params, expand
 
 
@@ -33,8 +33,7 @@ def make_denoiser(
 
     def denoise(x_t, t):
         t = jnp.broadcast_to(jnp.asarray(t, x_t.dtype), x_t.shape[:1])
-        scaled = expand(parameterization.input_scale(process, t), x_t) * x_t
-        out = network(params, scaled, parameterization.time_input(process, t), condition, key)
+        out = evaluate(process, parameterization, network, params, x_t, t, condition, key)
         return to_x0(process, parameterization, out, x_t, t)
 
     return denoise
@@ -55,7 +54,7 @@ def to_velocity(process: Process, denoiser: Denoiser):
 
     def velocity(x_t, t):
         t = jnp.asarray(t, x_t.dtype)
-        (alpha, sigma), slopes = jax.jvp(lambda t: (process.alpha(t), process.sigma(t)), (t,), (jnp.ones_like(t),))
+        (alpha, sigma), slopes = with_slopes(process, t)
         growth = slopes[1] / sigma
         return expand(growth, x_t) * x_t + expand(slopes[0] - alpha * growth, x_t) * denoiser(x_t, t)
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
 from jaxdiff.likelihood import bits_per_dim, discretised_normal, normal_kl
-from jaxdiff.parameterization import Parameterization, target, to_x0
+from jaxdiff.parameterization import Parameterization, evaluate, target, to_x0
 from jaxdiff.process import Process, perturb, posterior, transition
 from jaxdiff.types import Array, Condition, LossFn, Network, Params, expand
 
@@ -38,8 +38,7 @@ def make_fraction(
 
     def fraction(x_t, t):
         t = jnp.broadcast_to(jnp.asarray(t, x_t.dtype), x_t.shape[:1])
-        scaled = expand(parameterization.input_scale(process, t), x_t) * x_t
-        out = network(params, scaled, parameterization.time_input(process, t), condition)
+        out = evaluate(process, parameterization, network, params, x_t, t, condition)
         return (jnp.split(out, 2, axis=-1)[1] + 1) / 2
 
     return fraction
@@ -67,8 +66,7 @@ def hybrid_loss(
         index = jax.random.randint(key_t, x_0.shape[:1], 0, steps)
         t, s = (index + 1) / steps, index / steps
         x_t, eps = perturb(process, key_eps, x_0, t)
-        scaled = expand(parameterization.input_scale(process, t), x_t) * x_t
-        out = network(params, scaled, parameterization.time_input(process, t), batch.condition, key_net)
+        out = evaluate(process, parameterization, network, params, x_t, t, batch.condition, key_net)
         mean, v = jnp.split(out, 2, axis=-1)
         error = _mean(jnp.square(mean - target(process, parameterization, x_0, eps, t)))
         x_hat = jax.lax.stop_gradient(to_x0(process, parameterization, mean, x_t, t))

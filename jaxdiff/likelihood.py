@@ -27,7 +27,7 @@ from jax.scipy.special import log_ndtr
 
 from jaxdiff.denoiser import to_velocity
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.process import Process, perturb, posterior, prior_log_density
+from jaxdiff.process import Process, perturb, posterior, prior_log_density, with_slopes
 from jaxdiff.samplers.ancestral import Variance, fixed_small
 from jaxdiff.samplers.ode import integrate
 from jaxdiff.types import Array, Denoiser, Key, expand
@@ -177,7 +177,7 @@ def continuous_bound(
 
 def continuous_weight(process: Process, t: Array) -> Array:
     """`-lambda'(t) / 2`, the weight of the squared error in eps."""
-    (alpha, sigma), slopes = jax.jvp(lambda t: (process.alpha(t), process.sigma(t)), (t,), (jnp.ones_like(t),))
+    (alpha, sigma), slopes = with_slopes(process, t)
     return slopes[1] / sigma - slopes[0] / alpha
 
 

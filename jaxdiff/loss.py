@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
-from jaxdiff.parameterization import Parameterization, determinant, eps_error, target
-from jaxdiff.process import Process, log_snr, perturb, time_at
-from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params, expand
+from jaxdiff.parameterization import Parameterization, determinant, eps_error, evaluate, target
+from jaxdiff.process import Process, log_snr, perturb, time_at, with_slopes
+from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params
 
 Weight = Callable[[Process, Parameterization, Array], Array]
 """`(process, parameterization, t) -> w`, (batch,), the factor on the squared error of the output."""
@@ -36,7 +36,7 @@ def elbo() -> Weight:
 
     def weight(process, parameterization, t):
         # -lambda' alpha² / 2 = alpha (alpha sigma' / sigma - alpha'), without lambda', which may be infinite at t = 1.
-        (alpha, sigma), slopes = jax.jvp(lambda t: (process.alpha(t), process.sigma(t)), (t,), (jnp.ones_like(t),))
+        (alpha, sigma), slopes = with_slopes(process, t)
         return alpha * (alpha * slopes[1] / sigma - slopes[0]) / determinant(process, parameterization, t) ** 2
 
     return weight
@@ -154,8 +154,7 @@ def squared_error(
     key_eps, key_net = jax.random.split(key)
     x_0 = batch.x_0
     x_t, eps = perturb(process, key_eps, x_0, t)
-    scaled = expand(parameterization.input_scale(process, t), x_t) * x_t
-    out = network(params, scaled, parameterization.time_input(process, t), batch.condition, key_net)
+    out = evaluate(process, parameterization, network, params, x_t, t, batch.condition, key_net)
     return jnp.square(out - target(process, parameterization, x_0, eps, t)).reshape(x_0.shape[0], -1).mean(axis=1)
 
 

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.process import Process
-from jaxdiff.types import Array, expand
+from jaxdiff.process import Process, with_slopes
+from jaxdiff.types import Array, Condition, Key, Network, Params, expand
 
 Coefficient = Callable[[Process, Array], Array]
 
@@ -74,7 +74,7 @@ def velocity(unit_input: bool = False) -> Parameterization:
     """`dx_t/dt = alpha' x_0 + sigma' eps` along a straight pair of data and noise (Lipman et al. 2023)."""
 
     def coefficients(process, t):
-        return jax.jvp(lambda t: (process.alpha(t), process.sigma(t)), (t,), (jnp.ones_like(t),))[1]
+        return with_slopes(process, t)[1]
 
     return Parameterization(coefficients, _input(unit_input))
 
@@ -117,6 +117,21 @@ def check_defined(process: Process, parameterization: Parameterization, times: n
                 f"sigma={float(process.sigma(bad)):.3g}, and this parameterization is undefined: start below "
                 "or end above that time, or use v, velocity or edm"
             )
+
+
+def evaluate(
+    process: Process,
+    parameterization: Parameterization,
+    network: Network,
+    params: Params,
+    x_t: Array,
+    t: Array,
+    condition: Condition = None,
+    key: Key | None = None,
+) -> Array:
+    """The network's output for x_t at t (batch,), given in the form that the parameterization asks for."""
+    scaled = expand(parameterization.input_scale(process, t), x_t) * x_t
+    return network(params, scaled, parameterization.time_input(process, t), condition, key)
 
 
 def target(process: Process, parameterization: Parameterization, x_0: Array, eps: Array, t: Array) -> Array:

@@ -118,6 +118,11 @@ def posterior(process: Process, s: Array, t: Array) -> tuple[Array, Array, Array
     return of_x_t, alpha_s * fresh, sigma_s**2 * fresh
 
 
+def with_slopes(process: Process, t: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """`((alpha, sigma), (alpha', sigma'))` at t."""
+    return jax.jvp(lambda t: (process.alpha(t), process.sigma(t)), (t,), (jnp.ones_like(t),))
+
+
 def drift(process: Process, t: Array) -> Array:
     """f(t) = alpha' / alpha, of `dx = f x dt + g dw`."""
     alpha, d_alpha = _with_derivative(process.alpha, t)
