@@ -1,6 +1,6 @@
 """Networks: Flax lives here."""
 
 from jaxdiff.nets.schedule import MonotoneLogSNR
-from jaxdiff.nets.unet import UNet
+from jaxdiff.nets.unet import UNet, tensor_axis
 
-__all__ = ["MonotoneLogSNR", "UNet"]
+__all__ = ["MonotoneLogSNR", "UNet", "tensor_axis"]

@@ -4,6 +4,9 @@ Going down, each level runs `blocks` residual blocks (with attention at the chos
 two blocks with attention between them sit at the bottom; going up, each level runs `blocks + 1` residual blocks, each
 on the concatenation of its input with the matching output of the way down, and doubles the image. Time enters every
 residual block through a two-layer embedding; a class, where there is one, is added to that embedding.
+
+From one time to the next the deeper levels change little: what they hand up to the first level can be remembered and
+given again, `deep`, so that only the first level is computed (Ma et al. 2024, "DeepCache").
 """
 
 from collections.abc import Sequence
@@ -12,8 +15,35 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.errors import InputError
-from jaxdiff.nets.layers import INIT, ZERO, Attention, Downsample, ResidualBlock, Upsample, conv, sinusoidal
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.nets.layers import (
+    CHEAP,
+    INIT,
+    ZERO,
+    Attention,
+    Downsample,
+    GroupNorm,
+    ResidualBlock,
+    Upsample,
+    conv,
+    sinusoidal,
+)
+
+REMAT = ("none", "cheap", "full")
+KERNELS = ("xla", "cudnn")
+COLUMNS, ROWS = ("conv1", "embed", "norm2", "query", "key", "value"), ("conv2", "out")
+
+
+def tensor_axis(names: tuple[str, ...], shape: tuple[int, ...]) -> int | None:
+    """Where to cut a parameter, so that the channels inside a block lie on several devices (Shoeybi et al. 2019).
+
+    What widens into the block is cut by its outputs, what leaves it by its inputs: one sum over devices a block.
+    """
+    if len(names) < 2:
+        return None
+    if names[-2] in COLUMNS:
+        return len(shape) - 1
+    return len(shape) - 2 if names[-2] in ROWS and names[-1] == "kernel" else None
 
 
 class UNet(nn.Module):
@@ -31,7 +61,10 @@ class UNet(nn.Module):
       groups: of every GroupNorm.
       outputs: how many times the channels of x come out: 2 for a learned variance.
       dtype: of the computation; parameters, normalisation statistics and the output stay float32.
-      remat: recompute each block's activations on the way back, for less memory and about a third more time.
+      heads: of every attention; a divisor of the channels.
+      attention_kernel: "xla" or "cudnn", see `jaxdiff.nets.layers.Attention`.
+      remat: what each block computes again on the way back, to use less memory: "none"; "cheap", all but convolutions
+        and matrix products; or "full", everything, for about a third more time.
 
     The defaults are the CIFAR-10 network of the paper: 35,746,307 parameters.
     """
@@ -46,10 +79,19 @@ class UNet(nn.Module):
     groups: int = 32
     outputs: int = 1
     dtype: jnp.dtype = jnp.float32
-    remat: bool = False
+    heads: int = 1
+    attention_kernel: str = "xla"
+    remat: str = "none"
 
     @nn.compact
-    def __call__(self, x: jax.Array, t: jax.Array, label: jax.Array | None = None, train: bool = False) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        t: jax.Array,
+        label: jax.Array | None = None,
+        train: bool = False,
+        deep: jax.Array | None = None,
+    ) -> jax.Array:
         """Run the network.
 
         Args:
@@ -57,43 +99,59 @@ class UNet(nn.Module):
           t: (batch,), in steps of a 1000-step chain.
           label: (batch,) int, or None for no class; initialise with one to have the classes' parameters.
           train: apply dropout; needs an rng named "dropout".
+          deep: what the levels below the first gave at another time, which is sown into the collection "intermediates"
+            under this name; computed if None.
 
         Raises:
           InputError: the image, the attention resolutions or the label do not fit the network.
         """
         self._check(x.shape, label)
-        residual = nn.remat(ResidualBlock, static_argnums=(3,)) if self.remat else ResidualBlock
-        attend = nn.remat(Attention) if self.remat else Attention
+        residual, attend = ResidualBlock, Attention
+        if self.remat != "none":
+            policy = CHEAP if self.remat == "cheap" else None
+            residual = nn.remat(ResidualBlock, static_argnums=(3,), policy=policy)
+            attend = nn.remat(Attention, policy=policy)
+
+        def attention(h, name):
+            return attend(self.groups, self.dtype, self.heads, self.attention_kernel, name=name)(h)
 
         def block(h, channels, name):
             h = residual(channels, self.dropout, self.groups, self.dtype, name=name)(h, embedding, train)
-            return attend(self.groups, self.dtype, name=f"{name}_attention")(h) if h.shape[1] in self.attention else h
+            return attention(h, f"{name}_attention") if h.shape[1] in self.attention else h
+
+        def down(h, level):
+            outputs = []
+            for i in range(self.blocks):
+                h = block(h, widths[level], f"down{level}_{i}")
+                outputs.append(h)
+            return outputs
+
+        def up(h, level):
+            for i in range(self.blocks + 1):
+                h = block(jnp.concatenate([h, skips.pop()], axis=-1), widths[level], f"up{level}_{i}")
+            return h
 
         embedding = self._embed(t, label)
         widths = [self.channels * m for m in self.multipliers]
+        last = len(widths) - 1
 
         waves = [f(2.0**n * 2 * jnp.pi * x) for n in self.fourier for f in (jnp.sin, jnp.cos)]
         h = conv(self.channels, dtype=self.dtype, name="conv_in")(jnp.concatenate([x, *waves], axis=-1))
-        skips = [h]
-        for level, width in enumerate(widths):
-            for i in range(self.blocks):
-                h = block(h, width, f"down{level}_{i}")
-                skips.append(h)
-            if level < len(widths) - 1:
-                h = Downsample(self.dtype, name=f"downsample{level}")(h)
-                skips.append(h)
+        skips = [h, *down(h, 0)]
 
-        h = residual(widths[-1], self.dropout, self.groups, self.dtype, name="middle_0")(h, embedding, train)
-        h = attend(self.groups, self.dtype, name="middle_attention")(h)
-        h = residual(widths[-1], self.dropout, self.groups, self.dtype, name="middle_1")(h, embedding, train)
+        if deep is None:
+            for level in range(1, last + 1):
+                skips.append(Downsample(self.dtype, name=f"downsample{level - 1}")(skips[-1]))
+                skips.extend(down(skips[-1], level))
+            middle = [residual(widths[-1], self.dropout, self.groups, self.dtype, name=f"middle_{i}") for i in (0, 1)]
+            h = attention(middle[0](skips[-1], embedding, train), "middle_attention")
+            h = middle[1](h, embedding, train)
+            for level in range(last, 0, -1):
+                h = Upsample(self.dtype, name=f"upsample{level}")(up(h, level))
+            self.sow("intermediates", "deep", h)
+            deep = h
 
-        for level, width in reversed(list(enumerate(widths))):
-            for i in range(self.blocks + 1):
-                h = block(jnp.concatenate([h, skips.pop()], axis=-1), width, f"up{level}_{i}")
-            if level > 0:
-                h = Upsample(self.dtype, name=f"upsample{level}")(h)
-
-        h = nn.silu(nn.GroupNorm(self.groups, dtype=self.dtype, name="norm_out")(h))
+        h = GroupNorm(self.groups, self.dtype, silu=True, name="norm_out")(up(deep, 0))
         return conv(self.outputs * x.shape[-1], init=ZERO, name="conv_out")(h.astype(jnp.float32))
 
     def _embed(self, t: jax.Array, label: jax.Array | None) -> jax.Array:
@@ -120,5 +178,16 @@ class UNet(nn.Module):
         heights = [height // 2**level for level in range(halvings + 1)]
         if absent := sorted(set(self.attention) - set(heights)):
             raise InputError(f"attention at {absent} never happens: the levels of this image are {heights} pixels high")
+        if bad := [m for m in self.multipliers if (m * self.channels) % self.heads]:
+            raise InputError(
+                f"channels={self.channels} times multipliers {bad} is not a multiple of heads={self.heads}: "
+                "choose channels divisible by heads, or fewer heads"
+            )
+        for option, allowed in (("remat", REMAT), ("attention_kernel", KERNELS)):
+            if getattr(self, option) not in allowed:
+                raise unknown(f"net.{option}", getattr(self, option), allowed)
+        half = jnp.dtype(self.dtype) == jnp.bfloat16
+        if self.attention_kernel == "cudnn" and not (half and jax.default_backend() == "gpu"):
+            raise InputError("net.attention_kernel='cudnn' needs an NVIDIA GPU and net.dtype='bfloat16': choose 'xla'")
         if label is not None and not self.num_classes:
             raise InputError("a class label was given to a U-Net with num_classes=0: set num_classes, or give no label")

@@ -92,7 +92,7 @@ def test_bfloat16_computes_and_float32_keeps(inputs):
 
 def test_remat_changes_memory_and_nothing_else(inputs):
     x, t = inputs
-    net, remat = UNet(**SMALL), UNet(**SMALL, remat=True)
+    net, remat = UNet(**SMALL), UNet(**SMALL, remat="full")
     params = randomised(net, x, t)
     grads = [jax.jit(jax.grad(lambda p, n=n: jnp.sum(n.apply(p, x, t) ** 2)))(params) for n in (net, remat)]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), *grads)
