@@ -3,9 +3,12 @@
     python train.py --config=configs/ddpm.py
     python train.py --config=configs/ddpm.py:cifar10 --config.train.batch_size=256 --workdir=runs/mine
 
-The same command again continues where the run stopped. A run's folder is described in `jaxdiff/run.py`.
+The same command again continues where the run stopped, also on another number of devices. A run's folder is described
+in `jaxdiff/run.py`. On several machines give each the same command, with a --workdir that all of them see; but for TPU
+pods and Slurm, where they find each other, also --coordinator=HOST:PORT --processes=N --process=I.
 """
 
+import math
 import sys
 import time
 from dataclasses import replace
@@ -15,67 +18,78 @@ from typing import Any
 import jax
 import numpy as np
 from absl import flags
+from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
 from jaxdiff import experiment, pictures, run
-from jaxdiff.data import batches
+from jaxdiff.data.source import Source, read_ahead
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.training import checkpoint, log, sharding
-from jaxdiff.training.step import init_state, make_train_step
+from jaxdiff.training import checkpoint, feed, hosts, log, sharding
+from jaxdiff.training.errors import explained
+from jaxdiff.training.step import TrainState, in_calls, init_state, make_train_step
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: a file of configs/, or file.py:setting.")
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder; by default one of its own under runs/.")
+COORDINATOR = flags.DEFINE_string("coordinator", None, "Of several processes: HOST:PORT of process 0.")
+PROCESSES = flags.DEFINE_integer("processes", None, "How many processes there are; found by itself on TPU and Slurm.")
+PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.")
+TIMEOUT = flags.DEFINE_integer("timeout", 300, "Seconds to wait for the other processes.")
 PREVIEW = 64
+LOWER = "lower train.batch_size, raise train.accumulate or train.mesh.fsdp, or set net.remat=full or net.dtype=bfloat16"
 
 
 def train(config: dict, workdir: Path) -> None:
     """Train to `config["train"]["steps"]`, from the newest checkpoint in `workdir` if there is one."""
     settings = config["train"]
     sharding.use_cpu_devices(settings["cpu_devices"])
-    mesh = sharding.data_mesh()
-    sharding.check_batch(settings["batch_size"], settings["accumulate"], mesh.size)
+    sharding.use_compilation_cache()
+    hosts.start(COORDINATOR.value, PROCESSES.value, PROCESS.value, TIMEOUT.value)
+    mesh = sharding.make_mesh(**settings["mesh"])
+    batch_size, end = settings["batch_size"], settings["steps"]
+    sharding.check_batch(batch_size, settings["accumulate"], sharding.batch_shards(mesh))
 
     source = experiment.source(config)
-    parts = experiment.build(config, source.shape)
+    parts = experiment.build(config, source.shape, mesh)
     init_key, train_key, preview_key = jax.random.split(jax.random.key(config["seed"]), 3)
-    run.write_record(workdir, run.Record(config, source.shape))
+    every = {f"train.{k}": settings[k] for k in ("log_every", "sample_every", "checkpoint_every")}
+    length = feed.steps_per_call(settings["steps_per_call"], every, 4 * batch_size * math.prod(source.shape))
 
-    fresh = jax.jit(
-        lambda key: init_state(parts.init(key), parts.optimiser, parts.loss_fn), out_shardings=sharding.replicated(mesh)
-    )
+    initial = lambda key: init_state(parts.init(key), parts.optimiser, parts.loss_fn)  # noqa: E731
+    placed = sharding.shard(mesh, jax.eval_shape(initial, init_key), parts.tensor_axis)
     step_fn = make_train_step(parts.loss_fn, parts.optimiser, parts.ema, train_key, settings["accumulate"])
-    step_fn = jax.jit(step_fn, donate_argnums=0)
+    step_fn = in_calls(step_fn, feed.examples)
+    step_fn = jax.jit(step_fn, donate_argnums=0, out_shardings=(placed, sharding.replicated(mesh)))
+    run.write_record(workdir, run.Record(config, source.shape), write=hosts.is_writer())
 
     with checkpoint.open_checkpoints(workdir / "checkpoints", settings["keep"]) as checkpoints:
-        state = checkpoint.restore(checkpoints, fresh(init_key))
+        state = checkpoint.restore(checkpoints, jax.jit(initial, out_shardings=placed)(init_key))
         start = int(state.step)
-        count = sum(p.size for p in jax.tree.leaves(state.params))
-        print(
-            f"{source.size:,} images of {source.shape}, {count:,} parameters, "
-            f"{mesh.size} {jax.default_backend()} device(s)"
-        )
-        print(f"{'continuing' if start else 'training'} in {workdir} from step {start:,} to {settings['steps']:,}")
-        journal = log.Log(workdir, start)
-        stream = batches(source, settings["batch_size"], config["seed"], start)
+        announce(workdir, source, state, mesh, start, end)
+        journal = log.Log(workdir, start) if hosts.is_writer() else log.Silent()
+        food = feed.make_feed(source, mesh, batch_size, config["seed"], settings["device_data"])
+        plan = list(feed.calls(start, end, length))
+        stream = read_ahead(lambda call: food.read(*call), plan)
         pending, since = [], time.perf_counter()
 
-        with tqdm(
-            total=settings["steps"], initial=min(start, settings["steps"]), unit="step", dynamic_ncols=True
-        ) as bar:
-            for step in range(start + 1, settings["steps"] + 1):
+        with tqdm(total=end, initial=min(start, end), unit="step", dynamic_ncols=True, disable=not journal) as bar:
+            for first, n in plan:
                 try:
-                    batch = jax.device_put(next(stream), sharding.split(mesh))
+                    along = next(stream)
                 except InputError:
                     checkpoint.save(checkpoints, state)
                     raise
-                state, metrics = step_fn(state, batch)
+                state, metrics = step_fn(state, food.resident, along)
                 pending.append(metrics)
-                last = step == settings["steps"]
+                if len(pending) > 2:  # the host runs ahead of the devices, but no more than two calls
+                    jax.block_until_ready(pending[-3])
+                step = first + n
+                last = step == end
 
                 if step % settings["log_every"] == 0 or last:
-                    means = {k: float(np.mean([m[k] for m in jax.device_get(pending)])) for k in metrics}
-                    means["images_per_s"] = len(pending) * settings["batch_size"] / (time.perf_counter() - since)
+                    seen = jax.device_get(pending)
+                    means = {k: float(np.mean(np.concatenate([m[k] for m in seen]))) for k in metrics}
+                    means["images_per_s"] = len(pending) * n * batch_size / (time.perf_counter() - since)
                     journal.scalars(step, means)
                     bar.update(step - bar.n)
                     bar.set_postfix_str(f"loss {means['loss']:.4f}, {means['images_per_s']:,.0f} images/s")
@@ -86,19 +100,35 @@ def train(config: dict, workdir: Path) -> None:
                 if step % settings["checkpoint_every"] == 0 or last:
                     checkpoint.save(checkpoints, state)
 
-        preview(parts.model, state.ema, preview_key, workdir, journal, settings["steps"])
+        preview(parts.model, state.ema, preview_key, workdir, journal, end)
         journal.close()
+    if not hosts.is_writer():
+        return
     rows = log.read(workdir)
     pictures.save_loss_curve(workdir / "loss.png", [int(r["step"]) for r in rows], [r["loss"] for r in rows])
     print(f"done: look at {workdir / 'samples.png'} and {workdir / 'loss.png'}; draw more with")
     print(f"  python sample.py --workdir {workdir}")
 
 
-def preview(model, ema, key, workdir: Path, journal: log.Log, step: int) -> None:
+def announce(workdir: Path, source: Source, state: TrainState, mesh: Mesh, start: int, end: int) -> None:
+    """Say what is about to happen, and on how many devices."""
+    if not hosts.is_writer():
+        return
+    count = sum(p.size for p in jax.tree.leaves(state.params))
+    devices = f"{mesh.size} {jax.default_backend()} device(s)"
+    shape = ", ".join(f"{axis}={size}" for axis, size in mesh.shape.items() if size > 1)
+    of = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    devices += of + (f" ({shape})" if shape else "")
+    print(f"{source.size:,} images of {source.shape}, {count:,} parameters, {devices}")
+    print(f"{'continuing' if start else 'training'} in {workdir} from step {start:,} to {end:,}", flush=True)
+
+
+def preview(model, ema, key, workdir: Path, journal: log.Log | log.Silent, step: int) -> None:
     """Draw a grid from the averaged weights, always from the same noise."""
     images = np.asarray(replace(model, params=ema).sample(key, PREVIEW))
-    pictures.save_grid(workdir / "samples.png", images)
-    journal.picture(step, "samples", pictures.grid(images))
+    if hosts.is_writer():
+        pictures.save_grid(workdir / "samples.png", images)
+        journal.picture(step, "samples", pictures.grid(images))
 
 
 def default_workdir(config_file: str) -> Path:
@@ -148,9 +178,11 @@ def check_fields(argv: list[str]) -> None:
 def main() -> int:
     """The command line: 0 if all went well, 2 for bad input."""
     try:
-        train(*parse(sys.argv))
+        with explained(LOWER):
+            train(*parse(sys.argv))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        hosts.leave(2)
         return 2
     return 0
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from jaxdiff import (
     betas,
@@ -30,7 +31,7 @@ from jaxdiff.model import Bind, Bound, Model, make_draw
 from jaxdiff.names import call, named
 from jaxdiff.parameterization import Parameterization
 from jaxdiff.process import Process
-from jaxdiff.training.sharding import data_mesh, replicated
+from jaxdiff.training.sharding import TensorAxis, make_mesh, replicated
 from jaxdiff.training.step import Decay, warmed_up
 from jaxdiff.types import Key, LossFn, Network, Params, StatefulLoss
 
@@ -57,10 +58,15 @@ class Experiment(NamedTuple):
     ema: Decay
     model: Model
     """Its `params` are shapes alone, until real ones take their place."""
+    tensor_axis: TensorAxis
+    """Of the network, see `jaxdiff.training.sharding`."""
 
 
-def build(config: Config, shape: tuple[int, ...]) -> Experiment:
+def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> Experiment:
     """The experiment that a configuration describes, for images of this shape: (height, width, channels).
+
+    Args:
+      mesh: of the devices that draw; all devices, each with all parameters, by default.
 
     Raises:
       InputError: an unknown name or argument, or parts that do not fit together.
@@ -85,13 +91,14 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
         init, bind, given, meaning = _learned(config["process"], init_net, meaning, network)
     else:
         given = chain = _process(config["process"])
-        init, bind = init_net, _binder(chain, meaning, network, spec["name"] == "hybrid")
+        init, bind = init_net, _binder(chain, meaning, module, spec["name"] == "hybrid")
 
-    device = replicated(data_mesh())
+    mesh = mesh or make_mesh()
+    device = replicated(mesh)
     params = jax.tree.map(
         lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device), jax.eval_shape(init, jax.random.key(0))
     )
-    model = _model(config["sample"], params, bind, chain, meaning, shape, module.num_classes)
+    model = _model(config["sample"], params, bind, chain, meaning, shape, module.num_classes, mesh)
     model.check()
     return Experiment(
         init=init,
@@ -99,6 +106,7 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
         optimiser=_optimiser(config["optimizer"]),
         ema=warmed_up(config["ema"]["decay"]),
         model=model,
+        tensor_axis=nets.tensor_axis,
     )
 
 
@@ -120,19 +128,29 @@ def _learned(spec: Config, init_net: Callable[[Key], Params], meaning: Parameter
     return init, bind, given, meaning
 
 
-def _binder(chain: Process, meaning: Parameterization, network: Network, learns_variance: bool) -> Bind:
-    mean = learned_variance.mean_network(network) if learns_variance else network
+def _binder(chain: Process, meaning: Parameterization, module: Any, learns_variance: bool) -> Bind:
+    network = linen_network(module)
+    mean = learned_variance.mean_network if learns_variance else lambda network: network
 
     def bind(params, condition):
         fraction = None
         if learns_variance:
             fraction = learned_variance.make_fraction(chain, meaning, network, params, condition)
-        return Bound(chain, make_denoiser(chain, meaning, mean, params, condition), fraction)
+
+        def remembering(x_t, t, memory):
+            known, left = remembering_network(module, memory)
+            x_0 = make_denoiser(chain, meaning, mean(known), params, condition)(x_t, t)
+            return x_0, left()
+
+        denoiser = make_denoiser(chain, meaning, mean(network), params, condition)
+        return Bound(chain, denoiser, fraction, remembering)
 
     return bind
 
 
-def _model(sampling: Config, params: Any, bind: Bind, chain: Process | None, meaning, shape, num_classes) -> Model:
+def _model(
+    sampling: Config, params: Any, bind: Bind, chain: Process | None, meaning, shape, num_classes, mesh: Mesh
+) -> Model:
     """The model, with the process along which to sample where it is not that of training, `sampling["process"]`."""
     other = _process(sampling["process"]) if sampling.get("process") else None
     path = other or chain
@@ -152,7 +170,7 @@ def _model(sampling: Config, params: Any, bind: Bind, chain: Process | None, mea
 
     return Model(
         params=params,
-        draw=make_draw(bind, other),
+        draw=make_draw(bind, other, mesh),
         shape=tuple(shape),
         num_classes=num_classes,
         grid=grid,
@@ -213,6 +231,18 @@ def linen_network(module: Any) -> Network:
         return module.apply({"params": params}, x, t, condition, train=True, rngs={"dropout": key})
 
     return network
+
+
+def remembering_network(module: Any, memory: Any) -> tuple[Network, Callable[[], Any]]:
+    """A U-Net as a network whose deeper levels are remembered, and a function that tells what its last call left."""
+    left = []
+
+    def network(params, x, t, condition=None, key=None):
+        out, sown = module.apply({"params": params}, x, t, condition, deep=memory, mutable=["intermediates"])
+        left.append(sown["intermediates"]["deep"][0] if memory is None else memory)
+        return out
+
+    return network, lambda: left[-1]
 
 
 def _optimiser(spec: Config) -> optax.GradientTransformation:

@@ -24,10 +24,16 @@ MAY_CHANGE = (
     "train.sample_every",
     "train.checkpoint_every",
     "train.keep",
+    "train.cpu_devices",
+    "train.mesh",
+    "train.steps_per_call",
+    "train.device_data",
+    "net.attention_kernel",
+    "net.remat",
     "sample",
     "held_out",
 )
-"""What may differ when a run goes on: how long and how often, and how it draws; never what it learns."""
+"""What may differ when a run goes on: how long, how often, on which devices, how it draws; never what it learns."""
 
 
 class Record(NamedTuple):
@@ -77,14 +83,19 @@ def read_record(folder: Path) -> Record:
         raise InputError(f"{str(folder / 'config.json')!r} is not the record of a run: {error}") from error
 
 
-def write_record(folder: Path, record: Record) -> None:
+def write_record(folder: Path, record: Record, write: bool = True) -> None:
     """Make `folder` a run of this configuration, or go on with it there.
+
+    Args:
+      write: False to check only, in all but one of several processes.
 
     Raises:
       InputError: the folder holds a run of another configuration, or cannot be written.
     """
     if (folder / "config.json").exists():
         _check_same(folder, read_record(folder), record)
+    if not write:
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / "config.json.part"

@@ -29,7 +29,7 @@ ALLOWED = {
     "data": BASE | {"data"},
     "evaluation": BASE | {"evaluation"},
     "pictures": BASE,
-    "training": BASE | {"training"},
+    "training": BASE | {"training", "data"},
     "model": MATHS | {"names", "samplers", "training"},
     "experiment": MATHS | LOSSES | {"names", "betas", "grids", "samplers", "nets", "data", "training", "model"},
     "run": BASE | {"experiment", "model", "training"},

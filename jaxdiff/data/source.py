@@ -5,14 +5,17 @@ from (seed, e), and a step takes the next `batch_size` of them. So a run that st
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from jaxdiff.types import Batch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Source(NamedTuple):
@@ -47,22 +50,42 @@ def indices(size: int, batch_size: int, seed: int, step: int) -> np.ndarray:
     return np.concatenate([_order(size, seed, int(e))[place[epoch == e]] for e in np.unique(epoch)])
 
 
+class Selection(NamedTuple):
+    """What a step takes from a source: the numbers of the examples, (batch,), and which of them are mirrored."""
+
+    index: np.ndarray
+    mirrored: np.ndarray
+
+
+def select(source: Source, batch_size: int, seed: int, step: int) -> Selection:
+    """The selection of a step; nothing is mirrored where the source does not flip."""
+    mirrored = np.random.default_rng([seed, 1, step]).random(batch_size) < 0.5
+    return Selection(indices(source.size, batch_size, seed, step).astype(np.int32), mirrored & source.flip)
+
+
+def read(source: Source, selection: Selection) -> Batch:
+    """The examples of a selection, or of some of its rows."""
+    batch = source.take(selection.index)
+    if not source.flip:
+        return batch
+    return batch._replace(x_0=np.where(selection.mirrored[:, None, None, None], batch.x_0[:, :, ::-1], batch.x_0))
+
+
 def batches(source: Source, batch_size: int, seed: int, start: int = 0) -> Iterator[Batch]:
     """The batches of steps `start`, `start + 1`, ... without end; one is read ahead in a thread."""
+    return read_ahead(lambda step: read(source, select(source, batch_size, seed, step)), count(start))
 
-    def load(step):
-        batch = source.take(indices(source.size, batch_size, seed, step))
-        if not source.flip:
-            return batch
-        mirrored = np.random.default_rng([seed, 1, step]).random(batch_size) < 0.5
-        return batch._replace(x_0=np.where(mirrored[:, None, None, None], batch.x_0[:, :, ::-1], batch.x_0))
 
+def read_ahead(load: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`map(load, items)`, the next result being loaded in a thread while this one is used."""
     with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(load, start)
-        for step in count(start + 1):
-            batch = ahead.result()
-            ahead = pool.submit(load, step)
-            yield batch
+        ahead = None
+        for item in items:
+            ahead, ready = pool.submit(load, item), ahead
+            if ready:
+                yield ready.result()
+        if ahead:
+            yield ahead.result()
 
 
 @functools.lru_cache(maxsize=2)

@@ -32,6 +32,22 @@ class Log:
         self._board.close()
 
 
+class Silent:
+    """The log of a process that leaves writing to another."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Nothing."""
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 def read(folder: Path) -> list[dict[str, float]]:
     """The rows of `metrics.jsonl`, less one that was cut short by a kill."""
     file = folder / "metrics.jsonl"

@@ -93,6 +93,26 @@ def make_train_step(
     return train_step
 
 
+def in_calls(train_step, examples: Callable[[Any, Any], Any] = lambda resident, part: part):
+    """`(state, resident, along) -> (state, metrics)`: n steps in one compiled call, for `along` of leading axis n.
+
+    Args:
+      train_step: of `make_train_step`.
+      examples: `(resident, part) -> batch`, see `jaxdiff.training.feed`.
+
+    The metrics are those of each step, (n,).
+    """
+
+    def run(state, resident, along):
+        one = lambda state, part: train_step(state, examples(resident, part))  # noqa: E731
+        if len(jax.tree.leaves(along)[0]) > 1:
+            return jax.lax.scan(one, state, along)
+        state, metrics = one(state, jax.tree.map(lambda x: x[0], along))
+        return state, jax.tree.map(lambda m: m[None], metrics)
+
+    return run
+
+
 def _forgetful(loss_fn: LossFn) -> StatefulLoss:
     """A plain loss as one with an empty memory."""
 

@@ -1,0 +1,32 @@
+"""What JAX reports in many lines, in one that says what to do."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+
+from jaxdiff.errors import InputError
+
+LOST = re.compile("gloo|nccl|heartbeat|coordination|connection (reset|closed)|unavailable|broken pipe", re.IGNORECASE)
+
+
+@contextmanager
+def explained(lower: str) -> Iterator[None]:
+    """Turn JAX's errors for which the user can do something into an InputError: memory, and lost processes.
+
+    Args:
+      lower: what to lower where memory does not suffice.
+    """
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        text = " ".join(str(error).split())
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
+            wanted = re.search(r"allocat\w*\D{0,20}([\d.]+\s?\w*)", text)
+            raise InputError(f"out of memory{f' (for {wanted[1]})' if wanted else ''}: {lower}") from error
+        if jax.process_count() > 1 and LOST.search(text):
+            raise InputError(
+                f"another process is gone ({text[:160]}): start all of them again, to go on from the newest checkpoint"
+            ) from error
+        raise

@@ -1,0 +1,118 @@
+"""Hosts: several processes, usually on as many machines, that run the same program on one mesh of all their devices.
+
+JAX ends a process, with a page of addresses, if the others do not come in time. So where the address of process 0 is
+given, all processes first meet there on a socket of ours, which can say who is missing, and then let JAX start.
+"""
+
+import importlib.util
+import os
+import re
+import socket
+import time
+
+import jax
+
+from jaxdiff.errors import InputError
+
+LAUNCHERS = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
+
+
+def start(coordinator: str | None, processes: int | None, process: int | None, timeout_s: int) -> None:
+    """Join the other processes, if there are any; call it before anything asks JAX for a device.
+
+    With no coordinator, JAX finds the others by itself on TPU pods, and under Slurm and Open MPI; elsewhere this
+    process is alone.
+
+    Args:
+      coordinator: address of process 0, "HOST:PORT", as all others reach it.
+      processes: how many there are.
+      process: which of them this is, from 0.
+      timeout_s: how long to wait for the others.
+
+    Raises:
+      InputError: incomplete arguments, or not all processes came in time.
+    """
+    if coordinator is None:
+        if processes is not None or process is not None:
+            raise InputError(f"--processes={processes} --process={process} need --coordinator=HOST:PORT of process 0")
+        if _launched():
+            try:
+                jax.distributed.initialize(initialization_timeout=timeout_s)
+            except ValueError:
+                return  # for all the signs of a cluster, JAX finds none
+        return
+    if not re.fullmatch(r".+:[0-9]{1,5}", coordinator):
+        raise InputError(f"--coordinator={coordinator}: must be HOST:PORT, an address of process 0")
+    if processes is None or process is None or not 0 <= process < processes:
+        raise InputError(
+            f"--coordinator={coordinator} needs --processes, how many there are (now {processes}), and --process, "
+            f"which of them this is, from 0 (now {process})"
+        )
+    (_receive if process == 0 else _report)(coordinator, processes, process, time.monotonic() + timeout_s, timeout_s)
+    jax.distributed.initialize(coordinator, processes, process, initialization_timeout=timeout_s)
+
+
+def is_writer() -> bool:
+    """Whether this process writes what one process alone may write: log, pictures, the run's record."""
+    return jax.process_index() == 0
+
+
+def leave(code: int) -> None:
+    """End this process at once if it is one of several: an orderly end would wait for the others, who wait for it."""
+    if jax.distributed.is_initialized():
+        os._exit(code)
+
+
+def _receive(coordinator: str, processes: int, _: int, deadline: float, timeout_s: int) -> None:
+    """Wait until each of the others has told its number, and then tell all of them to go on."""
+    host, port = coordinator.rsplit(":", 1)
+    came: dict[int, socket.socket] = {}
+    try:
+        server = socket.create_server(("", int(port)))
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"--coordinator={coordinator}: cannot listen on port {port} of this machine: {error}"
+        ) from error
+    with server:
+        while len(came) < processes - 1:
+            server.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                peer, _ = server.accept()
+                peer.settimeout(max(deadline - time.monotonic(), 0.001))
+                came[int(peer.recv(16).decode() or -1)] = peer
+            except (OSError, ValueError) as error:
+                if time.monotonic() < deadline:
+                    continue
+                missing = ", ".join(str(i) for i in range(1, processes) if i not in came)
+                raise InputError(
+                    f"waited {timeout_s} s at {coordinator}: of {processes} processes these did not come: {missing}; "
+                    f"start them with the same --coordinator, and check that they reach {host}"
+                ) from error
+    for peer in came.values():
+        peer.sendall(b"go")
+        peer.recv(1)  # they close first, so that the port is free at once
+        peer.close()
+
+
+def _report(coordinator: str, _: int, process: int, deadline: float, timeout_s: int) -> None:
+    """Tell process 0 that this one is there, and wait until it says that all are."""
+    host, port = coordinator.rsplit(":", 1)
+    while True:
+        try:
+            with socket.create_connection((host, int(port)), max(deadline - time.monotonic(), 0.001)) as peer:
+                peer.sendall(str(process).encode())
+                if peer.recv(2) == b"go":
+                    return
+        except OSError as error:
+            if isinstance(error, TimeoutError) or time.monotonic() >= deadline:
+                raise InputError(
+                    f"process {process} waited {timeout_s} s for process 0 at {coordinator} and the others: "
+                    "start the missing ones, and check the address"
+                ) from error
+        time.sleep(0.2)
+
+
+def _launched() -> bool:
+    """Whether a launcher of several processes left its mark, or this may be a host of a TPU pod."""
+    several = any(os.environ.get(name, "1") not in ("", "1") for name in LAUNCHERS)
+    return several or importlib.util.find_spec("libtpu") is not None
