@@ -23,9 +23,10 @@ from tqdm import tqdm
 import jaxdiff
 from jaxdiff import experiment, held_out, pictures, run
 from jaxdiff.errors import InputError
-from jaxdiff.training.sharding import use_cpu_devices
+from jaxdiff.training.errors import explained
+from jaxdiff.training.sharding import use_compilation_cache, use_cpu_devices
 
-SHOWN, BATCH, FRAMES, STRIP = 16, 256, 60, 12
+SHOWN, FRAMES, STRIP = 16, 60, 12
 
 
 def main() -> int:
@@ -33,6 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", default="runs/", help="a run, or a folder of runs, whose newest is taken")
     parser.add_argument("--num", type=int, default=64, help="how many images")
+    parser.add_argument("--batch", type=int, default=256, help="how many of them at once")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
     parser.add_argument("--steps", type=int, help="steps of the sampler; the run's own by default")
@@ -43,13 +45,18 @@ def main() -> int:
     parser.add_argument("--threshold", type=float, help="quantile for dynamic thresholding, 0 to 1")
     parser.add_argument("--label", type=int, help="class to draw, where the model has classes; all in turn by default")
     parser.add_argument(
+        "--cache", type=int, help="compute the deeper levels at every so many steps only: faster, less exact"
+    )
+    parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="any other of the sampler's"
     )
     parser.add_argument("--likelihood", action="store_true", help="report bits per dimension of held-out data")
     parser.add_argument("--examples", type=int, help="of the held-out data; all, but not over 1,000, by default")
     try:
         arguments = parser.parse_args()
-        (report if arguments.likelihood else draw)(arguments)
+        use_compilation_cache()
+        with explained("lower --batch"):
+            (report if arguments.likelihood else draw)(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -58,12 +65,13 @@ def main() -> int:
 
 def draw(arguments: argparse.Namespace) -> None:
     """Do what the command line says."""
-    if arguments.num < 1:
-        raise InputError(f"--num {arguments.num}: draw at least one image")
+    for name in ("num", "batch"):
+        if getattr(arguments, name) < 1:
+            raise InputError(f"--{name} {getattr(arguments, name)}: draw at least one image")
     folder = run.find(arguments.workdir)
     use_cpu_devices(run.read_record(folder).config["train"]["cpu_devices"])
     model = jaxdiff.load(folder)
-    optional = ("eta", "variance", "temperature", "clip", "threshold")
+    optional = ("eta", "variance", "temperature", "clip", "threshold", "cache")
     options = {name: value for name in optional if (value := getattr(arguments, name)) is not None}
     options |= dict(map(parse_option, arguments.option))
     steps = model.steps if arguments.steps is None else arguments.steps
@@ -74,31 +82,35 @@ def draw(arguments: argparse.Namespace) -> None:
             return np.full(n, arguments.label)
         return (first + np.arange(n)) % model.num_classes if model.num_classes else None
 
-    key, begin = jax.random.key(arguments.seed), time.perf_counter()
-    size = min(arguments.num, BATCH)
-    batches = []
-    for i in tqdm(range(0, arguments.num, size), unit="batch", disable=arguments.num <= size):
-        batch = model.sample(jax.random.fold_in(key, i), size, steps, arguments.sampler, condition(i, size), **options)
-        batches.append(np.asarray(batch))
-    images = np.concatenate(batches)[: arguments.num]
-    seconds = time.perf_counter() - begin
-
+    key = jax.random.key(arguments.seed)
     shown = min(SHOWN, arguments.num)
-    _, frames = model.trajectory(
-        key, shown, min(FRAMES, steps + 1), steps, arguments.sampler, condition(0, shown), **options
-    )
-    frames = np.asarray(frames)
-
+    first = condition(0, shown)
+    _, frames = model.trajectory(key, shown, min(FRAMES, steps + 1), steps, arguments.sampler, first, **options)
     out = folder / "samples"
     try:
         out.mkdir(exist_ok=True)
-        np.save(out / "samples.npy", images)
-        pictures.save_grid(out / "grid.png", images[:256])
+        frames = np.asarray(frames)
         pictures.save_gif(out / "chain.gif", frames)
         strip = np.round(np.linspace(0, len(frames) - 1, min(STRIP, len(frames)))).astype(int)
         pictures.save_film_strip(out / "chain.png", frames[strip])
+
+        labels = condition(0, arguments.num)
+        part = out / "samples.npy.part"
+        images = np.lib.format.open_memmap(part, "w+", np.float32, (arguments.num, *model.shape))
+        stream = model.stream(key, arguments.num, arguments.batch, steps, arguments.sampler, labels, **options)
+        done, begin = 0, time.perf_counter()
+        with tqdm(total=arguments.num, unit="image", disable=arguments.num <= arguments.batch) as bar:
+            for batch in stream:
+                images[done : done + len(batch)] = batch
+                done += len(batch)
+                bar.update(len(batch))
+        images.flush()
+        pictures.save_grid(out / "grid.png", np.array(images[:256]))
+        del images
+        part.replace(out / "samples.npy")
     except OSError as error:
         raise InputError(f"cannot write to {str(out)!r}: {error.strerror or error}") from error
+    seconds = time.perf_counter() - begin
     print(f"{arguments.num} images in {seconds:.1f} s; look at {out / 'grid.png'}, chain.gif and chain.png there")
 
 

@@ -3,19 +3,21 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxdiff import samplers
 from jaxdiff.denoiser import clip, dynamic_threshold, transfer
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.names import named
 from jaxdiff.process import Process, prior
-from jaxdiff.training.sharding import data_mesh, split
+from jaxdiff.samplers.cached import Remembering, along, cached
+from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
 from jaxdiff.types import Array, Condition, Denoiser, Key, Params
 
 SAMPLERS = {
@@ -25,7 +27,9 @@ SAMPLERS = {
 }
 CORRECTORS = {"langevin": samplers.langevin}
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
-RANGES = {"eta": (0, 1), "threshold": (0, 1), "order": (1, 4), "repeats": (1, np.inf)}
+CACHEABLE = set(SAMPLERS) - {"annealed_langevin", "dopri5", "pndm"}
+"""Those that call the denoiser outside of inner loops."""
+RANGES = {"eta": (0, 1), "threshold": (0, 1), "order": (1, 4), "repeats": (1, np.inf), "cache": (1, np.inf)}
 """Of the samplers' numbers; all others are from 0 to infinity."""
 
 
@@ -36,6 +40,8 @@ class Bound(NamedTuple):
     denoiser: Denoiser
     fraction: Callable[[Array, Array], Array] | None = None
     """Of a learned variance, see `jaxdiff.samplers.learned_range`."""
+    remembering: Remembering | None = None
+    """The denoiser with a memory, see `jaxdiff.samplers.cached`."""
 
 
 Bind = Callable[[Params, Condition], Bound]
@@ -78,7 +84,7 @@ class Model:
         condition: Condition = None,
         **options: Any,
     ) -> Array:
-        """Draw n images, (n, height, width, channels), near [-1, 1].
+        """Draw n images, (n, height, width, channels), near [-1, 1], in one batch: see `stream` for many.
 
         The chain is one compiled call, compiled anew only for another n, number of steps, sampler, corrector or option
         that is not a real number. Where the grid ends above the data (sigma > 0), the images are the last x̂_0.
@@ -90,12 +96,41 @@ class Model:
           condition: class labels, (n,); by default 0, 1, 2 ... in turn, if the network has classes.
           **options: the sampler's own, such as `eta` for ddim and `variance` for ancestral; `corrector`, "langevin" for
             predictor-corrector sampling, with that one's own; and for all, `clip`, the bound on x̂_0 (infinite for
-            none), and `threshold`, the quantile for dynamic thresholding in place of plain clipping.
+            none), `threshold`, the quantile for dynamic thresholding in place of plain clipping, and `cache`, to
+            compute the network's deeper levels at every so many steps only (`jaxdiff.samplers.cached`).
 
         Raises:
           InputError: an unknown sampler or option, or a value out of its range.
         """
         return self.trajectory(key, n, 0, steps, sampler, condition, **options)[0]
+
+    def stream(
+        self,
+        key: Key,
+        n: int,
+        batch: int = 256,
+        steps: int | None = None,
+        sampler: str | None = None,
+        condition: Condition = None,
+        **options: Any,
+    ) -> Iterator[np.ndarray]:
+        """Draw n images as NumPy arrays of `batch`, the last one shorter, one at a time: memory does not grow with n.
+
+        All batches run the same compiled call; the one that starts at image i draws from `fold_in(key, i)`. The rest is
+        as for `sample`.
+        """
+        if n < 1 or batch < 1:
+            raise InputError(f"n={n}, batch={batch}: draw at least one image, in batches of at least one")
+        batch = min(n, batch)
+        labels = None if condition is None else np.asarray(condition)
+        if labels is not None:
+            self._condition(labels, n)
+        for i in range(0, n, batch):
+            part = labels[(i + np.arange(batch)) % n] if labels is not None else None
+            if labels is None and self.num_classes:
+                part = (i + np.arange(batch)) % self.num_classes
+            images = self.sample(jax.random.fold_in(key, i), batch, steps, sampler, part, **options)
+            yield np.asarray(images)[: n - i]
 
     def trajectory(
         self,
@@ -137,7 +172,7 @@ class Model:
         if corrector not in (None, *CORRECTORS):
             raise unknown("corrector", corrector, CORRECTORS)
         own = _own(SAMPLERS[name]) | (_own(CORRECTORS[corrector]) if corrector else {})
-        allowed = (*own, "clip", "threshold", "corrector")
+        allowed = (*own, "clip", "threshold", "corrector", *(("cache",) if name in CACHEABLE else ()))
         for option in given:
             if option not in allowed:
                 raise unknown(f"option of sampler {name!r}", option, allowed)
@@ -145,10 +180,12 @@ class Model:
             raise unknown("variance", variance, VARIANCES)
         for option, value in given.items():
             if option not in ("variance", "corrector"):
-                _check_number(option, value, whole=option in own and own[option].annotation is int)
+                whole = option == "cache" or (option in own and own[option].annotation is int)
+                _check_number(option, value, whole)
         # Numbers are traced also where they are left at their default, so that giving one compiles nothing.
         real = {p for p in own if own[p].annotation == float | Array}
-        traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in {*real, "clip", "threshold"}}
+        free = {*real, "clip", "threshold", "cache"}
+        traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in free}
         fixed = tuple(sorted((k, v) for k, v in given.items() if k not in traced))
         return name, fixed, {k: jnp.float32(v) for k, v in traced.items()}
 
@@ -204,47 +241,61 @@ def _sigma(path: Process, t: float) -> float:
         return float(path.sigma(jnp.float32(t)))
 
 
-def make_draw(bind: Bind, path: Process | None = None):
-    """The compiled sampling of a network: noise, then `trajectory`, split over all devices where they divide n.
+def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None):
+    """The compiled sampling of a network: noise, then `trajectory`, split over all devices.
+
+    Where the devices do not divide n, a few images more are drawn and left out: the others are as they would be alone.
 
     Args:
       path: the process along which to sample; by default the one of training.
 
     With `denoise`, static, the last x is replaced by its x̂_0: for grids that end above the data.
     """
-    mesh = data_mesh()
+    mesh = mesh or make_mesh()
+    shards = batch_shards(mesh)
 
     @functools.partial(jax.jit, static_argnames=("sampler", "fixed", "denoise", "shape"))
     def draw(params, key, times, keep, condition, traced, sampler, fixed, denoise, shape):
-        process, denoiser, fraction = bind(params, condition)
+        n, more = shape[0], -shape[0] % shards
+        condition = jax.tree.map(lambda c: jnp.concatenate([c, c[jnp.arange(more) % n]]), condition)
+        process, denoiser, fraction, remembering = bind(params, condition)
         if path:
-            process, denoiser = path, transfer(process, path, denoiser)
+            change = functools.partial(transfer, process, path)
+            process, denoiser = path, change(denoiser)
+            remembering = along(change, remembering) if remembering else None
         options = dict(fixed) | traced
         bound = options.pop("clip", jnp.inf)
         constrain = dynamic_threshold(options.pop("threshold"), bound) if "threshold" in options else clip(bound)
         if "variance" in options:
             options["variance"] = _variance(options["variance"], None if path else fraction)
         corrector = CORRECTORS.get(options.pop("corrector", None))
+        every = options.pop("cache", None)
         constrained = lambda x_t, t: constrain(denoiser(x_t, t))  # noqa: E731
         mine = {name: options.pop(name) for name in list(options) if name in _own(SAMPLERS[sampler])}
-        if "constrain" in inspect.signature(SAMPLERS[sampler]).parameters:
-            steps = SAMPLERS[sampler](process, denoiser, constrain=constrain, **mine)
+
+        def make(denoiser):
+            if "constrain" in inspect.signature(SAMPLERS[sampler]).parameters:
+                return SAMPLERS[sampler](process, denoiser, constrain=constrain, **mine)
+            return SAMPLERS[sampler](process, lambda x_t, t: constrain(denoiser(x_t, t)), **mine)
+
+        if every is None:
+            steps = make(denoiser)
+        elif remembering is None:
+            raise InputError("cache: this model's network has no levels to remember; leave the option out")
         else:
-            steps = SAMPLERS[sampler](process, constrained, **mine)
+            steps = cached(make, remembering, every)
         if corrector:
             steps = samplers.then(steps, corrector(process, constrained, **options))
 
         key_start, key_steps = jax.random.split(key)
-        x_1 = prior(process, key_start, jnp.zeros(shape), times[0])
-        if shape[0] % mesh.size == 0:
-            x_1 = jax.lax.with_sharding_constraint(x_1, split(mesh))
+        x_1 = prior(process, key_start, jnp.zeros((n + more, *shape[1:])), times[0])
+        x_1 = jax.lax.with_sharding_constraint(x_1, split(mesh))
         x, frames = samplers.trajectory(steps, key_steps, x_1, times, keep)
-        if not denoise:
-            return x, frames
-        images = constrained(x, times[-1])
-        if len(keep):
+        images = constrained(x, times[-1]) if denoise else x
+        if denoise and len(keep):
             frames = frames.at[-1].set(jnp.where(keep[-1] == len(times) - 1, images, frames[-1]))
-        return images, frames
+        # Every host gets all images: a host can read only what its own devices hold.
+        return jax.lax.with_sharding_constraint((images[:n], frames[:, :n]), replicated(mesh))
 
     return draw
 
