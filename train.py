@@ -62,7 +62,8 @@ def train(config: dict, workdir: Path) -> None:
     step_fn = jax.jit(step_fn, donate_argnums=0, out_shardings=(placed, sharding.replicated(mesh)))
     run.write_record(workdir, run.Record(config, source.shape), write=hosts.is_writer())
 
-    with checkpoint.open_checkpoints(workdir / "checkpoints", settings["keep"]) as checkpoints:
+    kept = checkpoint.open_checkpoints(workdir / "checkpoints", settings["keep"])
+    with kept as checkpoints, hosts.together(), explained(LOWER):
         state = checkpoint.restore(checkpoints, jax.jit(initial, out_shardings=placed)(init_key))
         start = int(state.step)
         announce(workdir, source, state, mesh, start, end)
@@ -77,7 +78,8 @@ def train(config: dict, workdir: Path) -> None:
                 try:
                     along = next(stream)
                 except InputError:
-                    checkpoint.save(checkpoints, state)
+                    if jax.process_count() == 1:  # several save together or not at all
+                        checkpoint.save(checkpoints, state)
                     raise
                 state, metrics = step_fn(state, food.resident, along)
                 pending.append(metrics)
@@ -178,11 +180,10 @@ def check_fields(argv: list[str]) -> None:
 def main() -> int:
     """The command line: 0 if all went well, 2 for bad input."""
     try:
-        with explained(LOWER):
+        with hosts.together():
             train(*parse(sys.argv))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        hosts.leave(2)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -66,7 +66,7 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
 
 def _nats(params, key, x_0, condition, bind, levels, draws, chain):
     """The continuous bound, the log density of the flow, and the chain's bound, if one was asked for."""
-    process, denoiser, _ = bind(params, condition)
+    process, denoiser, *_ = bind(params, condition)
     keys = jax.random.split(key, 4)
     # The decoder works best where the noise is a sixth of the distance of two levels, or as near to it as there is.
     high = jnp.minimum(-2 * jnp.log(2 / (levels - 1) / 6), log_snr(process, jnp.float32(0)))

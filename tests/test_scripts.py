@@ -138,24 +138,17 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_same_bits(environment,
     )
 
 
-def test_one_device_and_eight_learn_the_same(environment, tmp_path):
-    losses = []
-    for devices in (1, 8):
-        folder = tmp_path / str(devices)
-        environment = {**environment, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+def test_a_run_goes_on_with_other_devices_as_if_nothing_had_changed(environment, finished, tmp_path):
+    for end, devices, mesh in ((10, 8, "fsdp=8"), (20, 1, ""), (30, 4, "tensor=2")):
+        flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        sizes = ["--config.train.mesh.data=-1", *(f"--config.train.mesh.{mesh}" for _ in mesh[:1])]
         done = call(
-            environment,
-            "train.py",
-            *TINY,
-            "--config.train.steps=20",
-            "--config.train.log_every=1",
-            f"--workdir={folder}",
+            environment | flags, "train.py", *TINY, *sizes, f"--config.train.steps={end}", f"--workdir={tmp_path}"
         )
         assert f"{devices} cpu device(s)" in done.stdout
-        losses.append([row["loss"] for row in rows(folder)])
-    assert len(losses[0]) == 20
-    np.testing.assert_allclose(losses[1][0], losses[0][0], rtol=1e-6)
-    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+        assert mesh in done.stdout
+    expected = [row["loss"] for row in rows(finished) if row["step"] <= 30]
+    np.testing.assert_allclose([row["loss"] for row in rows(tmp_path)], expected, rtol=1e-4)
 
 
 def test_sampling_writes_pictures_of_the_averaged_weights(environment, finished):

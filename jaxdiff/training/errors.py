@@ -20,7 +20,7 @@ def explained(lower: str) -> Iterator[None]:
     """
     try:
         yield
-    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+    except (jax.errors.JaxRuntimeError, MemoryError, ValueError) as error:  # Gloo's are ValueErrors at times
         text = " ".join(str(error).split())
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
             wanted = re.search(r"allocat\w*\D{0,20}([\d.]+\s?\w*)", text)

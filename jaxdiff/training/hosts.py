@@ -8,7 +8,11 @@ import importlib.util
 import os
 import re
 import socket
+import sys
 import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import jax
 
@@ -57,10 +61,23 @@ def is_writer() -> bool:
     return jax.process_index() == 0
 
 
-def leave(code: int) -> None:
-    """End this process at once if it is one of several: an orderly end would wait for the others, who wait for it."""
-    if jax.distributed.is_initialized():
-        os._exit(code)
+@contextmanager
+def together() -> Iterator[None]:
+    """Where this process is one of several, end it at once if the body fails.
+
+    An orderly end would wait for the others, who wait for this one.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not jax.distributed.is_initialized():
+            raise
+        if isinstance(error, InputError):
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(2 if isinstance(error, InputError) else 1)
 
 
 def _receive(coordinator: str, processes: int, _: int, deadline: float, timeout_s: int) -> None:

@@ -17,12 +17,15 @@ def count(net, shape):
 
 def randomised(net, *inputs):
     """Parameters with nothing left at zero, so that every layer shows in the output."""
-    params = jax.jit(net.init)(jax.random.key(0), *inputs)
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    return jax.tree.unflatten(
-        tree, [p + 0.05 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
-    )
+    rng = np.random.default_rng(0)
+
+    def draw(path, p):
+        noise = rng.normal(size=p.shape)
+        if path[-1].key == "kernel":
+            return jnp.asarray(noise / np.sqrt(p.size / p.shape[-1]), jnp.float32)
+        return jnp.asarray((path[-1].key == "scale") + 0.05 * noise, jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(net.init, jax.random.key(0), *inputs))
 
 
 def run(net, *arguments):
@@ -80,7 +83,7 @@ def test_classes_change_the_output_and_none_is_the_unconditional_network(inputs)
 def test_bfloat16_computes_and_float32_keeps(inputs):
     x, t = inputs
     net, half = UNet(**SMALL), UNet(**SMALL, dtype="bfloat16")
-    params = jax.jit(half.init)(jax.random.key(0), x, t)
+    params = jax.eval_shape(half.init, jax.random.key(0), x, t)
     assert {p.dtype for p in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     params = randomised(net, x, t)
     exact, close = run(net, params, x, t), run(half, params, x, t)
@@ -90,13 +93,39 @@ def test_bfloat16_computes_and_float32_keeps(inputs):
     assert "bf16" in jax.jit(half.apply).lower(params, x, t).as_text()
 
 
-def test_remat_changes_memory_and_nothing_else(inputs):
+def test_remat_changes_what_is_remembered_and_nothing_else(inputs):
     x, t = inputs
-    net, remat = UNet(**SMALL), UNet(**SMALL, remat="full")
-    params = randomised(net, x, t)
-    grads = [jax.jit(jax.grad(lambda p, n=n: jnp.sum(n.apply(p, x, t) ** 2)))(params) for n in (net, remat)]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), *grads)
-    assert "remat" in str(jax.make_jaxpr(lambda p: remat.apply(p, x, t))(params))
+    nets = [UNet(**SMALL, remat=remat) for remat in ("none", "cheap", "full")]
+    params = randomised(nets[0], x, t)
+    totals = [lambda p, net=net: jnp.sum(net.apply(p, x, t) ** 2) for net in nets]
+    grads = [jax.jit(jax.grad(total))(params) for total in totals]
+    for other in grads[1:]:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3), other, grads[0])
+    # What the way back is given are the leaves of the function that vjp returns.
+    remembered = [jax.eval_shape(lambda p, f=f: jax.vjp(f, p)[1], params) for f in totals]
+    none, cheap, full = (sum(r.size for r in jax.tree.leaves(way_back)) for way_back in remembered)
+    weights = sum(p.size for p in jax.tree.leaves(params))
+    assert cheap - weights < 0.9 * (none - weights)
+    assert full - weights < 0.9 * (cheap - weights)
+
+
+@pytest.mark.parametrize("classes", [0, 10])
+def test_given_what_the_deeper_levels_gave_the_first_level_alone_is_computed(inputs, classes):
+    x, t = inputs
+    net = UNet(**SMALL, num_classes=classes)
+    label = (jnp.array([3, 4]),) if classes else ()
+    params = randomised(net, x, t, *label)
+    whole, sown = net.apply(params, x, t, *label, mutable=["intermediates"])
+    (deep,) = sown["intermediates"]["deep"]
+    again = lambda deep, x: net.apply(params, x, t, *label, deep=deep)  # noqa: E731
+    np.testing.assert_allclose(again(deep, x), whole, rtol=1e-6)
+    assert jnp.abs(again(0 * deep, x) - whole).max() > 1e-2
+    assert jnp.abs(again(deep, x + 1) - whole).max() > 1e-2
+    flops = [
+        run.lower(*a).compile().cost_analysis()["flops"]
+        for run, a in ((jax.jit(again), (deep, x)), (jax.jit(net.apply), (params, x, t, *label)))
+    ]
+    assert flops[0] < 0.6 * flops[1]
 
 
 def test_dropout_acts_in_training_alone(inputs):
@@ -113,6 +142,9 @@ def test_dropout_acts_in_training_alone(inputs):
     [
         ({}, (9, 8, 1), "9x8 cannot be halved 1 times.*divisible by 2"),
         ({"channels": 48}, (8, 8, 1), r"not a multiple of groups=32"),
+        ({"heads": 3}, (8, 8, 1), r"channels=32 times multipliers \[1, 2\] is not a multiple of heads=3"),
+        ({"remat": True}, (8, 8, 1), r"unknown net.remat 'True': allowed are cheap, full, none"),
+        ({"attention_kernel": "cudnn"}, (8, 8, 1), r"needs an NVIDIA GPU and net.dtype='bfloat16'"),
         ({"attention": (5,)}, (8, 8, 1), r"attention at \[5\] never happens.*\[8, 4\]"),
     ],
 )

@@ -4,8 +4,6 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdiff.errors import InputError
-from jaxdiff.training.sharding import check_batch
 from jaxdiff.training.step import init_state, make_train_step, warmed_up
 from jaxdiff.types import Batch
 
@@ -80,11 +78,3 @@ def test_the_state_is_donated(params, batch):
     state = init_state(params, optimiser)
     step(state, batch)
     assert state.ema["w"].is_deleted()
-
-
-def test_batches_that_cannot_be_split_are_refused():
-    check_batch(16, 2, 8)
-    with pytest.raises(InputError, match=r"batch_size=20 cannot be split over 8 device\(s\).*a multiple of 8"):
-        check_batch(20, 1, 8)
-    with pytest.raises(InputError, match="batch_size=0"):
-        check_batch(0, 1, 1)

@@ -1,0 +1,103 @@
+"""The layers that are written for speed, against the usual ones with the same parameters: values and gradients."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff.nets.layers import Attention, GroupNorm, Upsample, attend
+
+
+def agree(ours, theirs, *arguments, rtol=1e-5):
+    """The same values, and the same gradients by every argument of a sum that weighs each output by its own."""
+
+    def weighed(f):
+        def total(*arguments):
+            out = f(*arguments).astype(jnp.float32)
+            return jnp.sum(out * normal(5, *out.shape)), out
+
+        return jax.jit(jax.grad(total, argnums=tuple(range(len(arguments))), has_aux=True))
+
+    (grads, out), (expected, value) = weighed(ours)(*arguments), weighed(theirs)(*arguments)
+    np.testing.assert_allclose(out, value, rtol=rtol, atol=rtol * float(jnp.abs(value).max()))
+    largest = float(max(jnp.abs(g).max() for g in jax.tree.leaves(expected)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * largest), grads, expected)
+
+
+def normal(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def parameters(module, x):
+    """Of the module, none of them zero or one."""
+    start = jax.jit(module.init)(jax.random.key(0), x)["params"]
+    leaves, tree = jax.tree.flatten(start)
+    return jax.tree.unflatten(tree, [p + 0.3 * normal(7 + i, *p.shape) for i, p in enumerate(leaves)])
+
+
+def applied(module):
+    return lambda params, x: module.apply({"params": params}, x)
+
+
+@pytest.mark.parametrize("silu", [False, True])
+@pytest.mark.parametrize(("groups", "shape"), [(32, (3, 8, 8, 64)), (8, (2, 5, 7, 24)), (4, (6, 3, 16))])
+def test_group_norm_is_flaxs(silu, groups, shape):
+    ours, theirs = GroupNorm(groups, silu=silu), nn.GroupNorm(groups)
+    x = 2 + 3 * normal(0, *shape)
+    params = parameters(ours, x)
+    after = nn.silu if silu else lambda y: y
+    agree(applied(ours), lambda params, x: after(theirs.apply({"params": params}, x)), params, x)
+
+
+def test_group_norm_takes_its_sums_in_float32_whatever_it_is_given():
+    x = 100 + normal(0, 2, 64, 64, 32)
+    params = parameters(GroupNorm(8), x)
+    exact = applied(GroupNorm(8))(params, x.astype(jnp.bfloat16).astype(jnp.float32))
+    half = applied(GroupNorm(8, jnp.bfloat16))(params, x.astype(jnp.bfloat16))
+    assert half.dtype == jnp.bfloat16
+    np.testing.assert_allclose(half.astype(jnp.float32), exact, rtol=2**-8, atol=2**-8)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4, 8), (3, 1, 5, 2), (1, 7, 2, 3)])
+def test_upsampling_is_a_convolution_of_repeated_pixels(shape):
+    x = normal(0, *shape)
+    params = parameters(Upsample(), x)
+
+    def usual(params, x):
+        enlarged = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+        return nn.Conv(shape[-1], (3, 3), padding="SAME").apply({"params": params["conv"]}, enlarged)
+
+    agree(applied(Upsample()), usual, params, x)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_attention_is_jaxs(heads):
+    arguments = [normal(i, 3, 10, heads, 8) for i in range(3)]
+    agree(attend, jax.nn.dot_product_attention, *arguments)
+
+
+def test_heads_see_their_own_channels_alone():
+    query, key, value = (normal(i, 2, 6, 4, 8) for i in range(3))
+    changed = attend(query.at[:, :, 1].add(1.0), key, value) - attend(query, key, value)
+    assert jnp.abs(changed[:, :, 1]).max() > 1e-2
+    np.testing.assert_array_equal(changed[:, :, jnp.array([0, 2, 3])], 0)
+
+
+def test_the_attention_layer_is_flaxs_with_the_same_weights():
+    x = normal(0, 2, 4, 4, 16)
+    layer = Attention(groups=4, heads=2)
+    params = parameters(layer, x)
+
+    def usual(params, x):
+        h = nn.GroupNorm(4).apply({"params": params["norm"]}, x).reshape(2, 16, 16)
+        heads = {
+            name: {"kernel": p["kernel"].reshape(16, 2, 8), "bias": p["bias"].reshape(2, 8)}
+            for name, p in params.items()
+            if name in ("query", "key", "value")
+        }
+        heads["out"] = {"kernel": params["out"]["kernel"].reshape(2, 8, 16), "bias": params["out"]["bias"]}
+        h = nn.MultiHeadDotProductAttention(2).apply({"params": heads}, h)
+        return x + h.reshape(x.shape)
+
+    agree(applied(layer), usual, params, x)
