@@ -26,7 +26,6 @@ from jaxdiff import experiment, pictures, run
 from jaxdiff.data.source import Source, read_ahead
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.training import checkpoint, feed, hosts, log, sharding
-from jaxdiff.training.errors import explained
 from jaxdiff.training.step import TrainState, in_calls, init_state, make_train_step
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: a file of configs/, or file.py:setting.")
@@ -55,6 +54,8 @@ def train(config: dict, workdir: Path) -> None:
     every = {f"train.{k}": settings[k] for k in ("log_every", "sample_every", "checkpoint_every")}
     length = feed.steps_per_call(settings["steps_per_call"], every, 4 * batch_size * math.prod(source.shape))
 
+    food = feed.make_feed(source, mesh, batch_size, config["seed"], settings["device_data"])
+
     initial = lambda key: init_state(parts.init(key), parts.optimiser, parts.loss_fn)  # noqa: E731
     placed = sharding.shard(mesh, jax.eval_shape(initial, init_key), parts.tensor_axis)
     step_fn = make_train_step(parts.loss_fn, parts.optimiser, parts.ema, train_key, settings["accumulate"])
@@ -63,12 +64,11 @@ def train(config: dict, workdir: Path) -> None:
     run.write_record(workdir, run.Record(config, source.shape), write=hosts.is_writer())
 
     kept = checkpoint.open_checkpoints(workdir / "checkpoints", settings["keep"])
-    with kept as checkpoints, hosts.together(), explained(LOWER):
+    with kept as checkpoints, hosts.together(LOWER):
         state = checkpoint.restore(checkpoints, jax.jit(initial, out_shardings=placed)(init_key))
         start = int(state.step)
         announce(workdir, source, state, mesh, start, end)
         journal = log.Log(workdir, start) if hosts.is_writer() else log.Silent()
-        food = feed.make_feed(source, mesh, batch_size, config["seed"], settings["device_data"])
         plan = list(feed.calls(start, end, length))
         stream = read_ahead(lambda call: food.read(*call), plan)
         pending, since = [], time.perf_counter()
@@ -180,7 +180,7 @@ def check_fields(argv: list[str]) -> None:
 def main() -> int:
     """The command line: 0 if all went well, 2 for bad input."""
     try:
-        with hosts.together():
+        with hosts.together(LOWER):
             train(*parse(sys.argv))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

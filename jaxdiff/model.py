@@ -27,7 +27,7 @@ SAMPLERS = {
 }
 CORRECTORS = {"langevin": samplers.langevin}
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
-CACHEABLE = set(SAMPLERS) - {"annealed_langevin", "dopri5", "pndm"}
+CACHEABLE = set(SAMPLERS) - {"annealed_langevin", "dopri5", "langevin", "pndm"}
 """Those that call the denoiser outside of inner loops."""
 RANGES = {"eta": (0, 1), "threshold": (0, 1), "order": (1, 4), "repeats": (1, np.inf), "cache": (1, np.inf)}
 """Of the samplers' numbers; all others are from 0 to infinity."""

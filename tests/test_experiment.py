@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 from pathlib import Path
 
@@ -179,3 +180,32 @@ def test_what_does_not_exist_is_named_with_what_does(path, value, message):
 def test_an_unknown_dataset_is_named():
     with pytest.raises(InputError, match="unknown dataset 'digit'.*'digits'.*arrays, digits, folder, tfds"):
         experiment.source(changed("data.name", "digit"))
+
+
+@pytest.fixture(scope="module")
+def small():
+    config = changed("net.multipliers", (1, 2))
+    config["net"]["attention"] = ()
+    parts = experiment.build(config, (8, 8, 1))
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda p: jnp.asarray(0.1 * rng.normal(size=p.shape), jnp.float32), parts.model.params)
+    return dataclasses.replace(parts.model, params=params)
+
+
+def test_caching_every_step_changes_nothing_and_other_intervals_compile_nothing(small):
+    draw = lambda **cache: np.asarray(small.sample(jax.random.key(0), 2, 8, "ddim", **cache))  # noqa: E731
+    np.testing.assert_allclose(draw(cache=1), draw(), atol=1e-5)
+    compiled = small.draw._cache_size()
+    errors = [np.abs(draw(cache=every) - draw(cache=1)).max() for every in (2, 8)]
+    assert 1e-4 < errors[0] < errors[1]
+    assert small.draw._cache_size() == compiled
+
+
+def test_a_chain_of_a_thousand_steps_takes_the_memory_of_ten(small):
+    def peak(steps):
+        times = np.linspace(1, 0, steps + 1).astype(np.float32)
+        arguments = (small.params, jax.random.key(0), times, np.zeros(0, np.int32), None, {"clip": jnp.float32(1)})
+        lowered = small.draw.lower(*arguments, "ancestral", (("variance", "fixed_large"),), False, (16, 8, 8, 1))
+        return lowered.compile().memory_analysis().temp_size_in_bytes
+
+    assert peak(1000) < 1.01 * peak(10)

@@ -140,6 +140,24 @@ def test_trajectory_goes_from_noise_to_the_sample(model):
     np.testing.assert_allclose(frames[0].std(), 1, rtol=0.02)
 
 
+@pytest.mark.parametrize("labels", [None, "own"])
+def test_a_stream_is_its_batches_one_after_the_other(model, labels):
+    classes = dataclasses.replace(model, num_classes=3)
+    key, condition = jax.random.key(0), None if labels is None else np.arange(10) // 4
+    TRACES.clear()
+    parts = list(classes.stream(key, 10, 4, condition=condition))
+    assert [len(part) for part in parts] == [4, 4, 2]
+    assert len(TRACES) == 1
+    known = np.arange(10) % 3 if labels is None else condition
+    for i, part in zip((0, 4, 8), parts, strict=True):
+        chosen = known[(i + np.arange(4)) % 10] if labels else (i + np.arange(4)) % 3
+        expected = classes.sample(jax.random.fold_in(key, i), 4, condition=chosen)
+        np.testing.assert_array_equal(part, expected[: len(part)])
+    np.testing.assert_array_equal(next(model.stream(key, 3, 8)), model.sample(jax.random.fold_in(key, 0), 3))
+    with pytest.raises(InputError, match="n=4, batch=0"):
+        next(model.stream(key, 4, 0))
+
+
 def test_classes_in_turn_unless_told(model):
     classes = dataclasses.replace(model, num_classes=3)
     key = jax.random.key(0)
@@ -159,7 +177,7 @@ def test_classes_in_turn_unless_told(model):
         ),
         (
             {"eta": 0.5},
-            "unknown option of sampler 'ancestral' 'eta'.*clip, corrector, temperature, threshold, variance",
+            "unknown option of sampler 'ancestral' 'eta'.*cache, clip, corrector, temperature, threshold, variance",
         ),
         ({"sampler": "ddim", "eta": 1.5}, "eta=1.5: must be a number from 0 to 1"),
         ({"variance": "large"}, "unknown variance 'large'.*fixed_large, fixed_small"),
@@ -170,6 +188,10 @@ def test_classes_in_turn_unless_told(model):
         ({"n": 0}, "n=0"),
         ({"variance": "learned"}, "no learned variance"),
         ({"sampler": "dopri5"}, "cannot end at t=0"),
+        ({"cache": 2}, "no levels to remember"),
+        ({"cache": 0}, "cache=0: must be a whole number from 1"),
+        ({"cache": 1.5}, "cache=1.5: must be a whole number from 1"),
+        ({"sampler": "dopri5", "cache": 2}, "unknown option of sampler 'dopri5' 'cache'"),
         ({"sampler": "unipc", "order": 5}, "order=5"),
         ({"sampler": "unipc", "order": 2.5}, "order=2.5: must be a whole number"),
     ],

@@ -168,8 +168,11 @@ def test_sampling_writes_pictures_of_the_averaged_weights(environment, finished)
     key = jax.random.fold_in(jax.random.key(3), 0)
     np.testing.assert_allclose(model.sample(key, 5, steps=7), images, atol=1e-4)
 
-    call(environment, "sample.py", f"--workdir={finished}", "--num=3", "--sampler=ddim", "--eta=0.3", "--steps=4")
-    assert np.load(out / "samples.npy").shape == (3, 8, 8, 1)
+    some = ["--num=3", "--batch=2", "--sampler=ddim", "--eta=0.3", "--steps=4"]
+    call(environment, "sample.py", f"--workdir={finished}", *some)
+    parts = list(model.stream(jax.random.key(0), 3, 2, 4, "ddim", eta=0.3))
+    np.testing.assert_allclose(np.load(out / "samples.npy"), np.concatenate(parts), atol=1e-4)
+    assert {f.name for f in out.iterdir()} == {"samples.npy", "grid.png", "chain.gif", "chain.png"}
 
 
 @pytest.mark.parametrize(
@@ -186,6 +189,12 @@ def test_sampling_writes_pictures_of_the_averaged_weights(environment, finished)
         ([*TINY, "--config.process.betas.name=liner"], "unknown table of betas 'liner' (did you mean 'linear'?)"),
         (["--config=configs/ddpm.py", "--config.net.multipliers=(1,1,1,1,1)"], "8x8 cannot be halved 4 times"),
         ([*TINY, "--config.train.batch_size=15"], "batch_size=15 cannot be split over 2 device(s)"),
+        ([*TINY, "--config.train.mesh.data=3"], "mesh data=3, fsdp=1, tensor=1: 3 does not equal the 2 cpu device(s)"),
+        (
+            [*TINY, "--config.train.steps_per_call=3"],
+            "train.steps_per_call=3: train.log_every=5, train.sample_every=20",
+        ),
+        ([*TINY, "--config.train.device_data=gpu"], "unknown train.device_data 'gpu': allowed are always, auto, never"),
         (["--config=configs/ddpm.py:folder=/dev/shm/none"], "'/dev/shm/none' is not a folder"),
         (["--config=configs/ddpm.py:cifar10", "--config.data.data_dir=/none"], "'cifar10' is not prepared in '/none'"),
     ],

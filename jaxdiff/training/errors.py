@@ -20,6 +20,8 @@ def explained(lower: str) -> Iterator[None]:
     """
     try:
         yield
+    except InputError:
+        raise
     except (jax.errors.JaxRuntimeError, MemoryError, ValueError) as error:  # Gloo's are ValueErrors at times
         text = " ".join(str(error).split())
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import jax
 
 from jaxdiff.errors import InputError
+from jaxdiff.training.errors import explained
 
 LAUNCHERS = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
 
@@ -62,13 +63,14 @@ def is_writer() -> bool:
 
 
 @contextmanager
-def together() -> Iterator[None]:
-    """Where this process is one of several, end it at once if the body fails.
+def together(lower: str) -> Iterator[None]:
+    """Explain what fails in the body, and where this process is one of several, end it at once.
 
-    An orderly end would wait for the others, who wait for this one.
+    An orderly end would wait for the others, who wait for this one. For `lower` see `jaxdiff.training.errors`.
     """
     try:
-        yield
+        with explained(lower):
+            yield
     except Exception as error:
         if not jax.distributed.is_initialized():
             raise

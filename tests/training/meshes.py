@@ -5,6 +5,7 @@ A program of its own, since the number of devices is chosen before JAX starts.
 
 import json
 import re
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -58,7 +59,12 @@ def train(name, sizes, params):
         state, metrics = compiled(state, None, food.read(i, 1))
         losses.append(float(metrics["loss"][0]))
     gathers = {"gathered": gathered(compiled), "gathered_by_gradient": gathered(alone)} if cut else {}
-    return {"losses": losses, "share": held / everything, **gathers}, params
+    drawn = {}
+    if name in ("one", "data"):
+        model = replace(parts.model, params=jax.device_put(params, sharding.replicated(mesh)))
+        images = model.sample(jax.random.key(3), 3 if name == "data" else 8, steps=3, sampler="ddim")
+        drawn = {"images": np.asarray(images).tolist()}
+    return {"losses": losses, "share": held / everything, **gathers, **drawn}, params
 
 
 def single_device():

@@ -13,9 +13,10 @@ from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 from jaxdiff.errors import InputError
 from jaxdiff.nets import tensor_axis
-from jaxdiff.training.sharding import check_batch, make_mesh, shard
+from jaxdiff.training.sharding import check_batch, make_mesh, shard, use_compilation_cache
 
 ROOT = Path(__file__).parent.parent.parent
+CACHE = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,12 @@ def test_fsdp_and_tensor_share_the_state(seen):
 @pytest.mark.parametrize("mesh", ["fsdp", "all"])
 def test_a_step_gathers_what_its_gradient_needs_and_nothing_of_the_optimiser(seen, mesh):
     assert seen[mesh]["gathered"] == seen[mesh]["gathered_by_gradient"] > 0
+
+
+def test_a_draw_that_the_devices_do_not_divide_is_filled_up_and_cut_off(seen):
+    three, eight = np.array(seen["data"]["images"]), np.array(seen["one"]["images"])
+    assert three.shape == (3, 8, 8, 1)
+    np.testing.assert_allclose(three, eight[:3], atol=1e-5)
 
 
 def abstract(data, fsdp, tensor):
@@ -100,3 +107,19 @@ def test_batches_that_cannot_be_split_are_refused():
         check_batch(20, 1, 8)
     with pytest.raises(InputError, match="batch_size=0"):
         check_batch(0, 1, 1)
+
+
+def test_compiled_programs_are_kept_in_the_users_cache(monkeypatch, tmp_path):
+    before = {name: getattr(jax.config, name) for name in CACHE}
+    try:
+        monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        use_compilation_cache()
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "jaxdiff")
+        jax.config.update("jax_compilation_cache_dir", None)
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
+        use_compilation_cache()
+        assert jax.config.jax_compilation_cache_dir is None  # JAX itself reads the variable, when it is imported
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)

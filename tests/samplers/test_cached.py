@@ -1,0 +1,70 @@
+"""Step caching with a denoiser whose slow part is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff import grids, samplers
+from jaxdiff.denoiser import transfer
+from jaxdiff.model import CACHEABLE, SAMPLERS
+from jaxdiff.process import edm, vp
+from jaxdiff.samplers import ddim, sample
+from jaxdiff.samplers.cached import along, cached
+
+X = jax.random.normal(jax.random.key(1), (5, 3))
+TIMES = grids.uniform(8, 1.0, 0.01)
+
+
+def deep(x_t, t):
+    return jnp.tanh(x_t + t)
+
+
+def remembering(x_t, t, memory):
+    memory = deep(x_t, t) if memory is None else memory
+    return 0.6 * memory + 0.1 * x_t, memory
+
+
+def denoiser(x_t, t):
+    return remembering(x_t, t, None)[0]
+
+
+def options(name):
+    return {"variance": samplers.fixed_small} if name == "ancestral" else {}
+
+
+@pytest.mark.parametrize("name", sorted(CACHEABLE))
+def test_computed_at_every_step_it_is_the_sampler_itself(name):
+    make = lambda denoiser: SAMPLERS[name](vp(), denoiser, **options(name))  # noqa: E731
+    key = jax.random.key(0)
+    expected = sample(make(denoiser), key, X, TIMES)
+    np.testing.assert_allclose(sample(cached(make, remembering, 1), key, X, TIMES), expected, rtol=1e-6, atol=1e-6)
+    assert jnp.abs(sample(cached(make, remembering, 3), key, X, TIMES) - expected).max() > 1e-4
+
+
+@pytest.mark.parametrize("every", [2, 3, 8])
+def test_it_is_the_loop_written_out(every):
+    x, memory = X, None
+    for i, (t, s) in enumerate(zip(TIMES[:-1], TIMES[1:], strict=True)):
+        t, s = jnp.float32(t), jnp.float32(s)
+        memory = deep(x, t) if i % every == 0 else memory
+        x_0 = 0.6 * memory + 0.1 * x
+        step = ddim(vp(), lambda x_t, t, x_0=x_0: x_0)
+        x = step.step(jax.random.key(0), step.init(x), t, s).x
+    run = jax.jit(
+        lambda every: sample(cached(lambda d: ddim(vp(), d), remembering, every), jax.random.key(0), X, TIMES)
+    )
+    np.testing.assert_allclose(run(every), x, rtol=1e-5, atol=1e-5)
+
+
+def test_along_another_path_the_memory_is_that_of_the_network():
+    change = lambda d: transfer(vp(), edm(80.0), d)  # noqa: E731
+    x, t = 3 * X, jnp.float32(0.5)
+    expected = change(denoiser)(x, t)
+    first, memory = along(change, remembering)(x, t, None)
+    np.testing.assert_allclose(first, expected, rtol=1e-6)
+    again, same = along(change, remembering)(x, t, memory)
+    np.testing.assert_allclose(again, expected, rtol=1e-6)
+    np.testing.assert_array_equal(memory, same)
+    other, _ = along(change, remembering)(x, t, memory + 1)
+    np.testing.assert_allclose(other - expected, 0.6, rtol=1e-4)

@@ -1,0 +1,87 @@
+"""What a step is fed does not depend on where the data lies, nor on how many steps a call takes."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from jaxdiff.data.source import Source, batches
+from jaxdiff.errors import InputError
+from jaxdiff.training import feed
+from jaxdiff.training.sharding import make_mesh
+from jaxdiff.training.step import in_calls, init_state, make_train_step, warmed_up
+from jaxdiff.types import Batch
+
+SIZE = 22
+
+
+def pictures(flip=True, labels=True):
+    rng = np.random.default_rng(0)
+    images, classes = rng.normal(size=(SIZE, 3, 4, 1)).astype(np.float32), np.arange(SIZE, dtype=np.int32) % 5
+    take = lambda i: Batch(images[i], classes[i] if labels else None)  # noqa: E731
+    return Source(SIZE, (3, 4, 1), 5 * labels, take, flip)
+
+
+def equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.mark.parametrize("source", [pictures(), pictures(flip=False), pictures(labels=False)])
+@pytest.mark.parametrize("where", ["always", "never", "auto"])
+def test_a_step_sees_the_batches_of_the_source(source, where):
+    food = feed.make_feed(source, make_mesh(), 8, 3, where)
+    assert (food.resident is not None) == (where == "always")  # auto: the host's memory is the device's, on CPU
+    parts = food.read(2, 3)
+    stream = batches(source, 8, 3, start=2)
+    for i in range(3):
+        batch = jax.jit(feed.examples)(food.resident, jax.tree.map(lambda x, i=i: x[i], parts))
+        equal(batch, next(stream))
+
+
+def test_another_place_is_refused():
+    with pytest.raises(InputError, match="unknown train.device_data 'sometimes': allowed are always, auto, never"):
+        feed.make_feed(pictures(), make_mesh(), 8, 3, "sometimes")
+
+
+def loss_fn(params, key, batch):
+    noise = jax.random.normal(key, batch.x_0.shape)
+    return ((batch.x_0 * params["w"] - noise) ** 2).mean(), {"noise": noise.mean()}
+
+
+@pytest.mark.parametrize("where", ["always", "never"])
+def test_several_steps_in_a_call_are_those_steps_one_by_one(where):
+    optimiser = optax.adam(0.1)
+    run = jax.jit(in_calls(make_train_step(loss_fn, optimiser, warmed_up(0.9), jax.random.key(1)), feed.examples))
+    food = feed.make_feed(pictures(), make_mesh(), 8, 3, where)
+    states, histories = [], []
+    for length in (1, 4, 12):
+        state = init_state({"w": np.linspace(-1, 1, 4, dtype=np.float32)[:, None]}, optimiser)
+        history = []
+        for first, n in feed.calls(0, 12, length):
+            state, metrics = run(state, food.resident, food.read(first, n))
+            history.append(metrics)
+        states.append(state)
+        histories.append(jax.tree.map(lambda *m: np.concatenate(m), *history))
+    assert histories[0]["loss"].shape == (12,)
+    for other in (1, 2):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), states[0], states[other])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), histories[0], histories[other])
+
+
+def test_calls_end_at_multiples_of_their_length():
+    assert list(feed.calls(0, 10, 4)) == [(0, 4), (4, 4), (8, 2)]
+    assert list(feed.calls(3, 9, 4)) == [(3, 1), (4, 4), (8, 1)]
+    assert list(feed.calls(5, 5, 4)) == []
+
+
+def test_the_number_of_steps_a_call(monkeypatch):
+    every = {"train.log_every": 100, "train.checkpoint_every": 250}
+    assert feed.steps_per_call(0, every, 1000) == 1
+    assert feed.steps_per_call(25, every, 1000) == 25
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert feed.steps_per_call(0, every, 1000) == 50
+    assert feed.steps_per_call(0, every, 2**28 // 20) == 10
+    assert feed.steps_per_call(0, every, 2**30) == 1
+    for asked, message in ((20, "train.checkpoint_every=250 is not a multiple of it"), (-1, "it is negative")):
+        with pytest.raises(InputError, match=rf"train.steps_per_call={asked}: {message}.*choose 0"):
+            feed.steps_per_call(asked, every, 1000)
