@@ -53,7 +53,6 @@ def train(config: dict, workdir: Path) -> None:
     init_key, train_key, preview_key = jax.random.split(jax.random.key(config["seed"]), 3)
     every = {f"train.{k}": settings[k] for k in ("log_every", "sample_every", "checkpoint_every")}
     length = feed.steps_per_call(settings["steps_per_call"], every, 4 * batch_size * math.prod(source.shape))
-
     food = feed.make_feed(source, mesh, batch_size, config["seed"], settings["device_data"])
 
     initial = lambda key: init_state(parts.init(key), parts.optimiser, parts.loss_fn)  # noqa: E731

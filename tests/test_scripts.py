@@ -192,7 +192,7 @@ def test_sampling_writes_pictures_of_the_averaged_weights(environment, finished)
         ([*TINY, "--config.train.mesh.data=3"], "mesh data=3, fsdp=1, tensor=1: 3 does not equal the 2 cpu device(s)"),
         (
             [*TINY, "--config.train.steps_per_call=3"],
-            "train.steps_per_call=3: train.log_every=5, train.sample_every=20",
+            "train.steps_per_call=3: train.log_every=5, train",
         ),
         ([*TINY, "--config.train.device_data=gpu"], "unknown train.device_data 'gpu': allowed are always, auto, never"),
         (["--config=configs/ddpm.py:folder=/dev/shm/none"], "'/dev/shm/none' is not a folder"),

@@ -1,5 +1,7 @@
 """Step caching with a denoiser whose slow part is known."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +47,7 @@ def test_computed_at_every_step_it_is_the_sampler_itself(name):
 @pytest.mark.parametrize("every", [2, 3, 8])
 def test_it_is_the_loop_written_out(every):
     x, memory = X, None
-    for i, (t, s) in enumerate(zip(TIMES[:-1], TIMES[1:], strict=True)):
+    for i, (t, s) in enumerate(itertools.pairwise(TIMES)):
         t, s = jnp.float32(t), jnp.float32(s)
         memory = deep(x, t) if i % every == 0 else memory
         x_0 = 0.6 * memory + 0.1 * x
