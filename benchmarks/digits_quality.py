@@ -11,15 +11,12 @@ in a plain PyTorch loop with the same betas, optimiser and average, trained on a
 
 import argparse
 import json
-import os
-import platform
-import sys
 import time
-from importlib import metadata
 from pathlib import Path
 
 import jax
 import numpy as np
+from measure import surroundings
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC
@@ -57,18 +54,6 @@ def main() -> None:
         )
     if arguments.json:
         arguments.json.write_text(json.dumps(surroundings() | {"rows": rows}, indent=2) + "\n")
-
-
-def surroundings() -> dict:
-    """The command, the machine and the versions that a figure belongs to."""
-    packages = ("jax", "flax", "optax", "scikit-learn", "torch", "diffusers")
-    installed = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
-    return {
-        "command": " ".join(["python", *sys.argv]),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {jax.devices()[0].device_kind}",
-        "python": platform.python_version(),
-        "versions": {name: installed[name] for name in packages if name in installed},
-    }
 
 
 class Judge:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from digits_quality import Judge, surroundings
+from digits_quality import Judge
+from measure import surroundings
 
 import jaxdiff
 from jaxdiff import experiment, held_out, pictures

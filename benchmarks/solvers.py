@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from digits_quality import surroundings
+from measure import surroundings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from jaxdiff import grids, samplers

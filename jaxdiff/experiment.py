@@ -1,5 +1,6 @@
 """Experiment: from a configuration, which is plain data, to the parts it names. Nothing else reads names."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -156,6 +157,7 @@ def _model(
     path = other or chain
     known = named(grids, np.ndarray)
 
+    @functools.cache
     def grid(steps):
         spec = sampling["grid"]
         wants = inspect.signature(known[spec["name"]]).parameters if spec.get("name") in known else ()
@@ -166,6 +168,7 @@ def _model(
             with jax.ensure_compile_time_eval():
                 there = times[:-1] if path is chain else process.time_at(chain, process.log_snr(path, times[:-1]))
             parameterization.check_defined(chain, meaning, np.append(there, 0))
+        times.setflags(write=False)
         return times
 
     return Model(

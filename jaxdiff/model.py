@@ -229,7 +229,7 @@ def _check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
     if path is None:
         return
     with jax.ensure_compile_time_eval():
-        alpha = float(path.alpha(jnp.float32(times[0])))
+        alpha = float(jax.jit(path.alpha)(jnp.float32(times[0])))
     if name in ("pndm", "euler_maruyama", "srk") and alpha < 1e-6:
         raise InputError(f"sampler {name!r} cannot start at t={times[0]:g}, where alpha = 0: start the grid below")
     if name == "dopri5" and _sigma(path, times[-1]) == 0:
@@ -238,7 +238,7 @@ def _check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
 
 def _sigma(path: Process, t: float) -> float:
     with jax.ensure_compile_time_eval():
-        return float(path.sigma(jnp.float32(t)))
+        return float(jax.jit(path.sigma)(jnp.float32(t)))
 
 
 def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None):

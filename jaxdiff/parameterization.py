@@ -106,17 +106,17 @@ def check_defined(process: Process, parameterization: Parameterization, times: n
       InputError: eps at alpha = 0, x0 or score at sigma = 0, and the like. The last time, where a sampler ends, may be
       one.
     """
+    at = jax.jit(lambda t: (process.alpha(t), process.sigma(t), determinant(process, parameterization, t)))
     with jax.ensure_compile_time_eval():
-        t = jnp.asarray(times, jnp.float32)[:-1]
-        gain = np.abs(process.sigma(t) / determinant(process, parameterization, t))
-        known = np.isfinite(gain) & (gain < 1e7) & np.isfinite(determinant(process, parameterization, t))
-        if not known.all():
-            bad = t[int(np.argmin(known))]
-            raise InputError(
-                f"the grid visits t={float(bad):g}, where alpha={float(process.alpha(bad)):.3g} and "
-                f"sigma={float(process.sigma(bad)):.3g}, and this parameterization is undefined: start below "
-                "or end above that time, or use v, velocity or edm"
-            )
+        alpha, sigma, scale = map(np.asarray, at(jnp.asarray(times, jnp.float32)[:-1]))
+    with np.errstate(all="ignore"):
+        known = np.isfinite(scale) & (np.abs(sigma / scale) < 1e7)
+    if not known.all():
+        bad = int(np.argmin(known))
+        raise InputError(
+            f"the grid visits t={times[bad]:g}, where alpha={alpha[bad]:.3g} and sigma={sigma[bad]:.3g}, and this "
+            "parameterization is undefined: start below or end above that time, or use v, velocity or edm"
+        )
 
 
 def evaluate(
