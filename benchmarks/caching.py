@@ -17,7 +17,7 @@ import jaxdiff
 from jaxdiff.run import find, read_record
 from jaxdiff.training.sharding import use_cpu_devices
 
-CHAINS = {"ancestral": 1000, "ddim": 50, "dpmpp_2m": 20}
+CHAINS = {"ancestral": 250, "ddim": 50, "dpmpp_2m": 20}
 EVERY = (1, 2, 3, 5, 10)
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser = measure.parser(__doc__)
     parser.set_defaults(rounds=3)
     parser.add_argument("--workdir", default="runs/ddpm", help="a run that was trained on the digits")
-    parser.add_argument("--num", type=int, default=1000)
+    parser.add_argument("--num", type=int, default=512)
     arguments = parser.parse_args()
     use_cpu_devices(read_record(find(arguments.workdir)).config["train"]["cpu_devices"])
     model, judge, rows = jaxdiff.load(arguments.workdir), Judge(), []

@@ -50,7 +50,7 @@ class GroupNorm(nn.Module):
     """Group normalisation (Wu and He 2018), `y = a x + b` with a and b of each image and channel, and SiLU if asked.
 
     The statistics are sums over pixels first and over the channels of a group last, in float32, so that one pass over
-    the input makes them and a second one applies them. The way back computes y again rather than remember it.
+    the input makes them and a second one applies them. The way back is given x alone and computes the rest again.
     """
 
     groups: int = 32
@@ -63,9 +63,13 @@ class GroupNorm(nn.Module):
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones_init(), (channels,))
         bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
-        h = x.astype(jnp.float32)
-        pixels = tuple(range(1, x.ndim - 1))
-        mean, square = (self._of_groups(jnp.mean(moment, pixels)) for moment in (h, h * h))
+
+        @jax.checkpoint
+        def moments(x):
+            h, pixels = x.astype(jnp.float32), tuple(range(1, x.ndim - 1))
+            return jnp.mean(h, pixels), jnp.mean(h * h, pixels)
+
+        mean, square = map(self._of_groups, moments(x))
         a = scale * jax.lax.rsqrt(jnp.maximum(square - mean * mean, 0) + self.epsilon)
 
         @jax.checkpoint
