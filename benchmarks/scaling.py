@@ -36,7 +36,7 @@ SERIES = {
     "steps": [("chain", {"what": "chain", "size": 8})],
     "devices": [("forward", {"batch": 64}), ("training step", {"what": "step", "batch": 64})],
 }
-VALUES = {"batch": [1, 4, 16, 64], "size": [8, 16, 32, 64], "steps": [10, 100, 1000]}
+VALUES = {"batch": [1, 8, 64], "size": [8, 16, 32], "steps": [10, 100, 1000]}
 LABELS = {
     "batch": "images in a batch",
     "size": "height and width (pixels)",

@@ -1,3 +1,9 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -13,8 +19,9 @@ PROCESSES = {
 
 
 def pytest_collection_modifyitems(items):
-    """The scripts first: theirs is the longest file, and two processes share the files."""
-    items.sort(key=lambda item: item.path.name != "test_scripts.py")
+    """The longest files first, since two processes share the files."""
+    longest = ["test_scripts.py", "test_hosts.py", "test_sharding.py", "test_notebook.py"]
+    items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 
 @pytest.fixture(params=PROCESSES)
@@ -31,3 +38,61 @@ def float64():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def quick_compilation():
+    """For tests of many networks or samplers and few numbers: programs compiled in half the time, that run slower."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """Of the programs that tests start: one compilation cache for all, and quick compilation."""
+    return {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    }
+
+
+@pytest.fixture(scope="session")
+def call(environment):
+    """`call(script, *arguments, code=0, **environment) -> (stdout, stderr)` of train.py or sample.py."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.script_server"],
+        env=environment,
+        cwd=Path(__file__).parent.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdin
+    assert server.stdout
+
+    def run(script, *arguments, code=0, **further):
+        print(json.dumps([script, arguments, further]), file=server.stdin, flush=True)
+        ended, out, err = json.loads(server.stdout.readline())
+        assert ended == code, out + err
+        return out, err
+
+    yield run
+    server.stdin.close()
+    server.stdout.close()
+    assert server.wait() == 0
+
+
+@pytest.fixture(scope="session")
+def refuse(call):
+    """`refuse(script, *arguments) -> message`: the one line with which a script ends that was given bad input."""
+
+    def run(script, *arguments):
+        _, err = call(script, *arguments, code=2)
+        assert err.startswith("error: ")
+        assert len(err.strip().splitlines()) == 1, err
+        return err
+
+    return run

@@ -1,7 +1,6 @@
 """train.py as several processes with jax.distributed, on one machine."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -14,12 +13,9 @@ import pytest
 
 from tests.test_scripts import ROOT, TINY, state_of
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SMALL = [*TINY, "--config.train.steps=20", "--config.train.cpu_devices=1"]
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    return {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))}
 
 
 def free_port():
@@ -74,17 +70,11 @@ def check_one_killed(environment, folder, processes):
     return ends
 
 
-def test_two_processes_one_killed_and_started_again_end_with_the_same_bits(environment, tmp_path):
+def test_two_processes_one_killed_and_started_again_end_with_the_same_bits(environment, call, tmp_path):
     check_one_killed(environment, tmp_path, 2)
     # One process with as many devices has the same losses, and goes on where two stopped.
     alone = [*TINY, "--config.train.steps=20", "--config.train.cpu_devices=2"]
-    subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *alone, f"--workdir={tmp_path / 'alone'}"],
-        env=environment,
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
+    call("train.py", *alone, f"--workdir={tmp_path / 'alone'}")
     np.testing.assert_allclose(losses(tmp_path / "alone"), losses(tmp_path / "whole"), rtol=1e-6)
 
 

@@ -12,6 +12,8 @@ from jaxdiff.model import SAMPLERS, Bound, Model, make_draw
 from jaxdiff.parameterization import eps
 from jaxdiff.process import edm, vp
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 TRACES = []
 
 

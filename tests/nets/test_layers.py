@@ -8,6 +8,8 @@ import pytest
 
 from jaxdiff.nets.layers import Attention, GroupNorm, Upsample, attend
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def agree(ours, theirs, *arguments, rtol=1e-5):
     """The same values, and the same gradients by every argument of a sum that weighs each output by its own."""

@@ -3,10 +3,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxdiff import grids
 from jaxdiff.process import vp
 from jaxdiff.samplers import Sampler, ancestral, ddim, sample, trajectory
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def denoiser(x_t, t):

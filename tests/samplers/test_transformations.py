@@ -8,6 +8,8 @@ import pytest
 from jaxdiff import grids, process, samplers
 from jaxdiff.samplers import sample
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 EDM, KARRAS = process.edm(), lambda n: grids.karras(process.edm(), n)
 ALL = {
     name: getattr(samplers, name)

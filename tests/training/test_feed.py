@@ -12,6 +12,8 @@ from jaxdiff.training.sharding import make_mesh
 from jaxdiff.training.step import in_calls, init_state, make_train_step, warmed_up
 from jaxdiff.types import Batch
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SIZE = 22
 
 

@@ -1,7 +1,6 @@
 """The mesh: what lies where, that results do not depend on it, and that wrong ones are refused."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,10 +19,10 @@ CACHE = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_sec
 
 
 @pytest.fixture(scope="module")
-def seen():
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": str(ROOT)}
+def seen(environment):
+    flags = environment | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(ROOT / "tests/training/meshes.py")]
-    done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True)
+    done = subprocess.run(command, env=flags, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
