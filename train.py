@@ -8,9 +8,9 @@ in `jaxdiff/run.py`. On several machines give each the same command, with a --wo
 pods and Slurm, where they find each other, also --coordinator=HOST:PORT --processes=N --process=I.
 """
 
+import contextlib
 import math
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from tqdm import tqdm
 from jaxdiff import experiment, pictures, run
 from jaxdiff.data.source import Source, read_ahead
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.training import checkpoint, feed, hosts, log, sharding
+from jaxdiff.training import checkpoint, feed, hosts, log, rollback, sharding, stop
 from jaxdiff.training.step import TrainState, in_calls, init_state, make_train_step
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: a file of configs/, or file.py:setting.")
@@ -38,8 +38,11 @@ PREVIEW = 64
 LOWER = "lower train.batch_size, raise train.accumulate or train.mesh.fsdp, or set net.remat=full or net.dtype=bfloat16"
 
 
-def train(config: dict, workdir: Path) -> None:
-    """Train to `config["train"]["steps"]`, from the newest checkpoint in `workdir` if there is one."""
+def train(config: dict, workdir: Path) -> int:
+    """Train to `config["train"]["steps"]`, from the newest intact checkpoint in `workdir` if there is one.
+
+    Returns: the program's exit code: 0, or that of the signal which ended training early.
+    """
     settings = config["train"]
     sharding.use_cpu_devices(settings["cpu_devices"])
     sharding.use_compilation_cache()
@@ -57,28 +60,42 @@ def train(config: dict, workdir: Path) -> None:
 
     initial = lambda key: init_state(parts.init(key), parts.optimiser, parts.loss_fn)  # noqa: E731
     placed = sharding.shard(mesh, jax.eval_shape(initial, init_key), parts.tensor_axis)
-    step_fn = make_train_step(parts.loss_fn, parts.optimiser, parts.ema, train_key, settings["accumulate"])
+    guard, nans = settings["guard"], config["debug"]["nans"]
+    rollback.check(**guard)
+    keep_batch = lambda step: rollback.save_batch(workdir, source, batch_size, config["seed"], step)  # noqa: E731
+    step_fn = make_train_step(
+        parts.loss_fn, parts.optimiser, parts.ema, train_key, settings["accumulate"], guard["spike"]
+    )
     step_fn = in_calls(step_fn, feed.examples)
-    step_fn = jax.jit(step_fn, donate_argnums=0, out_shardings=(placed, sharding.replicated(mesh)))
-    run.write_record(workdir, run.Record(config, source.shape), write=hosts.is_writer())
+    # Looking for NaNs JAX computes a call again, from the state that it would have given away.
+    donated = () if nans else (0,)
+    step_fn = jax.jit(step_fn, donate_argnums=donated, out_shardings=(placed, sharding.replicated(mesh)))
 
-    kept = checkpoint.open_checkpoints(workdir / "checkpoints", settings["keep"])
-    with kept as checkpoints, hosts.together(LOWER):
-        state = checkpoint.restore(checkpoints, jax.jit(initial, out_shardings=placed)(init_key))
-        start = int(state.step)
+    with contextlib.ExitStack() as held, hosts.together(LOWER):
+        if hosts.is_writer():
+            held.enter_context(run.locked(workdir))
+        run.write_record(workdir, run.Record(config, source.shape), write=hosts.is_writer())
+        kept = (workdir / "checkpoints", settings["keep"], settings["keep_every"])
+        checkpoints = held.enter_context(checkpoint.Checkpoints(*kept))
+        held.enter_context(jax.debug_nans(nans))
+        held.enter_context(jax.debug_infs(nans))
+        asked = held.enter_context(stop.stopping(settings["max_hours"]))
+        state = checkpoints.restore(jax.jit(initial, out_shardings=placed)(init_key))
+        step = start = int(state.step)
         announce(workdir, source, state, mesh, start, end)
         journal = log.Log(workdir, start) if hosts.is_writer() else log.Silent()
         plan = list(feed.calls(start, end, length))
         stream = read_ahead(lambda call: food.read(*call), plan)
-        pending, since = [], time.perf_counter()
+        clock, pending, reason = log.Clock(), [], 0
 
         with tqdm(total=end, initial=min(start, end), unit="step", dynamic_ncols=True, disable=not journal) as bar:
             for first, n in plan:
                 try:
-                    along = next(stream)
+                    with clock.waiting(idle=bool(pending) and pending[-1]["loss"].is_ready()):
+                        along = next(stream)
                 except InputError:
                     if jax.process_count() == 1:  # several save together or not at all
-                        checkpoint.save(checkpoints, state)
+                        checkpoints.save(state)
                     raise
                 state, metrics = step_fn(state, food.resident, along)
                 pending.append(metrics)
@@ -88,25 +105,41 @@ def train(config: dict, workdir: Path) -> None:
                 last = step == end
 
                 if step % settings["log_every"] == 0 or last:
-                    seen = jax.device_get(pending)
-                    means = {k: float(np.mean(np.concatenate([m[k] for m in seen]))) for k in metrics}
-                    means["images_per_s"] = len(pending) * n * batch_size / (time.perf_counter() - since)
+                    means = log.means(jax.device_get(pending))
+                    means |= clock.lap(len(pending) * n * batch_size)
                     journal.scalars(step, means)
                     bar.update(step - bar.n)
                     bar.set_postfix_str(f"loss {means['loss']:.4f}, {means['images_per_s']:,.0f} images/s")
-                    pending, since = [], time.perf_counter()
+                    pending = []
+                    if means["skipped_in_row"] >= guard["patience"]:
+                        state = rollback.roll_back(checkpoints, state, **guard, keep_batch=keep_batch)
                 if step % settings["sample_every"] == 0 and not last:
                     preview(parts.model, state.ema, preview_key, workdir, journal, step)
-                    since = time.perf_counter()
-                if step % settings["checkpoint_every"] == 0 or last:
-                    checkpoint.save(checkpoints, state)
+                    clock = log.Clock()
+                if jax.process_count() == 1 or step % settings["log_every"] == 0:
+                    reason = 0 if last else hosts.of_any(asked())
+                if step % settings["checkpoint_every"] == 0 or last or reason:
+                    checkpoints.save(state)
+                if reason:
+                    break
 
-        preview(parts.model, state.ema, preview_key, workdir, journal, end)
+        if not reason:
+            preview(parts.model, state.ema, preview_key, workdir, journal, end)
         journal.close()
-    if not hosts.is_writer():
+        checkpoints.wait()
+        if hosts.is_writer():
+            report(workdir, step, reason)
+    return stop.exit_code(reason)
+
+
+def report(workdir: Path, step: int, reason: int) -> None:
+    """Say where things are, and how to go on."""
+    if reason:
+        print(f"stopped by {stop.named(reason)} at step {step:,}, saved: the same command goes on from there")
         return
-    rows = log.read(workdir)
-    pictures.save_loss_curve(workdir / "loss.png", [int(r["step"]) for r in rows], [r["loss"] for r in rows])
+    rows = [row for row in log.read(workdir) if row["loss"] is not None]
+    with log.surviving("loss.png"):
+        pictures.save_loss_curve(workdir / "loss.png", [int(r["step"]) for r in rows], [r["loss"] for r in rows])
     print(f"done: look at {workdir / 'samples.png'} and {workdir / 'loss.png'}; draw more with")
     print(f"  python sample.py --workdir {workdir}")
 
@@ -128,7 +161,8 @@ def preview(model, ema, key, workdir: Path, journal: log.Log | log.Silent, step:
     """Draw a grid from the averaged weights, always from the same noise."""
     images = np.asarray(replace(model, params=ema).sample(key, PREVIEW))
     if hosts.is_writer():
-        pictures.save_grid(workdir / "samples.png", images)
+        with log.surviving("samples.png"):
+            pictures.save_grid(workdir / "samples.png", images)
         journal.picture(step, "samples", pictures.grid(images))
 
 
@@ -177,14 +211,13 @@ def check_fields(argv: list[str]) -> None:
 
 
 def main() -> int:
-    """The command line: 0 if all went well, 2 for bad input."""
+    """The command line: 0 if all went well, 2 for bad input, 128 and its number after a signal."""
     try:
         with hosts.together(LOWER):
-            train(*parse(sys.argv))
+            return train(*parse(sys.argv))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

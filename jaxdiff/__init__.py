@@ -5,7 +5,19 @@ output means), `denoiser` (`(x_t, t) -> x̂_0`), `grids` (the times a sampler vi
 for training one more, `loss`. `jaxdiff.load(path)` gives a trained run, ready to sample.
 """
 
-from jaxdiff.run import load
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxdiff.run import load
 
 __all__ = ["load"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """`load` is imported when it is used, so that one part of the library comes without the others."""
+    if name == "load":
+        from jaxdiff.run import load
+
+        return load
+    raise AttributeError(f"module 'jaxdiff' has no attribute {name!r}")

@@ -1,22 +1,30 @@
 """Run: a folder that holds all that training left, and what it takes to go on or to sample.
 
-config.json      the whole configuration, and the shape and classes of the images
+config.json      the whole configuration, the shape of the images, and the number of this format
 checkpoints/     the newest states, one folder a step
+lock             held by the process that trains here
 metrics.jsonl    loss, images/s ... ; tensorboard/ the same, and the pictures
 samples.png, loss.png
+
+A release reads the formats of all releases since 0.1, and refuses one that is newer than itself.
 """
 
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
 
 from jaxdiff.errors import InputError
 from jaxdiff.experiment import build
 from jaxdiff.model import Model
 from jaxdiff.training.checkpoint import restore_ema
+
+FORMAT = 1
 
 MAY_CHANGE = (
     "train.steps",
@@ -24,6 +32,11 @@ MAY_CHANGE = (
     "train.sample_every",
     "train.checkpoint_every",
     "train.keep",
+    "train.keep_every",
+    "train.max_hours",
+    "train.guard.patience",
+    "train.guard.rollbacks",
+    "debug",
     "train.cpu_devices",
     "train.mesh",
     "train.steps_per_call",
@@ -78,9 +91,37 @@ def read_record(folder: Path) -> Record:
     """What a run is, from its `config.json`."""
     try:
         content = json.loads((folder / "config.json").read_text())
-        return Record(content["config"], tuple(content["shape"]))
+        form, record = content["format"], Record(content["config"], tuple(content["shape"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{str(folder / 'config.json')!r} is not the record of a run: {error}") from error
+    if form != FORMAT:
+        raise InputError(
+            f"{str(folder)!r} is a run of format {form!r}; this version of jaxdiff reads {FORMAT}: update it"
+        )
+    return record
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder, and keep other processes from training in it; the lock ends with this process, however it ends.
+
+    Raises:
+      InputError: another process holds the lock, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock", blocking=False)
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(
+            f"another process is training in {str(folder)!r}: wait for its end, or choose another --workdir"
+        ) from error
+    except OSError as error:
+        raise InputError(f"cannot write the run's folder {str(folder)!r}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_record(folder: Path, record: Record, write: bool = True) -> None:
@@ -99,7 +140,7 @@ def write_record(folder: Path, record: Record, write: bool = True) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / "config.json.part"
-        part.write_text(json.dumps(record._asdict(), indent=2) + "\n")
+        part.write_text(json.dumps({"format": FORMAT, **record._asdict()}, indent=2) + "\n")
         os.replace(part, folder / "config.json")
     except OSError as error:
         raise InputError(f"cannot write the run's folder {str(folder)!r}: {error.strerror or error}") from error

@@ -59,11 +59,11 @@ def test_the_memory_is_trained_and_saved_with_the_state(tmp_path, accumulate):
     fresh = init_state(jnp.float32(0.5), optimiser, stateful)
     state, metrics = step(fresh, Batch(jax.random.normal(jax.random.key(1), (8, 3))))
     assert int(state.memory.seen.sum()) == 8
-    assert set(metrics) == {"loss", "mse", "grad_norm"}
-    with checkpoint.open_checkpoints(tmp_path / "checkpoints") as checkpoints:
-        checkpoint.save(checkpoints, state)
+    assert set(metrics) == {"loss", "mse", "grad_norm", "skipped", "skipped_in_row"}
+    with checkpoint.Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        checkpoints.save(state)
         checkpoints.wait()
-        loaded = checkpoint.restore(checkpoints, fresh)
+        loaded = checkpoints.restore(fresh)
     jax.tree.map(np.testing.assert_array_equal, loaded, state)
 
 

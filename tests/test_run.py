@@ -44,6 +44,9 @@ def test_what_is_no_run_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match="is not the record of a run"):
         run.load(tmp_path)
+    (tmp_path / "config.json").write_text('{"format": 2, "config": {}, "shape": []}')
+    with pytest.raises(InputError, match="of format 2; this version of jaxdiff reads 1"):
+        run.load(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write the run's folder"):
         run.write_record(tmp_path / "file" / "run", RECORD)

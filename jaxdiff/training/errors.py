@@ -1,6 +1,7 @@
 """What JAX reports in many lines, in one that says what to do."""
 
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,7 @@ LOST = re.compile("gloo|nccl|heartbeat|coordination|connection (reset|closed)|un
 
 @contextmanager
 def explained(lower: str) -> Iterator[None]:
-    """Turn JAX's errors for which the user can do something into an InputError: memory, and lost processes.
+    """Turn JAX's errors for which the user can do something into an InputError: memory, lost processes, and NaNs.
 
     Args:
       lower: what to lower where memory does not suffice.
@@ -22,6 +23,12 @@ def explained(lower: str) -> Iterator[None]:
         yield
     except InputError:
         raise
+    except FloatingPointError as error:
+        ours = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
+        at = f"{ours[-1].filename}:{ours[-1].lineno}, {ours[-1].line}" if ours else "an unknown place"
+        raise InputError(
+            f"the first value that is not finite comes from {at} ({str(error).splitlines()[0]})"
+        ) from error
     except (jax.errors.JaxRuntimeError, MemoryError, ValueError) as error:  # Gloo's are ValueErrors at times
         text = " ".join(str(error).split())
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from jaxdiff.errors import InputError
 from jaxdiff.training.errors import explained
@@ -60,6 +62,22 @@ def start(coordinator: str | None, processes: int | None, process: int | None, t
 def is_writer() -> bool:
     """Whether this process writes what one process alone may write: log, pictures, the run's record."""
     return jax.process_index() == 0
+
+
+def of_writer(number: int | None) -> int | None:
+    """What the writing process has, in all of them: they go on from the same checkpoint, whatever each sees."""
+    if jax.process_count() == 1:
+        return number
+    told = int(multihost_utils.broadcast_one_to_all(np.int32(-1 if number is None else number)))
+    return None if told < 0 else told
+
+
+def of_any(number: int) -> int:
+    """The number that is not 0 in one of the processes, in all of them; each has to ask."""
+    if jax.process_count() == 1:
+        return number
+    every = multihost_utils.process_allgather(np.int32(number))
+    return int(every[np.argmax(np.abs(every))])
 
 
 @contextmanager

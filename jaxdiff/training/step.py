@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxdiff.training.guard import Health, assess, choose, healthy
 from jaxdiff.types import Array, Key, LossFn, Params, StatefulLoss
 
 Decay = Callable[[Array], Array]
@@ -19,6 +20,7 @@ class TrainState(NamedTuple):
     params: Params
     ema: Params
     opt_state: Any
+    health: Health
     memory: Any = ()
     """Of a loss that has one."""
 
@@ -29,7 +31,7 @@ def init_state(
     """The state before the first step; the average starts at the parameters. A loss that remembers has to be given."""
     memory = loss_fn.init() if isinstance(loss_fn, StatefulLoss) else ()
     average = jax.tree.map(jnp.copy, params)
-    return TrainState(jnp.zeros((), jnp.int32), params, average, optimiser.init(params), memory)
+    return TrainState(jnp.zeros((), jnp.int32), params, average, optimiser.init(params), healthy(), memory)
 
 
 def warmed_up(decay: float) -> Decay:
@@ -43,6 +45,7 @@ def make_train_step(
     ema: Decay,
     key: Key,
     accumulate: int = 1,
+    spike: float = 0.0,
 ):
     """`(state, batch) -> (state, metrics)`, to be jitted with the state donated.
 
@@ -52,8 +55,10 @@ def make_train_step(
       ema: the decay of the average, by step.
       key: step n draws from `fold_in(key, n)`.
       accumulate: average the gradients of this many parts of the batch, one after the other.
+      spike: see `jaxdiff.training.guard`.
 
-    The metrics are those of the loss, with "loss" and "grad_norm" (before clipping).
+    The metrics are those of the loss, with "loss", "grad_norm" (before clipping), and the numbers of steps "skipped" so
+    far and "skipped_in_row" now: a step that is not finite changes nothing but the state's step and health.
     """
     stateful = loss_fn if isinstance(loss_fn, StatefulLoss) else _forgetful(loss_fn)
     gradient = jax.value_and_grad(stateful.loss, has_aux=True)
@@ -83,12 +88,19 @@ def make_train_step(
         step_key = jax.random.fold_in(key, state.step)
         run = whole if accumulate == 1 else in_parts
         memory, (grads, metrics) = run(state.params, state.memory, step_key, batch)
+        grad_norm = optax.tree.norm(grads)
+        sound, health = assess(state.health, metrics["loss"], grad_norm, spike)
         updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = ema(state.step)
         average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
-        metrics = {**metrics, "grad_norm": optax.tree.norm(grads)}
-        return TrainState(state.step + 1, params, average, opt_state, memory), metrics
+        new = choose(
+            sound, (params, average, opt_state, memory), (state.params, state.ema, state.opt_state, state.memory)
+        )
+        params, average, opt_state, memory = new
+        counts = {"skipped": health.skipped, "skipped_in_row": health.skipped_in_row}
+        metrics = {**metrics, "grad_norm": grad_norm, **counts}
+        return TrainState(state.step + 1, params, average, opt_state, health, memory), metrics
 
     return train_step
 

@@ -52,7 +52,7 @@ def train(name, sizes, params):
     def gradient(params, batch):
         return jax.grad(lambda p: parts.loss_fn(p, jax.random.key(2), jax.tree.map(lambda x: x[0], batch))[0])(params)
 
-    cut = name in ("fsdp", "all")
+    cut = name == "fsdp"
     alone = cut and jax.jit(gradient, out_shardings=placed.params).lower(state.params, batch).compile()
     losses = []
     for i in range(STEPS):

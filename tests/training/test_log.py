@@ -1,6 +1,10 @@
+import logging
+import time
+
+import numpy as np
 from tensorboardX.proto import event_pb2
 
-from jaxdiff.training.log import Log, read
+from jaxdiff.training.log import Clock, Log, means, read
 
 
 def test_what_came_after_the_checkpoint_is_dropped_and_a_cut_line_forgiven(tmp_path):
@@ -30,3 +34,48 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
             written |= {value.tag: (event.step, value.simple_value) for value in event.summary.value}
             at += length + 16
     assert written == {"loss": (3, 0.25)}
+
+
+def test_what_could_not_be_written_is_written_later(tmp_path, caplog):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    journal = Log(folder, 0)
+    journal.scalars(1, {"loss": 1.0})
+    folder.rename(tmp_path / "away")
+    with caplog.at_level(logging.WARNING):
+        journal.scalars(2, {"loss": 2.0})
+    assert "metrics.jsonl could not be written: No such file or directory; training goes on" in caplog.text
+    (tmp_path / "away").rename(folder)
+    journal.scalars(3, {"loss": 3.0})
+    journal.close()
+    assert [row["step"] for row in read(folder)] == [1, 2, 3]
+
+
+def test_means_leave_out_what_is_not_finite_and_counts_are_the_last():
+    calls = [
+        {"loss": np.array([1.0, np.nan]), "skipped": np.array([4, 5])},
+        {"loss": np.array([2.0]), "skipped": np.array([6])},
+    ]
+    assert means(calls) == {"loss": 1.5, "skipped": 6}
+    assert np.isnan(means([{"loss": np.array([np.nan])}])["loss"])
+
+
+def test_a_number_that_is_none_is_null(tmp_path):
+    journal = Log(tmp_path, 0)
+    journal.scalars(1, {"loss": float("nan")})
+    journal.close()
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1, "loss": null}\n'
+
+
+def test_waiting_for_data_is_told(caplog):
+    clock = Clock()
+    with clock.waiting(idle=False):
+        time.sleep(0.03)
+    assert clock.lap(10)["waited_for_data"] == 0
+    with clock.waiting(idle=True):
+        time.sleep(0.03)
+    with caplog.at_level(logging.WARNING):
+        lap = clock.lap(10)
+    assert 0.5 < lap["waited_for_data"] <= 1
+    assert 0 < lap["images_per_s"] < 10 / 0.03
+    assert "of the time the devices wait for data" in caplog.text

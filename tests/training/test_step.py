@@ -35,7 +35,7 @@ def test_a_step_is_adam_on_the_clipped_gradient_and_the_average_follows(params, 
     np.testing.assert_allclose(state.params["w"], expected, rtol=1e-5)
     np.testing.assert_allclose(state.ema["w"], 0.1 * w + 0.9 * expected, rtol=1e-5)
     np.testing.assert_allclose(metrics["grad_norm"], np.linalg.norm(gradient), rtol=1e-5)
-    assert metrics.keys() == {"loss", "mse", "grad_norm"}
+    assert metrics.keys() == {"loss", "mse", "grad_norm", "skipped", "skipped_in_row"}
     assert state.step == 1
 
 

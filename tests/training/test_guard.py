@@ -1,0 +1,77 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdiff.errors import InputError
+from jaxdiff.training.checkpoint import Checkpoints
+from jaxdiff.training.rollback import check, roll_back
+from jaxdiff.training.step import init_state, make_train_step
+from jaxdiff.types import StatefulLoss
+
+
+def loss(params, memory, key, factor):
+    """At 1 an ordinary loss; otherwise a loss and a gradient that many times as large."""
+    value = factor * jnp.sum(params**2)
+    return value, ({}, memory + value)
+
+
+def run(factors, spike=0.0, optimiser=None):
+    stateful = StatefulLoss(lambda: jnp.zeros(()), loss)
+    optimiser = optimiser or optax.adam(0.1)
+    state = init_state(jnp.arange(1.0, 4.0), optimiser, stateful)
+    step = jax.jit(make_train_step(stateful, optimiser, lambda n: 0.5, jax.random.key(0), spike=spike))
+    seen = []
+    for factor in factors:
+        state, metrics = step(state, jnp.float32(factor))
+        seen.append((int(metrics["skipped"]), int(metrics["skipped_in_row"])))
+    return state, seen
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_step_that_is_not_finite_changes_the_count_and_nothing_else(bad):
+    clean, _ = run([1, 1, 1])
+    hurt, seen = run([1, bad, 1, bad, bad, 1])
+    assert seen == [(0, 0), (1, 1), (1, 0), (2, 1), (3, 2), (3, 0)]
+    assert int(hurt.step) == 6
+    for name in ("params", "ema", "opt_state", "memory"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(hurt, name), getattr(clean, name))
+
+
+def test_a_spike_is_skipped_once_the_usual_is_known():
+    # The gradient of a frozen parameter is as large every time.
+    frozen = optax.set_to_zero()
+    state, _ = run([1] * 99 + [50], spike=10, optimiser=frozen)
+    assert int(state.health.skipped) == 0
+    state, _ = run([1] * 100 + [9, 50, 1], spike=10, optimiser=frozen)
+    assert int(state.health.skipped) == 1
+    norm = np.linalg.norm(2 * np.arange(1.0, 4.0))
+    usual = norm + (9 - 1) * norm / 100
+    usual += (norm - usual) / 100
+    np.testing.assert_allclose(state.health.usual_norm, usual, rtol=1e-5)
+    state, _ = run([1] * 100 + [9, 50, 1], optimiser=frozen)
+    assert int(state.health.skipped) == 0
+
+
+def test_going_back_keeps_the_step_and_has_an_end(tmp_path):
+    state, _ = run([1, 1])
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        with pytest.raises(InputError, match=r"not finite at step 1 and at least 2 before it, after 0 return.*batch-1"):
+            roll_back(checkpoints, state, 3, 2, 0, lambda step: tmp_path / f"batch-{step}")
+        checkpoints.save(state)
+        worse, _ = run([1, 1, 1, np.nan, np.nan])
+        back = roll_back(checkpoints, worse, 2, 1, 0, lambda step: tmp_path)
+        assert int(back.step) == 5
+        assert int(back.health.skipped_in_row) == 0
+        assert int(back.health.skipped) == 2
+        for name in ("params", "ema", "opt_state", "memory"):
+            jax.tree.map(np.testing.assert_array_equal, getattr(back, name), getattr(state, name))
+        with pytest.raises(InputError, match="after 1 return"):
+            roll_back(checkpoints, back, 2, 1, 5.0, lambda step: tmp_path)
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 0), (1, -1, 0), (1, 1, 0.5), (1, 1, float("nan"))])
+def test_numbers_that_mean_nothing_are_refused(numbers):
+    with pytest.raises(InputError, match=r"train\.guard patience="):
+        check(*numbers)
