@@ -14,6 +14,8 @@ from jaxdiff.errors import InputError
 from jaxdiff.types import Batch
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+NAMED = 5
+"""Of the pictures that cannot be read, so many are named."""
 
 
 def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cache_gb: float = 4.0) -> Source:
@@ -27,8 +29,8 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
       cache_gb: keep the prepared pictures in memory if they take no more than this.
 
     Raises:
-      InputError: no such folder, no picture in it, or one that cannot be read (found when it is opened here, or, for
-        damage behind the header, when it is first taken); the file is named.
+      InputError: no such folder, no picture in it, or some that cannot be read (found when they are opened here, or, where
+        the damage is behind the header, when they are first taken); the files are named.
     """
     check_size(size, channels)
     root = Path(path)
@@ -38,7 +40,10 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
     if not files:
         raise InputError(f"no picture below {path!r}: looked for {', '.join(sorted(SUFFIXES))}")
     pool = ThreadPoolExecutor(16)
-    list(pool.map(_look, files))
+    bad = [problem for problem in pool.map(_look, files) if problem]
+    if bad:
+        more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        raise InputError("; ".join(bad[:NAMED]) + more)
 
     places = [f.relative_to(root).parts for f in files]
     classes = sorted({p[0] for p in places}) if all(len(p) > 1 for p in places) else []
@@ -64,9 +69,14 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
     return Source(len(files), shape, len(classes) if labels is not None else 0, take, flip)
 
 
-def _look(file: Path) -> None:
-    with _naming(file):
-        Image.open(file).close()
+def _look(file: Path) -> str:
+    """What is wrong with a picture's header, if anything."""
+    try:
+        with _naming(file):
+            Image.open(file).close()
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _read(file: Path, size: int, channels: int) -> np.ndarray:

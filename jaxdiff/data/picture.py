@@ -11,9 +11,19 @@ MODES = {1: "L", 3: "RGB"}
 def fit(picture: Image.Image, size: int, channels: int) -> np.ndarray:
     """Upright, on white where transparent, resized with antialiasing and cropped at the centre.
 
+    Of 16-bit greys the upper 8 bits are kept; of an animation the first frame.
+
     Returns: uint8 (size, size, channels).
+
+    Raises:
+      ValueError: pixels that are floating point, or beyond 16 bits, have no range of their own.
     """
     picture = ImageOps.exif_transpose(picture)
+    if picture.mode[0] in "IF":  # Pillow's own conversion would clip at 255
+        pixels = np.asarray(picture)
+        if picture.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
+            raise ValueError("its pixels are floating point or have more than 16 bits: store 8 or 16 bits a channel")
+        picture = Image.fromarray((pixels >> 8).astype(np.uint8))
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)

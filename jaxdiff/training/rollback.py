@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxdiff.data.source import Source, read, select
 from jaxdiff.errors import InputError
+from jaxdiff.training import hosts
 from jaxdiff.training.checkpoint import Checkpoints, steps
 from jaxdiff.training.step import TrainState
 
@@ -63,6 +64,7 @@ def roll_back(
 def save_batch(folder: Path, source: Source, batch_size: int, seed: int, step: int) -> Path:
     """Write the examples of a step as the network saw them: `failed-STEP.npz`, with x_0 and perhaps condition."""
     file = folder / f"failed-{step}.npz"
-    batch = read(source, select(source, batch_size, seed, step))
-    np.savez(file, **{name: value for name, value in batch._asdict().items() if value is not None})
+    if hosts.is_writer():
+        batch = read(source, select(source, batch_size, seed, step))
+        np.savez(file, **{name: value for name, value in batch._asdict().items() if value is not None})
     return file

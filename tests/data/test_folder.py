@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -61,6 +64,11 @@ def test_bad_folders_are_refused(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"not a picture")
     with pytest.raises(InputError, match=r"bad.png' cannot be read as a picture"):
         folder(str(tmp_path))
+    for i in range(6):
+        (tmp_path / f"worse{i}.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"bad.png' cannot .*worse0.*worse3.*; and 2 more") as caught:
+        folder(str(tmp_path))
+    assert "worse4" not in str(caught.value)
     with pytest.raises(InputError, match="channels 1 or 3"):
         folder(str(tmp_path), channels=2)
 
@@ -72,3 +80,31 @@ def test_damage_behind_the_header_names_the_file(tmp_path):
     source = folder(str(tmp_path), size=8)
     with pytest.raises(InputError, match=r"cut.png' cannot be read as a picture"):
         source.take(np.array([0]))
+
+
+def test_unusual_pixels(tmp_path):
+    """16 bits, CMYK, a palette, an animation; floating point is refused."""
+    grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "b.jpg", quality=100)
+    palette = Image.new("P", (8, 8), 1)
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    palette.save(tmp_path / "c.png")
+    frames = [Image.new("L", (8, 8), value) for value in (255, 0)]
+    frames[0].save(tmp_path / "d.gif", save_all=True, append_images=frames[1:])
+    deep, cmyk, indexed, first = folder(str(tmp_path), size=8).take(np.arange(4)).x_0
+    np.testing.assert_allclose(deep[..., 0], (grey // 256) / 127.5 - 1, atol=1e-6)
+    np.testing.assert_allclose(cmyk[0, 0], [1, -1, -1], atol=0.02)
+    np.testing.assert_allclose(indexed[0, 0], np.array([10, 20, 30]) / 127.5 - 1, atol=1e-6)
+    np.testing.assert_array_equal(first, 1)
+    Image.fromarray(np.ones((8, 8), np.float32)).save(tmp_path / "e.tif")
+    with pytest.raises(InputError, match=r"e.tif' cannot be read as a picture.*floating point"):
+        folder(str(tmp_path), size=8).take(np.array([4]))
+
+
+def test_a_decompression_bomb_is_refused(tmp_path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    with pytest.raises(InputError, match=r"bomb.png' cannot be read as a picture.*900000000 pixels"):
+        folder(str(tmp_path))
