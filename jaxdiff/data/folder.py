@@ -29,8 +29,8 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
       cache_gb: keep the prepared pictures in memory if they take no more than this.
 
     Raises:
-      InputError: no such folder, no picture in it, or some that cannot be read (found when they are opened here, or, where
-        the damage is behind the header, when they are first taken); the files are named.
+      InputError: no such folder, no picture in it, or some that cannot be read, which are named: here, or, for damage
+        behind the header, when they are first taken.
     """
     check_size(size, channels)
     root = Path(path)
