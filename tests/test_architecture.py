@@ -26,7 +26,7 @@ ALLOWED = {
     "learned_variance": MATHS | {"likelihood"},
     "vdm": MATHS | {"likelihood"},
     "nets": BASE | {"nets"},
-    "data": BASE | {"data"},
+    "data": BASE | {"data", "pictures"},
     "evaluation": BASE | {"evaluation"},
     "pictures": BASE,
     "training": BASE | {"training", "data"},

@@ -1,0 +1,60 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxdiff.data.__main__ import main
+
+
+def test_the_digits(capsys, tmp_path):
+    assert main(["inspect", "digits", "--sheet", str(tmp_path / "sheet.png")]) == 0
+    out = capsys.readouterr().out
+    assert "1,797 images of 8x8, 1 channel(s), 17 levels" in out
+    assert "values from -1.000 to 1.000, mean -0.389, standard deviation 0.752" in out
+    assert "10 classes: 0: 178, 1: 182, 2: 177, 3: 183, 4: 181, 5: 182, 6: 181, 7: 179, 8: 174, 9: 180" in out
+    assert "the largest has 1.1 times the images of the smallest" in out
+    assert "0 images are copies of others" in out
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (8 * 66 + 2, 8 * 66 + 2)
+
+
+def test_copies_and_what_is_refused_are_told(capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        Image.fromarray(rng.integers(0, 256, (40, 40), np.uint8)).save(tmp_path / f"{i}.png")
+    (tmp_path / "copy.png").write_bytes((tmp_path / "0.png").read_bytes())
+    cut = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(cut[: len(cut) // 2])
+    assert main(["inspect", str(tmp_path), "--size", "8"]) == 1
+    out = capsys.readouterr().out
+    assert "6 images of 8x8, 3 channel(s)" in out
+    assert "1 images are copies of others" in out
+    assert out.count("refused:") == 1
+    assert "cut.png' cannot be read as a picture" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none"], "'none' is not prepared in"),
+        (["{}/a.npz"], "is not a .npy or .npz file"),
+        (["{}"], "no picture below"),
+        (["digits", "--sheet", "{}/none/sheet.png"], "No such file or directory"),
+    ],
+)
+def test_bad_input_is_one_line(capsys, tmp_path, arguments, message):
+    assert main(["inspect", *(a.format(tmp_path) for a in arguments)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_the_command_runs_as_a_module(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((3, 4, 4), np.uint8))
+    command = [sys.executable, "-W", "error", "-m", "jaxdiff.data", "inspect", str(tmp_path / "a.npy")]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "3 images of 4x4, 1 channel(s), 256 levels" in out
+    assert "2 images are copies of others" in out
