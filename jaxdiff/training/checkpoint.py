@@ -10,6 +10,7 @@ that sampling reads, and checks, it alone.
 """
 
 import argparse
+import errno
 import hashlib
 import json
 import logging
@@ -93,20 +94,21 @@ class Checkpoints:
         if writing:
             writing.result()
 
-    def restore(self, like: TrainState) -> TrainState:
+    def restore(self, like: TrainState, up_to: int | None = None) -> TrainState:
         """The newest intact state, placed on devices as `like` is; `like` itself if nothing was saved yet.
 
-        Newer ones that are damaged are named and set aside, to be written again.
+        With `up_to`, the newest of that step or before. Damaged ones among these are named and set aside, to be written
+        again.
 
         Raises:
           InputError: none is intact, or they are of another network.
         """
-        step = hosts.of_writer(newest_intact(self.folder) if hosts.is_writer() else None)
+        step = hosts.of_writer(newest_intact(self.folder, up_to=up_to) if hosts.is_writer() else None)
         if step is None:
             return like
         loaded = _load(self.folder / str(step), {"rest": _abstract(_rest(like)), "ema": _abstract(like.ema)})
         if hosts.is_writer():
-            for newer in [n for n in steps(self.folder) if n > step]:
+            for newer in [n for n in steps(self.folder, up_to) if n > step]:
                 aside = self.folder / f"{DAMAGED}{newer}"
                 shutil.rmtree(aside, ignore_errors=True)
                 (self.folder / str(newer)).rename(aside)
@@ -127,7 +129,7 @@ class Checkpoints:
     def _obstacle(self, needed: int) -> OSError | None:
         """What would make a save fail from the start: Orbax has threads that then wait for minutes."""
         if not self.folder.parent.is_dir():
-            return FileNotFoundError(2, "the run's folder is gone")
+            return FileNotFoundError(errno.ENOENT, "the run's folder is gone")
         probe = self.folder / f"{WRITING}probe"
         try:
             probe.mkdir(parents=True, exist_ok=True)
@@ -136,7 +138,7 @@ class Checkpoints:
         except OSError as error:
             return error
         if free < needed:
-            return OSError(28, f"no space left on device: {free / 1e6:.1f} MB of {needed / 1e6:.1f} MB")
+            return OSError(errno.ENOSPC, f"no space left on device: {free / 1e6:.1f} MB of {needed / 1e6:.1f} MB")
         return None
 
     def _finish(self, step: int, written: Any) -> None:
@@ -162,19 +164,20 @@ class Checkpoints:
                 shutil.rmtree(gone)
 
 
-def steps(folder: Path) -> list[int]:
-    """The steps of which there are checkpoints, rising."""
-    return sorted(int(f.name) for f in folder.glob("[0-9]*") if f.name.isdigit())
+def steps(folder: Path, up_to: int | None = None) -> list[int]:
+    """The steps of which there are checkpoints, rising; with `up_to`, none beyond it."""
+    found = sorted(int(f.name) for f in folder.glob("[0-9]*") if f.name.isdigit())
+    return found if up_to is None else [step for step in found if step <= up_to]
 
 
-def newest_intact(folder: Path, part: str = "") -> int | None:
-    """The step of the newest checkpoint that is intact, or of which a part is; None if there are no checkpoints.
+def newest_intact(folder: Path, part: str = "", up_to: int | None = None) -> int | None:
+    """The step of the newest checkpoint (up to a step) that is intact, or of which a part is; None if there are none.
 
     Raises:
       InputError: there are some, and all are damaged.
     """
     skipped = []
-    for step in reversed(steps(folder)):
+    for step in reversed(steps(folder, up_to)):
         wrong = damage(folder / str(step), part)
         if not wrong:
             for line in skipped:

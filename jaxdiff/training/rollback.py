@@ -1,7 +1,8 @@
 """Rollback: what to do when the guard has skipped many steps in a row.
 
-The weights of the newest checkpoint come back, but not its step: so other data and other noise follow than those that
-led here. When that does not help either, training ends, and leaves the last batch behind.
+The weights of the newest checkpoint from before those steps come back (later ones hold the weights of now), but not its
+step: so other data and other noise follow than those that led here. When that does not help either, training ends, and
+leaves the last batch behind.
 """
 
 import logging
@@ -36,25 +37,26 @@ def roll_back(
     spike: float,
     keep_batch: Callable[[int], Path],
 ) -> TrainState:
-    """The newest checkpoint's weights, average and optimiser, at the step of `state`.
+    """The weights, average and optimiser of the newest checkpoint before the skipped steps, at the step of `state`.
 
     Args:
       patience, rollbacks, spike: of `train.guard`: skipped steps in a row, and returns in all, that are borne.
       keep_batch: `(step) -> file`, writes a step's batch.
 
     Raises:
-      InputError: nothing was saved yet, or there were `rollbacks` returns already.
+      InputError: no such checkpoint is left, or there were `rollbacks` returns already.
     """
     done, step = int(state.health.rollbacks), int(state.step)
+    before = step - int(state.health.skipped_in_row) - 1
     checkpoints.wait()
-    if done >= rollbacks or not steps(checkpoints.folder):
+    if done >= rollbacks or not steps(checkpoints.folder, before):
         raise InputError(
             f"the loss or its gradient is not finite{f', or above {spike} times the usual,' if spike else ''} at step "
             f"{step - 1:,} and at least {patience - 1} before it, after {done} return(s) to a checkpoint: the batch is "
             f"in {keep_batch(step - 1)}, --config.debug.nans=True names the first bad operation; or lower "
             "optimizer.learning_rate"
         )
-    earlier = checkpoints.restore(state)
+    earlier = checkpoints.restore(state, before)
     log.warning("%d or more steps in a row skipped: going on with the weights of step %d", patience, earlier.step)
     health = state.health
     health = health._replace(skipped_in_row=0 * health.skipped_in_row, rollbacks=health.rollbacks + 1)

@@ -94,10 +94,8 @@ def make_train_step(
         params = optax.apply_updates(state.params, updates)
         decay = ema(state.step)
         average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
-        new = choose(
-            sound, (params, average, opt_state, memory), (state.params, state.ema, state.opt_state, state.memory)
-        )
-        params, average, opt_state, memory = new
+        old = (state.params, state.ema, state.opt_state, state.memory)
+        params, average, opt_state, memory = choose(sound, (params, average, opt_state, memory), old)
         counts = {"skipped": health.skipped, "skipped_in_row": health.skipped_in_row}
         metrics = {**metrics, "grad_norm": grad_norm, **counts}
         return TrainState(state.step + 1, params, average, opt_state, health, memory), metrics

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from jaxdiff.errors import InputError
-from jaxdiff.training.checkpoint import Checkpoints
+from jaxdiff.training.checkpoint import Checkpoints, steps
 from jaxdiff.training.rollback import check, roll_back
 from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.types import StatefulLoss
@@ -56,19 +56,23 @@ def test_a_spike_is_skipped_once_the_usual_is_known():
 
 def test_going_back_keeps_the_step_and_has_an_end(tmp_path):
     state, _ = run([1, 1])
-    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        with pytest.raises(InputError, match=r"not finite at step 1 and at least 2 before it, after 0 return.*batch-1"):
-            roll_back(checkpoints, state, 3, 2, 0, lambda step: tmp_path / f"batch-{step}")
+    hurt, _ = run([1, 1, 1, np.nan])
+    worse, _ = run([1, 1, 1, np.nan, np.nan])
+    batch = lambda step: tmp_path / f"batch-{step}"  # noqa: E731
+    with Checkpoints(tmp_path / "checkpoints", keep=3) as checkpoints:
+        checkpoints.save(hurt)  # holds the weights of now
+        with pytest.raises(InputError, match=r"not finite at step 4 and at least 1 before it, after 0 return.*batch-4"):
+            roll_back(checkpoints, worse, 2, 1, 0, batch)
         checkpoints.save(state)
-        worse, _ = run([1, 1, 1, np.nan, np.nan])
-        back = roll_back(checkpoints, worse, 2, 1, 0, lambda step: tmp_path)
+        back = roll_back(checkpoints, worse, 2, 1, 0, batch)
+        assert steps(checkpoints.folder) == [2, 4]
         assert int(back.step) == 5
         assert int(back.health.skipped_in_row) == 0
         assert int(back.health.skipped) == 2
         for name in ("params", "ema", "opt_state", "memory"):
             jax.tree.map(np.testing.assert_array_equal, getattr(back, name), getattr(state, name))
         with pytest.raises(InputError, match="after 1 return"):
-            roll_back(checkpoints, back, 2, 1, 5.0, lambda step: tmp_path)
+            roll_back(checkpoints, back, 2, 1, 5.0, batch)
 
 
 @pytest.mark.parametrize("numbers", [(0, 1, 0), (1, -1, 0), (1, 1, 0.5), (1, 1, float("nan"))])
