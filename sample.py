@@ -7,8 +7,8 @@
     python sample.py --workdir runs/vdm --likelihood     bits per dimension of its held-out data, and no pictures
 
 Samplers are the names of jaxdiff.samplers. Writes into the run's folder, under samples/: grid.png, samples.npy
-(float32, (num, height, width, channels), near [-1, 1]), and the reverse process of the first images as chain.gif and
-chain.png.
+(float32, (num, height, width, channels), near [-1, 1]), samples.json (how they were drawn, with which weights), and the
+reverse process of the first images as chain.gif and chain.png.
 """
 
 import argparse
@@ -33,6 +33,9 @@ def main() -> int:
     """The command line: 0 if all went well, 2 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", default="runs/", help="a run, or a folder of runs, whose newest is taken")
+    parser.add_argument(
+        "--weights", default="", help="one of the run's averages; params; or a number, the width of one made afterwards"
+    )
     parser.add_argument("--num", type=int, default=64, help="how many images")
     parser.add_argument("--batch", type=int, default=256, help="how many of them at once")
     parser.add_argument("--seed", type=int, default=0)
@@ -70,12 +73,12 @@ def draw(arguments: argparse.Namespace) -> None:
             raise InputError(f"--{name} {getattr(arguments, name)}: draw at least one image")
     folder = run.find(arguments.workdir)
     use_cpu_devices(run.read_record(folder).config["train"]["cpu_devices"])
-    model = jaxdiff.load(folder)
+    model = jaxdiff.load(folder, arguments.weights)
     optional = ("eta", "variance", "temperature", "clip", "threshold", "cache")
     options = {name: value for name in optional if (value := getattr(arguments, name)) is not None}
     options |= dict(map(parse_option, arguments.option))
     steps = model.steps if arguments.steps is None else arguments.steps
-    print(f"{folder}: averaged weights, {arguments.sampler or model.sampler['name']}, {steps} steps")
+    print(f"{folder}: {model.weights}, {arguments.sampler or model.sampler['name']}, {steps} steps")
 
     def condition(first, n):
         if arguments.label is not None:
@@ -90,9 +93,9 @@ def draw(arguments: argparse.Namespace) -> None:
     try:
         out.mkdir(exist_ok=True)
         frames = np.asarray(frames)
-        pictures.save_gif(out / "chain.gif", frames)
+        pictures.save_gif(out / "chain.gif", frames, note=model.weights)
         strip = np.round(np.linspace(0, len(frames) - 1, min(STRIP, len(frames)))).astype(int)
-        pictures.save_film_strip(out / "chain.png", frames[strip])
+        pictures.save_film_strip(out / "chain.png", frames[strip], note=model.weights)
 
         labels = condition(0, arguments.num)
         part = out / "samples.npy.part"
@@ -105,9 +108,11 @@ def draw(arguments: argparse.Namespace) -> None:
                 done += len(batch)
                 bar.update(len(batch))
         images.flush()
-        pictures.save_grid(out / "grid.png", np.array(images[:256]))
+        pictures.save_grid(out / "grid.png", np.array(images[:256]), note=model.weights)
         del images
         part.replace(out / "samples.npy")
+        record = vars(arguments) | {"workdir": str(folder), "weights": model.weights, "steps": steps}
+        (out / "samples.json").write_text(json.dumps(record, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"cannot write to {str(out)!r}: {error.strerror or error}") from error
     seconds = time.perf_counter() - begin
@@ -119,17 +124,16 @@ def report(arguments: argparse.Namespace) -> None:
     folder = run.find(arguments.workdir)
     config = run.read_record(folder).config
     use_cpu_devices(config["train"]["cpu_devices"])
-    if not config.get("held_out"):
-        raise InputError(f"{str(folder)!r} names no held-out data: set config.held_out, a data set like config.data")
-    model = jaxdiff.load(folder)
-    source = experiment.source({**config, "data": config["held_out"]})
+    source = experiment.held_out(config)
+    model = jaxdiff.load(folder, arguments.weights)
     n = min(source.size, 1000) if arguments.examples is None else arguments.examples
     chain = config["sample"]["grid"].get("total", 0) if config["process"]["name"] == "ddpm" else 0
-    print(f"{folder}: averaged weights, {n} held-out examples, bits per dimension")
+    print(f"{folder}: {model.weights}, {n} held-out examples, bits per dimension")
     figures = held_out.measure(model, source, jax.random.key(arguments.seed), n, chain=chain)
     for name, figure in figures.items():
         print(f"{name:24} {figure.mean:7.3f} ± {figure.error:.3f}")
-    content = {"examples": n} | {name.strip(): figure._asdict() for name, figure in figures.items()}
+    content = {name.strip(): figure._asdict() for name, figure in figures.items()}
+    content |= {"weights": model.weights, "examples": n}
     try:
         (folder / "likelihood.json").write_text(json.dumps(content, indent=2) + "\n")
     except OSError as error:

@@ -11,6 +11,7 @@ pods and Slurm, where they find each other, also --coordinator=HOST:PORT --proce
 import contextlib
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,12 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
-from jaxdiff import experiment, pictures, run
+from jaxdiff import experiment, held_out, pictures, run
 from jaxdiff.data.source import Source, read_ahead
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.training import checkpoint, feed, hosts, log, rollback, sharding, stop
 from jaxdiff.training.step import TrainState, in_calls, init_state, make_train_step
+from jaxdiff.types import Params
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: a file of configs/, or file.py:setting.")
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder; by default one of its own under runs/.")
@@ -58,7 +60,9 @@ def train(config: dict, workdir: Path) -> int:
     length = feed.steps_per_call(settings["steps_per_call"], every, 4 * batch_size * math.prod(source.shape))
     food = feed.make_feed(source, mesh, batch_size, config["seed"], settings["device_data"])
 
-    initial = lambda key: init_state(parts.init(key), parts.optimiser, parts.loss_fn)  # noqa: E731
+    initial = lambda key: init_state(parts.init(key), parts.optimiser, parts.ema, parts.loss_fn)  # noqa: E731
+    averages = lambda state: [(name, state.ema[name]) for name in parts.ema]  # noqa: E731
+    measure = monitor(config, parts.model)
     placed = sharding.shard(mesh, jax.eval_shape(initial, init_key), parts.tensor_axis)
     guard, nans = settings["guard"], config["debug"]["nans"]
     rollback.check(**guard)
@@ -75,8 +79,8 @@ def train(config: dict, workdir: Path) -> int:
         if hosts.is_writer():
             held.enter_context(run.locked(workdir))
         run.write_record(workdir, run.Record(config, source.shape), write=hosts.is_writer())
-        kept = (workdir / "checkpoints", settings["keep"], settings["keep_every"])
-        checkpoints = held.enter_context(checkpoint.Checkpoints(*kept))
+        policy = {name: settings[name] for name in ("keep", "keep_every", "keep_best", "verify")}
+        checkpoints = held.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", **policy))
         held.enter_context(jax.debug_nans(nans))
         held.enter_context(jax.debug_infs(nans))
         asked = held.enter_context(stop.stopping(settings["max_hours"]))
@@ -86,7 +90,7 @@ def train(config: dict, workdir: Path) -> int:
         journal = log.Log(workdir, start) if hosts.is_writer() else log.Silent()
         plan = list(feed.calls(start, end, length))
         stream = read_ahead(lambda call: food.read(*call), plan)
-        clock, pending, reason = log.Clock(), [], 0
+        clock, pending, means, reason = log.Clock(), [], {}, 0
 
         with tqdm(total=end, initial=min(start, end), unit="step", dynamic_ncols=True, disable=not journal) as bar:
             for first, n in plan:
@@ -114,17 +118,20 @@ def train(config: dict, workdir: Path) -> int:
                     if means["skipped_in_row"] >= guard["patience"]:
                         state = rollback.roll_back(checkpoints, state, **guard, keep_batch=keep_batch)
                 if step % settings["sample_every"] == 0 and not last:
-                    preview(parts.model, state.ema, preview_key, workdir, journal, step)
+                    preview(parts.model, averages(state), preview_key, workdir, journal, step)
                     clock = log.Clock()
                 if jax.process_count() == 1 or step % settings["log_every"] == 0:
                     reason = 0 if last else hosts.of_any(asked())
                 if step % settings["checkpoint_every"] == 0 or last or reason:
-                    checkpoints.save(state)
+                    measured = measure(averages(state)[0][1])
+                    if measured:
+                        journal.scalars(step, measured)
+                    checkpoints.save(state, means | measured)
                 if reason:
                     break
 
         if not reason:
-            preview(parts.model, state.ema, preview_key, workdir, journal, end)
+            preview(parts.model, averages(state), preview_key, workdir, journal, end)
         journal.close()
         checkpoints.wait()
         if hosts.is_writer():
@@ -137,9 +144,11 @@ def report(workdir: Path, step: int, reason: int) -> None:
     if reason:
         print(f"stopped by {stop.named(reason)} at step {step:,}, saved: the same command goes on from there")
         return
-    rows = [row for row in log.read(workdir) if row["loss"] is not None]
+    curves = {
+        name: [(r["step"], r[name]) for r in log.read(workdir) if r.get(name)] for name in ("loss", "held_out_mse")
+    }
     with log.surviving("loss.png"):
-        pictures.save_loss_curve(workdir / "loss.png", [int(r["step"]) for r in rows], [r["loss"] for r in rows])
+        pictures.save_curves(workdir / "loss.png", {name: points for name, points in curves.items() if points})
     print(f"done: look at {workdir / 'samples.png'} and {workdir / 'loss.png'}; draw more with")
     print(f"  python sample.py --workdir {workdir}")
 
@@ -157,13 +166,28 @@ def announce(workdir: Path, source: Source, state: TrainState, mesh: Mesh, start
     print(f"{'continuing' if start else 'training'} in {workdir} from step {start:,} to {end:,}", flush=True)
 
 
-def preview(model, ema, key, workdir: Path, journal: log.Log | log.Silent, step: int) -> None:
-    """Draw a grid from the averaged weights, always from the same noise."""
-    images = np.asarray(replace(model, params=ema).sample(key, PREVIEW))
-    if hosts.is_writer():
-        with log.surviving("samples.png"):
-            pictures.save_grid(workdir / "samples.png", images)
-        journal.picture(step, "samples", pictures.grid(images))
+def monitor(config: dict, model) -> Callable[[Params], dict[str, float]]:
+    """What is measured at each checkpoint, on the first average: nothing, unless `train.held_out_examples` says so."""
+    settings = config["train"]
+    metrics = ["", "loss", *(["held_out_mse"] if settings["held_out_examples"] else [])]
+    if settings["keep_best"] not in metrics:
+        raise unknown("train.keep_best (held_out_mse needs train.held_out_examples)", settings["keep_best"], metrics)
+    if not settings["held_out_examples"]:
+        return lambda params: {}
+    return held_out.make_monitor(model, experiment.held_out(config), settings["held_out_examples"])
+
+
+def preview(
+    model, averages: list[tuple[str, Params]], key, workdir: Path, journal: log.Log | log.Silent, step: int
+) -> None:
+    """Draw a grid from each average, always from the same noise: samples.png, and samples-NAME.png of all but one."""
+    for i, (name, params) in enumerate(averages):
+        images = np.asarray(replace(model, params=params).sample(key, PREVIEW))
+        if hosts.is_writer():
+            file = workdir / (f"samples-{name}.png" if i else "samples.png")
+            with log.surviving(file.name):
+                pictures.save_grid(file, images, note=f"{name} of step {step:,}")
+            journal.picture(step, f"samples/{name}", pictures.grid(images))
 
 
 def default_workdir(config_file: str) -> Path:

@@ -28,7 +28,8 @@ from jaxdiff import betas, grids, loss, parameterization, process
 from jaxdiff.denoiser import make_denoiser
 from jaxdiff.samplers import ancestral, fixed_large, sample
 from jaxdiff.training import sharding
-from jaxdiff.training.step import init_state, make_train_step, warmed_up
+from jaxdiff.training.ema import warmed_up
+from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.types import Batch
 
 ROOT = Path(__file__).parent.parent
@@ -97,7 +98,7 @@ def functions(net: str) -> dict:
     params = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, *shape)), jnp.zeros(1))["params"]
     optimiser = optax.adam(2e-4)
     loss_fn = loss.diffusion_loss(chain, meaning, network, loss.simple(), loss.uniform(steps=1000))
-    step = make_train_step(loss_fn, optimiser, warmed_up(0.9999), jax.random.key(1))
+    step = make_train_step(loss_fn, optimiser, {"average": warmed_up(0.9999)}, jax.random.key(1))
     x = jax.ShapeDtypeStruct((16, *shape), jnp.float32)
 
     def draw(params, key, x, times):
@@ -105,7 +106,7 @@ def functions(net: str) -> dict:
         return sample(ancestral(chain, denoiser, fixed_large), key, x, times)
 
     return {
-        "training step": (step, (jax.eval_shape(lambda p: init_state(p, optimiser), params), Batch(x))),
+        "training step": (step, (jax.eval_shape(lambda p: init_state(p, optimiser, ["average"]), params), Batch(x))),
         "chain of 10 steps": (draw, (params, jax.random.key(0), x, grids.trailing(10, 1000))),
         "chain of 1000 steps": (draw, (params, jax.random.key(0), x, grids.trailing(1000, 1000))),
     }

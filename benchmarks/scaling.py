@@ -23,7 +23,8 @@ from jaxdiff.denoiser import make_denoiser
 from jaxdiff.experiment import linen_network
 from jaxdiff.samplers import ancestral, fixed_large, sample
 from jaxdiff.training import sharding
-from jaxdiff.training.step import init_state, make_train_step, warmed_up
+from jaxdiff.training.ema import warmed_up
+from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.types import Batch
 
 matplotlib.use("Agg")
@@ -71,8 +72,8 @@ def point(arguments: argparse.Namespace) -> measure.Ready:
     if at["what"] == "step":
         optimiser = optax.adam(1e-4)
         loss_fn = loss.diffusion_loss(chain, meaning, network, loss.simple(), loss.uniform(steps=1000))
-        step = jax.jit(make_train_step(loss_fn, optimiser, warmed_up(0.99), key))
-        state = jax.jit(lambda p: init_state(p, optimiser))(params)
+        step = jax.jit(make_train_step(loss_fn, optimiser, {"average": warmed_up(0.99)}, key))
+        state = jax.jit(lambda p: init_state(p, optimiser, ["average"]))(params)
         return measure.warm(lambda: jax.block_until_ready(step(state, Batch(x))), batch)
     if at["what"] == "chain":
 

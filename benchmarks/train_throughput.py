@@ -20,7 +20,8 @@ import optax
 from jaxdiff import betas, loss, parameterization, process
 from jaxdiff.data.source import Source, read_ahead
 from jaxdiff.training import feed, sharding
-from jaxdiff.training.step import in_calls, init_state, make_train_step, warmed_up
+from jaxdiff.training.ema import warmed_up
+from jaxdiff.training.step import in_calls, init_state, make_train_step
 from jaxdiff.types import Batch
 
 SIZE = 4096
@@ -49,8 +50,8 @@ def jaxdiff(arguments) -> measure.Ready:
     chain = process.ddpm(betas.linear(1000))
     loss_fn = loss.diffusion_loss(chain, parameterization.eps(), network, loss.simple(), loss.uniform(steps=1000))
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-4))
-    state = jax.jit(lambda p: init_state(p, optimiser))(params)
-    step = make_train_step(loss_fn, optimiser, warmed_up(0.9999), jax.random.key(1))
+    state = jax.jit(lambda p: init_state(p, optimiser, ["average"]))(params)
+    step = make_train_step(loss_fn, optimiser, {"average": warmed_up(0.9999)}, jax.random.key(1))
     step = jax.jit(in_calls(step, feed.examples), donate_argnums=0)
     images = pictures(shape, batch)
     source = Source(len(images), shape, 0, lambda i: Batch(images[i]))

@@ -59,7 +59,7 @@ def _paper() -> ConfigDict:
             },
             "loss": {"weight": {"name": "simple"}, "times": {"name": "uniform", "steps": 1000}},
             "optimizer": {"name": "adam", "learning_rate": 2e-4, "warmup": 5000, "clip": 1.0},
-            "ema": {"decay": 0.9999},
+            "ema": {"decay": (0.9999,), "half_life": (), "power": ()},
             "train": {
                 "steps": 800_000,
                 "batch_size": 128,
@@ -69,6 +69,9 @@ def _paper() -> ConfigDict:
                 "checkpoint_every": 5_000,
                 "keep": 2,
                 "keep_every": 0,
+                "keep_best": "",
+                "verify": False,
+                "held_out_examples": 0,
                 "max_hours": 0.0,
                 "guard": {"patience": 10, "rollbacks": 3, "spike": 0.0},
                 "cpu_devices": 2,
@@ -95,7 +98,7 @@ def _digits(config: ConfigDict) -> None:
     config.loss.times.name = "stratified"
     config.net.update(channels=32, multipliers=(1, 2), blocks=1, attention=(4,))
     config.optimizer.update(learning_rate=2e-3, warmup=100)
-    config.ema.decay = 0.998
+    config.ema.decay = (0.998,)
     config.train.update(steps=1800, log_every=25, sample_every=600, checkpoint_every=300)
 
 

@@ -32,8 +32,8 @@ from jaxdiff.model import Bind, Bound, Model, make_draw
 from jaxdiff.names import call, named
 from jaxdiff.parameterization import Parameterization
 from jaxdiff.process import Process
+from jaxdiff.training.ema import Decay, averages
 from jaxdiff.training.sharding import TensorAxis, make_mesh, replicated
-from jaxdiff.training.step import Decay, warmed_up
 from jaxdiff.types import Key, LossFn, Network, Params, StatefulLoss
 
 Config = Mapping[str, Any]
@@ -56,7 +56,8 @@ class Experiment(NamedTuple):
     init: Callable[[Key], Params]
     loss_fn: LossFn | StatefulLoss
     optimiser: optax.GradientTransformation
-    ema: Decay
+    ema: dict[str, Decay]
+    """The averages, by name; the first is the one to sample with."""
     model: Model
     """Its `params` are shapes alone, until real ones take their place."""
     tensor_axis: TensorAxis
@@ -105,7 +106,7 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
         init=init,
         loss_fn=_loss(spec, given, meaning, network),
         optimiser=_optimiser(config["optimizer"]),
-        ema=warmed_up(config["ema"]["decay"]),
+        ema=averages(config["ema"], config["train"]["batch_size"]),
         model=model,
         tensor_axis=nets.tensor_axis,
     )
@@ -223,6 +224,17 @@ def source(config: Config) -> Source:
             "make them equal, or 0 for no classes"
         )
     return images
+
+
+def held_out(config: Config) -> Source:
+    """The held-out data of a configuration.
+
+    Raises:
+      InputError: it names none.
+    """
+    if not config.get("held_out"):
+        raise InputError("this configuration names no held-out data: set config.held_out, a data set like config.data")
+    return source({**config, "data": config["held_out"]})
 
 
 def linen_network(module: Any) -> Network:

@@ -1,4 +1,4 @@
-"""How probable held-out data is under a trained model, in bits per dimension, with standard errors.
+"""How well a model knows held-out data: how probable it is, in bits per dimension, and how well it is denoised.
 
 Two figures for the same model: the variational bound in its continuous form, term by term, and the probability flow's
 likelihood of dequantised data. For chains also the bound of the chain's own steps. Each is a mean over examples, and
@@ -7,6 +7,7 @@ its standard error that of the mean, which includes the randomness of the estima
 The continuous bound does not depend on the path, so it is taken along one that suits all: log-SNR linear in time.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -26,8 +27,8 @@ from jaxdiff.likelihood import (
     softmax_decoder,
 )
 from jaxdiff.model import Model
-from jaxdiff.process import from_log_snr, log_snr, time_at
-from jaxdiff.types import Key
+from jaxdiff.process import from_log_snr, log_snr, perturb, time_at
+from jaxdiff.types import Key, Params, expand
 
 
 class Figure(NamedTuple):
@@ -62,6 +63,31 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
         bits[f"bound of {chain} steps"] = bits_per_dim(discrete.total(), dimensions)
     bits["probability flow"] = bits_per_dim(-flow, dimensions, levels)
     return {name: Figure(float(b.mean()), float(b.std(ddof=1) / np.sqrt(n))) for name, b in bits.items()}
+
+
+def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dict[str, float]]:
+    """`params -> {"held_out_mse"}`: the mean squared error of eps over the first n examples, for use during training.
+
+    Each has its own time, evenly spread over (0, 1), and its own noise, the same at every call: a curve without jitter.
+
+    Raises:
+      InputError: there are not as many examples.
+    """
+    if not 1 <= n <= source.size:
+        raise InputError(f"train.held_out_examples={n}: there are {source.size} held-out examples")
+    batch = source.take(np.arange(n))
+    condition = batch.condition if model.num_classes else None
+    t = jax.random.permutation(jax.random.key(1), (jnp.arange(n) + 0.5) / n)
+
+    @jax.jit
+    def error(params):
+        process, denoiser, *_ = model.bind(params, condition)
+        x_0 = jnp.asarray(batch.x_0)
+        x_t, _ = perturb(process, jax.random.key(0), x_0, t)
+        weight = (process.alpha(t) / process.sigma(t)) ** 2
+        return jnp.mean(expand(weight, x_0) * (denoiser(x_t, t) - x_0) ** 2)
+
+    return lambda params: {"held_out_mse": float(error(params))}
 
 
 def _nats(params, key, x_0, condition, bind, levels, draws, chain):

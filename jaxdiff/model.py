@@ -60,6 +60,7 @@ class Model:
       steps: how many `sample` takes, unless told otherwise.
       bind: `(params, condition) -> Bound`, the denoiser.
       path: the process along which to sample; None where only the parameters know.
+      weights: which parameters these are: of which average and step.
       sampler: its default, `{"name": ..., **options}`.
       options: defaults for every sampler, such as `clip`.
     """
@@ -74,6 +75,7 @@ class Model:
     options: Mapping[str, Any]
     bind: Bind
     path: Process | None
+    weights: str = "parameters of unknown origin"
 
     def sample(
         self,

@@ -1,10 +1,12 @@
 """Pictures of images: grids, the reverse process as a film strip or a GIF, and the curve of the loss."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 TILE = 64
 
@@ -31,32 +33,38 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return sheet
 
 
-def save_grid(path: Path, images: np.ndarray, columns: int | None = None) -> None:
-    """Write a grid as PNG."""
-    _picture(grid(images, columns)).save(path)
+def save_grid(path: Path, images: np.ndarray, columns: int | None = None, note: str = "") -> None:
+    """Write a grid as PNG, with a note in the file's text: where the images are from."""
+    text = PngInfo()
+    if note:
+        text.add_text("Comment", note)
+    _picture(grid(images, columns)).save(path, pnginfo=text)
 
 
-def save_film_strip(path: Path, frames: np.ndarray, rows: int = 8) -> None:
+def save_film_strip(path: Path, frames: np.ndarray, rows: int = 8, note: str = "") -> None:
     """Write the first `rows` images of `frames` (time, n, height, width, channels) as PNG: time runs to the right."""
     frames = np.asarray(frames)[:, :rows].swapaxes(0, 1)
-    save_grid(path, frames.reshape(-1, *frames.shape[2:]), columns=frames.shape[1])
+    save_grid(path, frames.reshape(-1, *frames.shape[2:]), columns=frames.shape[1], note=note)
 
 
-def save_gif(path: Path, frames: np.ndarray, seconds: float = 4.0) -> None:
+def save_gif(path: Path, frames: np.ndarray, seconds: float = 4.0, note: str = "") -> None:
     """Write `frames` (time, n, height, width, channels) as an endless GIF of grids that rests on the last one."""
     pictures = [_picture(grid(frame)) for frame in np.asarray(frames)]
     durations = [int(1000 * seconds / len(pictures))] * (len(pictures) - 1) + [2000]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, comment=note)
 
 
-def save_loss_curve(path: Path, steps: list[int], losses: list[float]) -> None:
-    """Write the loss by step as PNG."""
+def save_curves(path: Path, curves: Mapping[str, list[tuple[float, float]]]) -> None:
+    """Write curves by step as PNG: (step, value) of each, by name; the values are positive."""
     from matplotlib.figure import Figure  # half a second to import, at the end of a run only
 
     figure = Figure(figsize=(7, 4), layout="tight")
     axes = figure.subplots()
-    axes.plot(steps, losses, linewidth=1)
-    axes.set(xlabel="step", ylabel="loss", yscale="log")
+    for name, points in curves.items():
+        axes.plot(*np.transpose(points), linewidth=1, label=name)
+    axes.set(xlabel="step", ylabel=" and ".join(curves), yscale="log")
+    if len(curves) > 1:
+        axes.legend()
     axes.grid(alpha=0.3, which="both")
     figure.savefig(path, dpi=120)
 

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from jaxdiff.errors import InputError
+from jaxdiff.errors import InputError, unknown
 from jaxdiff.experiment import build
 from jaxdiff.model import Model
-from jaxdiff.training.checkpoint import restore_ema
+from jaxdiff.training.checkpoint import restore_weights
+from jaxdiff.training.post_hoc import reconstruct
 
 FORMAT = 1
 
@@ -33,6 +34,9 @@ MAY_CHANGE = (
     "train.checkpoint_every",
     "train.keep",
     "train.keep_every",
+    "train.keep_best",
+    "train.verify",
+    "train.held_out_examples",
     "train.max_hours",
     "train.guard.patience",
     "train.guard.rollbacks",
@@ -56,17 +60,31 @@ class Record(NamedTuple):
     shape: tuple[int, ...]
 
 
-def load(path: str | Path) -> Model:
-    """A trained model from a run's folder, or from a folder of runs the newest: its averaged weights, ready to sample.
+def load(path: str | Path, weights: str | float = "") -> Model:
+    """A trained model from a run's folder, or from a folder of runs the newest, ready to sample.
+
+    Args:
+      weights: the name of one of the run's averages, by default the first; "params" for the weights as they are; or a
+        number, for the power-function average of this relative standard deviation (`jaxdiff.training.post_hoc`).
 
     Raises:
-      InputError: no run there, or none with a checkpoint.
+      InputError: no run there, or none with a checkpoint; or no such weights.
     """
     folder = find(path)
     record = read_record(folder)
-    model = build(record.config, record.shape).model
-    _, params = restore_ema(folder / "checkpoints", model.params)
-    return dataclasses.replace(model, params=params)
+    parts = build(record.config, record.shape)
+    checkpoints, names, model = folder / "checkpoints", list(parts.ema), parts.model
+    name = weights or names[0]
+    if name in (*names, "params"):
+        step, params = restore_weights(checkpoints, str(name), model.params)
+        described = f"{name} of step {step:,}"
+    else:
+        try:
+            std = float(name)
+        except ValueError as error:
+            raise unknown("weights", name, [*names, "params", "a number"]) from error
+        described, params = reconstruct(checkpoints, std, names, model.params)
+    return dataclasses.replace(model, params=params, weights=described)
 
 
 def find(path: str | Path) -> Path:

@@ -81,7 +81,7 @@ def test_every_method_builds(file, setting, shape, count):
     parts = experiment.build(get_config(setting, file), shape)
     total = sum(p.size for p in jax.tree.leaves(parts.model.params))
     assert count in (None, total)
-    state = jax.eval_shape(lambda: init_state(parts.init(jax.random.key(0)), parts.optimiser, parts.loss_fn))
+    state = jax.eval_shape(lambda: init_state(parts.init(jax.random.key(0)), parts.optimiser, parts.ema, parts.loss_fn))
     step = make_train_step(parts.loss_fn, parts.optimiser, parts.ema, jax.random.key(0))
     after, metrics = jax.eval_shape(step, state, Batch(jnp.zeros((2, *shape))))
     assert jax.tree.structure(after) == jax.tree.structure(state)

@@ -65,10 +65,10 @@ def test_a_second_trainer_is_refused_and_a_lock_left_behind_is_not_in_the_way(re
 def test_it_goes_back_to_the_newest_intact_checkpoint(call, refuse, finished, tmp_path):  # noqa: F811
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
-    data = next((folder / "checkpoints" / "40" / "ema" / "d").iterdir())
+    data = next((folder / "checkpoints" / "40" / "ema_0.998" / "d").iterdir())
     data.write_bytes(data.read_bytes()[:-1] + b"\0\0")
     out, err = call("sample.py", f"--workdir={folder}", "--num=1", "--steps=2")
-    assert "is damaged: ema/d/" in err
+    assert "is damaged: ema_0.998/d/" in err
     out, err = call("train.py", *TINY, f"--workdir={folder}")
     assert "has changed; going back to step 30" in err
     assert "from step 30 to 40" in out
@@ -123,6 +123,15 @@ def small_disk(tmp_path):
     if shutil.which("unshare") is None or run(None, "true").returncode:
         pytest.skip("this system gives no user a mount namespace")
     return disk, run
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_read_only_is_refused(environment, small_disk):
+    disk, run = small_disk
+    arguments = " ".join(f"'{a}'" for a in TINY)
+    done = run(environment, f"mount -o remount,ro {disk} && {sys.executable} train.py {arguments} --workdir={disk}/run")
+    assert done.returncode == 2
+    assert done.stderr == f"error: cannot write the run's folder '{disk}/run': Read-only file system\n"
 
 
 @pytest.mark.slow

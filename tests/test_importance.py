@@ -9,7 +9,8 @@ from jaxdiff.errors import InputError
 from jaxdiff.importance import History, importance_loss, probabilities, remember
 from jaxdiff.process import vp
 from jaxdiff.training import checkpoint
-from jaxdiff.training.step import init_state, make_train_step, warmed_up
+from jaxdiff.training.ema import warmed_up
+from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.types import Batch
 
 
@@ -55,8 +56,8 @@ def test_the_loss_stays_unbiased_and_its_variance_falls():
 def test_the_memory_is_trained_and_saved_with_the_state(tmp_path, accumulate):
     stateful = importance_loss(vp(), parameterization.eps(), network, loss.simple(), steps=5, keep=2)
     optimiser = optax.sgd(0.1)
-    step = jax.jit(make_train_step(stateful, optimiser, warmed_up(0.9), jax.random.key(0), accumulate))
-    fresh = init_state(jnp.float32(0.5), optimiser, stateful)
+    step = jax.jit(make_train_step(stateful, optimiser, {"average": warmed_up(0.9)}, jax.random.key(0), accumulate))
+    fresh = init_state(jnp.float32(0.5), optimiser, ["average"], stateful)
     state, metrics = step(fresh, Batch(jax.random.normal(jax.random.key(1), (8, 3))))
     assert int(state.memory.seen.sum()) == 8
     assert set(metrics) == {"loss", "mse", "grad_norm", "skipped", "skipped_in_row"}

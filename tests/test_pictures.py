@@ -32,6 +32,6 @@ def test_strip_gif_and_curve_are_written(tmp_path):
         assert gif.n_frames == 3
         gif.seek(2)
         assert gif.convert("L").getpixel((10, 10)) == 255
-    pictures.save_loss_curve(tmp_path / "loss.png", [1, 2], [0.5, 0.25])
+    pictures.save_curves(tmp_path / "loss.png", {"loss": [(1, 0.5), (2, 0.25)], "held_out_mse": [(2, 0.3)]})
     with Image.open(tmp_path / "loss.png") as curve:
         assert curve.size == (840, 480)

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 import jaxdiff
-from jaxdiff import experiment, run
+from jaxdiff import data, experiment, held_out, run
+from jaxdiff.training import checkpoint
 from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.step import init_state
 
@@ -32,6 +33,9 @@ TINY = [
     "--config.train.sample_every=20",
     "--config.train.checkpoint_every=10",
     "--config.sample.steps=10",
+    "--config.ema.power=(0.1,)",
+    "--config.train.held_out_examples=60",
+    "--config.train.keep_best=held_out_mse",
 ]
 
 
@@ -47,7 +51,7 @@ def size_of(file):
 def state_of(folder):
     record = run.read_record(folder)
     parts = experiment.build(record.config, record.shape)
-    like = jax.jit(lambda key: init_state(parts.init(key), parts.optimiser))(jax.random.key(9))
+    like = jax.jit(lambda key: init_state(parts.init(key), parts.optimiser, parts.ema))(jax.random.key(9))
     with Checkpoints(folder / "checkpoints") as checkpoints:
         return checkpoints.restore(like)
 
@@ -63,10 +67,12 @@ def finished(call, tmp_path_factory):
 def test_a_run_leaves_what_it_says(finished):
     names = {f.name for f in finished.iterdir()}
     assert {"config.json", "checkpoints", "metrics.jsonl", "tensorboard", "samples.png", "loss.png"} <= names
-    rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == list(range(5, 41, 5))
-    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
-    assert all({"loss", "mse", "grad_norm", "images_per_s"} <= row.keys() for row in rows)
+    assert [row["step"] for row in rows(finished)] == list(range(5, 41, 5))
+    assert rows(finished)[-1]["loss"] < 0.8 * rows(finished)[0]["loss"]
+    assert all({"loss", "mse", "grad_norm", "images_per_s"} <= row.keys() for row in rows(finished))
+    for name in ("samples.png", "samples-power_0.1.png"):
+        with Image.open(finished / name) as picture:
+            assert picture.text["Comment"].endswith(" of step 40")
     assert size_of(finished / "samples.png") == (8 * 66 + 2, 8 * 66 + 2)
     assert sorted(f.name for f in (finished / "checkpoints").iterdir()) == ["30", "40"]
     assert json.loads((finished / "config.json").read_text())["shape"] == [8, 8, 1]
@@ -95,8 +101,9 @@ def check_killed_run_equals(environment, call, finished, folder, moments):
     assert not [f for f in (folder / "checkpoints").iterdir() if not f.name.isdigit()]
 
 
-def rows(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+def rows(folder, metric="loss"):
+    every = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in every if metric in row]
 
 
 def kill_after_checkpoint(environment, folder, step):
@@ -140,7 +147,7 @@ def test_a_run_goes_on_with_other_devices_as_if_nothing_had_changed(call, finish
 
 def test_sampling_writes_pictures_of_the_averaged_weights(call, finished):
     out, _ = call("sample.py", f"--workdir={finished.parent}", "--num=5", "--seed=3", "--steps=7")
-    assert f"{finished}: averaged weights, ancestral, 7 steps" in out
+    assert f"{finished}: ema_0.998 of step 40, ancestral, 7 steps" in out
     out = finished / "samples"
     images = np.load(out / "samples.npy")
     assert images.shape == (5, 8, 8, 1)
@@ -151,7 +158,7 @@ def test_sampling_writes_pictures_of_the_averaged_weights(call, finished):
     assert size_of(out / "chain.png") == (8 * 66 + 2, 5 * 66 + 2)
 
     model = jaxdiff.load(finished)
-    jax.tree.map(np.testing.assert_array_equal, model.params, state_of(finished).ema)
+    jax.tree.map(np.testing.assert_array_equal, model.params, state_of(finished).ema["ema_0.998"])
     key = jax.random.fold_in(jax.random.key(3), 0)
     np.testing.assert_allclose(model.sample(key, 5, steps=7), images, atol=1e-4)
 
@@ -159,7 +166,7 @@ def test_sampling_writes_pictures_of_the_averaged_weights(call, finished):
     call("sample.py", f"--workdir={finished}", *some)
     parts = list(model.stream(jax.random.key(0), 3, 2, 4, "ddim", eta=0.3))
     np.testing.assert_allclose(np.load(out / "samples.npy"), np.concatenate(parts), atol=1e-4)
-    assert {f.name for f in out.iterdir()} == {"samples.npy", "grid.png", "chain.gif", "chain.png"}
+    assert {f.name for f in out.iterdir()} == {"samples.npy", "samples.json", "grid.png", "chain.gif", "chain.png"}
 
 
 @pytest.mark.parametrize(
@@ -210,6 +217,8 @@ def test_a_picture_that_turns_out_bad_loses_nothing(call, tmp_path):
         "--config.net.blocks=1",
         "--config.data.size=8",
         "--config.data.channels=1",
+        "--config.train.held_out_examples=0",
+        "--config.train.keep_best=loss",
         f"--workdir={folder}",
     ]
     _, err = call("train.py", f"--config=configs/ddpm.py:folder={data}", *arguments, code=2)
@@ -218,6 +227,31 @@ def test_a_picture_that_turns_out_bad_loses_nothing(call, tmp_path):
     Image.fromarray(pixels).save(data / "7.png")
     call("train.py", f"--config=configs/ddpm.py:folder={data}", *arguments)
     assert int(state_of(folder).step) == 40
+
+
+def test_the_model_in_the_checkpoint_with_the_least_error_is_the_one_measured(finished):
+    measured = {row["step"]: row["held_out_mse"] for row in rows(finished, "held_out_mse")}
+    assert list(measured) == [10, 20, 30, 40]
+    assert checkpoint.best(finished / "checkpoints", "held_out_mse") == 40 == min(measured, key=measured.get)
+    monitor = held_out.make_monitor(jaxdiff.load(finished), data.digits("test"), 60)
+    again = monitor(state_of(finished).ema["ema_0.998"])["held_out_mse"]
+    np.testing.assert_allclose(again, measured[40], rtol=1e-4)
+
+
+def test_weights_by_name_and_made_afterwards(call, refuse, finished):
+    state, few = state_of(finished), ["--num=2", "--steps=3", f"--workdir={finished}"]
+    for name, expected in {"params": state.params, "power_0.1": state.ema["power_0.1"]}.items():
+        out, _ = call("sample.py", *few, f"--weights={name}")
+        assert f"{finished}: {name} of step 40, ancestral" in out
+        record = json.loads((finished / "samples" / "samples.json").read_text())
+        assert (record["weights"], record["steps"], record["seed"]) == (f"{name} of step 40", 3, 0)
+        jax.tree.map(np.testing.assert_array_equal, jaxdiff.load(finished, name).params, expected)
+    out, _ = call("sample.py", *few, "--weights=0.11")
+    assert "power_0.11, made of 2 averages," in out
+    same = jaxdiff.load(finished, 0.1).params
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), same, state.ema["power_0.1"])
+    message = refuse("sample.py", *few, "--weights=power_0.3")
+    assert "unknown weights 'power_0.3' (did you mean 'power_0.1'?): allowed are a number, ema_0.998, params" in message
 
 
 def test_likelihood_of_held_out_data(call, finished):

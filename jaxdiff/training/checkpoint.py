@@ -2,8 +2,8 @@
 
 A checkpoint is a folder named by its step. It is written under another name; then the SHA-256 of each file is put
 beside them, all is flushed to the disk, and the folder is renamed. So one that is there is complete, and a byte that
-changes later is found: what is restored is the newest checkpoint that is intact. The average is an item of its own, so
-that sampling reads, and checks, it alone.
+changes later is found: what is restored is the newest checkpoint that is intact. The weights and each average of them
+are items of their own, so that sampling reads, and checks, one alone.
 
     python -m jaxdiff.training.checkpoint list RUN      the checkpoints of a run
     python -m jaxdiff.training.checkpoint verify RUN    whether they are intact; exit code 1 if one is not
@@ -11,25 +11,26 @@ that sampling reads, and checks, it alone.
 
 import argparse
 import errno
-import hashlib
 import json
 import logging
-import os
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from jaxdiff.errors import InputError
 from jaxdiff.training import hosts
+from jaxdiff.training.seal import damage, fingerprint, seal
 from jaxdiff.training.step import TrainState
 
-CHECKSUMS = "checksums.json"
+METRICS = "metrics.json"
 WRITING, DELETING, DAMAGED = "writing-", "deleting-", "damaged-"
 """Before the step, in the names of folders that are not checkpoints."""
 
@@ -43,15 +44,18 @@ class Checkpoints:
       folder: of the checkpoints; what a killed process left half done in it is removed.
       keep: how many of the newest stay.
       keep_every: besides, those of the multiples of this step stay; 0 for none.
+      keep_best: besides, the one with the smallest value of this metric stays; "" for none.
+      verify: read each back after it was written, and compare with what the devices held.
 
     Raises:
       InputError: `keep` is below 1, or `keep_every` below 0.
     """
 
-    def __init__(self, folder: Path, keep: int = 2, keep_every: int = 0):
+    def __init__(self, folder: Path, keep: int = 2, keep_every: int = 0, keep_best: str = "", verify: bool = False):
         if keep < 1 or keep_every < 0:
             raise InputError(f"train.keep={keep} must be at least 1, train.keep_every={keep_every} at least 0 (none)")
         self.folder, self._keep, self._keep_every = folder.absolute(), keep, keep_every
+        self._keep_best, self._verify = keep_best, verify
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
         if hosts.is_writer():
@@ -71,8 +75,11 @@ class Checkpoints:
         finally:
             self._thread.shutdown()
 
-    def save(self, state: TrainState) -> None:
+    def save(self, state: TrainState, metrics: Mapping[str, float] | None = None) -> None:
         """Save the state under its step, unless it is there; waits for the save before, and not for this one.
+
+        Args:
+          metrics: what is known of this state, to be kept with it.
 
         A save that fails is reported, and training goes on: the next one tries again.
         """
@@ -82,7 +89,10 @@ class Checkpoints:
             log.warning("%s; training goes on, and the next checkpoint tries again", error)
         step = int(state.step)
         if step not in steps(self.folder):
-            self._writing = self._thread.submit(self._finish, step, self._begin(step, state))
+            known = jax.device_get(fingerprint(_items(state))) if self._verify else None
+            abstract = jax.tree.map(lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), _items(state))
+            written = self._begin(step, state)
+            self._writing = self._thread.submit(self._finish, step, written, dict(metrics or {}), known, abstract)
 
     def wait(self) -> None:
         """Until nothing is being written.
@@ -106,13 +116,14 @@ class Checkpoints:
         step = hosts.of_writer(newest_intact(self.folder, up_to=up_to) if hosts.is_writer() else None)
         if step is None:
             return like
-        loaded = _load(self.folder / str(step), {"rest": _abstract(_rest(like)), "ema": _abstract(like.ema)})
+        loaded = _load(self.folder / str(step), _abstract(_items(like)))
         if hosts.is_writer():
             for newer in [n for n in steps(self.folder, up_to) if n > step]:
                 aside = self.folder / f"{DAMAGED}{newer}"
                 shutil.rmtree(aside, ignore_errors=True)
                 (self.folder / str(newer)).rename(aside)
-        return like._replace(ema=loaded["ema"], **loaded["rest"])
+        rest, params = loaded.pop("rest"), loaded.pop("params")
+        return like._replace(params=params, ema=loaded, **rest)
 
     def _begin(self, step: int, state: TrainState):
         """Hand the state to Orbax, which copies it and returns; or the reason why there is no use in trying."""
@@ -120,9 +131,7 @@ class Checkpoints:
         if hosts.of_any(int(reason is not None)):  # all processes save, or none
             return reason or OSError("see the first process")
         try:
-            return ocp.save_checkpointables_async(
-                str(self.folder / f"{WRITING}{step}"), {"rest": _rest(state), "ema": state.ema}, overwrite=True
-            )
+            return ocp.save_checkpointables_async(str(self.folder / f"{WRITING}{step}"), _items(state), overwrite=True)
         except (OSError, ValueError) as error:
             return error
 
@@ -141,13 +150,16 @@ class Checkpoints:
             return OSError(errno.ENOSPC, f"no space left on device: {free / 1e6:.1f} MB of {needed / 1e6:.1f} MB")
         return None
 
-    def _finish(self, step: int, written: Any) -> None:
+    def _finish(self, step: int, written: Any, metrics: dict[str, float], known: Any, like: Any) -> None:
         part = self.folder / f"{WRITING}{step}"
         try:
             if isinstance(written, Exception):
                 raise written
             written.result()
+            if known is not None and not _reads_back(part, like, known):
+                raise OSError(errno.EIO, "what is read back is not what was written")
             if hosts.is_writer():
+                (part / METRICS).write_text(json.dumps(metrics) + "\n")
                 seal(part)
                 part.rename(self.folder / str(step))
                 self._prune()
@@ -157,7 +169,10 @@ class Checkpoints:
             raise InputError(f"the checkpoint of step {step} could not be written: {_reason(error)}") from error
 
     def _prune(self) -> None:
+        spared = best(self.folder, self._keep_best)
         for step in steps(self.folder)[: -self._keep]:
+            if step == spared:
+                continue
             if not self._keep_every or step % self._keep_every:
                 gone = self.folder / f"{DELETING}{step}"
                 (self.folder / str(step)).rename(gone)
@@ -168,6 +183,20 @@ def steps(folder: Path, up_to: int | None = None) -> list[int]:
     """The steps of which there are checkpoints, rising; with `up_to`, none beyond it."""
     found = sorted(int(f.name) for f in folder.glob("[0-9]*") if f.name.isdigit())
     return found if up_to is None else [step for step in found if step <= up_to]
+
+
+def metrics_of(path: Path) -> dict[str, float]:
+    """What was known of the state when it was saved."""
+    try:
+        return json.loads((path / METRICS).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def best(folder: Path, metric: str) -> int | None:
+    """The step of the checkpoint with the smallest value of a metric; None if none knows it."""
+    known = {step: metrics_of(folder / str(step)).get(metric, np.nan) for step in steps(folder)}
+    return min((step for step in known if np.isfinite(known[step])), key=lambda step: known[step], default=None)
 
 
 def newest_intact(folder: Path, part: str = "", up_to: int | None = None) -> int | None:
@@ -192,69 +221,31 @@ def newest_intact(folder: Path, part: str = "", up_to: int | None = None) -> int
     return None
 
 
-def restore_ema(folder: Path, like: Any) -> tuple[int, Any]:
-    """`(step, average)` of the newest intact checkpoint; `like` is a tree of arrays, or of shapes with shardings.
+def restore_weights(folder: Path, name: str, like: Any, up_to: int | None = None) -> tuple[int, Any]:
+    """`(step, weights)` of the newest intact checkpoint, up to a step.
+
+    Args:
+      name: "params", the weights themselves, or that of an average.
+      like: a tree of arrays, or of shapes with shardings.
 
     Raises:
       InputError: there is no checkpoint, none is intact, or it is of another network.
     """
-    step = newest_intact(folder, part="ema/")
+    step = newest_intact(folder, f"{name}/", up_to)
     if step is None:
         raise InputError(
             f"no checkpoint in {str(folder)!r} yet: train first, with train.py and --workdir={folder.parent}"
         )
-    return step, _load(folder / str(step), {"ema": _abstract(like)})["ema"]
+    return step, _load(folder / str(step), {name: _abstract(like)})[name]
 
 
-def seal(path: Path) -> None:
-    """Write down the SHA-256 of each file of a checkpoint, and have the disk confirm all of them."""
-    files = sorted(f for f in path.rglob("*") if f.is_file())
-    record = path / CHECKSUMS
-    sums = {str(f.relative_to(path)): _sha256(f) for f in files if f != record}
-    record.write_text(json.dumps(sums, indent=1) + "\n")
-    for place in [*files, record, path]:
-        _flush(place)
-
-
-def damage(path: Path, part: str = "") -> list[str]:
-    """What is wrong with a checkpoint, or with the files of it whose names begin with `part`; empty if it is intact."""
-    try:
-        sums = json.loads((path / CHECKSUMS).read_text())
-        names = [name for name in sums if name.startswith(part)]
-    except FileNotFoundError:
-        return [f"{CHECKSUMS} is missing"]
-    except (OSError, ValueError, TypeError):
-        return [f"{CHECKSUMS} cannot be read"]
-    wrong = [] if names else [f"{CHECKSUMS} names no files"]
-    for name in names:
-        try:
-            if _sha256(path / name) != sums[name]:
-                wrong.append(f"{name} has changed")
-        except FileNotFoundError:
-            wrong.append(f"{name} is missing")
-        except OSError as error:
-            wrong.append(f"{name} cannot be read: {error.strerror}")
-    return wrong
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _rest(state: TrainState) -> dict[str, Any]:
-    """All but the average; a memory only where there is one."""
+def _items(state: TrainState) -> dict[str, Any]:
+    """What is stored, each in a folder of its own; a memory only where there is one."""
     rest = state._asdict()
-    del rest["ema"]
-    return rest if jax.tree.leaves(state.memory) else {k: v for k, v in rest.items() if k != "memory"}
+    params, ema = rest.pop("params"), rest.pop("ema")
+    if not jax.tree.leaves(state.memory):
+        del rest["memory"]
+    return {"rest": rest, "params": params, **ema}
 
 
 def _load(path: Path, abstract: dict[str, Any]) -> dict[str, Any]:
@@ -262,6 +253,14 @@ def _load(path: Path, abstract: dict[str, Any]) -> dict[str, Any]:
         return ocp.load_checkpointables(str(path.absolute()), abstract)
     except Exception as error:  # Orbax reports every mismatch as a missing handler; the reason is in the cause.
         raise InputError(f"checkpoint {str(path)!r} is of another network: {_reason(error)}") from error
+
+
+def _reads_back(path: Path, like: dict[str, Any], known: list[np.ndarray]) -> bool:
+    """Whether the files hold arrays of these fingerprints; they are read into the host's memory."""
+    try:
+        return jax.device_get(fingerprint(_load(path, like))) == known
+    except InputError:
+        return False
 
 
 def _reason(error: BaseException) -> str:
@@ -293,7 +292,8 @@ def main(arguments: list[str] | None = None) -> int:
         wrong = damage(folder / str(step)) if asked.action == "verify" else []
         bad |= bool(wrong)
         verdict = "" if asked.action == "list" else "  intact" if not wrong else f"  damaged: {'; '.join(wrong)}"
-        print(f"step {step:>9,}  {saved}  {size:10.1f} MB{verdict}")
+        known = "".join(f"  {name} {value:.4f}" for name, value in metrics_of(folder / str(step)).items())
+        print(f"step {step:>9,}  {saved}  {size:10.1f} MB{known}{verdict}")
     if not steps(folder):
         print("no checkpoint yet")
     return int(bad)

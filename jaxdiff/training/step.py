@@ -1,16 +1,15 @@
 """The training step: one compiled function from a state and a batch to the next state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from jaxdiff.training.ema import Decay
 from jaxdiff.training.guard import Health, assess, choose, healthy
 from jaxdiff.types import Array, Key, LossFn, Params, StatefulLoss
-
-Decay = Callable[[Array], Array]
 
 
 class TrainState(NamedTuple):
@@ -18,7 +17,8 @@ class TrainState(NamedTuple):
 
     step: Array
     params: Params
-    ema: Params
+    ema: dict[str, Params]
+    """The averages, by name."""
     opt_state: Any
     health: Health
     memory: Any = ()
@@ -26,23 +26,21 @@ class TrainState(NamedTuple):
 
 
 def init_state(
-    params: Params, optimiser: optax.GradientTransformation, loss_fn: LossFn | StatefulLoss | None = None
+    params: Params,
+    optimiser: optax.GradientTransformation,
+    ema: Iterable[str],
+    loss_fn: LossFn | StatefulLoss | None = None,
 ) -> TrainState:
-    """The state before the first step; the average starts at the parameters. A loss that remembers has to be given."""
+    """The state before the first step, the averages at the parameters. A loss that remembers has to be given."""
     memory = loss_fn.init() if isinstance(loss_fn, StatefulLoss) else ()
-    average = jax.tree.map(jnp.copy, params)
-    return TrainState(jnp.zeros((), jnp.int32), params, average, optimiser.init(params), healthy(), memory)
-
-
-def warmed_up(decay: float) -> Decay:
-    """`min(decay, (1 + n) / (10 + n))` after n steps, so that the average forgets the random start."""
-    return lambda step: jnp.minimum(decay, (1 + step) / (10 + step))
+    averages = {name: jax.tree.map(jnp.copy, params) for name in ema}
+    return TrainState(jnp.zeros((), jnp.int32), params, averages, optimiser.init(params), healthy(), memory)
 
 
 def make_train_step(
     loss_fn: LossFn | StatefulLoss,
     optimiser: optax.GradientTransformation,
-    ema: Decay,
+    ema: Mapping[str, Decay],
     key: Key,
     accumulate: int = 1,
     spike: float = 0.0,
@@ -52,7 +50,7 @@ def make_train_step(
     Args:
       loss_fn: `(params, key, batch) -> (loss, metrics)`, both means over the batch; or one that remembers.
       optimiser: any optax transformation.
-      ema: the decay of the average, by step.
+      ema: the decay of each average, see `jaxdiff.training.ema`.
       key: step n draws from `fold_in(key, n)`.
       accumulate: average the gradients of this many parts of the batch, one after the other.
       spike: see `jaxdiff.training.guard`.
@@ -92,13 +90,12 @@ def make_train_step(
         sound, health = assess(state.health, metrics["loss"], grad_norm, spike)
         updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        decay = ema(state.step)
-        average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
+        averages = {name: _follow(decay(state.step), state.ema[name], params) for name, decay in ema.items()}
         old = (state.params, state.ema, state.opt_state, state.memory)
-        params, average, opt_state, memory = choose(sound, (params, average, opt_state, memory), old)
+        params, averages, opt_state, memory = choose(sound, (params, averages, opt_state, memory), old)
         counts = {"skipped": health.skipped, "skipped_in_row": health.skipped_in_row}
         metrics = {**metrics, "grad_norm": grad_norm, **counts}
-        return TrainState(state.step + 1, params, average, opt_state, health, memory), metrics
+        return TrainState(state.step + 1, params, averages, opt_state, health, memory), metrics
 
     return train_step
 
@@ -121,6 +118,10 @@ def in_calls(train_step, examples: Callable[[Any, Any], Any] = lambda resident, 
         return state, jax.tree.map(lambda m: m[None], metrics)
 
     return run
+
+
+def _follow(decay: Array, average: Params, params: Params) -> Params:
+    return jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, average, params)
 
 
 def _forgetful(loss_fn: LossFn) -> StatefulLoss:

@@ -37,7 +37,7 @@ def train(name, sizes, params):
     mesh = single_device() if name == "one" else sharding.make_mesh(**sizes)
     parts = experiment.build(config, source.shape, mesh)
     params = params or jax.jit(parts.init)(jax.random.key(0))
-    state = init_state(params, parts.optimiser)
+    state = init_state(params, parts.optimiser, parts.ema)
     everything = sum(leaf.size for leaf in jax.tree.leaves(state))
     placed = sharding.shard(mesh, state, parts.tensor_axis)
     state = jax.device_put(state, placed)

@@ -12,15 +12,17 @@ import optax
 import pytest
 
 from jaxdiff.errors import InputError
-from jaxdiff.training.checkpoint import CHECKSUMS, Checkpoints, damage, main, newest_intact, restore_ema, steps
+from jaxdiff.training import checkpoint
+from jaxdiff.training.checkpoint import Checkpoints, main, newest_intact, restore_weights, steps
+from jaxdiff.training.seal import CHECKSUMS, damage
 from jaxdiff.training.step import init_state
 
 
 @pytest.fixture
 def state():
     params = {"a": jax.random.normal(jax.random.key(0), (3, 4)), "b": jnp.zeros(2)}
-    state = init_state(params, optax.adam(0.1))
-    return state._replace(step=jnp.int32(5), ema=jax.tree.map(lambda x: x + 1, params))
+    state = init_state(params, optax.adam(0.1), ["ema"])
+    return state._replace(step=jnp.int32(5), ema={"ema": jax.tree.map(lambda x: x + 1, params)})
 
 
 def save(folder, state, *at, **kept):
@@ -42,9 +44,9 @@ def test_everything_comes_back_bit_for_bit(tmp_path, state):
     save(tmp_path, state, 5, 5)
     again = restore(tmp_path, jax.tree.map(jnp.zeros_like, state))
     jax.tree.map(np.testing.assert_array_equal, again, state)
-    step, ema = restore_ema(tmp_path, state.ema)
+    step, ema = restore_weights(tmp_path, "ema", state.params)
     assert step == 5
-    jax.tree.map(np.testing.assert_array_equal, ema, state.ema)
+    jax.tree.map(np.testing.assert_array_equal, ema, state.ema["ema"])
 
 
 def test_every_save_happens_and_the_newest_are_kept(tmp_path, state):
@@ -59,14 +61,14 @@ def test_every_save_happens_and_the_newest_are_kept(tmp_path, state):
 def test_nothing_saved_is_the_state_given(tmp_path, state):
     assert restore(tmp_path, state) is state
     with pytest.raises(InputError, match=r"no checkpoint in .* yet: train first"):
-        restore_ema(tmp_path, state.ema)
+        restore_weights(tmp_path, "ema", state.params)
 
 
 def test_another_network_is_refused_in_one_line(tmp_path, state):
     save(tmp_path, state)
     for other in ({"a": jnp.zeros((3, 5)), "b": jnp.zeros(2)}, {"c": jnp.zeros(2)}):
         with pytest.raises(InputError, match="is of another network") as caught:
-            restore_ema(tmp_path, other)
+            restore_weights(tmp_path, "ema", other)
         assert "\n" not in str(caught.value)
 
 
@@ -138,9 +140,9 @@ def test_with_none_intact_it_stops_and_changes_nothing(tmp_path, state, emptied)
 def test_sampling_checks_what_it_reads(tmp_path, state):
     save(tmp_path, state, 4, 5)
     flip(tmp_path / "5" / "rest" / "_METADATA")
-    assert restore_ema(tmp_path, state.ema)[0] == 5
+    assert restore_weights(tmp_path, "ema", state.params)[0] == 5
     flip(next((tmp_path / "5" / "ema" / "d").iterdir()))
-    assert restore_ema(tmp_path, state.ema)[0] == 4
+    assert restore_weights(tmp_path, "ema", state.params)[0] == 4
 
 
 def test_a_save_that_fails_is_reported_and_the_next_one_works(tmp_path, state, caplog):
@@ -190,3 +192,33 @@ def test_checksums_are_plain_sha256(tmp_path, state):
     sums = json.loads((tmp_path / "5" / CHECKSUMS).read_text())
     done = subprocess.run(["sha256sum", *sums], cwd=tmp_path / "5", check=True, capture_output=True, text=True)
     assert {name: total for total, name in (line.split("  ") for line in done.stdout.splitlines())} == sums
+
+
+def test_the_best_by_a_metric_is_kept(tmp_path, state):
+    values = {1: 0.9, 2: 0.3, 3: float("nan"), 4: 0.5, 5: 0.4}
+    with Checkpoints(tmp_path, keep=1, keep_best="loss") as checkpoints:
+        for step, value in values.items():
+            checkpoints.save(state._replace(step=jnp.int32(step)), {"loss": value})
+    assert steps(tmp_path) == [2, 5]
+    save(tmp_path, state, 6, keep=1, keep_best="loss")
+    assert steps(tmp_path) == [2, 6]
+    save(tmp_path, state, 7, keep=1)
+    assert steps(tmp_path) == [7]
+
+
+def test_what_is_written_wrong_is_found_when_asked_for(tmp_path, state, monkeypatch, caplog):
+    """Without `verify` the sums are those of the wrong bytes."""
+    write = checkpoint.ocp.save_checkpointables_async
+
+    def wrong(path, items, **options):
+        if path.endswith("6"):
+            items = {**items, "params": jax.tree.map(lambda x: x.at[0].add(1e-6), items["params"])}
+        return write(path, items, **options)
+
+    monkeypatch.setattr(checkpoint.ocp, "save_checkpointables_async", wrong)
+    save(tmp_path / "unseen", state, 5, 6)
+    assert steps(tmp_path / "unseen") == [5, 6]
+    save(tmp_path / "seen", state, 5, 6, 7, verify=True)
+    assert steps(tmp_path / "seen") == [5, 7]
+    assert "the checkpoint of step 6 could not be written: what is read back is not what was written" in caplog.text
+    assert not list((tmp_path / "seen").glob("writing-*"))

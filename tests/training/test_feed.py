@@ -8,8 +8,9 @@ import pytest
 from jaxdiff.data.source import Source, batches
 from jaxdiff.errors import InputError
 from jaxdiff.training import feed
+from jaxdiff.training.ema import warmed_up
 from jaxdiff.training.sharding import make_mesh
-from jaxdiff.training.step import in_calls, init_state, make_train_step, warmed_up
+from jaxdiff.training.step import in_calls, init_state, make_train_step
 from jaxdiff.types import Batch
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -53,11 +54,13 @@ def loss_fn(params, key, batch):
 @pytest.mark.parametrize("where", ["always", "never"])
 def test_several_steps_in_a_call_are_those_steps_one_by_one(where):
     optimiser = optax.adam(0.1)
-    run = jax.jit(in_calls(make_train_step(loss_fn, optimiser, warmed_up(0.9), jax.random.key(1)), feed.examples))
+    run = jax.jit(
+        in_calls(make_train_step(loss_fn, optimiser, {"average": warmed_up(0.9)}, jax.random.key(1)), feed.examples)
+    )
     food = feed.make_feed(pictures(), make_mesh(), 8, 3, where)
     states, histories = [], []
     for length in (1, 4, 12):
-        state = init_state({"w": np.linspace(-1, 1, 4, dtype=np.float32)[:, None]}, optimiser)
+        state = init_state({"w": np.linspace(-1, 1, 4, dtype=np.float32)[:, None]}, optimiser, ["average"])
         history = []
         for first, n in feed.calls(0, 12, length):
             state, metrics = run(state, food.resident, food.read(first, n))

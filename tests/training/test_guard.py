@@ -20,8 +20,8 @@ def loss(params, memory, key, factor):
 def run(factors, spike=0.0, optimiser=None):
     stateful = StatefulLoss(lambda: jnp.zeros(()), loss)
     optimiser = optimiser or optax.adam(0.1)
-    state = init_state(jnp.arange(1.0, 4.0), optimiser, stateful)
-    step = jax.jit(make_train_step(stateful, optimiser, lambda n: 0.5, jax.random.key(0), spike=spike))
+    state = init_state(jnp.arange(1.0, 4.0), optimiser, ["half"], stateful)
+    step = jax.jit(make_train_step(stateful, optimiser, {"half": lambda n: 0.5}, jax.random.key(0), spike=spike))
     seen = []
     for factor in factors:
         state, metrics = step(state, jnp.float32(factor))

@@ -1,0 +1,113 @@
+"""Averages of the weights over training, several at once, and any width of them afterwards.
+
+An average θ̄ follows the weights θ step by step,
+
+    θ̄(t) = beta(t) θ̄(t - 1) + (1 - beta(t)) θ(t),        t = 1, 2, ... steps,
+
+and three families of beta are here. With `power`, θ̄ weighs the past by tau^gamma, a profile that keeps its shape as
+training grows; its standard deviation, as a share of the training so far, is what names it (Karras et al. 2024, EDM2,
+appendix C):
+
+    std² = (gamma + 1) / ((gamma + 2)² (gamma + 3)),     p_i(tau) = (gamma_i + 1) tau^gamma_i / t_i^(gamma_i + 1)
+
+for tau up to t_i. Of averages that were kept at several times t_i, with one gamma or more, a weighted sum comes as near
+as possible to one that was never computed: the `x` of sum one that has the least |sum_i x_i p_i - p|², from A_ij =
+<p_i, p_j> and b_i = <p_i, p>, where for t_i <= t_j
+
+    <p_i, p_j> = (gamma_i + 1) (gamma_j + 1) / (gamma_i + gamma_j + 1) · (t_i / t_j)^gamma_j / t_j.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.errors import InputError
+from jaxdiff.types import Array
+
+Decay = Callable[[Array], Array]
+"""beta of the next step, by how many there were before it."""
+
+WIDEST = 0.288
+"""A std of 12^-1/2 is the plain mean; nothing is wider."""
+POWER = "power_"
+
+
+def warmed_up(decay: float) -> Decay:
+    """`min(decay, (1 + n) / (10 + n))` after n steps, so that the average forgets the random start."""
+    return lambda step: jnp.minimum(decay, (1 + step) / (10 + step))
+
+
+def half_life(steps: float, share: float = 0.05) -> Decay:
+    """What is `steps` old weighs half; early on, what is `share` of the training so far (Karras et al. 2022)."""
+    return lambda step: 0.5 ** (1 / jnp.clip(share * step, 1e-8, steps))
+
+
+def power(std: float) -> Decay:
+    """`(1 - 1/t)^(gamma + 1)` at step t: the power function of this relative standard deviation."""
+    exponent = gamma(std) + 1
+    return lambda step: (1 - 1 / (step + 1)) ** exponent
+
+
+def gamma(std: float) -> float:
+    """The exponent of the power function of a relative standard deviation.
+
+    Raises:
+      InputError: it is not above 0 and at most 0.288, that of the plain mean.
+    """
+    if not 0 < std <= WIDEST:
+        raise InputError(f"an average of relative standard deviation {std:g}: must be above 0 and at most {WIDEST}")
+    roots = np.roots([1, 7, 16 - std**-2, 12 - std**-2])
+    return float(roots.real.max())
+
+
+def averages(spec: Mapping[str, Iterable[float]], batch_size: int) -> dict[str, Decay]:
+    """The averages that a configuration asks for, by name; samples are drawn with the first.
+
+    Args:
+      spec: `decay`, numbers below 1, see `warmed_up`; `half_life`, in examples; `power`, relative standard deviations.
+      batch_size: examples a step.
+
+    Raises:
+      InputError: there is none, or a number is out of its range.
+    """
+    found: dict[str, Decay] = {}
+    for decay in spec["decay"]:
+        if not 0 <= decay < 1:
+            raise InputError(f"ema.decay={decay}: must be at least 0 and below 1")
+        found[f"ema_{decay:g}"] = warmed_up(decay)
+    for examples in spec["half_life"]:
+        if not examples > 0:
+            raise InputError(f"ema.half_life={examples}: must be a positive number of examples")
+        found[f"half_life_{examples:g}"] = half_life(examples / batch_size)
+    for std in spec["power"]:
+        found[f"{POWER}{std:g}"] = power(std)
+    if not found:
+        raise InputError("ema: name at least one average, such as --config.ema.decay='(0.999,)'")
+    return found
+
+
+def recipe(std: float, stored: list[tuple[float, float]], end: float) -> tuple[np.ndarray, float]:
+    """How much of each stored average makes up that of `std` at step `end`, and how far the two profiles are apart.
+
+    Args:
+      std: relative standard deviation of the average that is wanted.
+      stored: (its own standard deviation, step) of each that there is.
+
+    Returns:
+      Shares that sum to one, and the norm of the difference of the profiles as a share of that of the wanted one.
+    """
+    gammas, times, wanted = np.array([gamma(s) for s, _ in stored]), np.array([t for _, t in stored], float), gamma(std)
+    A = _overlap(gammas[:, None], times[:, None], gammas[None], times[None])
+    b = _overlap(gammas, times, wanted, end)
+    ones = np.ones((len(b), 1))
+    x = np.linalg.solve(np.block([[A * end, ones], [ones.T, 0]]), np.append(b * end, 1))[:-1]
+    norm = _overlap(wanted, end, wanted, end)
+    return x, float(np.sqrt(max(norm - 2 * b @ x + x @ A @ x, 0) / norm))
+
+
+def _overlap(gamma_i, t_i, gamma_j, t_j):
+    """<p_i, p_j>, elementwise."""
+    later_exponent, later = np.where(t_i <= t_j, gamma_j, gamma_i), np.maximum(t_i, t_j)
+    ratio = np.minimum(t_i, t_j) / later
+    return (gamma_i + 1) * (gamma_j + 1) / (gamma_i + gamma_j + 1) * ratio**later_exponent / later

@@ -1,0 +1,97 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy.integrate import quad
+
+from jaxdiff.errors import InputError
+from jaxdiff.training import ema
+from jaxdiff.training.checkpoint import Checkpoints
+from jaxdiff.training.post_hoc import reconstruct
+from jaxdiff.training.step import init_state, make_train_step
+
+
+def follow(decay, values):
+    average = 0.0
+    for step, value in enumerate(values):
+        beta = np.float64(decay(np.float64(step)))
+        average = beta * average + (1 - beta) * value
+    return average
+
+
+def test_the_average_warms_up():
+    decay = ema.warmed_up(0.999)
+    np.testing.assert_allclose([decay(0), decay(90), decay(10**6)], [0.1, 0.91, 0.999], rtol=1e-6)
+
+
+def test_a_half_life_halves():
+    """After 100 steps of 1 that follow long zeros, half of the average is new; early, a twentieth of the steps do."""
+    decay = ema.half_life(100)
+    np.testing.assert_allclose(decay(10**5) ** 100, 0.5, rtol=1e-5)
+    np.testing.assert_allclose(decay(400) ** (0.05 * 400), 0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("std", [0.02, 0.05, 0.1, 0.2, 0.288])
+def test_a_power_average_has_its_profile_and_the_profile_its_deviation(std):
+    gamma = ema.gamma(std)
+    steps = 2000
+    profile = np.array([follow(ema.power(std), np.arange(steps) == i) for i in range(97, steps, 97)])
+    tau = (np.arange(97, steps, 97) + 1) / steps
+    np.testing.assert_allclose(profile, (gamma + 1) * tau**gamma / steps, atol=6 * (gamma + 1) ** 2 / steps**2)
+    density = lambda x: (gamma + 1) * x**gamma  # noqa: E731
+    mean = quad(lambda x: x * density(x), 0, 1)[0]
+    np.testing.assert_allclose(quad(lambda x: (x - mean) ** 2 * density(x), 0, 1)[0] ** 0.5, std, rtol=1e-6)
+
+
+def test_a_stored_average_is_its_own_recipe():
+    stored = [(0.05, 100), (0.1, 100), (0.05, 50), (0.1, 50)]
+    shares, distance = ema.recipe(0.1, stored, 100)
+    np.testing.assert_allclose(shares, [0, 1, 0, 0], atol=1e-10)
+    assert distance < 1e-7
+
+
+def test_overlaps_are_integrals():
+    profile = lambda gamma, t: lambda x: (gamma + 1) * x**gamma / t ** (gamma + 1) * (x <= t)  # noqa: E731
+    for one, other in [((3.0, 5.0), (1.0, 8.0)), ((1.0, 8.0), (3.0, 5.0)), ((2.0, 4.0), (7.0, 4.0))]:
+        exact = quad(lambda x, p=one, q=other: profile(*p)(x) * profile(*q)(x), 0, min(one[1], other[1]))[0]
+        np.testing.assert_allclose(ema._overlap(*one, *other), exact, rtol=1e-7)
+
+
+def test_widths_made_afterwards_are_those_computed_along_the_way(tmp_path):
+    """Noisy descent in 5 dimensions; two widths kept at 16 moments give six others."""
+    others = [0.04, 0.06, 0.08, 0.12, 0.15]
+    averages = ema.averages({"decay": (), "half_life": (), "power": (0.05, 0.1, *others)}, 8)
+    optimiser = optax.sgd(0.02)
+    loss = lambda params, key, batch: (jnp.sum((params - 1 - jax.random.normal(key, (5,))) ** 2), {})  # noqa: E731
+    step = jax.jit(make_train_step(loss, optimiser, averages, jax.random.key(0)))
+    state = init_state(jnp.zeros(5), optimiser, averages)
+    with Checkpoints(tmp_path, keep_every=64) as checkpoints:
+        for n in range(1, 1025):
+            state, _ = step(state, None)
+            if n % 64 == 0:
+                checkpoints.save(state)
+    for std in others:
+        said, weights = reconstruct(tmp_path, std, ["power_0.05", "power_0.1"], state.params)
+        exact = state.ema[f"power_{std:g}"]
+        nearest = min(np.abs(exact - state.ema[name]).max() for name in ("power_0.05", "power_0.1"))
+        assert np.abs(weights - exact).max() < 0.05 * nearest, (std, weights, exact)
+        assert said.startswith(f"power_{std:g}, made of 32 averages")
+    with pytest.raises(InputError, match=r"weights 0.01: the 32 averages .* no nearer to it than \d+%: choose"):
+        reconstruct(tmp_path, 0.01, ["power_0.05", "power_0.1"], state.params)
+    with pytest.raises(InputError, match="no power-function averages, which ema.power asks for"):
+        reconstruct(tmp_path, 0.07, ["ema_0.9"], state.params)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({}, "ema: name at least one average"),
+        ({"decay": (1.0,)}, "ema.decay=1.0: must be at least 0 and below 1"),
+        ({"half_life": (0,)}, "ema.half_life=0: must be a positive number of examples"),
+        ({"power": (0.3,)}, "standard deviation 0.3: must be above 0 and at most 0.288"),
+    ],
+)
+def test_averages_that_mean_nothing_are_refused(spec, message):
+    with pytest.raises(InputError, match=message):
+        ema.averages({"decay": (), "half_life": (), "power": (), **spec}, 8)
