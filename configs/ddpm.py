@@ -64,6 +64,7 @@ def _paper() -> ConfigDict:
                 "steps": 800_000,
                 "batch_size": 128,
                 "accumulate": 1,
+                "balanced": False,
                 "log_every": 100,
                 "sample_every": 10_000,
                 "checkpoint_every": 5_000,

@@ -25,6 +25,7 @@ from jaxdiff import (
     vdm,
 )
 from jaxdiff.data import Source
+from jaxdiff.data.source import balanced
 from jaxdiff.denoiser import make_denoiser
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.loss import Times, Weight
@@ -215,6 +216,8 @@ def _loss(spec: Config, given: Any, meaning: Parameterization, network: Network)
 def source(config: Config) -> Source:
     """The data of a configuration, checked against its network; without labels if the network takes none."""
     images = call("dataset", named(data, Source), config["data"])
+    if config["train"]["balanced"]:
+        images = balanced(images)
     classes = config["net"]["num_classes"]
     if not classes:
         return images._replace(num_classes=0, take=lambda i: images.take(i)._replace(condition=None))

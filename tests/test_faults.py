@@ -1,11 +1,13 @@
 """What happens to runs: signals, second trainers, damage, full and vanished disks, numbers that overflow."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -152,6 +154,32 @@ def test_a_full_disk_costs_checkpoints_and_not_the_training(environment, finishe
     assert "could not be written: no space left on device" in done.stderr.lower()
     assert int(state_of(tmp_path / "run").step) == 400
     assert [row["step"] for row in rows(tmp_path / "run")] == list(range(5, 401, 5))
+
+
+@pytest.mark.slow
+def test_twenty_thousand_steps_and_two_hundred_saves_leave_no_trace(environment, tmp_path):
+    """Memory, open files and disk at the end are those of a quarter of the way."""
+    many = ["--config.train.steps=20000", "--config.train.log_every=100", "--config.train.sample_every=5000"]
+    command = [sys.executable, "train.py", *TINY, *many, "--config.train.checkpoint_every=100"]
+    with (tmp_path / "output").open("w") as output:
+        command.append(f"--workdir={tmp_path / 'run'}")
+        running = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=output)
+    seen = []
+    while running.poll() is None:
+        checkpoints = list((tmp_path / "run" / "checkpoints").glob("*"))
+        step = max((int(f.name) for f in checkpoints if f.name.isdigit()), default=0)
+        with contextlib.suppress(OSError):
+            resident = int(Path(f"/proc/{running.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            seen.append((step, resident, len(os.listdir(f"/proc/{running.pid}/fd")), len(checkpoints)))
+        time.sleep(0.5)
+    assert running.wait() == 0
+    step, resident, files, folders = np.array(seen, float).T
+    early, late = (step >= 5000) & (step < 10000), step >= 15000
+    print(f"resident {np.median(resident[early]) / 1e6:.0f} MB, then {np.median(resident[late]) / 1e6:.0f} MB")
+    assert np.median(resident[late]) < 1.02 * np.median(resident[early])
+    assert np.max(files[late]) <= np.max(files[early])
+    assert np.max(folders) <= 5  # two kept, the best, one being written, one being deleted
+    assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
 
 
 DIVERGING = [*TINY, "--config.optimizer.learning_rate=1e30", "--config.optimizer.warmup=1"]

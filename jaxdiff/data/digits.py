@@ -23,4 +23,4 @@ def digits(split: str = "all") -> Source:
         raise unknown("split of the digits", split, splits)
     images = to_unit_range(data.images[splits[split]], 0, 16)[..., None]
     labels = data.target[splits[split]].astype(np.int32)
-    return Source(len(images), (8, 8, 1), 10, lambda i: Batch(images[i], labels[i]), levels=17)
+    return Source(len(images), (8, 8, 1), 10, lambda i: Batch(images[i], labels[i]), levels=17, labels=lambda: labels)

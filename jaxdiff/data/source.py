@@ -2,6 +2,8 @@
 
 What a run trains on at a step is a pure function of (seed, step): epoch e visits all examples once, in an order drawn
 from (seed, e), and a step takes the next `batch_size` of them. So a run that starts again goes on where it was.
+Balanced, it visits the classes once and again, each time in an order of its own, and takes the next example of each, in
+such epochs of the class.
 """
 
 import functools
@@ -12,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from jaxdiff.errors import InputError
 from jaxdiff.types import Batch
 
 Item = TypeVar("Item")
@@ -28,6 +31,8 @@ class Source(NamedTuple):
       take: `(indices) -> Batch`: x_0 float32 (n, height, width, channels) in [-1, 1], condition int32 (n,) or None.
       levels: how many values a pixel may have, evenly from -1 to 1; None if any, as after a change of size.
       flip: whether a mirrored image is as good as the image, so that training may flip.
+      labels: `() -> (size,)`, int32: of all examples, without reading their pixels where that is possible.
+      classes: the numbers of the examples of each class, if training visits the classes equally often.
     """
 
     size: int
@@ -36,6 +41,8 @@ class Source(NamedTuple):
     take: Callable[[np.ndarray], Batch]
     flip: bool = False
     levels: int | None = None
+    labels: Callable[[], np.ndarray] | None = None
+    classes: tuple[np.ndarray, ...] = ()
 
 
 def to_unit_range(pixels: np.ndarray, low: float = 0, high: float = 255) -> np.ndarray:
@@ -43,11 +50,39 @@ def to_unit_range(pixels: np.ndarray, low: float = 0, high: float = 255) -> np.n
     return ((pixels.astype(np.float32) - low) * (2 / (high - low)) - 1).astype(np.float32)
 
 
-def indices(size: int, batch_size: int, seed: int, step: int) -> np.ndarray:
+def balanced(source: Source) -> Source:
+    """The same examples, but in training each class is drawn as often as any other, and a class's examples alike.
+
+    Raises:
+      InputError: there are no labels.
+    """
+    if source.labels is None:
+        raise InputError("train.balanced=True: this data set has no labels to balance by")
+    labels = source.labels()
+    return source._replace(classes=tuple(np.flatnonzero(labels == c) for c in np.unique(labels)))
+
+
+def indices(source: Source, batch_size: int, seed: int, step: int) -> np.ndarray:
     """The numbers of the examples that `step` takes."""
     position = np.arange(step * batch_size, (step + 1) * batch_size)
+    if not source.classes:
+        return _visit(source.size, position, seed, 0, _order)
+    drawn = np.empty_like(position)
+    label = _visit(len(source.classes), position, seed, 2, _class_order)
+    turn = position // len(source.classes)
+    for c in np.unique(label):
+        members = source.classes[c]
+        drawn[label == c] = members[_visit(len(members), turn[label == c], seed, 3 + int(c), _class_order)]
+    return drawn
+
+
+def _visit(size: int, position: np.ndarray, seed: int, stream: int, order: Callable[..., np.ndarray]) -> np.ndarray:
+    """Which of `size` things come at these positions of a series of epochs, each with an order of its own."""
     epoch, place = np.divmod(position, size)
-    return np.concatenate([_order(size, seed, int(e))[place[epoch == e]] for e in np.unique(epoch)])
+    found = np.empty_like(position)
+    for e in np.unique(epoch):
+        found[epoch == e] = order(size, seed, stream, int(e))[place[epoch == e]]
+    return found
 
 
 class Selection(NamedTuple):
@@ -60,7 +95,7 @@ class Selection(NamedTuple):
 def select(source: Source, batch_size: int, seed: int, step: int) -> Selection:
     """The selection of a step; nothing is mirrored where the source does not flip."""
     mirrored = np.random.default_rng([seed, 1, step]).random(batch_size) < 0.5
-    return Selection(indices(source.size, batch_size, seed, step).astype(np.int32), mirrored & source.flip)
+    return Selection(indices(source, batch_size, seed, step).astype(np.int32), mirrored & source.flip)
 
 
 def read(source: Source, selection: Selection) -> Batch:
@@ -88,6 +123,10 @@ def read_ahead(load: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
             yield ahead.result()
 
 
-@functools.lru_cache(maxsize=2)
-def _order(size: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng([seed, 0, epoch]).permutation(size)
+def _permutation(size: int, seed: int, stream: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, stream, epoch]).permutation(size)
+
+
+_order = functools.lru_cache(maxsize=2)(_permutation)
+_class_order = functools.lru_cache(maxsize=4096)(_permutation)
+"""Of these there are many, and small."""

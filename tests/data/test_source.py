@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from jaxdiff.data.source import Source, batches, indices, to_unit_range
+from jaxdiff.data.source import Source, balanced, batches, indices, to_unit_range
+from jaxdiff.errors import InputError
+from jaxdiff.pictures import to_uint8
 from jaxdiff.types import Batch
 
 
@@ -12,11 +14,28 @@ def numbers(size, flip=False):
 
 @pytest.mark.parametrize("batch_size", [3, 10, 25])
 def test_every_epoch_visits_everything_once_in_an_order_of_its_own(batch_size):
-    stream = np.concatenate([indices(10, batch_size, 0, step) for step in range(20)])
+    stream = np.concatenate([indices(numbers(10), batch_size, 0, step) for step in range(20)])
     epochs = [stream[e * 10 : (e + 1) * 10] for e in range(len(stream) // 10)]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert list(epochs[0]) != list(epochs[1])
-    assert list(indices(10, 10, 1, 0)) != list(epochs[0])
+    assert list(indices(numbers(10), 10, 1, 0)) != list(epochs[0])
+
+
+@pytest.mark.parametrize("batch_size", [4, 7])
+def test_balanced_every_class_comes_as_often_and_every_example_of_a_class_too(batch_size):
+    labels = np.array([0] * 7 + [1] * 2 + [5] * 3)
+    source = balanced(numbers(12)._replace(labels=lambda: labels))
+    stream = np.concatenate([indices(source, batch_size, 0, step) for step in range(126 // batch_size + 1)])[:126]
+    rounds = labels[stream].reshape(-1, 3)
+    assert (np.sort(rounds, 1) == [0, 1, 5]).all()
+    assert len(np.unique(rounds, axis=0)) == 6
+    for label, times in ((0, 6), (1, 21), (5, 14)):
+        of = stream[labels[stream] == label]
+        members = np.flatnonzero(labels == label)
+        for epoch in of.reshape(times, -1):
+            assert sorted(epoch) == list(members)
+    with pytest.raises(InputError, match="no labels to balance by"):
+        balanced(numbers(12))
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -34,6 +53,11 @@ def test_flips_mirror_half_of_the_images():
     assert abs(mirrored - 0.5) < 4 * 0.5 / np.sqrt(4000)
     plain = next(batches(numbers(100), 100, seed=0)).x_0
     assert np.all(np.diff(plain[:, 0, :, 0]) > 0)
+
+
+def test_scaling_has_an_exact_inverse():
+    pixels = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(to_uint8(to_unit_range(pixels)), pixels)
 
 
 def test_scaling_is_exact_at_the_ends():
