@@ -35,14 +35,14 @@ class Cleaning(NamedTuple):
 
     def complete(self, rows: np.ndarray) -> np.ndarray:
         """(n,): which rows `apply` keeps."""
-        finite: np.ndarray = np.isfinite(rows).all(1)
+        finite = np.asarray(np.isfinite(rows).all(1))
         if self.missing == "refuse" and not finite.all():
             first = int(np.argmin(finite))
             raise InputError(
                 f"{(~finite).sum()} rows hold values that are not finite, the first is row {first}: choose "
                 "missing='median' or 'drop'"
             )
-        return finite | (self.missing != "drop")
+        return np.asarray(finite | (self.missing != "drop"))
 
     def invert(self, cleaned: np.ndarray) -> np.ndarray:
         """(n, kept columns) to (n, columns), float64, in the units of the table."""
