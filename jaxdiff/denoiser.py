@@ -49,6 +49,12 @@ def to_score(process: Process, denoiser: Denoiser):
     return score
 
 
+def lever(process: Process, t: Array) -> Array:
+    """sigma² / alpha, by which a term of the score moves x̂_0; 0 where alpha = 0, and x_t says nothing of x_0."""
+    alpha = process.alpha(t)
+    return jnp.where(alpha > 0, process.sigma(t) ** 2 / jnp.where(alpha > 0, alpha, 1), 0)
+
+
 def to_velocity(process: Process, denoiser: Denoiser):
     """`(x_t, t) -> dx/dt` of the probability flow, with the process's marginals (Song et al. 2021, section 4.3)."""
 

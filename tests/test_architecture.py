@@ -20,11 +20,13 @@ ALLOWED = {
     "denoiser": BASE | {"process", "parameterization"},
     "loss": MATHS,
     "samplers": MATHS | {"samplers"},
+    "guidance": MATHS | {"samplers"},
     "likelihood": MATHS | {"samplers"},
     "importance": MATHS | {"loss"},
     "score_matching": MATHS | {"loss"},
     "learned_variance": MATHS | {"likelihood"},
     "vdm": MATHS | {"likelihood"},
+    "tasks": MATHS | {"samplers", "guidance", "tasks"},
     "nets": BASE | {"nets"},
     "data": BASE | {"data", "pictures"},
     "evaluation": BASE | {"evaluation"},
@@ -36,7 +38,7 @@ ALLOWED = {
     "held_out": MATHS | {"likelihood", "model", "data"},
     "__init__": {"run"},
 }
-CORE = LOSSES | MATHS | {"betas", "grids", "samplers", "likelihood"}
+CORE = LOSSES | MATHS | {"betas", "grids", "samplers", "guidance", "likelihood", "tasks"}
 STANDARD = {"jax", "numpy", "scipy", "math", "typing", "collections", "functools", "difflib", "dataclasses"}
 
 

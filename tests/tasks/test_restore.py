@@ -1,0 +1,95 @@
+"""Posterior denoisers against those of Gaussians, which are known for any linear measurement."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import convolve
+
+from jaxdiff import process, samplers
+from jaxdiff.denoiser import gaussian_mixture
+from jaxdiff.tasks import restore
+
+CHAIN = process.vp()
+TIMES = [0.05, 0.4, 0.95]
+NOISE = 0.3
+
+
+@pytest.fixture
+def problem(rng, float64):
+    """Five dimensions of data, three of measurement, for 20 examples."""
+    A = rng.normal(size=(3, 5))
+    x_t, y = rng.normal(size=(20, 5)), rng.normal(size=(20, 3))
+    return A, lambda x: x @ A.T, jnp.asarray(x_t), jnp.asarray(y)
+
+
+def gaussian(mean, std):
+    return gaussian_mixture(CHAIN, np.ones(1), np.asarray(mean)[None], np.asarray(std)[None])
+
+
+def posterior_mean(mean, std, A, x_t, y, t):
+    alpha, sigma = float(CHAIN.alpha(jnp.float64(t))), float(CHAIN.sigma(jnp.float64(t)))
+    precision = np.diag(1 / np.asarray(std) ** 2 + alpha**2 / sigma**2) + A.T @ A / NOISE**2
+    seen = mean / np.asarray(std) ** 2 + alpha * x_t / sigma**2 + y @ A / NOISE**2
+    return np.linalg.solve(precision, seen.T).T
+
+
+@pytest.mark.parametrize("t", TIMES)
+def test_moment_matching_is_exact_for_gaussians(problem, t):
+    A, operator, x_t, y = problem
+    mean, std = np.arange(5) / 5.0, np.linspace(0.3, 1.5, 5)
+    denoise = restore.moment_matching(CHAIN, gaussian(mean, std), operator, y, NOISE, iterations=3)
+    np.testing.assert_allclose(denoise(x_t, t), posterior_mean(mean, std, A, x_t, y, t), atol=1e-8)
+
+
+@pytest.mark.parametrize("t", TIMES)
+@pytest.mark.parametrize("method", [restore.pigdm, restore.ddnm])
+def test_with_a_fixed_variance_they_are_exact_for_round_gaussians(problem, method, t):
+    A, operator, x_t, y = problem
+    mean, std = np.arange(5) / 5.0, np.full(5, 0.8)
+    denoise = method(CHAIN, gaussian(mean, std), operator, y, NOISE, std=0.8, iterations=3)
+    np.testing.assert_allclose(denoise(x_t, t), posterior_mean(mean, std, A, x_t, y, t), atol=1e-8)
+
+
+def test_without_noise_ddnm_agrees_with_the_measurement_and_leaves_the_rest(problem):
+    A, operator, x_t, y = problem
+    denoiser = gaussian(np.zeros(5), np.ones(5))
+    x_0, restored = denoiser(x_t, 0.4), restore.ddnm(CHAIN, denoiser, operator, y, iterations=3)(x_t, 0.4)
+    np.testing.assert_allclose(operator(restored), y, atol=1e-8)
+    np.testing.assert_allclose(restored - x_0, (y - operator(x_0)) @ np.linalg.pinv(A).T, atol=1e-8)
+
+
+def test_dps_moves_by_the_gradient_of_the_distance(problem):
+    A, operator, x_t, y = problem
+    denoiser, sampler = gaussian(np.zeros(5), np.ones(5)), samplers.ddim(CHAIN, gaussian(np.zeros(5), np.ones(5)))
+    key, t, s = jax.random.key(0), jnp.float64(0.5), jnp.float64(0.4)
+    moved = restore.dps(CHAIN, denoiser, sampler, operator, y, 0.7).step(key, sampler.init(x_t), t, s).x
+    residual = y - operator(denoiser(x_t, t))
+    slope = CHAIN.alpha(t)  # of x̂_0, for unit variance
+    gradient = -slope * residual @ A / np.linalg.norm(residual, axis=1, keepdims=True)
+    np.testing.assert_allclose(moved, sampler.step(key, sampler.init(x_t), t, s).x - 0.7 * gradient, atol=1e-9)
+
+
+def test_an_example_that_is_solved_stays_and_others_go_on(problem):
+    _, operator, x_t, y = problem
+    denoiser = gaussian(np.zeros(5), np.ones(5))
+    exact = operator(denoiser(x_t, 0.4))
+    y = y.at[:10].set(exact[:10])
+    restored = restore.moment_matching(CHAIN, denoiser, operator, y, NOISE, iterations=30)(x_t, 0.4)
+    np.testing.assert_allclose(restored[:10], denoiser(x_t, 0.4)[:10], atol=1e-10)
+    assert np.isfinite(restored).all()
+    step = restore.dps(CHAIN, denoiser, samplers.ddim(CHAIN, denoiser), operator, exact).step
+    assert np.isfinite(step(jax.random.key(0), samplers.State(x_t), jnp.float64(0.4), jnp.float64(0.3)).x).all()
+
+
+def test_operators(rng):
+    x = rng.normal(size=(2, 6, 8, 3))
+    kernel = rng.uniform(size=(3, 5))[:, :3]
+    blurred = restore.blurred(jnp.asarray(kernel))(jnp.asarray(x, jnp.float32))
+    for n in range(2):
+        for c in range(3):
+            expected = convolve(x[n, ..., c], kernel[::-1, ::-1], mode="mirror")
+            np.testing.assert_allclose(blurred[n, ..., c], expected, atol=1e-5)
+    np.testing.assert_allclose(restore.shrunk(2)(x)[1, 2, 3, 1], x[1, 4:6, 6:8, 1].mean())
+    np.testing.assert_allclose(restore.grey()(x)[..., 0], x.mean(-1))
+    np.testing.assert_allclose(restore.masked(np.arange(3) > 0)(x)[..., 0], 0)
