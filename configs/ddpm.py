@@ -75,6 +75,7 @@ def _paper() -> ConfigDict:
                 "mesh": {"data": -1, "fsdp": 1, "tensor": 1},
                 "steps_per_call": 0,
                 "device_data": "auto",
+                "readers": 2,
             },
             "debug": {"nans": False},
             "sample": {
