@@ -24,7 +24,7 @@ from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
 from jaxdiff import experiment, held_out, pictures, run
-from jaxdiff.data.source import Source, read_ahead
+from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.training import checkpoint, feed, hosts, log, rollback, sharding, stop
 from jaxdiff.training.step import TrainState, in_calls, init_state, make_train_step
@@ -89,7 +89,7 @@ def train(config: dict, workdir: Path) -> int:
         announce(workdir, source, state, mesh, start, end)
         journal = log.Log(workdir, start) if hosts.is_writer() else log.Silent()
         plan = list(feed.calls(start, end, length))
-        stream = read_ahead(lambda call: food.read(*call), plan)
+        stream = feed.ahead(food.read, plan, settings["readers"])
         clock, pending, means, reason = log.Clock(), [], {}, 0
 
         with tqdm(total=end, initial=min(start, end), unit="step", dynamic_ncols=True, disable=not journal) as bar:

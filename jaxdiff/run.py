@@ -45,6 +45,7 @@ MAY_CHANGE = (
     "train.mesh",
     "train.steps_per_call",
     "train.device_data",
+    "train.readers",
     "net.attention_kernel",
     "net.remat",
     "sample",

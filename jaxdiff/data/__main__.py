@@ -1,12 +1,15 @@
-"""Look at data before training on it.
+"""Prepare data, and look at it before training on it.
 
+    python -m jaxdiff.data prepare cifar10
+    python -m jaxdiff.data prepare fashion_mnist --data-dir=DIR --archives=FOLDER
     python -m jaxdiff.data inspect digits
     python -m jaxdiff.data inspect PICTURES --size 64 --channels 3 --sheet sheet.png
     python -m jaxdiff.data inspect images.npz --key images --label-key labels
     python -m jaxdiff.data inspect cifar10
 
-The source is "digits", a folder of pictures, a .npy or .npz, or the name of a prepared TFDS set. The exit code is 1 if
-training would refuse some of it.
+`prepare` makes CIFAR-10, MNIST or Fashion-MNIST of their original archives, downloaded or lying in FOLDER, without
+TensorFlow. The source to inspect is "digits", a folder of pictures, a .npy or .npz, or the name of a
+prepared TFDS set; the exit code is 1 if training would refuse some of it.
 """
 
 import argparse
@@ -19,6 +22,7 @@ import numpy as np
 
 from jaxdiff import pictures
 from jaxdiff.data import Source, arrays, digits, folder, tfds
+from jaxdiff.data.tfds import ORIGINALS, open_prepared
 from jaxdiff.errors import InputError
 
 BATCH, SHEET, CLASSES = 256, 64, 20
@@ -33,7 +37,7 @@ def open_source(asked: argparse.Namespace) -> Source:
         return folder(asked.source, asked.size or 64, asked.channels or 3)
     if path.suffix in (".npy", ".npz"):
         return arrays(asked.source, asked.key, asked.label_key, asked.low, asked.high)
-    return tfds(asked.source, asked.split, size=asked.size, channels=asked.channels)
+    return tfds(asked.source, asked.split, asked.data_dir, size=asked.size, channels=asked.channels)
 
 
 def inspect(source: Source, sheet: Path | None) -> int:
@@ -83,9 +87,20 @@ def readable(source: Source, indices: np.ndarray, refused: list[str]):
             yield from readable(source, np.array([index]), refused)
 
 
+def run_prepare(asked: argparse.Namespace) -> int:
+    """Prepare what the command line names, and say what there is."""
+    from jaxdiff.data.prepare import prepare  # TFDS takes a second to import
+
+    place = prepare(asked.dataset, asked.data_dir, asked.archives)
+    splits = open_prepared(place).info.splits
+    counts = ", ".join(f"{name} {split.num_examples:,}" for name, split in splits.items())
+    print(f"{asked.dataset} is prepared in {place}: {counts}")
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line at the top of this file."""
-    parser = argparse.ArgumentParser(prog="python -m jaxdiff.data", description="Look at data before training on it.")
+    parser = argparse.ArgumentParser(prog="python -m jaxdiff.data", description="Prepare data, and look at it.")
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("inspect", help="count, shape, range, classes, copies, and what would be refused")
     command.add_argument("source", help='"digits", a folder, a .npy or .npz, or the name of a prepared TFDS set')
@@ -96,10 +111,17 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--low", type=float, default=-1.0, help="of floating-point pixels in an array")
     command.add_argument("--high", type=float, default=1.0)
     command.add_argument("--split", default="train", help="of a TFDS set")
+    command.add_argument("--data-dir", default="", help="of a TFDS set; $TFDS_DATA_DIR or ~/tensorflow_datasets")
     command.add_argument("--sheet", type=Path, help="write the first 64 images to this file")
+    command.set_defaults(run=lambda asked: inspect(open_source(asked), asked.sheet))
+    command = commands.add_parser("prepare", help="make a TFDS set of its original archives, without TensorFlow")
+    command.add_argument("dataset", help=", ".join(ORIGINALS))
+    command.add_argument("--data-dir", default="", help="where to; $TFDS_DATA_DIR or ~/tensorflow_datasets")
+    command.add_argument("--archives", default="", help="a folder with the archives, not to be downloaded")
+    command.set_defaults(run=run_prepare)
     asked = parser.parse_args(arguments)
     try:
-        return inspect(open_source(asked), asked.sheet)
+        return asked.run(asked)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

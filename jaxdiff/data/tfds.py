@@ -1,6 +1,7 @@
 """Any image set of TensorFlow Datasets, by name, read without TensorFlow from a folder prepared as array_record."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from jaxdiff.data.picture import check_size, fit
 from jaxdiff.data.source import Source, to_unit_range
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.types import Batch
+
+ORIGINALS = ("cifar10", "mnist", "fashion_mnist")
+"""What `jaxdiff.data.prepare` can prepare without TensorFlow."""
 
 
 def tfds(
@@ -28,10 +32,8 @@ def tfds(
     Raises:
       InputError: not prepared (says how), not as array_record, no such split, or without images of one size.
     """
-    import tensorflow_datasets  # takes a second to import, and most runs do without
-
-    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-    builder: Any = tensorflow_datasets.builder_from_directory(str(_version_folder(root, dataset)))
+    root = data_root(data_dir)
+    builder = open_prepared(_version_folder(root, dataset))
     if builder.info.file_format.value != "array_record":
         raise InputError(
             f"{dataset!r} in {str(root)!r} is stored as {builder.info.file_format.value}, which needs TensorFlow to "
@@ -68,18 +70,43 @@ def tfds(
     return Source(len(data), shape, classes, take, flip, None if size else 256)
 
 
+def data_root(data_dir: str) -> Path:
+    """The folder of the prepared sets: by default $TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+
+
+def open_prepared(place: Path) -> Any:
+    """The TFDS builder of a prepared set, `place`/dataset_info.json, all of whose files lie in that folder.
+
+    Raises:
+      InputError: the set names a file elsewhere.
+    """
+    import tensorflow_datasets  # takes a second to import, and most runs do without
+
+    builder = tensorflow_datasets.builder_from_directory(str(place))
+    for split in builder.info.splits.values():
+        for file in split.filepaths:
+            if Path(os.path.normpath(file)).parent != Path(os.path.normpath(place)):
+                raise InputError(f"the data set in {str(place)!r} names a file outside of it, {str(file)!r}")
+    return builder
+
+
 def _version_folder(root: Path, dataset: str) -> Path:
     name, _, version = dataset.partition(":")
-    versions = {f.parent.name: f.parent for f in (root / name).glob("*.*.*/dataset_info.json")}
+    places = [f.parent for f in (root / name).glob("*.*.*/dataset_info.json")]
+    versions = {p.name: p for p in places if re.fullmatch(r"\d+\.\d+\.\d+", p.name)}  # not incomplete.…_3.0.2
     if version and version not in versions and versions:
         raise unknown(f"version of {name!r} in {str(root)!r}", version, versions)
     if not versions:
         raise InputError(
-            f"{name!r} is not prepared in {str(root)!r}: prepare it once, on a machine with TensorFlow, with "
+            f"{name!r} is not prepared in {str(root)!r}: prepare it once"
+            f"{'' if name in ORIGINALS else ', on a machine with TensorFlow'}, with "
             f"{_command(name, root)}; or set data.data_dir, or give the images as a folder or a .npz file"
         )
     return versions[version or max(versions, key=lambda v: tuple(int(n) for n in v.split(".")))]
 
 
 def _command(dataset: str, root: Path) -> str:
+    if dataset.partition(":")[0] in ORIGINALS:
+        return f"`python -m jaxdiff.data prepare {dataset.partition(':')[0]} --data-dir={root}`"
     return f"`tfds build {dataset} --file_format=array_record --data_dir={root}`"

@@ -6,9 +6,10 @@ step. Either way a step sees the same examples (`jaxdiff.data.source.select`), a
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,6 +84,21 @@ def calls(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
         stop = min(end, start - start % length + length)
         yield start, stop - start
         start = stop
+
+
+def ahead(load: Callable[[int, int], Any], plan: Sequence[tuple[int, int]], readers: int) -> Iterator[Any]:
+    """`load(*call)` for the calls of a plan, in its order, by so many threads of Grain, each one call ahead of use.
+
+    What Grain is given are the numbers of steps, so it has no position of its own to be saved. An error of `load` is
+    raised where its result would have come.
+
+    Raises:
+      InputError: no reader.
+    """
+    if readers < 1:
+        raise InputError(f"train.readers={readers}: at least one thread has to read")
+    calls = grain.MapDataset.source(plan).map(lambda call: load(*call))
+    return iter(calls.to_iter_dataset(grain.ReadOptions(num_threads=readers, prefetch_buffer_size=readers)))
 
 
 def steps_per_call(asked: int, every: dict[str, int], batch_bytes: int) -> int:

@@ -146,8 +146,8 @@ class Clock:
         share = self._waited / passed
         if share > 0.5:
             logger.warning(
-                "%.0f %% of the time the devices wait for data: put it on a faster disk, keep it in memory "
-                "(data.cache_gb) or on the devices (train.device_data), or make it smaller beforehand",
+                "%.0f %% of the time the devices wait for data: raise train.readers, put it on a faster disk, keep it "
+                "in memory (data.cache_gb) or on the devices (train.device_data), or make it smaller beforehand",
                 100 * share,
             )
         self._since, self._waited = time.perf_counter(), 0.0

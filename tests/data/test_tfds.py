@@ -1,12 +1,16 @@
 """A data set prepared by TensorFlow Datasets itself, as array_record and without TensorFlow, read back by name."""
 
+import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jaxdiff.data import tfds
+from jaxdiff.data.prepare import prepare
 from jaxdiff.errors import InputError
 
 PREPARE = """
@@ -55,7 +59,13 @@ def test_read_by_name_without_tensorflow(prepared):
 
 
 def test_what_is_not_there_is_named(prepared):
-    with pytest.raises(InputError, match=r"'cifar10' is not prepared.*tfds build cifar10 --file_format=array_record"):
+    with pytest.raises(
+        InputError, match=r"'lsun/bedroom' is not prepared.*with TensorFlow.*`tfds build lsun/bedroom --file_"
+    ):
+        tfds("lsun/bedroom", data_dir=prepared)
+    with pytest.raises(
+        InputError, match=r"'cifar10' is not prepared.*once, with `python -m jaxdiff.data prepare cifar10"
+    ):
         tfds("cifar10", data_dir=prepared)
     with pytest.raises(InputError, match="version of 'tiny_images'.*allowed are 1.0.0"):
         tfds("tiny_images:2.0.0", data_dir=prepared)
@@ -63,3 +73,31 @@ def test_what_is_not_there_is_named(prepared):
         tfds("tiny_images", split="test", data_dir=prepared, size=8)
     with pytest.raises(InputError, match="images of several sizes.*set data.size"):
         tfds("tiny_images", data_dir=prepared)
+
+
+@pytest.mark.parametrize("template", ["../{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}", "/etc/{SPLIT}.{FILEFORMAT}"])
+def test_a_set_cannot_name_files_outside_of_its_folder(prepared, tmp_path, template):
+    copy = tmp_path / "tiny_images" / "1.0.0"
+    shutil.copytree(Path(prepared) / "tiny_images" / "1.0.0", copy)
+    info = json.loads((copy / "dataset_info.json").read_text())
+    assert info["splits"][0]["filepathTemplate"] == "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+    info["splits"][0]["filepathTemplate"] = template
+    (copy / "dataset_info.json").write_text(json.dumps(info))
+    with pytest.raises(InputError, match=r"the data set in '.*' names a file outside of it, '"):
+        tfds("tiny_images", data_dir=str(tmp_path), size=8)
+
+
+def test_a_set_stored_for_tensorflow_is_refused(prepared, tmp_path):
+    for name in ("tiny_images", "mnist"):
+        copy = tmp_path / name / "3.0.1"
+        shutil.copytree(Path(prepared) / "tiny_images" / "1.0.0", copy)
+        info = json.loads((copy / "dataset_info.json").read_text())
+        (copy / "dataset_info.json").write_text(json.dumps(info | {"fileFormat": "tfrecord", "version": "3.0.1"}))
+    with pytest.raises(
+        InputError, match="stored as tfrecord, which needs TensorFlow to read: .*`tfds build tiny_images"
+    ):
+        tfds("tiny_images", data_dir=str(tmp_path), size=8)
+    with pytest.raises(
+        InputError, match="mnist/3.0.1' is stored as tfrecord: move it away, or give another --data-dir"
+    ):
+        prepare("mnist", str(tmp_path))

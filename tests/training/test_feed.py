@@ -1,11 +1,16 @@
 """What a step is fed does not depend on where the data lies, nor on how many steps a call takes."""
 
+import itertools
+import threading
+import time
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import optax
 import pytest
 
-from jaxdiff.data.source import Source, batches
+from jaxdiff.data.source import Source, batches, select
 from jaxdiff.errors import InputError
 from jaxdiff.training import feed
 from jaxdiff.training.ema import warmed_up
@@ -77,6 +82,69 @@ def test_calls_end_at_multiples_of_their_length():
     assert list(feed.calls(0, 10, 4)) == [(0, 4), (4, 4), (8, 2)]
     assert list(feed.calls(3, 9, 4)) == [(3, 1), (4, 4), (8, 1)]
     assert list(feed.calls(5, 5, 4)) == []
+
+
+@pytest.mark.parametrize("readers", [1, 2, 5])
+def test_reading_ahead_keeps_the_order_and_where_an_error_belongs(readers):
+    plan = list(feed.calls(3, 40, 4))
+
+    def load(first, n):
+        time.sleep(0.01 * (first % 3))  # later ones are ready earlier
+        if first == 24:
+            raise InputError("'cut.png' cannot be read")
+        return first, n
+
+    stream = feed.ahead(load, plan, readers)
+    assert [next(stream) for _ in plan[:6]] == plan[:6]
+    with pytest.raises(InputError) as raised:
+        next(stream)
+    assert str(raised.value) == "'cut.png' cannot be read"
+    assert list(feed.ahead(lambda *call: call, plan, readers)) == plan
+    assert list(feed.ahead(load, [], readers)) == []
+
+
+def test_readers_wait_at_the_same_time():
+    together = threading.Barrier(3, timeout=20)  # passed only if three read at once
+    assert len(list(feed.ahead(lambda first, n: together.wait(), [(i, 1) for i in range(3)], 3))) == 3
+    with pytest.raises(InputError, match="train.readers=0: at least one"):
+        feed.ahead(lambda first, n: first, [], 0)
+
+
+def three_epochs(size, hosts, stops):
+    """What a run reads in batches of 8 that ends at each of `stops`, and goes on with another of `hosts`, in turn."""
+    source, taken, start = pictures()._replace(size=size), [], 0
+    for host_count, end in zip(itertools.cycle(hosts), [*stops, -(-3 * size // 8)]):
+        parts = np.split(np.arange(8), host_count)  # the rows of each host
+
+        def load(first, n, parts=parts):
+            steps = range(first, first + n)
+            return [[select(source, 8, 3, step).index[mine] for mine in parts] for step in steps]
+
+        for call in feed.ahead(load, list(feed.calls(start, end, 4)), readers=1 + host_count % 3):
+            taken += [part for step in call for part in step]
+        start = end
+    return np.concatenate(taken)[: 3 * size]
+
+
+@pytest.mark.parametrize("size", [22, 64])
+def test_the_order_is_kept_with_other_hosts_and_after_a_resume(size):
+    whole = three_epochs(size, [1], [])
+    assert all(sorted(epoch) == list(range(size)) for epoch in whole.reshape(3, size))
+    for hosts in (1, 2, 4, 8):
+        np.testing.assert_array_equal(three_epochs(size, [hosts], []), whole)
+    for stop in range(-(-3 * size // 8)):
+        np.testing.assert_array_equal(three_epochs(size, [2, 8, 1, 4], [stop, stop, stop + 1]), whole)
+
+
+def test_the_rows_of_the_hosts_make_up_the_batch(monkeypatch):
+    mesh = make_mesh()
+    whole = feed.split(mesh).devices_indices_map((8,))
+    rows = []
+    for mine in ({d: p for d, p in whole.items() if d.id % 2 == host} for host in (0, 1)):
+        sharding = SimpleNamespace(addressable_devices_indices_map=lambda shape, mine=mine: mine)
+        monkeypatch.setattr(feed, "split", lambda mesh, sharding=sharding: sharding)
+        rows.append(feed._rows(mesh, 8) if mine else np.array([], int))
+    assert sorted(np.concatenate(rows)) == list(range(8))
 
 
 def test_the_number_of_steps_a_call(monkeypatch):
