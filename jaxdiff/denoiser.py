@@ -26,7 +26,7 @@ def make_denoiser(
     parameterization: Parameterization,
     network: Network,
     params: Params,
-    condition: Condition = None,
+    condition: Condition | None = None,
     key: Key | None = None,
 ) -> Denoiser:
     """Bind a network to its parameters and condition, and to a key if it trains: the denoiser that it stands for."""

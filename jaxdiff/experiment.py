@@ -86,8 +86,7 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
     network = linen_network(module)
 
     def init_net(key):
-        label = jnp.zeros(1, jnp.int32) if module.num_classes else None
-        return module.init(key, jnp.zeros((1, *shape)), jnp.zeros(1), label)["params"]
+        return module.init(key, jnp.zeros((1, *shape)), jnp.zeros(1), module.example_condition(shape))["params"]
 
     if learned:
         chain = None

@@ -32,7 +32,7 @@ def make_fraction(
     parameterization: Parameterization,
     network: Network,
     params: Params,
-    condition: Condition = None,
+    condition: Condition | None = None,
 ):
     """`(x_t, t) -> f`, shaped like x_t: for `jaxdiff.samplers.learned_range`."""
 

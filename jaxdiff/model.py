@@ -83,7 +83,7 @@ class Model:
         n: int,
         steps: int | None = None,
         sampler: str | None = None,
-        condition: Condition = None,
+        condition: Condition | None = None,
         **options: Any,
     ) -> Array:
         """Draw n images, (n, height, width, channels), near [-1, 1], in one batch: see `stream` for many.
@@ -113,7 +113,7 @@ class Model:
         batch: int = 256,
         steps: int | None = None,
         sampler: str | None = None,
-        condition: Condition = None,
+        condition: Condition | None = None,
         **options: Any,
     ) -> Iterator[np.ndarray]:
         """Draw n images as NumPy arrays of `batch`, the last one shorter, one at a time: memory does not grow with n.
@@ -141,7 +141,7 @@ class Model:
         frames: int,
         steps: int | None = None,
         sampler: str | None = None,
-        condition: Condition = None,
+        condition: Condition | None = None,
         **options: Any,
     ) -> tuple[Array, Array]:
         """As `sample`, and the images at `frames` moments on the way, evenly spaced from the noise to the end.

@@ -126,7 +126,7 @@ def evaluate(
     params: Params,
     x_t: Array,
     t: Array,
-    condition: Condition = None,
+    condition: Condition | None = None,
     key: Key | None = None,
 ) -> Array:
     """The network's output for x_t at t (batch,), given in the form that the parameterization asks for."""

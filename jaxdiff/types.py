@@ -12,7 +12,6 @@ import jax
 Array = jax.Array
 Key = jax.Array
 Params = Any
-Condition = Any
 
 TimeFunction = Callable[[Array], Array]
 """A coefficient of the process, elementwise in t."""
@@ -27,11 +26,28 @@ Constraint = Callable[[Array], Array]
 """`x̂_0 -> x̂_0`, such as clipping to the range of the data."""
 
 
+class Condition(NamedTuple):
+    """What is known of the data; each part may be missing, for all examples (None) or for one.
+
+    A part that is missing for one example of a batch is a label of -1, or zeros: networks make no difference between
+    that and None.
+    """
+
+    label: Any = None
+    """A class: (batch,) int32, from 0."""
+    vector: Any = None
+    """Numbers: (batch, width)."""
+    image: Any = None
+    """An image of the data's height and width: (batch, height, width, channels)."""
+    sequence: Any = None
+    """Such as the tokens of a text: (batch, length, width)."""
+
+
 class Network(Protocol):
     """`(params, x, t, condition, key) -> out`, shaped like x; t is (batch,). With a key it trains (dropout)."""
 
     def __call__(
-        self, params: Params, x: Array, t: Array, condition: Condition = None, key: Key | None = None, /
+        self, params: Params, x: Array, t: Array, condition: Condition | None = None, key: Key | None = None, /
     ) -> Array: ...
 
 
@@ -39,7 +55,7 @@ class Batch(NamedTuple):
     """Data to train on: x_0 (batch, ...) and, where there is one, its condition."""
 
     x_0: Any
-    condition: Condition = None
+    condition: Condition | None = None
 
 
 LossFn = Callable[[Params, Key, Batch], tuple[Array, dict[str, Array]]]

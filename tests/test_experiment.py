@@ -118,7 +118,7 @@ def test_the_learning_rate_warms_up_to_its_value():
 def test_labels_reach_the_network_only_if_it_takes_them():
     assert experiment.source(get_config()).take(np.arange(2)).condition is None
     labelled = experiment.source(changed("net.num_classes", 10))
-    np.testing.assert_array_equal(labelled.take(np.arange(2)).condition, [1, 2])  # example 0 is held out
+    np.testing.assert_array_equal(labelled.take(np.arange(2)).condition.label, [1, 2])  # example 0 is held out
     with pytest.raises(InputError, match="net.num_classes=7, but dataset 'digits' has 10 classes"):
         experiment.source(changed("net.num_classes", 7))
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxdiff.data.source import Source, to_unit_range
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.types import Batch
+from jaxdiff.types import Batch, Condition
 
 
 def arrays(
@@ -57,9 +57,17 @@ def arrays(
         labels = labels.astype(np.int32)
 
     def take(i):
-        return Batch(to_unit_range(images[i], low, high), None if labels is None else labels[i])
+        return Batch(to_unit_range(images[i], low, high), None if labels is None else Condition(labels[i]))
 
-    return Source(len(images), images.shape[1:], 0 if labels is None else int(labels.max()) + 1, take, flip, levels)
+    return Source(
+        len(images),
+        images.shape[1:],
+        0 if labels is None else int(labels.max()) + 1,
+        take,
+        flip,
+        levels,
+        labels if labels is None else lambda: labels,
+    )
 
 
 def _entry(content, key: str, path: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from PIL import Image
 from jaxdiff.data.picture import check_size, fit
 from jaxdiff.data.source import Source, to_unit_range
 from jaxdiff.errors import InputError
-from jaxdiff.types import Batch
+from jaxdiff.types import Batch, Condition
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 NAMED = 5
@@ -64,9 +64,16 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
 
     def take(indices):
         pixels = np.stack(list(pool.map(read, indices)))
-        return Batch(to_unit_range(pixels), None if labels is None else labels[indices])
+        return Batch(to_unit_range(pixels), None if labels is None else Condition(labels[indices]))
 
-    return Source(len(files), shape, len(classes) if labels is not None else 0, take, flip)
+    return Source(
+        len(files),
+        shape,
+        len(classes) if labels is not None else 0,
+        take,
+        flip,
+        labels=labels if labels is None else lambda: labels,
+    )
 
 
 def _look(file: Path) -> str:

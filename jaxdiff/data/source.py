@@ -10,12 +10,12 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.types import Batch
+from jaxdiff.types import Batch, Condition
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,7 +28,7 @@ class Source(NamedTuple):
       size: how many there are.
       shape: of one: (height, width, channels).
       num_classes: of its labels; 0 if it has none.
-      take: `(indices) -> Batch`: x_0 float32 (n, height, width, channels) in [-1, 1], condition int32 (n,) or None.
+      take: `(indices) -> Batch`: x_0 float32 (n, height, width, channels) in [-1, 1], and their condition, or None.
       levels: how many values a pixel may have, evenly from -1 to 1; None if any, as after a change of size.
       flip: whether a mirrored image is as good as the image, so that training may flip.
       labels: `() -> (size,)`, int32: of all examples, without reading their pixels where that is possible.
@@ -48,6 +48,13 @@ class Source(NamedTuple):
 def to_unit_range(pixels: np.ndarray, low: float = 0, high: float = 255) -> np.ndarray:
     """[low, high] to [-1, 1], float32."""
     return ((pixels.astype(np.float32) - low) * (2 / (high - low)) - 1).astype(np.float32)
+
+
+def of_labels(labels: np.ndarray | None) -> tuple[Callable[[np.ndarray], Condition | None], Any]:
+    """`(indices -> condition, all labels or None)` of examples with these labels, (size,), if they have any."""
+    if labels is None:
+        return lambda indices: None, None
+    return lambda indices: Condition(labels[indices]), lambda: labels
 
 
 def balanced(source: Source) -> Source:

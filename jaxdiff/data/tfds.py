@@ -11,7 +11,7 @@ from PIL import Image
 from jaxdiff.data.picture import check_size, fit
 from jaxdiff.data.source import Source, to_unit_range
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.types import Batch
+from jaxdiff.types import Batch, Condition
 
 ORIGINALS = ("cifar10", "mnist", "fashion_mnist")
 """What `jaxdiff.data.prepare` can prepare without TensorFlow."""
@@ -32,6 +32,8 @@ def tfds(
     Raises:
       InputError: not prepared (says how), not as array_record, no such split, or without images of one size.
     """
+    import tensorflow_datasets  # takes a second to import, and most runs do without
+
     root = data_root(data_dir)
     builder = open_prepared(_version_folder(root, dataset))
     if builder.info.file_format.value != "array_record":
@@ -63,11 +65,15 @@ def tfds(
 
     def take(indices):
         examples = data.__getitems__([int(i) for i in indices])
-        labels = np.array([e["label"] for e in examples], np.int32) if labelled else None
-        return Batch(to_unit_range(np.stack([pixels(e["image"]) for e in examples])), labels)
+        condition = Condition(np.array([e["label"] for e in examples], np.int32)) if labelled else None
+        return Batch(to_unit_range(np.stack([pixels(e["image"]) for e in examples])), condition)
+
+    def labels():
+        undecoded = builder.as_data_source(split=split, decoders={"image": tensorflow_datasets.decode.SkipDecoding()})
+        return np.array([example["label"] for example in undecoded], np.int32)
 
     classes = features["label"].num_classes if labelled else 0
-    return Source(len(data), shape, classes, take, flip, None if size else 256)
+    return Source(len(data), shape, classes, take, flip, None if size else 256, labels if labelled else None)
 
 
 def data_root(data_dir: str) -> Path:

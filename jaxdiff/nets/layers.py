@@ -91,20 +91,35 @@ def expand(a: jax.Array, x: jax.Array) -> jax.Array:
 
 
 class ResidualBlock(nn.Module):
-    """norm, SiLU, conv, + embedding, norm, SiLU, dropout, conv, + input (Ho et al. 2020, appendix B)."""
+    """norm, SiLU, conv, + embedding, norm, SiLU, dropout, conv, + input (Ho et al. 2020, appendix B).
+
+    Attributes:
+      scale_shift: the embedding scales and shifts what the second norm gives, instead of being added before it.
+      resample: "up" or "down" to change the size of the image, of h before the first convolution and of the input
+        (both Dhariwal and Nichol 2021, section 3).
+    """
 
     channels: int
     dropout: float = 0.0
     groups: int = 32
     dtype: jnp.dtype = jnp.float32
+    scale_shift: bool = False
+    resample: str = ""
 
     @nn.compact
     def __call__(self, x: jax.Array, embedding: jax.Array, train: bool) -> jax.Array:
         h = GroupNorm(self.groups, self.dtype, silu=True, name="norm1")(x)
+        if self.resample:
+            h, x = (enlarge(a) if self.resample == "up" else halve(a) for a in (h, x))
         h = dear(conv(self.channels, dtype=self.dtype, name="conv1")(h))
-        shift = nn.Dense(self.channels, kernel_init=INIT, dtype=self.dtype, name="embed")(nn.silu(embedding))
-        h = h + shift[:, None, None, :]
-        h = GroupNorm(self.groups, self.dtype, silu=True, name="norm2")(h)
+        widths = (1 + self.scale_shift) * self.channels
+        e = nn.Dense(widths, kernel_init=INIT, dtype=self.dtype, name="embed")(nn.silu(embedding))
+        if self.scale_shift:
+            scale, shift = jnp.split(e, 2, axis=-1)
+            h = GroupNorm(self.groups, self.dtype, name="norm2")(h)
+            h = nn.silu(expand(1 + scale, h) * h + expand(shift, h))
+        else:
+            h = GroupNorm(self.groups, self.dtype, silu=True, name="norm2")(h + expand(e, h))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         h = dear(conv(self.channels, init=ZERO, dtype=self.dtype, name="conv2")(h))
         if x.shape[-1] != self.channels:
@@ -141,6 +156,26 @@ class Attention(nn.Module):
         return x + nn.Dense(channels, kernel_init=ZERO, dtype=self.dtype, name="out")(h.reshape(x.shape))
 
 
+class CrossAttention(nn.Module):
+    """Attention of all pixels to a sequence (batch, length, width), added to the image. Zeros in it change nothing."""
+
+    groups: int = 32
+    dtype: jnp.dtype = jnp.float32
+    heads: int = 1
+
+    @nn.compact
+    def __call__(self, x: jax.Array, sequence: jax.Array) -> jax.Array:
+        channels = x.shape[-1]
+
+        def dense(name, h, init=INIT):
+            return nn.Dense(channels, use_bias=False, kernel_init=init, dtype=self.dtype, name=name)(h)
+
+        h = GroupNorm(self.groups, self.dtype, name="norm")(x).reshape(x.shape[0], -1, channels)
+        parts = dense("query", h), dense("key", sequence), dense("value", sequence)
+        h = attend(*(part.reshape(*part.shape[:2], self.heads, -1) for part in parts))
+        return x + dense("out", h.reshape(x.shape), ZERO)
+
+
 def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
     """`softmax(query keyᵀ / sqrt(channels)) value`, each (batch, pixels, heads, channels); the softmax in float32.
 
@@ -153,6 +188,17 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
     logits = jnp.einsum("btc,bsc->bts", query, key, preferred_element_type=jnp.float32)
     out = jnp.einsum("bts,bsc->btc", jax.nn.softmax(logits).astype(value.dtype), value)
     return out.reshape(batch, heads, pixels, channels).swapaxes(1, 2)
+
+
+def enlarge(x: jax.Array) -> jax.Array:
+    """Each pixel four times: twice the height, twice the width."""
+    return x.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def halve(x: jax.Array) -> jax.Array:
+    """The mean of each four pixels: half the height, half the width."""
+    batch, height, width, channels = x.shape
+    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
 
 
 class Downsample(nn.Module):

@@ -3,7 +3,11 @@
 Going down, each level runs `blocks` residual blocks (with attention at the chosen resolutions) and halves the image;
 two blocks with attention between them sit at the bottom; going up, each level runs `blocks + 1` residual blocks, each
 on the concatenation of its input with the matching output of the way down, and doubles the image. Time enters every
-residual block through a two-layer embedding; a class, where there is one, is added to that embedding.
+residual block through a two-layer embedding.
+
+A condition (`jaxdiff.types.Condition`) enters where its kind does: a label and a vector are added to that embedding, an
+image is concatenated to x, and a sequence is attended to wherever there is attention. What is missing, None or zeros or
+a label of -1, leaves the network as if it did not know of conditions.
 
 From one time to the next the deeper levels change little: what they hand up to the first level can be remembered and
 given again, `deep`, so that only the first level is computed (Ma et al. 2024, "DeepCache").
@@ -21,6 +25,7 @@ from jaxdiff.nets.layers import (
     INIT,
     ZERO,
     Attention,
+    CrossAttention,
     Downsample,
     GroupNorm,
     ResidualBlock,
@@ -28,6 +33,7 @@ from jaxdiff.nets.layers import (
     conv,
     sinusoidal,
 )
+from jaxdiff.types import Condition
 
 REMAT = ("none", "cheap", "full")
 KERNELS = ("xla", "cudnn")
@@ -47,7 +53,7 @@ def tensor_axis(names: tuple[str, ...], shape: tuple[int, ...]) -> int | None:
 
 
 class UNet(nn.Module):
-    """`(x, t, label) -> out` with `out` shaped like `x`: (batch, height, width, channels), or `outputs` times as deep.
+    """`(x, t, condition) -> out`, shaped like x, (batch, height, width, channels), or `outputs` times as deep.
 
     Attributes:
       channels: width of the first level; a multiple of `groups`.
@@ -55,13 +61,20 @@ class UNet(nn.Module):
       blocks: residual blocks a level on the way down (one more on the way up).
       attention: the heights (in pixels) of the levels that attend.
       dropout: rate inside each residual block, active while training.
-      num_classes: of the optional class embedding; 0 for none.
+      num_classes: of labels; 0 for none.
+      vector: width of conditioning vectors; 0 for none.
+      image: channels of conditioning images; 0 for none.
+      sequence: width of conditioning sequences; 0 for none.
       fourier: exponents n of the features sin(2^n 2 pi x) and cos(2^n 2 pi x), channels added to the input, which
         let a network see the last bits of its input (Kingma et al. 2021, appendix C: 6 and 7 for 8-bit images).
       groups: of every GroupNorm.
       outputs: how many times the channels of x come out: 2 for a learned variance.
       dtype: of the computation; parameters, normalisation statistics and the output stay float32.
       heads: of every attention; a divisor of the channels.
+      head_channels: instead, the channels of each head; 0 to count heads.
+      scale_shift: time and condition scale and shift each residual block's second norm.
+      resample_blocks: residual blocks change the size, in place of single convolutions (with `scale_shift`, 64
+        `head_channels`, and 3 blocks: ADM, Dhariwal and Nichol 2021).
       attention_kernel: "xla" or "cudnn", see `jaxdiff.nets.layers.Attention`.
       remat: what each block computes again on the way back, to use less memory: "none"; "cheap", all but convolutions
         and matrix products; or "full", everything, for about a third more time.
@@ -75,11 +88,17 @@ class UNet(nn.Module):
     attention: Sequence[int] = (16,)
     dropout: float = 0.1
     num_classes: int = 0
+    vector: int = 0
+    image: int = 0
+    sequence: int = 0
     fourier: Sequence[int] = ()
     groups: int = 32
     outputs: int = 1
     dtype: jnp.dtype = jnp.float32
     heads: int = 1
+    head_channels: int = 0
+    scale_shift: bool = False
+    resample_blocks: bool = False
     attention_kernel: str = "xla"
     remat: str = "none"
 
@@ -88,7 +107,7 @@ class UNet(nn.Module):
         self,
         x: jax.Array,
         t: jax.Array,
-        label: jax.Array | None = None,
+        condition: Condition | None = None,
         train: bool = False,
         deep: jax.Array | None = None,
     ) -> jax.Array:
@@ -97,15 +116,16 @@ class UNet(nn.Module):
         Args:
           x: (batch, height, width, channels); height and width divisible by `2 ** (levels - 1)`.
           t: (batch,), in steps of a 1000-step chain.
-          label: (batch,) int, or None for no class; initialise with one to have the classes' parameters.
+          condition: what is known; initialise with all that the network is made for, see `example_condition`.
           train: apply dropout; needs an rng named "dropout".
           deep: what the levels below the first gave at another time, which is sown into the collection "intermediates"
             under this name; computed if None.
 
         Raises:
-          InputError: the image, the attention resolutions or the label do not fit the network.
+          InputError: the image, the attention resolutions or the condition do not fit the network.
         """
-        self._check(x.shape, label)
+        given = condition or Condition()
+        self._check(x.shape, given)
         residual, attend = ResidualBlock, Attention
         if self.remat != "none":
             policy = CHEAP if self.remat == "cheap" else None
@@ -113,10 +133,18 @@ class UNet(nn.Module):
             attend = nn.remat(Attention, policy=policy)
 
         def attention(h, name):
-            return attend(self.groups, self.dtype, self.heads, self.attention_kernel, name=name)(h)
+            heads = h.shape[-1] // self.head_channels if self.head_channels else self.heads
+            h = attend(self.groups, self.dtype, heads, self.attention_kernel, name=name)(h)
+            if given.sequence is None:
+                return h
+            return CrossAttention(self.groups, self.dtype, heads, name=f"{name}_to_sequence")(h, given.sequence)
+
+        def plain(h, channels, name, resample=""):
+            options = (self.dropout, self.groups, self.dtype, self.scale_shift, resample)
+            return residual(channels, *options, name=name)(h, embedding, train)
 
         def block(h, channels, name):
-            h = residual(channels, self.dropout, self.groups, self.dtype, name=name)(h, embedding, train)
+            h = plain(h, channels, name)
             return attention(h, f"{name}_attention") if h.shape[1] in self.attention else h
 
         def down(h, level):
@@ -131,38 +159,62 @@ class UNet(nn.Module):
                 h = block(jnp.concatenate([h, skips.pop()], axis=-1), widths[level], f"up{level}_{i}")
             return h
 
-        embedding = self._embed(t, label)
+        def halved(h, level):
+            if self.resample_blocks:
+                return plain(h, h.shape[-1], f"downsample{level}", "down")
+            return Downsample(self.dtype, name=f"downsample{level}")(h)
+
+        def enlarged(h, level):
+            if self.resample_blocks:
+                return plain(h, h.shape[-1], f"upsample{level}", "up")
+            return Upsample(self.dtype, name=f"upsample{level}")(h)
+
+        embedding = self._embed(t, given)
         widths = [self.channels * m for m in self.multipliers]
         last = len(widths) - 1
 
         waves = [f(2.0**n * 2 * jnp.pi * x) for n in self.fourier for f in (jnp.sin, jnp.cos)]
-        h = conv(self.channels, dtype=self.dtype, name="conv_in")(jnp.concatenate([x, *waves], axis=-1))
+        beside = jnp.zeros((*x.shape[:-1], self.image)) if given.image is None else given.image
+        h = conv(self.channels, dtype=self.dtype, name="conv_in")(jnp.concatenate([x, *waves, beside], axis=-1))
         skips = [h, *down(h, 0)]
 
         if deep is None:
             for level in range(1, last + 1):
-                skips.append(Downsample(self.dtype, name=f"downsample{level - 1}")(skips[-1]))
+                skips.append(halved(skips[-1], level - 1))
                 skips.extend(down(skips[-1], level))
-            middle = [residual(widths[-1], self.dropout, self.groups, self.dtype, name=f"middle_{i}") for i in (0, 1)]
-            h = attention(middle[0](skips[-1], embedding, train), "middle_attention")
-            h = middle[1](h, embedding, train)
+            h = attention(plain(skips[-1], widths[-1], "middle_0"), "middle_attention")
+            h = plain(h, widths[-1], "middle_1")
             for level in range(last, 0, -1):
-                h = Upsample(self.dtype, name=f"upsample{level}")(up(h, level))
+                h = enlarged(up(h, level), level)
             self.sow("intermediates", "deep", h)
             deep = h
 
         h = GroupNorm(self.groups, self.dtype, silu=True, name="norm_out")(up(deep, 0))
         return conv(self.outputs * x.shape[-1], init=ZERO, name="conv_out")(h.astype(jnp.float32))
 
-    def _embed(self, t: jax.Array, label: jax.Array | None) -> jax.Array:
+    def example_condition(self, shape: Sequence[int]) -> Condition | None:
+        """A condition with all that the network is made for, for one image of this shape; None if that is nothing."""
+        if not (self.num_classes or self.vector or self.image or self.sequence):
+            return None
+        return Condition(
+            label=jnp.zeros(1, jnp.int32) if self.num_classes else None,
+            vector=jnp.zeros((1, self.vector)) if self.vector else None,
+            image=jnp.zeros((1, *shape[:-1], self.image)) if self.image else None,
+            sequence=jnp.zeros((1, 1, self.sequence)) if self.sequence else None,
+        )
+
+    def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
         width = 4 * self.channels
         h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time1")(sinusoidal(t, self.channels))
         h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time2")(nn.silu(h))
-        if label is not None:
-            h = h + nn.Embed(self.num_classes, width, dtype=self.dtype, name="classes")(label)
+        if given.label is not None:
+            classes = nn.Embed(self.num_classes, width, dtype=self.dtype, name="classes")(jnp.maximum(given.label, 0))
+            h = h + jnp.where(given.label[:, None] < 0, 0, classes)
+        if given.vector is not None:
+            h = h + nn.Dense(width, use_bias=False, kernel_init=INIT, dtype=self.dtype, name="vector")(given.vector)
         return h
 
-    def _check(self, shape: tuple[int, ...], label: jax.Array | None) -> None:
+    def _check(self, shape: tuple[int, ...], given: Condition) -> None:
         _, height, width, _ = shape
         halvings = len(self.multipliers) - 1
         if height % 2**halvings or width % 2**halvings:
@@ -178,10 +230,11 @@ class UNet(nn.Module):
         heights = [height // 2**level for level in range(halvings + 1)]
         if absent := sorted(set(self.attention) - set(heights)):
             raise InputError(f"attention at {absent} never happens: the levels of this image are {heights} pixels high")
-        if bad := [m for m in self.multipliers if (m * self.channels) % self.heads]:
+        name = "head_channels" if self.head_channels else "heads"
+        if bad := [m for m in self.multipliers if (m * self.channels) % getattr(self, name)]:
             raise InputError(
-                f"channels={self.channels} times multipliers {bad} is not a multiple of heads={self.heads}: "
-                "choose channels divisible by heads, or fewer heads"
+                f"channels={self.channels} times multipliers {bad} is not a multiple of {name}={getattr(self, name)}: "
+                f"choose channels divisible by {name}, or fewer {name.replace('_', ' ')}"
             )
         for option, allowed in (("remat", REMAT), ("attention_kernel", KERNELS)):
             if getattr(self, option) not in allowed:
@@ -189,5 +242,9 @@ class UNet(nn.Module):
         half = jnp.dtype(self.dtype) == jnp.bfloat16
         if self.attention_kernel == "cudnn" and not (half and jax.default_backend() == "gpu"):
             raise InputError("net.attention_kernel='cudnn' needs an NVIDIA GPU and net.dtype='bfloat16': choose 'xla'")
-        if label is not None and not self.num_classes:
-            raise InputError("a class label was given to a U-Net with num_classes=0: set num_classes, or give no label")
+        for part, field in (("label", "num_classes"), *((p, p) for p in ("vector", "image", "sequence"))):
+            value, width = getattr(given, part), getattr(self, field)
+            if value is not None and not width:
+                raise InputError(f"a {part} was given to a U-Net with {field}=0: set {field}, or give no {part}")
+            if value is not None and part != "label" and value.shape[-1] != width:
+                raise InputError(f"a {part} of width {value.shape[-1]} was given to a U-Net with {field}={width}")

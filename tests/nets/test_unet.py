@@ -6,6 +6,7 @@ import pytest
 from jaxdiff.errors import InputError
 from jaxdiff.nets import UNet
 from jaxdiff.nets.layers import sinusoidal
+from jaxdiff.types import Condition
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -74,8 +75,8 @@ def test_examples_do_not_see_each_other(inputs):
 def test_classes_change_the_output_and_none_is_the_unconditional_network(inputs):
     x, t = inputs
     net = UNet(**SMALL, num_classes=10)
-    params = randomised(net, x, t, jnp.array([0, 1]))
-    a, b = (run(net, params, x, t, jnp.array(labels)) for labels in ([0, 1], [0, 2]))
+    params = randomised(net, x, t, Condition(jnp.array([0, 1])))
+    a, b = (run(net, params, x, t, Condition(jnp.array(labels))) for labels in ([0, 1], [0, 2]))
     np.testing.assert_allclose(a[0], b[0], atol=1e-6)
     assert jnp.abs(a[1] - b[1]).max() > 1e-3
     plain = {"params": {k: v for k, v in params["params"].items() if k != "classes"}}
@@ -115,7 +116,7 @@ def test_remat_changes_what_is_remembered_and_nothing_else(inputs):
 def test_given_what_the_deeper_levels_gave_the_first_level_alone_is_computed(inputs, classes):
     x, t = inputs
     net = UNet(**SMALL, num_classes=classes)
-    label = (jnp.array([3, 4]),) if classes else ()
+    label = (Condition(jnp.array([3, 4])),) if classes else ()
     params = randomised(net, x, t, *label)
     whole, sown = net.apply(params, x, t, *label, mutable=["intermediates"])
     (deep,) = sown["intermediates"]["deep"]
@@ -156,6 +157,71 @@ def test_images_that_do_not_fit_are_refused(changes, shape, message):
         net.init(jax.random.key(0), jnp.zeros((1, *shape)), jnp.zeros(1))
 
 
-def test_a_label_without_classes_is_refused(inputs):
-    with pytest.raises(InputError, match="num_classes=0"):
-        UNet(**SMALL).init(jax.random.key(0), *inputs, jnp.array([0, 1]))
+KINDS = {"num_classes": 10, "vector": 5, "image": 3, "sequence": 6}
+
+
+def a_condition(n=2):
+    keys = jax.random.split(jax.random.key(5), 3)
+    shapes = (n, 5), (n, 8, 8, 3), (n, 4, 6)
+    return Condition(jnp.arange(n), *(jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True)))
+
+
+def test_every_kind_of_condition_counts_and_none_zeros_and_minus_one_are_its_absence(inputs):
+    x, t = inputs
+    net, given = UNet(**SMALL, **KINDS), a_condition()
+    params = randomised(net, x, t, given)
+    whole, nothing = run(net, params, x, t, given), run(net, params, x, t)
+    absent = jax.tree.map(jnp.zeros_like, given)._replace(label=jnp.array([-1, -1]))
+    np.testing.assert_allclose(run(net, params, x, t, absent), nothing, atol=1e-5)
+    for part in Condition._fields:
+        without = run(net, params, x, t, given._replace(**{part: None}))
+        assert jnp.abs(without - whole).max() > 1e-2, part
+        zeros = given._replace(**{part: getattr(absent, part)})
+        np.testing.assert_allclose(run(net, params, x, t, zeros), without, atol=1e-5)
+        alone = jax.tree.map(lambda a, b: a.at[1].set(b[1]), given, absent)  # of one example only
+    np.testing.assert_allclose(run(net, params, x, t, alone)[0], whole[0], atol=1e-5)
+    np.testing.assert_allclose(run(net, params, x, t, alone)[1], nothing[1], atol=1e-5)
+    example = net.example_condition(x.shape[1:])
+    fresh = jax.eval_shape(net.init, jax.random.key(0), x[:1], t[:1], example)
+    assert jax.tree.map(jnp.shape, fresh) == jax.tree.map(jnp.shape, params)
+
+
+def test_the_order_of_a_sequence_does_not_matter_and_its_content_does(inputs):
+    x, t = inputs
+    net, given = UNet(**SMALL, sequence=6), Condition(sequence=a_condition().sequence)
+    params = randomised(net, x, t, given)
+    out = run(net, params, x, t, given)
+    reverse = run(net, params, x, t, Condition(sequence=given.sequence[:, ::-1]))
+    np.testing.assert_allclose(reverse, out, atol=1e-5)
+    assert jnp.abs(run(net, params, x, t, Condition(sequence=2 * given.sequence)) - out).max() > 1e-3
+
+
+def test_the_imagenet_network_of_adm_has_its_number_of_parameters():
+    """296 million for ImageNet 64x64 with classes (Dhariwal and Nichol 2021, table 4)."""
+    net = UNet(
+        channels=192,
+        multipliers=(1, 2, 3, 4),
+        blocks=3,
+        attention=(32, 16, 8),
+        head_channels=64,
+        scale_shift=True,
+        resample_blocks=True,
+        num_classes=1000,
+        outputs=2,
+    )
+    x = jnp.zeros((1, 64, 64, 3))
+    shapes = jax.eval_shape(net.init, jax.random.key(0), x, jnp.zeros(1), net.example_condition(x.shape[1:]))
+    assert sum(p.size for p in jax.tree.leaves(shapes)) == 295_904_454
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Condition(jnp.array([0, 1])), "a label was given to a U-Net with num_classes=0: set num_classes"),
+        (Condition(vector=jnp.zeros((2, 3))), "a vector was given to a U-Net with vector=0"),
+        (Condition(sequence=jnp.zeros((2, 3, 5))), "a sequence of width 5 was given to a U-Net with sequence=6"),
+    ],
+)
+def test_a_condition_that_does_not_fit_is_refused(inputs, given, message):
+    with pytest.raises(InputError, match=message):
+        UNet(**SMALL, sequence=6).init(jax.random.key(0), *inputs, given)
