@@ -76,7 +76,9 @@ def _load(path: str, key: str, label_key: str) -> tuple[np.ndarray, np.ndarray |
             images = _entry(content, key or (content.files[0] if len(content.files) == 1 else ""), path)
             return images, _entry(content, label_key, path) if label_key else None
     if key or label_key:
-        raise InputError(f"{path!r} holds one array, without a name: data.key and data.label_key are for a .npz with several")
+        raise InputError(
+            f"{path!r} holds one array, without a name: data.key and data.label_key are for a .npz with several"
+        )
     return np.load(path, mmap_mode="r", allow_pickle=False), None
 
 

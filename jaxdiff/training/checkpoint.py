@@ -166,7 +166,7 @@ class Checkpoints:
 
 def steps(folder: Path, up_to: int | None = None) -> list[int]:
     """The steps of which there are checkpoints, rising; with `up_to`, none beyond it."""
-    found = sorted(int(f.name) for f in folder.glob("[0-9]*") if f.name.isdigit())
+    found = sorted(int(f.name) for f in folder.glob("[0-9]*") if f.name.isdecimal() and f.name == str(int(f.name)))
     return found if up_to is None else [step for step in found if step <= up_to]
 
 
@@ -220,15 +220,17 @@ def damage(path: Path, part: str = "") -> list[str]:
     """What is wrong with a checkpoint, or with the files of it whose names begin with `part`; empty if it is intact."""
     try:
         sums = json.loads((path / CHECKSUMS).read_text())
-        names = [name for name in sums if name.startswith(part)]
+        names = [name for name, _ in sums.items() if name.startswith(part)]
     except FileNotFoundError:
         return [f"{CHECKSUMS} is missing"]
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return [f"{CHECKSUMS} cannot be read"]
     wrong = [] if names else [f"{CHECKSUMS} names no files"]
     for name in names:
         try:
-            if _sha256(path / name) != sums[name]:
+            if not (path / name).is_file():  # nor a device, which may have no end
+                wrong.append(f"{name} is missing")
+            elif _sha256(path / name) != sums[name]:
                 wrong.append(f"{name} has changed")
         except FileNotFoundError:
             wrong.append(f"{name} is missing")
