@@ -19,7 +19,6 @@ from jaxdiff.errors import InputError
 from jaxdiff.process import Process, time_at
 from jaxdiff.process import log_snr as log_snr_of
 
-
 LONGEST = 10**6
 
 

@@ -89,8 +89,8 @@ def _entry(content, key: str, path: str) -> np.ndarray:
     size = content.zip.getinfo(key if key in names else f"{key}.npy").file_size
     if size > MEMORY:
         raise InputError(
-            f"{key!r} in {path!r} takes {size / 1e6:,.1f} MB, more than this machine's memory: save it as a .npy, which "
-            "stays on disk"
+            f"{key!r} in {path!r} takes {size / 1e6:,.1f} MB, more than this machine's memory: save it as a .npy, "
+            "which stays on disk"
         )
     if not isinstance(array := content[key], np.ndarray):
         raise ValueError(f"{key!r} is no array")
