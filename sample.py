@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -23,6 +24,7 @@ from tqdm import tqdm
 import jaxdiff
 from jaxdiff import experiment, held_out, pictures, run
 from jaxdiff.errors import InputError
+from jaxdiff.fields import check_fields
 from jaxdiff.training.errors import explained
 from jaxdiff.training.sharding import use_compilation_cache, use_cpu_devices
 
@@ -66,13 +68,21 @@ def main() -> int:
     return 0
 
 
+def opened(workdir: str) -> tuple[Path, dict]:
+    """The run and its configuration; JAX then uses as many devices as it trained on."""
+    folder = run.find(workdir)
+    config = run.read_record(folder).config
+    check_fields(config, "train.cpu_devices")
+    use_cpu_devices(config["train"]["cpu_devices"])
+    return folder, config
+
+
 def draw(arguments: argparse.Namespace) -> None:
     """Do what the command line says."""
     for name in ("num", "batch"):
         if getattr(arguments, name) < 1:
             raise InputError(f"--{name} {getattr(arguments, name)}: draw at least one image")
-    folder = run.find(arguments.workdir)
-    use_cpu_devices(run.read_record(folder).config["train"]["cpu_devices"])
+    folder, _ = opened(arguments.workdir)
     model = jaxdiff.load(folder, arguments.weights)
     optional = ("eta", "variance", "temperature", "clip", "threshold", "cache")
     options = {name: value for name in optional if (value := getattr(arguments, name)) is not None}
@@ -121,9 +131,7 @@ def draw(arguments: argparse.Namespace) -> None:
 
 def report(arguments: argparse.Namespace) -> None:
     """Print bits per dimension of the run's held-out data, and write them to likelihood.json in its folder."""
-    folder = run.find(arguments.workdir)
-    config = run.read_record(folder).config
-    use_cpu_devices(config["train"]["cpu_devices"])
+    folder, config = opened(arguments.workdir)
     source = experiment.held_out(config)
     model = jaxdiff.load(folder, arguments.weights)
     n = min(source.size, 1000) if arguments.examples is None else arguments.examples

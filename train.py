@@ -23,7 +23,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
-from jaxdiff import experiment, held_out, pictures, run
+from jaxdiff import experiment, fields, held_out, pictures, run
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.training import checkpoint, feed, hosts, log, rollback, sharding, stop
@@ -45,6 +45,7 @@ def train(config: dict, workdir: Path) -> int:
 
     Returns: the program's exit code: 0, or that of the signal which ended training early.
     """
+    fields.check_fields(config)
     settings = config["train"]
     sharding.use_cpu_devices(settings["cpu_devices"])
     sharding.use_compilation_cache()

@@ -28,6 +28,7 @@ from jaxdiff.data import Source
 from jaxdiff.data.source import balanced
 from jaxdiff.denoiser import make_denoiser
 from jaxdiff.errors import InputError, unknown
+from jaxdiff.fields import check_fields, check_value
 from jaxdiff.loss import Times, Weight
 from jaxdiff.model import Bind, Bound, Model, make_draw
 from jaxdiff.names import call, named
@@ -72,8 +73,9 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
       mesh: of the devices that draw; all devices, each with all parameters, by default.
 
     Raises:
-      InputError: an unknown name or argument, or parts that do not fit together.
+      InputError: an unknown name or argument, a value that does not fit, or parts that do not fit together.
     """
+    check_fields(config, "process", "parameterization", "net", "loss", "optimizer", "ema", "sample")
     meaning = call("parameterization", named(parameterization, Parameterization), config["parameterization"])
     spec = {"name": "diffusion", **config["loss"]}
     learned = config["process"].get("name") == "learned"
@@ -97,9 +99,13 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
 
     mesh = mesh or make_mesh()
     device = replicated(mesh)
-    params = jax.tree.map(
-        lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device), jax.eval_shape(init, jax.random.key(0))
-    )
+    try:
+        shapes = jax.eval_shape(init, jax.random.key(0))
+    except InputError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, MemoryError) as error:  # JAX may find what UNet does not look for
+        raise InputError(f"net for images of shape {shape}: {' '.join(str(error).split())[:400]}") from error
+    params = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device), shapes)
     model = _model(config["sample"], params, bind, chain, meaning, shape, module.num_classes, mesh)
     model.check()
     return Experiment(
@@ -188,10 +194,11 @@ def _model(
 
 def _process(spec: Config) -> Process:
     """A process by name; the table of a discrete chain may be named, or given number by number."""
+    check_value("process", spec, Mapping)
     spec = dict(spec)
     if isinstance(spec.get("betas"), Mapping):
         spec["betas"] = call("table of betas", named(betas, np.ndarray), spec["betas"])
-    if isinstance(spec.get("process"), Mapping):
+    if "process" in spec:
         spec["process"] = _process(spec["process"])
     return call("process", {**PROCESSES, "learned": _misplaced}, spec)
 
@@ -214,6 +221,7 @@ def _loss(spec: Config, given: Any, meaning: Parameterization, network: Network)
 
 def source(config: Config) -> Source:
     """The data of a configuration, checked against its network; without labels if the network takes none."""
+    check_fields(config, "data", "net")
     images = call("dataset", named(data, Source), config["data"])
     if config["train"]["balanced"]:
         images = balanced(images)
@@ -269,4 +277,8 @@ def _optimiser(spec: Config) -> optax.GradientTransformation:
     if warmup:
         spec["learning_rate"] = lambda step: rate * jnp.minimum(1, (step + 1) / warmup)
     optimiser = call("optimizer", OPTIMIZERS, spec)
+    try:
+        jax.eval_shape(optimiser.init, jnp.zeros(1))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"optimizer {spec['name']!r}: {' '.join(str(error).split())}") from error
     return optax.chain(optax.clip_by_global_norm(clip), optimiser) if clip else optimiser

@@ -19,6 +19,8 @@ from jaxdiff.errors import InputError
 from jaxdiff.process import Process, time_at
 from jaxdiff.process import log_snr as log_snr_of
 
+LONGEST = 10**6
+
 
 def uniform(steps: int, t_max: float = 1.0, t_min: float = 0.0) -> np.ndarray:
     """Evenly spaced from t_max to t_min."""
@@ -123,6 +125,6 @@ def _chain(index: np.ndarray, total: int) -> np.ndarray:
 
 
 def _check(steps: int, total: int | None = None) -> None:
-    if steps < 1 or (total is not None and steps > total):
-        limit = f"from 1 to {total}, the length of the chain" if total is not None else "1 or more"
+    if not 1 <= steps <= (LONGEST if total is None else total):
+        limit = f"from 1 to {f'{total}, the length of the chain' if total is not None else LONGEST}"
         raise InputError(f"a grid of {steps} steps: the number of steps must be {limit}")

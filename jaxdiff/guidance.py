@@ -125,7 +125,8 @@ def any_of(denoisers: Sequence[Denoiser], log_densities: LogDensity) -> Denoiser
 
     def denoise(x_t, t):
         shares = jax.nn.softmax(log_densities(x_t, t), axis=1)
-        return sum(expand(shares[:, i], x_t) * denoiser(x_t, t) for i, denoiser in enumerate(denoisers))
+        every = jnp.stack([denoiser(x_t, t) for denoiser in denoisers], axis=1)
+        return jnp.einsum("bk,bk...->b...", shares, every)
 
     return denoise
 

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from jaxdiff import samplers
 from jaxdiff.denoiser import clip, dynamic_threshold, transfer
 from jaxdiff.errors import InputError, unknown
+from jaxdiff.fields import check_value
 from jaxdiff.names import named
 from jaxdiff.process import Process, prior
 from jaxdiff.samplers.cached import Remembering, along, cached
@@ -29,7 +30,7 @@ CORRECTORS = {"langevin": samplers.langevin}
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
 CACHEABLE = set(SAMPLERS) - {"annealed_langevin", "dopri5", "langevin", "pndm"}
 """Those that call the denoiser outside of inner loops."""
-RANGES = {"eta": (0, 1), "threshold": (0, 1), "order": (1, 4), "repeats": (1, np.inf), "cache": (1, np.inf)}
+RANGES = {"eta": (0, 1), "threshold": (0, 1), "order": (1, 4), "repeats": (1, 10**6), "cache": (1, np.inf)}
 """Of the samplers' numbers; all others are from 0 to infinity."""
 
 
@@ -121,12 +122,10 @@ class Model:
         All batches run the same compiled call; the one that starts at image i draws from `fold_in(key, i)`. The rest is
         as for `sample`.
         """
-        if n < 1 or batch < 1:
+        if not (_whole(n) and _whole(batch)):
             raise InputError(f"n={n}, batch={batch}: draw at least one image, in batches of at least one")
         batch = min(n, batch)
-        labels = None if condition is None else np.asarray(condition)
-        if labels is not None:
-            self._condition(labels, n)
+        labels = None if condition is None else np.asarray(self._condition(condition, n))
         for i in range(0, n, batch):
             part = labels[(i + np.arange(batch)) % n] if labels is not None else None
             if labels is None and self.num_classes:
@@ -148,10 +147,11 @@ class Model:
 
         Returns: `(images, (frames, n, height, width, channels))`; no more states than these are held in memory.
         """
-        if n < 1:
-            raise InputError(f"n={n}: draw at least one image")
-        times = self.grid(self.steps if steps is None else steps)
-        if not 0 <= frames <= len(times):
+        if not _whole(n):
+            raise InputError(f"n={n}: draw at least one image, a whole number of them")
+        check_value("steps", steps := self.steps if steps is None else steps, int)
+        times = self.grid(steps)
+        if not _whole(frames, 0, len(times)):
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
         name, fixed, traced = self._options(sampler, options)
@@ -165,8 +165,8 @@ class Model:
 
     def _options(self, sampler: str | None, options: Mapping[str, Any]) -> tuple[str, tuple, dict[str, Array]]:
         """The sampler's name, the options that are compiled in, and those that are traced."""
-        name = sampler or self.sampler["name"]
-        if name not in SAMPLERS:
+        name = self.sampler["name"] if sampler is None else sampler
+        if not isinstance(name, str) or name not in SAMPLERS:
             raise unknown("sampler", name, SAMPLERS)
         defaults = self.sampler if name == self.sampler["name"] else {}
         given = {**self.options, **{k: v for k, v in defaults.items() if k != "name"}, **options}
@@ -178,8 +178,8 @@ class Model:
         for option in given:
             if option not in allowed:
                 raise unknown(f"option of sampler {name!r}", option, allowed)
-        if (variance := given.get("variance")) not in (None, *VARIANCES):
-            raise unknown("variance", variance, VARIANCES)
+        if given.get("variance", "learned") not in list(VARIANCES):
+            raise unknown("variance", given["variance"], VARIANCES)
         for option, value in given.items():
             if option not in ("variance", "corrector"):
                 whole = option == "cache" or (option in own and own[option].annotation is int)
@@ -188,13 +188,17 @@ class Model:
         real = {p for p in own if own[p].annotation == float | Array}
         free = {*real, "clip", "threshold", "cache"}
         traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in free}
-        fixed = tuple(sorted((k, v) for k, v in given.items() if k not in traced))
+        plain = {k: int(v) if k in own and own[k].annotation is int else v for k, v in given.items()}
+        fixed = tuple(sorted((k, v) for k, v in plain.items() if k not in traced))
         return name, fixed, {k: jnp.float32(v) for k, v in traced.items()}
 
     def _condition(self, condition: Condition, n: int) -> Condition:
         if condition is None:
             return jnp.arange(n) % self.num_classes if self.num_classes else None
-        labels = np.asarray(condition)
+        try:
+            labels = np.asarray(condition)
+        except ValueError:  # rows of several lengths
+            labels = np.zeros(())
         if not self.num_classes:
             raise InputError("condition: this model was trained without classes; leave the condition out")
         if (
@@ -216,10 +220,14 @@ def _own(make: Callable) -> dict[str, inspect.Parameter]:
     }
 
 
+def _whole(value: Any, least: int = 1, most: int = 2**31 - 1) -> bool:
+    return isinstance(value, (int, np.integer)) and least <= value <= most
+
+
 def _check_number(option: str, value: Any, whole: bool) -> None:
     low, high = RANGES.get(option, (0, np.inf))
     try:
-        fits = low <= float(value) <= high and (not whole or int(value) == value)
+        fits = not isinstance(value, bool) and low <= float(value) <= high and (not whole or int(value) == value)
     except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:

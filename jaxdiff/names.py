@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from jaxdiff.errors import InputError, unknown
+from jaxdiff.fields import check_argument, check_value
 
 Known = Mapping[str, Callable[..., Any]]
 
@@ -31,15 +32,20 @@ def call(kind: str, known: Known, spec: Mapping[str, Any], *given: Any) -> Any:
     Raises:
       InputError: an unknown name or argument, or a value that does not fit.
     """
+    check_value(kind, spec, Mapping)
     name = spec.get("name", "")
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise unknown(kind, name, known)
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items() if k != "name"}
-    allowed = [p for p in list(inspect.signature(known[name]).parameters)[len(given) :] if p not in ("parent", "name")]
-    for argument in arguments:
+    parameters = inspect.signature(known[name]).parameters
+    allowed = [p for p in list(parameters)[len(given) :] if p not in ("parent", "name")]
+    for argument, value in arguments.items():
         if argument not in allowed:
             raise unknown(f"argument of {kind} {name!r}", argument, allowed)
+        check_argument(f"{kind} {name!r}", argument, value, parameters[argument])
     try:
         return known[name](*given, **arguments)
-    except (TypeError, OverflowError) as error:
-        raise InputError(f"{kind} {name!r}: {error}") from error
+    except InputError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
+        raise InputError(f"{kind} {name!r}: {' '.join(str(error).split())}") from error

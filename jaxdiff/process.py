@@ -148,7 +148,8 @@ def ddpm(betas: np.ndarray, zero_terminal_snr: bool = False) -> Process:
     betas = np.asarray(betas, np.float64)
     if betas.ndim != 1 or not betas.size or not np.all((betas > 0) & (betas < 1)):
         raise InputError(
-            f"betas must be a one-dimensional table of numbers in (0, 1), not {np.array2string(betas, threshold=6)}"
+            "betas must be a one-dimensional table of numbers in (0, 1), not "
+            + np.array2string(betas, threshold=6, edgeitems=2, max_line_width=1000).replace("\n", "")
         )
     steps = betas.size
     log_alpha_bar = np.cumsum(np.log1p(-betas))

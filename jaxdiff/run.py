@@ -12,7 +12,7 @@ A release reads the formats of all releases since 0.1, and refuses one that is n
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,11 +21,13 @@ from filelock import FileLock, Timeout
 
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.experiment import build
+from jaxdiff.fields import check_value
 from jaxdiff.model import Model
 from jaxdiff.training.checkpoint import restore_weights
 from jaxdiff.training.post_hoc import reconstruct
 
 FORMAT = 1
+LARGEST = 2**16
 
 MAY_CHANGE = (
     "train.steps",
@@ -95,9 +97,10 @@ def find(path: str | Path) -> Path:
       InputError: there is no run with a checkpoint.
     """
     root = Path(path)
-    if (root / "config.json").is_file():
+    if os.path.isfile(root / "config.json"):
         return root
-    runs = [f.parent for f in root.glob("*/config.json") if any((f.parent / "checkpoints").glob("[0-9]*"))]
+    below = root.glob("*/config.json") if os.path.isdir(root) else ()
+    runs = [f.parent for f in below if any((f.parent / "checkpoints").glob("[0-9]*"))]
     if not runs:
         raise InputError(
             f"no run with a checkpoint at {str(path)!r}: "
@@ -111,12 +114,17 @@ def read_record(folder: Path) -> Record:
     try:
         content = json.loads((folder / "config.json").read_text())
         form, record = content["format"], Record(content["config"], tuple(content["shape"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{str(folder / 'config.json')!r} is not the record of a run: {error}") from error
-    if form != FORMAT:
+    if form != FORMAT or type(form) is not int:
         raise InputError(
             f"{str(folder)!r} is a run of format {form!r}; this version of jaxdiff reads {FORMAT}: update it"
         )
+    where = f"{str(folder / 'config.json')!r}: "
+    check_value(f"{where}config", record.config, Mapping)
+    check_value(f"{where}shape", record.shape, Sequence[int], 1, LARGEST)
+    if len(record.shape) != 3:
+        raise InputError(f"{where}shape={record.shape}: must be (height, width, channels)")
     return record
 
 

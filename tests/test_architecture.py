@@ -12,7 +12,8 @@ LOSSES = {"loss", "importance", "score_matching", "learned_variance", "vdm"}
 ALLOWED = {
     "types": set(),
     "errors": set(),
-    "names": {"errors"},
+    "fields": {"errors"},
+    "names": {"errors", "fields"},
     "betas": {"errors"},
     "process": BASE,
     "grids": BASE | {"process"},
@@ -32,9 +33,11 @@ ALLOWED = {
     "evaluation": BASE | {"evaluation"},
     "pictures": BASE,
     "training": BASE | {"training", "data"},
-    "model": MATHS | {"names", "samplers", "training"},
-    "experiment": MATHS | LOSSES | {"names", "betas", "grids", "samplers", "nets", "data", "training", "model"},
-    "run": BASE | {"experiment", "model", "training"},
+    "model": MATHS | {"names", "fields", "samplers", "training"},
+    "experiment": MATHS
+    | LOSSES
+    | {"names", "fields", "betas", "grids", "samplers", "nets", "data", "training", "model"},
+    "run": BASE | {"fields", "experiment", "model", "training"},
     "held_out": MATHS | {"likelihood", "model", "data"},
     "__init__": {"run"},
 }

@@ -32,7 +32,7 @@ def test_uniform():
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        (lambda: grids.uniform(0), "1 or more"),
+        (lambda: grids.uniform(0), "from 1 to 1000000"),
         (lambda: grids.uniform(5, 0.1, 0.9), "falls from t_max to t_min"),
         (lambda: grids.trailing(1001, 1000), "from 1 to 1000"),
         (lambda: grids.leading(10, 1000, offset=100), "takes step 1000 out of a chain"),

@@ -22,7 +22,7 @@ def test_called_by_name_with_what_is_given_first():
             "unknown argument of function 'scaled' 'faktor'.*'factor'.*allowed are factor",
         ),
         ({"name": "scaled", "x": 1}, "unknown argument of function 'scaled' 'x'"),
-        ({"name": "scaled", "factor": {}}, "function 'scaled': unsupported operand"),
+        ({"name": "scaled", "factor": {}}, "function 'scaled': factor={}: must be a whole number"),
     ],
 )
 def test_bad_specs_are_refused(spec, message):

@@ -1,12 +1,18 @@
 """Images in a NumPy file: `.npy` (one array, left on disk until it is read) or `.npz` (several, by name)."""
 
+import math
+import os
 from pathlib import Path
 
 import numpy as np
 
-from jaxdiff.data.source import Source, to_unit_range
+from jaxdiff.data.source import Source, labelled, to_unit_range
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.types import Batch, Condition
+from jaxdiff.types import Batch
+
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+"""Of the machine, in bytes: an array of a `.npz` has to fit."""
+LABELS = 2**31
 
 
 def arrays(
@@ -24,53 +30,69 @@ def arrays(
     Raises:
       InputError: no such file or array, or one of another type, shape or range.
     """
-    file = Path(path)
-    if not file.is_file() or file.suffix not in (".npy", ".npz"):
+    if not os.path.isfile(path) or Path(path).suffix not in (".npy", ".npz"):
         raise InputError(f"{path!r} is not a .npy or .npz file")
     try:
-        content = np.load(file, mmap_mode="r", allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            images, labels = content, None
-        else:
-            images = _entry(content, key or (content.files[0] if len(content.files) == 1 else ""), path)
-            labels = _entry(content, label_key, path) if label_key else None
-    except (ValueError, EOFError, OSError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path!r} cannot be read as a NumPy file of plain numbers: {error}") from error
+        images, labels = _load(path, key, label_key)
+    except InputError:
+        raise
+    except Exception as error:  # of a damaged file, NumPy, zipfile and zlib raise all kinds
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path!r} cannot be read as a NumPy file of plain numbers: {reason}") from error
     images = images[..., None] if images.ndim == 3 else images
     levels = 256 if images.dtype == np.uint8 else None
-    if images.ndim != 4 or not len(images):
+    if images.ndim != 4 or 0 in images.shape:
         raise InputError(f"{path!r} holds an array of shape {images.shape}: images are (n, height, width[, channels])")
     if images.dtype == np.uint8:
         low, high = 0, 255
     elif not np.issubdtype(images.dtype, np.floating):
         raise InputError(f"{path!r} holds {images.dtype}: images are uint8 (0 to 255) or floating point")
+    elif not (low < high and math.isfinite(high - low)):
+        raise InputError(f"data.low={low}, data.high={high}: the range of the pixels is finite, and low below high")
     elif not (images.min() >= low and images.max() <= high):
         raise InputError(
             f"{path!r} holds values from {images.min()} to {images.max()}, outside the range {low} to {high} that the "
             "configuration names: set data.low and data.high"
         )
     if labels is not None:
-        if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+        whole = labels.shape == images.shape[:1] and np.issubdtype(labels.dtype, np.integer)
+        if not whole or labels.min() < 0 or labels.max() >= LABELS:
             raise InputError(f"{label_key!r} in {path!r} must hold one label, an integer from 0, for each image")
         labels = labels.astype(np.int32)
 
     def take(i):
-        return Batch(to_unit_range(images[i], low, high), None if labels is None else Condition(labels[i]))
+        return Batch(to_unit_range(images[i], low, high))
 
-    return Source(
-        len(images),
-        images.shape[1:],
-        0 if labels is None else int(labels.max()) + 1,
-        take,
-        flip,
-        levels,
-        labels if labels is None else lambda: labels,
-    )
+    classes = 0 if labels is None else int(labels.max()) + 1
+    return labelled(Source(len(images), images.shape[1:], classes, take, flip, levels), labels)
+
+
+def _load(path: str, key: str, label_key: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """The images and the labels, if they are wanted."""
+    with open(path, "rb") as file:
+        zipped = file.read(2) == b"PK"
+        file.seek(0)
+        if zipped:
+            content = np.load(file, allow_pickle=False)
+            images = _entry(content, key or (content.files[0] if len(content.files) == 1 else ""), path)
+            return images, _entry(content, label_key, path) if label_key else None
+    if key or label_key:
+        raise InputError(
+            f"{path!r} holds one array, without a name: data.key and data.label_key are for a .npz with several"
+        )
+    return np.load(path, mmap_mode="r", allow_pickle=False), None
 
 
 def _entry(content, key: str, path: str) -> np.ndarray:
     if key not in content.files:
         raise unknown(f"array (data.key, data.label_key) in {path!r}", key, content.files)
-    return content[key]
+    names = content.zip.namelist()
+    size = content.zip.getinfo(key if key in names else f"{key}.npy").file_size
+    if size > MEMORY:
+        raise InputError(
+            f"{key!r} in {path!r} takes {size / 1e6:,.1f} MB, more than this machine's memory: save it as a .npy, "
+            "which stays on disk"
+        )
+    if not isinstance(array := content[key], np.ndarray):
+        raise ValueError(f"{key!r} is no array")
+    return array

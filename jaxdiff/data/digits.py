@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 
-from jaxdiff.data.source import Source, to_unit_range
+from jaxdiff.data.source import Source, labelled, to_unit_range
 from jaxdiff.errors import unknown
-from jaxdiff.types import Batch, Condition
+from jaxdiff.types import Batch
 
 
 def digits(split: str = "all") -> Source:
@@ -23,6 +23,4 @@ def digits(split: str = "all") -> Source:
         raise unknown("split of the digits", split, splits)
     images = to_unit_range(data.images[splits[split]], 0, 16)[..., None]
     labels = data.target[splits[split]].astype(np.int32)
-    return Source(
-        len(images), (8, 8, 1), 10, lambda i: Batch(images[i], Condition(labels[i])), levels=17, labels=lambda: labels
-    )
+    return labelled(Source(len(images), (8, 8, 1), 10, lambda i: Batch(images[i]), levels=17), labels)

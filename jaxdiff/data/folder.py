@@ -1,5 +1,6 @@
 """A folder of pictures of any size, read when they are needed and kept in memory if they fit."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,11 +10,13 @@ import numpy as np
 from PIL import Image
 
 from jaxdiff.data.picture import check_size, fit
-from jaxdiff.data.source import Source, to_unit_range
+from jaxdiff.data.source import Source, labelled, to_unit_range
 from jaxdiff.errors import InputError
-from jaxdiff.types import Batch, Condition
+from jaxdiff.types import Batch
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+"""What a file may hold, whatever its suffix: others, such as PostScript, run programs to be read."""
 NAMED = 5
 """Of the pictures that cannot be read, so many are named."""
 
@@ -30,20 +33,19 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
 
     Raises:
       InputError: no such folder, no picture in it, or some that cannot be read, which are named: here, or, for damage
-        behind the header, when they are first taken.
+        behind the header, when they are first taken. Links are followed within the folder only.
     """
     check_size(size, channels)
     root = Path(path)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise InputError(f"{path!r} is not a folder")
-    files = sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    below = sorted(root.rglob("*"))
+    _refuse([_follow(f, root.resolve()) for f in below if f.is_symlink()])
+    files = [f for f in below if f.suffix.lower() in SUFFIXES and f.is_file()]
     if not files:
         raise InputError(f"no picture below {path!r}: looked for {', '.join(sorted(SUFFIXES))}")
     pool = ThreadPoolExecutor(16)
-    bad = [problem for problem in pool.map(_look, files) if problem]
-    if bad:
-        more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        raise InputError("; ".join(bad[:NAMED]) + more)
+    _refuse(list(pool.map(_look, files)))
 
     places = [f.relative_to(root).parts for f in files]
     classes = sorted({p[0] for p in places}) if all(len(p) > 1 for p in places) else []
@@ -64,30 +66,41 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
 
     def take(indices):
         pixels = np.stack(list(pool.map(read, indices)))
-        return Batch(to_unit_range(pixels), None if labels is None else Condition(labels[indices]))
+        return Batch(to_unit_range(pixels))
 
-    return Source(
-        len(files),
-        shape,
-        len(classes) if labels is not None else 0,
-        take,
-        flip,
-        labels=labels if labels is None else lambda: labels,
-    )
+    return labelled(Source(len(files), shape, 0 if labels is None else len(classes), take, flip), labels)
+
+
+def _refuse(problems: list[str]) -> None:
+    """Refuse what has problems, if any are not empty."""
+    if bad := [problem for problem in problems if problem]:
+        raise InputError("; ".join(bad[:NAMED]) + (f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""))
+
+
+def _follow(link: Path, root: Path) -> str:
+    """What is wrong with a link to a picture or a folder, if anything."""
+    picture = link.suffix.lower() in SUFFIXES
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # the latter of a circle
+        return f"{str(link)!r} is a link that leads to nothing: mend it or take it out" if picture else ""
+    if target.is_relative_to(root) or not (picture or target.is_dir()):
+        return ""
+    return f"{str(link)!r} is a link to {str(target)!r}, outside of the folder: put what it means in its place"
 
 
 def _look(file: Path) -> str:
     """What is wrong with a picture's header, if anything."""
     try:
         with _naming(file):
-            Image.open(file).close()
+            Image.open(file, formats=FORMATS).close()
     except InputError as error:
         return str(error)
     return ""
 
 
 def _read(file: Path, size: int, channels: int) -> np.ndarray:
-    with _naming(file), Image.open(file) as picture:
+    with _naming(file), Image.open(file, formats=FORMATS) as picture:
         return fit(picture, size, channels)
 
 
@@ -96,5 +109,6 @@ def _naming(file: Path) -> Iterator[None]:
     """Whatever is wrong with a picture, say which."""
     try:
         yield
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{str(file)!r} cannot be read as a picture: mend it or take it out ({error})") from error
+    except Exception as error:  # of a damaged file, Pillow's decoders raise all kinds
+        reason = " ".join(str(error).split())
+        raise InputError(f"{str(file)!r} cannot be read as a picture: mend it or take it out ({reason})") from error

@@ -6,6 +6,7 @@ from PIL import Image, ImageOps
 from jaxdiff.errors import InputError
 
 MODES = {1: "L", 3: "RGB"}
+LARGEST = 2**14
 
 
 def fit(picture: Image.Image, size: int, channels: int) -> np.ndarray:
@@ -32,6 +33,6 @@ def fit(picture: Image.Image, size: int, channels: int) -> np.ndarray:
 
 
 def check_size(size: int, channels: int) -> None:
-    """Refuse a size below 1 and channels other than 1 (grey) and 3 (RGB)."""
-    if size < 1 or channels not in MODES:
-        raise InputError(f"images of size {size} and {channels} channels: size must be positive, channels 1 or 3")
+    """Refuse a size that no picture has, and channels other than 1 (grey) and 3 (RGB)."""
+    if not 1 <= size <= LARGEST or channels not in MODES:
+        raise InputError(f"images of size {size} and {channels} channels: size is from 1 to {LARGEST}, channels 1 or 3")

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -50,11 +50,12 @@ def to_unit_range(pixels: np.ndarray, low: float = 0, high: float = 255) -> np.n
     return ((pixels.astype(np.float32) - low) * (2 / (high - low)) - 1).astype(np.float32)
 
 
-def of_labels(labels: np.ndarray | None) -> tuple[Callable[[np.ndarray], Condition | None], Any]:
-    """`(indices -> condition, all labels or None)` of examples with these labels, (size,), if they have any."""
+def labelled(source: Source, labels: np.ndarray | None) -> Source:
+    """A source with these labels, (size,) int32, as its condition; with none, the source itself."""
     if labels is None:
-        return lambda indices: None, None
-    return lambda indices: Condition(labels[indices]), lambda: labels
+        return source
+    take = lambda indices: Batch(source.take(indices).x_0, Condition(labels[indices]))  # noqa: E731
+    return source._replace(take=take, labels=lambda: labels)
 
 
 def balanced(source: Source) -> Source:

@@ -216,6 +216,8 @@ class UNet(nn.Module):
 
     def _check(self, shape: tuple[int, ...], given: Condition) -> None:
         _, height, width, _ = shape
+        if not self.multipliers:
+            raise InputError("net.multipliers is empty: give at least one, the width of the first level")
         halvings = len(self.multipliers) - 1
         if height % 2**halvings or width % 2**halvings:
             raise InputError(

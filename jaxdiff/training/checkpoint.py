@@ -181,7 +181,7 @@ class Checkpoints:
 
 def steps(folder: Path, up_to: int | None = None) -> list[int]:
     """The steps of which there are checkpoints, rising; with `up_to`, none beyond it."""
-    found = sorted(int(f.name) for f in folder.glob("[0-9]*") if f.name.isdigit())
+    found = sorted(int(f.name) for f in folder.glob("[0-9]*") if f.name.isdecimal() and f.name == str(int(f.name)))
     return found if up_to is None else [step for step in found if step <= up_to]
 
 

@@ -33,15 +33,17 @@ def damage(path: Path, part: str = "") -> list[str]:
     """What is wrong with a checkpoint, or with the files of it whose names begin with `part`; empty if it is intact."""
     try:
         sums = json.loads((path / CHECKSUMS).read_text())
-        names = [name for name in sums if name.startswith(part)]
+        names = [name for name, _ in sums.items() if name.startswith(part)]
     except FileNotFoundError:
         return [f"{CHECKSUMS} is missing"]
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return [f"{CHECKSUMS} cannot be read"]
     wrong = [] if names else [f"{CHECKSUMS} names no files"]
     for name in names:
         try:
-            if _sha256(path / name) != sums[name]:
+            if not (path / name).is_file():  # nor a device, which may have no end
+                wrong.append(f"{name} is missing")
+            elif _sha256(path / name) != sums[name]:
                 wrong.append(f"{name} has changed")
         except FileNotFoundError:
             wrong.append(f"{name} is missing")
