@@ -65,6 +65,7 @@ def _paper() -> ConfigDict:
                 "batch_size": 128,
                 "accumulate": 1,
                 "balanced": False,
+                "drop_condition": 0.0,
                 "log_every": 100,
                 "sample_every": 10_000,
                 "checkpoint_every": 5_000,

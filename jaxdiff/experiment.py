@@ -1,5 +1,6 @@
 """Experiment: from a configuration, which is plain data, to the parts it names. Nothing else reads names."""
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -106,11 +107,14 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
     except (TypeError, ValueError, ArithmeticError, MemoryError) as error:  # JAX may find what UNet does not look for
         raise InputError(f"net for images of shape {shape}: {' '.join(str(error).split())[:400]}") from error
     params = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device), shapes)
-    model = _model(config["sample"], params, bind, chain, meaning, shape, module.num_classes, mesh)
+    model = _model(config["sample"], params, bind, chain, meaning, shape, mesh)
+    widths = {part: getattr(module, part) for part in ("vector", "image", "sequence")}
+    guidable = config["train"]["drop_condition"] > 0
+    model = dataclasses.replace(model, num_classes=module.num_classes, widths=widths, guidable=guidable)
     model.check()
     return Experiment(
         init=init,
-        loss_fn=_loss(spec, given, meaning, network),
+        loss_fn=loss.drop_condition(_loss(spec, given, meaning, network), config["train"]["drop_condition"]),
         optimiser=_optimiser(config["optimizer"]),
         ema=averages(config["ema"], config["train"]["batch_size"]),
         model=model,
@@ -156,9 +160,7 @@ def _binder(chain: Process, meaning: Parameterization, module: Any, learns_varia
     return bind
 
 
-def _model(
-    sampling: Config, params: Any, bind: Bind, chain: Process | None, meaning, shape, num_classes, mesh: Mesh
-) -> Model:
+def _model(sampling: Config, params: Any, bind: Bind, chain: Process | None, meaning, shape, mesh: Mesh) -> Model:
     """The model, with the process along which to sample where it is not that of training, `sampling["process"]`."""
     other = _process(sampling["process"]) if sampling.get("process") else None
     path = other or chain
@@ -182,7 +184,7 @@ def _model(
         params=params,
         draw=make_draw(bind, other, mesh),
         shape=tuple(shape),
-        num_classes=num_classes,
+        num_classes=0,
         grid=grid,
         steps=sampling["steps"],
         sampler=sampling["sampler"],

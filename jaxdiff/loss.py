@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxdiff.errors import InputError
 from jaxdiff.parameterization import Parameterization, determinant, eps_error, evaluate, target
 from jaxdiff.process import Process, log_snr, perturb, time_at, with_slopes
-from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params
+from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params, StatefulLoss, expand
 
 Weight = Callable[[Process, Parameterization, Array], Array]
 """`(process, parameterization, t) -> w`, (batch,), the factor on the squared error of the output."""
@@ -156,6 +156,39 @@ def squared_error(
     x_t, eps = perturb(process, key_eps, x_0, t)
     out = evaluate(process, parameterization, network, params, x_t, t, batch.condition, key_net)
     return jnp.square(out - target(process, parameterization, x_0, eps, t)).reshape(x_0.shape[0], -1).mean(axis=1)
+
+
+def drop_condition(loss_fn: LossFn | StatefulLoss, rate: float) -> LossFn | StatefulLoss:
+    """The loss, with each example's condition left out at this rate, so that guidance has an unconditional model.
+
+    All parts of a condition go together (Ho and Salimans 2022, algorithm 1, p_uncond); see `jaxdiff.types.Condition`.
+    """
+    if not rate:
+        return loss_fn
+
+    def dropped(key, batch):
+        if batch.condition is None:
+            return batch
+        kept = jax.random.uniform(key, (batch.x_0.shape[0],)) >= rate
+        missing = jax.tree.map(jnp.zeros_like, batch.condition)
+        if missing.label is not None:
+            missing = missing._replace(label=jnp.full_like(missing.label, -1))
+        choose = lambda value, none: jnp.where(expand(kept, value), value, none)  # noqa: E731
+        return batch._replace(condition=jax.tree.map(choose, batch.condition, missing))
+
+    if isinstance(loss_fn, StatefulLoss):
+
+        def remembering(params, memory, key, batch):
+            key_drop, key = jax.random.split(key)
+            return loss_fn.loss(params, memory, key, dropped(key_drop, batch))
+
+        return StatefulLoss(loss_fn.init, remembering)
+
+    def dropping(params, key, batch):
+        key_drop, key = jax.random.split(key)
+        return loss_fn(params, key, dropped(key_drop, batch))
+
+    return dropping
 
 
 def diffusion_loss(

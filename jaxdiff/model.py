@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,13 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxdiff import guidance as guiding
 from jaxdiff import samplers
 from jaxdiff.denoiser import clip, dynamic_threshold, transfer
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.fields import check_value
 from jaxdiff.names import named
-from jaxdiff.process import Process, prior
+from jaxdiff.process import Process
 from jaxdiff.samplers.cached import Remembering, along, cached
+from jaxdiff.tasks.task import NOTHING, PLAIN, Inputs, Task
 from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
 from jaxdiff.types import Array, Condition, Denoiser, Key, Params
 
@@ -30,7 +32,17 @@ CORRECTORS = {"langevin": samplers.langevin}
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
 CACHEABLE = set(SAMPLERS) - {"annealed_langevin", "dopri5", "langevin", "pndm"}
 """Those that call the denoiser outside of inner loops."""
-RANGES = {"eta": (0, 1), "threshold": (0, 1), "order": (1, 4), "repeats": (1, 10**6), "cache": (1, np.inf)}
+GUIDANCE = {"guidance": 1.0, "rescale": 0.0, "guide_low": 0.0, "guide_high": np.inf}
+"""Options of guidance, and what they are where one of the others is given."""
+RANGES = {
+    "guidance": (-np.inf, np.inf),
+    "rescale": (0, 1),
+    "eta": (0, 1),
+    "threshold": (0, 1),
+    "order": (1, 4),
+    "repeats": (1, 10**6),
+    "cache": (1, np.inf),
+}
 """Of the samplers' numbers; all others are from 0 to infinity."""
 
 
@@ -45,7 +57,9 @@ class Bound(NamedTuple):
     """The denoiser with a memory, see `jaxdiff.samplers.cached`."""
 
 
-Bind = Callable[[Params, Condition], Bound]
+Bind = Callable[[Params, Condition | None], Bound]
+Given = Condition | Sequence[int] | np.ndarray | Array | None
+"""What is known of the images to be drawn: a condition, labels alone, or nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +71,8 @@ class Model:
       draw: the compiled sampling function, see `make_draw`.
       shape: of one image: (height, width, channels).
       num_classes: that the network is conditioned on; 0 for none.
+      widths: of the vectors, images and sequences that it is conditioned on, by these names.
+      guidable: whether it was trained to do without its condition, too.
       grid: `(steps) -> times`.
       steps: how many `sample` takes, unless told otherwise.
       bind: `(params, condition) -> Bound`, the denoiser.
@@ -77,6 +93,8 @@ class Model:
     bind: Bind
     path: Process | None
     weights: str = "parameters of unknown origin"
+    widths: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    guidable: bool = True
 
     def sample(
         self,
@@ -84,7 +102,7 @@ class Model:
         n: int,
         steps: int | None = None,
         sampler: str | None = None,
-        condition: Condition | None = None,
+        condition: Given = None,
         **options: Any,
     ) -> Array:
         """Draw n images, (n, height, width, channels), near [-1, 1], in one batch: see `stream` for many.
@@ -96,11 +114,14 @@ class Model:
           key: the images are a function of it.
           steps: of the sampler.
           sampler: a name of `jaxdiff.samplers`.
-          condition: class labels, (n,); by default 0, 1, 2 ... in turn, if the network has classes.
+          condition: class labels, (n,), -1 for none, or all that is known, as a `Condition` of n rows; by default the
+            labels 0, 1, 2 ... in turn, if the network has classes.
           **options: the sampler's own, such as `eta` for ddim and `variance` for ancestral; `corrector`, "langevin" for
             predictor-corrector sampling, with that one's own; and for all, `clip`, the bound on x̂_0 (infinite for
             none), `threshold`, the quantile for dynamic thresholding in place of plain clipping, and `cache`, to
-            compute the network's deeper levels at every so many steps only (`jaxdiff.samplers.cached`).
+            compute the network's deeper levels at every so many steps only (`jaxdiff.samplers.cached`). Also
+            `guidance`, the scale of `jaxdiff.guidance.classifier_free`, with `rescale`, between the noise levels
+            `guide_low` and `guide_high`; and `negative`, like `condition`, from which it leads away.
 
         Raises:
           InputError: an unknown sampler or option, or a value out of its range.
@@ -114,7 +135,7 @@ class Model:
         batch: int = 256,
         steps: int | None = None,
         sampler: str | None = None,
-        condition: Condition | None = None,
+        condition: Given = None,
         **options: Any,
     ) -> Iterator[np.ndarray]:
         """Draw n images as NumPy arrays of `batch`, the last one shorter, one at a time: memory does not grow with n.
@@ -125,13 +146,19 @@ class Model:
         if not (_whole(n) and _whole(batch)):
             raise InputError(f"n={n}, batch={batch}: draw at least one image, in batches of at least one")
         batch = min(n, batch)
-        labels = None if condition is None else np.asarray(self._condition(condition, n))
+        every = jax.device_get(
+            [self._condition(condition, n), self._condition(options.pop("negative", None), n, False)]
+        )
         for i in range(0, n, batch):
-            part = labels[(i + np.arange(batch)) % n] if labels is not None else None
-            if labels is None and self.num_classes:
-                part = (i + np.arange(batch)) % self.num_classes
-            images = self.sample(jax.random.fold_in(key, i), batch, steps, sampler, part, **options)
-            yield np.asarray(images)[: n - i]
+            rows = (i + np.arange(batch)) % n
+            given, negative = jax.tree.map(lambda a, rows=rows: a[rows], every)
+            if condition is None and self.num_classes:
+                given = (i + np.arange(batch)) % self.num_classes
+            key_i, further = (
+                jax.random.fold_in(key, i),
+                options if negative is None else options | {"negative": negative},
+            )
+            yield np.asarray(self.sample(key_i, batch, steps, sampler, given, **further))[: n - i]
 
     def trajectory(
         self,
@@ -140,24 +167,38 @@ class Model:
         frames: int,
         steps: int | None = None,
         sampler: str | None = None,
-        condition: Condition | None = None,
+        condition: Given = None,
+        task: Task = PLAIN,
+        inputs: Inputs = NOTHING,
+        start: float | Array | None = None,
         **options: Any,
     ) -> tuple[Array, Array]:
         """As `sample`, and the images at `frames` moments on the way, evenly spaced from the noise to the end.
+
+        Args:
+          task, inputs: what to do other than to draw from noise, and with what; see `jaxdiff.tasks`. The inputs are
+            traced.
+          start: the time to start at, with as many steps; by default that of the grid.
 
         Returns: `(images, (frames, n, height, width, channels))`; no more states than these are held in memory.
         """
         if not _whole(n):
             raise InputError(f"n={n}: draw at least one image, a whole number of them")
         check_value("steps", steps := self.steps if steps is None else steps, int)
-        times = self.grid(steps)
+        times = self.grid(steps) if start is None else from_time(self.grid(steps), start)
         if not _whole(frames, 0, len(times)):
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
+        negative = self._condition(options.pop("negative", None), n, False)
         name, fixed, traced = self._options(sampler, options)
+        given = self._condition(condition, n), negative
+        if negative is not None or not traced.keys().isdisjoint(GUIDANCE):
+            self._check_guidable(traced)
+            traced = {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
         _check_applies(name, self.path, times)
-        labels, denoise = self._condition(condition, n), self.path is None or _sigma(self.path, times[-1]) > 0
-        return self.draw(self.params, key, times, keep, labels, traced, name, fixed, denoise, (n, *self.shape))
+        denoise = self.path is None or _sigma(self.path, times[-1]) > 0
+        shape = (n, *self.shape)
+        return self.draw(self.params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, task)
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""
@@ -174,7 +215,7 @@ class Model:
         if corrector not in (None, *CORRECTORS):
             raise unknown("corrector", corrector, CORRECTORS)
         own = _own(SAMPLERS[name]) | (_own(CORRECTORS[corrector]) if corrector else {})
-        allowed = (*own, "clip", "threshold", "corrector", *(("cache",) if name in CACHEABLE else ()))
+        allowed = (*own, "clip", "threshold", "corrector", *GUIDANCE, *(("cache",) if name in CACHEABLE else ()))
         for option in given:
             if option not in allowed:
                 raise unknown(f"option of sampler {name!r}", option, allowed)
@@ -186,17 +227,37 @@ class Model:
                 _check_number(option, value, whole)
         # Numbers are traced also where they are left at their default, so that giving one compiles nothing.
         real = {p for p in own if own[p].annotation == float | Array}
-        free = {*real, "clip", "threshold", "cache"}
+        free = {*real, *GUIDANCE, "clip", "threshold", "cache"}
         traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in free}
         plain = {k: int(v) if k in own and own[k].annotation is int else v for k, v in given.items()}
         fixed = tuple(sorted((k, v) for k, v in plain.items() if k not in traced))
         return name, fixed, {k: jnp.float32(v) for k, v in traced.items()}
 
-    def _condition(self, condition: Condition, n: int) -> Condition:
-        if condition is None:
-            return jnp.arange(n) % self.num_classes if self.num_classes else None
+    def _condition(self, given: Given, n: int, default: bool = True) -> Condition | None:
+        """What is given, checked: n rows of each part that the network knows of."""
+        if given is None:
+            return Condition(jnp.arange(n) % self.num_classes) if self.num_classes and default else None
+        if not isinstance(given, Condition):
+            given = Condition(given)
+        if given.label is not None:
+            given = given._replace(label=self._labels(given.label, n))
+        for part, width in {"vector": 0, "image": 0, "sequence": 0, **self.widths}.items():
+            value = getattr(given, part)
+            if value is None:
+                continue
+            shape = {"vector": (n, width), "image": (n, *self.shape[:2], width)}.get(
+                part, (n, *np.shape(value)[1:2], width)
+            )
+            if not width:
+                raise InputError(f"condition: this model was trained without {part}s: leave the {part} out")
+            if np.shape(value) != shape:
+                raise InputError(f"condition: {part}s of shape {np.shape(value)}: this model takes {shape}")
+            given = given._replace(**{part: jnp.asarray(value, jnp.float32)})
+        return given
+
+    def _labels(self, given: Any, n: int) -> Array:
         try:
-            labels = np.asarray(condition)
+            labels = np.asarray(given)
         except ValueError:  # rows of several lengths
             labels = np.zeros(())
         if not self.num_classes:
@@ -204,11 +265,36 @@ class Model:
         if (
             labels.shape != (n,)
             or not np.issubdtype(labels.dtype, np.integer)
-            or labels.min() < 0
+            or labels.min() < -1
             or labels.max() >= self.num_classes
         ):
-            raise InputError(f"condition: must be {n} class labels from 0 to {self.num_classes - 1}")
-        return jnp.asarray(labels)
+            raise InputError(f"condition: must be {n} class labels from 0 to {self.num_classes - 1}, or -1 for none")
+        return jnp.asarray(labels, jnp.int32)
+
+    def _check_guidable(self, traced: Mapping[str, Array]) -> None:
+        if not (self.num_classes or any(self.widths.values())):
+            raise InputError("guidance: this model has no condition to follow: take one trained with net.num_classes")
+        if not self.guidable:
+            raise InputError(
+                "guidance: this model was never trained without its condition: take one trained with "
+                "train.drop_condition, such as 0.1"
+            )
+        if "cache" in traced:
+            raise InputError("guidance and cache: two networks would share one memory: leave one of them out")
+
+
+def from_time(times: np.ndarray, start: float | Array) -> np.ndarray:
+    """A grid of as many steps that starts at a later time and is spaced like the rest of this one.
+
+    Raises:
+      InputError: the time is not between the grid's ends.
+    """
+    if not times[-1] < float(start) <= times[0]:
+        raise InputError(f"start={float(start):g}: must be a time above {times[-1]:g} and up to {times[0]:g}")
+    places = np.arange(len(times))
+    first = np.interp(-float(start), -times, places)
+    later = np.interp(np.linspace(first, places[-1], len(times)), places, times)
+    return later.astype(times.dtype)
 
 
 def _own(make: Callable) -> dict[str, inspect.Parameter]:
@@ -221,7 +307,7 @@ def _own(make: Callable) -> dict[str, inspect.Parameter]:
 
 
 def _whole(value: Any, least: int = 1, most: int = 2**31 - 1) -> bool:
-    return isinstance(value, (int, np.integer)) and least <= value <= most
+    return isinstance(value, (int, np.integer)) and bool(least <= value <= most)
 
 
 def _check_number(option: str, value: Any, whole: bool) -> None:
@@ -264,16 +350,23 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
     mesh = mesh or make_mesh()
     shards = batch_shards(mesh)
 
-    @functools.partial(jax.jit, static_argnames=("sampler", "fixed", "denoise", "shape"))
-    def draw(params, key, times, keep, condition, traced, sampler, fixed, denoise, shape):
+    @functools.partial(jax.jit, static_argnames=("sampler", "fixed", "denoise", "shape", "task"))
+    def draw(params, key, times, keep, given, traced, sampler, fixed, denoise, shape, inputs=NOTHING, task=PLAIN):
         n, more = shape[0], -shape[0] % shards
-        condition = jax.tree.map(lambda c: jnp.concatenate([c, c[jnp.arange(more) % n]]), condition)
+        padded = jax.tree.map(lambda c: jnp.concatenate([c, c[jnp.arange(more) % n]]), (given, inputs.each))
+        (condition, negative), inputs = padded[0], inputs._replace(each=padded[1])
         process, denoiser, fraction, remembering = bind(params, condition)
+        options = dict(fixed) | traced
+        if "guidance" in options:
+            scale, rescale, low, high = (options.pop(name) for name in GUIDANCE)
+            plain = bind(params, negative).denoiser
+            guided = guiding.classifier_free(denoiser, plain, scale, rescale)
+            denoiser = guiding.within(process, guided, denoiser, low, high)
         if path:
             change = functools.partial(transfer, process, path)
             process, denoiser = path, change(denoiser)
             remembering = along(change, remembering) if remembering else None
-        options = dict(fixed) | traced
+        denoiser = task.guide(process, denoiser, inputs)
         bound = options.pop("clip", jnp.inf)
         constrain = dynamic_threshold(options.pop("threshold"), bound) if "threshold" in options else clip(bound)
         if "variance" in options:
@@ -297,13 +390,15 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
         if corrector:
             steps = samplers.then(steps, corrector(process, constrained, **options))
 
+        steps = task.steer(process, constrained, steps, inputs)
         key_start, key_steps = jax.random.split(key)
-        x_1 = prior(process, key_start, jnp.zeros((n + more, *shape[1:])), times[0])
+        x_1 = task.begin(process, key_start, jnp.zeros((n + more, *shape[1:])), times, inputs)
         x_1 = jax.lax.with_sharding_constraint(x_1, split(mesh))
         x, frames = samplers.trajectory(steps, key_steps, x_1, times, keep)
         images = constrained(x, times[-1]) if denoise else x
         if denoise and len(keep):
             frames = frames.at[-1].set(jnp.where(keep[-1] == len(times) - 1, images, frames[-1]))
+        images = task.finish(images, inputs)
         # Every host gets all images: a host can read only what its own devices hold.
         return jax.lax.with_sharding_constraint((images[:n], frames[:, :n]), replicated(mesh))
 

@@ -33,7 +33,7 @@ ALLOWED = {
     "evaluation": BASE | {"evaluation"},
     "pictures": BASE,
     "training": BASE | {"training", "data"},
-    "model": MATHS | {"names", "fields", "samplers", "training"},
+    "model": MATHS | {"names", "fields", "samplers", "guidance", "tasks", "training"},
     "experiment": MATHS
     | LOSSES
     | {"names", "fields", "betas", "grids", "samplers", "nets", "data", "training", "model"},

@@ -26,7 +26,8 @@ from jaxdiff import experiment, run
 from jaxdiff.data import arrays, folder
 from jaxdiff.errors import InputError
 from jaxdiff.training import feed, rollback, sharding, stop
-from jaxdiff.training.checkpoint import CHECKSUMS, Checkpoints, seal
+from jaxdiff.training.checkpoint import Checkpoints
+from jaxdiff.training.seal import CHECKSUMS, seal
 from jaxdiff.training.step import init_state
 from tests.test_experiment import get_config
 
@@ -907,7 +908,7 @@ def whole(tmp_path_factory):
     """A run as train.py leaves it, with two checkpoints, and the averaged weights of the newest and of the older."""
     place, config = tmp_path_factory.mktemp("run"), tiny()
     parts = experiment.build(config, (8, 8, 1))
-    state = jax.jit(lambda key: init_state(parts.init(key), parts.optimiser))(jax.random.key(0))
+    state = jax.jit(lambda key: init_state(parts.init(key), parts.optimiser, parts.ema))(jax.random.key(0))
     run.write_record(place, run.Record(config, (8, 8, 1)))
     averages = []
     with Checkpoints(place / "checkpoints") as checkpoints:
@@ -1118,7 +1119,7 @@ def model():
     """Checks and traces, and computes nothing."""
     built = experiment.build(tiny(), (8, 8, 1)).model
 
-    def draw(params, key, times, keep, labels, traced, name, fixed, denoise, shape):
+    def draw(params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, task):
         hash((name, fixed, denoise, shape))
         return np.zeros(shape, np.float32), np.zeros((len(keep), *shape), np.float32)
 
@@ -1165,7 +1166,8 @@ def test_a_whole_number_may_be_written_as_a_real_one(model):
     def draw_with(order):
         name, fixed, traced = model._options("deis", {"order": order})
         times = model.grid(5)
-        return jax.random.key(0), times, np.zeros(0, np.int32), None, traced, name, fixed, False, (2, 8, 8, 1)
+        keep = np.zeros(0, np.int32)
+        return jax.random.key(0), times, keep, (None, None), traced, name, fixed, False, (2, 8, 8, 1)
 
     assert draw(2.0)[0].shape == draw(2)[0].shape == (2, 8, 8, 1)
 

@@ -204,8 +204,9 @@ def test_caching_every_step_changes_nothing_and_other_intervals_compile_nothing(
 def test_a_chain_of_a_thousand_steps_takes_the_memory_of_ten(small):
     def peak(steps):
         times = np.linspace(1, 0, steps + 1).astype(np.float32)
-        arguments = (small.params, jax.random.key(0), times, np.zeros(0, np.int32), None, {"clip": jnp.float32(1)})
-        lowered = small.draw.lower(*arguments, "ancestral", (("variance", "fixed_large"),), False, (16, 8, 8, 1))
+        nothing = np.zeros(0, np.int32), (None, None), {"clip": jnp.float32(1)}
+        how = "ancestral", (("variance", "fixed_large"),), False, (16, 8, 8, 1)
+        lowered = small.draw.lower(small.params, jax.random.key(0), times, *nothing, *how)
         return lowered.compile().memory_analysis().temp_size_in_bytes
 
     assert peak(1000) < 1.01 * peak(10)

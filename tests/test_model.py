@@ -8,9 +8,10 @@ import pytest
 from jaxdiff import grids
 from jaxdiff.denoiser import make_denoiser
 from jaxdiff.errors import InputError
-from jaxdiff.model import SAMPLERS, Bound, Model, make_draw
+from jaxdiff.model import SAMPLERS, Bound, Model, from_time, make_draw
 from jaxdiff.parameterization import eps
 from jaxdiff.process import edm, vp
+from jaxdiff.types import Condition
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -19,7 +20,8 @@ TRACES = []
 
 def network(params, x, t, condition=None, key=None):
     TRACES.append(1)
-    shift = 0 if condition is None else condition[:, None, None, None]
+    known = None if condition is None else condition.label
+    shift = 0 if known is None else known[:, None, None, None]
     return params * x + t[:, None, None, None] / 1000 + 0.1 * shift
 
 
@@ -129,7 +131,7 @@ def test_another_path_gives_the_same_images():
     there = grids.karras(edm_path, 30, 100.0, 0.02)
     shape, keep, key = (2, 4, 4, 1), np.zeros(0, np.int32), jax.random.key(0)
     draws = [
-        make_draw(bind, path)(jnp.float32(0.3), key, t, keep, None, {"eta": 0.0}, "ddim", (), False, shape)[0]
+        make_draw(bind, path)(jnp.float32(0.3), key, t, keep, (None, None), {"eta": 0.0}, "ddim", (), False, shape)[0]
         for path, t in ((None, times), (edm_path, there))
     ]
     np.testing.assert_allclose(draws[0], draws[1], rtol=2e-2, atol=2e-2)
@@ -179,13 +181,15 @@ def test_classes_in_turn_unless_told(model):
         ),
         (
             {"eta": 0.5},
-            "unknown option of sampler 'ancestral' 'eta'.*cache, clip, corrector, temperature, threshold, variance",
+            "unknown option of sampler 'ancestral' 'eta'.*cache, clip, corrector, guidance, .*, threshold, variance",
         ),
         ({"sampler": "ddim", "eta": 1.5}, "eta=1.5: must be a number from 0 to 1"),
         ({"variance": "large"}, "unknown variance 'large'.*fixed_large, fixed_small"),
         ({"clip": -1.0}, "clip=-1.0"),
         ({"temperature": float("nan")}, "temperature=nan"),
-        ({"steps": 0}, "1 or more"),
+        ({"steps": 0}, "0 steps: the number of steps must be from 1"),
+        ({"guidance": 2.0}, "guidance: this model has no condition to follow: take one trained with net.num_classes"),
+        ({"start": 1.5}, "start=1.5: must be a time above 0 and up to 1"),
         ({"temperature": "hot"}, "temperature=hot: must be a number"),
         ({"n": 0}, "n=0"),
         ({"variance": "learned"}, "no learned variance"),
@@ -201,3 +205,40 @@ def test_classes_in_turn_unless_told(model):
 def test_bad_requests_are_refused(model, arguments, message):
     with pytest.raises(InputError, match=message):
         model.sample(jax.random.key(0), **{"n": 2, **arguments})
+
+
+@pytest.fixture
+def classes(model):
+    return dataclasses.replace(model, num_classes=3)
+
+
+def test_guidance_at_one_is_the_conditional_model_and_at_zero_the_unconditional_bit_for_bit(model, classes):
+    key, labels = jax.random.key(0), np.array([2, 1, 0])
+    draw = lambda **options: np.asarray(classes.sample(key, 3, condition=labels, **options))  # noqa: E731
+    TRACES.clear()
+    np.testing.assert_array_equal(draw(guidance=1.0), draw())
+    traced = len(TRACES)
+    assert np.abs(draw(guidance=3.0) - draw()).max() > 1e-3
+    np.testing.assert_array_equal(draw(guidance=3.0, guide_low=1e9), draw())
+    assert len(TRACES) == traced, "values compile nothing"
+    np.testing.assert_array_equal(draw(guidance=0.0), model.sample(key, 3))
+    np.testing.assert_allclose(draw(guidance=2.0, negative=labels), draw(), atol=1e-6)
+
+
+def test_guidance_needs_a_model_that_can_do_without_its_condition(classes):
+    with pytest.raises(InputError, match=r"never trained without its condition: take one trained with train.drop_cond"):
+        dataclasses.replace(classes, guidable=False).sample(jax.random.key(0), 2, guidance=2.0)
+    wide = dataclasses.replace(classes, widths={"vector": 3})
+    with pytest.raises(InputError, match="vectors of shape .*: this model takes"):
+        wide.sample(jax.random.key(0), 2, condition=Condition(vector=np.zeros((2, 4))))
+    with pytest.raises(InputError, match="trained without images: leave the image out"):
+        classes.sample(jax.random.key(0), 2, condition=Condition(image=np.zeros((2, 4, 4, 1))))
+
+
+def test_a_grid_from_a_later_time_keeps_its_steps_and_its_shape():
+    times = grids.karras(vp(), 10)
+    np.testing.assert_array_equal(from_time(times, times[0]), times)
+    later = from_time(times, times[4])
+    assert len(later) == len(times)
+    np.testing.assert_allclose(later[[0, -1]], times[[4, -1]], rtol=1e-6)
+    np.testing.assert_allclose(later[5], np.interp(7, np.arange(11), times), rtol=1e-5)
