@@ -37,6 +37,7 @@ ALLOWED = {
     "experiment": MATHS
     | LOSSES
     | {"names", "fields", "betas", "grids", "samplers", "nets", "data", "training", "model"},
+    "edit": MATHS | {"samplers", "tasks", "model"},
     "run": BASE | {"fields", "experiment", "model", "training"},
     "held_out": MATHS | {"likelihood", "model", "data"},
     "__init__": {"run"},

@@ -1,0 +1,256 @@
+"""Edit: what a trained model does with your images. Arrays in, arrays out, one compiled call for each shape.
+
+Images are (n, height, width, channels) in [-1, 1], of the model's size unless something else is said; `options` are
+those of `Model.sample`: steps, sampler, condition, guidance ... What happens inside is in `jaxdiff.tasks`.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.model import Bind, Given, Model
+from jaxdiff.process import time_at
+from jaxdiff.samplers import heun, invert, sample
+from jaxdiff.tasks import inpaint as inpainting
+from jaxdiff.tasks import restore as restoring
+from jaxdiff.tasks import translate as translating
+from jaxdiff.tasks.task import Inputs, Task
+from jaxdiff.types import Array, Key
+
+FIRST, LAST = 1e-3, 0.999
+"""Where the way from an image to its noise begins and ends: at the ends themselves there is no direction."""
+
+
+def inpaint(
+    model: Model, key: Key, images: np.ndarray, mask: np.ndarray, method: str = "repaint", repeats: int = 10, **options
+) -> Array:
+    """Draw what is unknown of images; the known pixels come back as they are.
+
+    Args:
+      mask: (n or 1, height, width, channels or 1): 1 where a pixel is known, 0 where it is to be drawn.
+      method: "replace", "repaint" (`jaxdiff.tasks.inpaint`), or one of `restore`.
+      repeats: of each step, for "repaint".
+
+    Raises:
+      InputError: sizes that do not fit, a mask of other values, another method.
+    """
+    images, mask = _images(model, images), np.asarray(mask)
+    if mask.ndim != 4 or any(m not in (1, s) for m, s in zip(mask.shape, images.shape, strict=True)):
+        raise InputError(f"mask of shape {mask.shape}: must fit images of shape {images.shape}")
+    if not np.isin(mask, (0, 1)).all():
+        raise InputError("mask: holds values other than 0 (to be drawn) and 1 (known)")
+    mask = np.broadcast_to(mask.astype(np.float32), images.shape)
+    known = np.where(mask > 0, images, 0).astype(np.float32)
+    if method in METHODS:
+        inputs = Inputs({"y": known, "mask": mask}, {"noise": jnp.float32(0.01)})
+        return _draw(model, key, len(images), _restoration(method, "mask", model.shape[0], True), inputs, **options)
+    if method not in ("replace", "repaint"):
+        raise unknown("method of inpainting", method, ("replace", "repaint", *METHODS))
+    if repeats < 1:
+        raise InputError(f"repeats={repeats}: must be at least 1")
+    inputs = Inputs({"image": known, "mask": mask}, jnp.int32(repeats if method == "repaint" else 1))
+    return _draw(model, key, len(images), INPAINT, inputs, **options)
+
+
+def outpaint(model: Model, key: Key, images: np.ndarray, top: int = -1, left: int = -1, **options) -> Array:
+    """Draw what surrounds images that are smaller than the model's; `options` also those of `inpaint`.
+
+    Args:
+      top, left: where their corner goes; in the middle by default.
+    """
+    images = np.asarray(images, np.float32)
+    height, width, channels = model.shape
+    if images.ndim != 4 or images.shape[1] > height or images.shape[2] > width or images.shape[3] != channels:
+        raise InputError(f"images of shape {images.shape[1:]}: must fit into this model's {model.shape}")
+    top = (height - images.shape[1]) // 2 if top < 0 else top
+    left = (width - images.shape[2]) // 2 if left < 0 else left
+    if top + images.shape[1] > height or left + images.shape[2] > width:
+        raise InputError(f"top={top}, left={left}: the images of {images.shape[1:3]} reach beyond {model.shape[:2]}")
+    place = np.s_[:, top : top + images.shape[1], left : left + images.shape[2]]
+    canvas = np.zeros((len(images), *model.shape), np.float32)
+    canvas[place], mask = images, np.zeros((1, height, width, 1))
+    mask[place] = 1
+    return inpaint(model, key, canvas, mask, **options)
+
+
+def translate(model: Model, key: Key, images: np.ndarray, strength: float = 0.5, **options) -> Array:
+    """Noise images to `strength` of the way, in (0, 1], and draw from there; `condition` may be another class.
+
+    A small strength gives variations of an image.
+    """
+    images = _images(model, images)
+    if not 0 < strength <= 1:
+        raise InputError(f"strength={strength}: must be above 0 and at most 1")
+    times = model.grid(options.get("steps") or model.steps)
+    start = np.float32(times[-1] + strength * (times[0] - times[-1]))
+    return _draw(model, key, len(images), SDEDIT, Inputs(images), start=start, **options)
+
+
+def denoise(model: Model, key: Key, images: np.ndarray, noise: float | None = None, **options) -> Array:
+    """Take white noise out of images: they are x_t where the model's noise is theirs, and are drawn on from there.
+
+    Args:
+      noise: its standard deviation; by default the median of what the images seem to have.
+
+    Raises:
+      InputError: noise beyond all that the grid visits.
+    """
+    images = _images(model, images, anything=True)
+    level = float(np.median(translating.noise_level(images))) if noise is None else noise
+    if not level > 0:
+        raise InputError(f"noise={level}: must be above 0")
+    path = _path(model)
+    with jax.ensure_compile_time_eval():
+        start = np.float32(time_at(path, -2 * jnp.log(jnp.float32(level))))
+    return _draw(model, key, len(images), AS_NOISY, Inputs(images), start=start, **options)
+
+
+def restore(
+    model: Model,
+    key: Key,
+    measured: np.ndarray,
+    operator: str,
+    noise: float = 0.05,
+    method: str = "moment_matching",
+    kernel: np.ndarray | None = None,
+    **options,
+) -> Array:
+    """The images behind blurred, shrunk or grey ones (`jaxdiff.tasks.restore`), from a model that knows no such thing.
+
+    Args:
+      measured: what the operator gave, with white noise.
+      operator: "blur", with a `kernel` (size, size); "shrink", by the factor that the sizes say; "grey".
+      noise: the standard deviation of the noise, above 0.
+      method: "moment_matching", "pigdm", "ddnm" or "dps".
+    """
+    measured, height, width = np.asarray(measured, np.float32), *model.shape[:2]
+    if operator not in OPERATORS or operator == "mask":
+        raise unknown("operator", operator, set(OPERATORS) - {"mask"})
+    if method not in METHODS:
+        raise unknown("method of restoring", method, METHODS)
+    if not 0 < noise < np.inf:
+        raise InputError(f"noise={noise}: must be above 0")
+    if (kernel is None) == (operator == "blur"):
+        raise InputError("kernel: goes with operator 'blur', and only with it")
+    sides = np.shape(kernel) if kernel is not None else (1, 1)
+    if len(sides) != 2 or sides[0] != sides[1] or sides[0] % 2 == 0 or sides[0] > 2 * min(height, width) - 1:
+        raise InputError(f"kernel of shape {sides}: must be square, of an odd size, and not larger than the image")
+    fits = {
+        "blur": measured.shape[1:] == model.shape,
+        "grey": measured.shape[1:] == (height, width, 1) and model.shape[2] > 1,
+        "shrink": measured.ndim == 4
+        and 0 < measured.shape[1] <= height
+        and height % measured.shape[1] == 0
+        and width == measured.shape[2] * (height // measured.shape[1])
+        and measured.shape[3] == model.shape[2],
+    }
+    if measured.ndim != 4 or not fits[operator]:
+        raise InputError(f"images of shape {measured.shape[1:]}: are not what {operator!r} makes of {model.shape}")
+    shared = {"noise": jnp.float32(noise)} | ({"kernel": jnp.float32(kernel)} if kernel is not None else {})
+    return _draw(
+        model, key, len(measured), _restoration(method, operator, height), Inputs({"y": measured}, shared), **options
+    )
+
+
+def swap(model: Model, images: np.ndarray, condition: Given, to: Given, steps: int = 100) -> Array:
+    """The same image under another condition: the flow's way to the noise under one, and back under the other.
+
+    DDIM's inversion (Song et al. 2021, section 4.3; Su et al. 2023), by Heun's method in place of Euler's. With `to` the
+    same condition the images come back, but for the error of `steps` steps.
+    """
+    images, times = _images(model, images), _ways(model, steps)
+    before, after = (model._condition(given, len(images)) for given in (condition, to))
+    noise = _inverse(model.params, images, times, before, model.bind)
+    return _forward(model.params, noise, times, after, model.bind)
+
+
+def interpolate(model: Model, a: np.ndarray, b: np.ndarray, frames: int = 9, steps: int = 100, condition=None) -> Array:
+    """Images between two, (frames, height, width, channels): along the arc between their noises, see `swap`."""
+    pair, times = _images(model, np.stack([a, b])), _ways(model, steps)
+    if frames < 2:
+        raise InputError(f"frames={frames}: must be at least 2")
+    two = model._condition(condition if condition is None else [condition] * 2, 2)
+    many = model._condition(condition if condition is None else [condition] * frames, frames)
+    noise = _inverse(model.params, pair, times, two, model.bind)
+    first, last = (jnp.broadcast_to(z, (frames, *model.shape)) for z in noise)
+    between = translating.slerp(first, last, jnp.linspace(0, 1, frames))
+    return _forward(model.params, between, times, many, model.bind)
+
+
+def _images(model: Model, images: Any, anything: bool = False) -> np.ndarray:
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[1:] != model.shape or not len(images):
+        raise InputError(f"images of shape {images.shape}: this model takes (n, {', '.join(map(str, model.shape))})")
+    if images.dtype.kind != "f" or not np.isfinite(images).all() or (not anything and np.abs(images).max() > 1.001):
+        raise InputError(f"images of {images.dtype} from {images.min()} to {images.max()}: must be real, from -1 to 1")
+    return images.astype(np.float32)
+
+
+def _path(model: Model):
+    if model.path is None:
+        raise InputError("this model has learned its own noise levels, and none can be chosen: take another process")
+    return model.path
+
+
+def _draw(model: Model, key: Key, n: int, task: Task, inputs: Inputs, **options) -> Array:
+    return model.trajectory(key, n, 0, task=task, inputs=inputs, **options)[0]
+
+
+def _ways(model: Model, steps: int) -> np.ndarray:
+    """A grid for both ways."""
+    _path(model)
+    if steps < 1:
+        raise InputError(f"steps={steps}: must be at least 1")
+    return np.linspace(LAST, FIRST, steps + 1).astype(np.float32)
+
+
+@functools.partial(jax.jit, static_argnames="bind")
+def _inverse(params, images, times, condition, bind: Bind):
+    process, denoiser, *_ = bind(params, condition)
+    return invert(heun(process, denoiser), process.alpha(times[-1]) * images, times)
+
+
+@functools.partial(jax.jit, static_argnames="bind")
+def _forward(params, noise, times, condition, bind: Bind):
+    process, denoiser, *_ = bind(params, condition)
+    return sample(heun(process, denoiser), jax.random.key(0), noise, times) / process.alpha(times[-1])
+
+
+def _steer_inpainting(process, denoiser, sampler, inputs):
+    return inpainting.repaint(process, sampler, inputs.each["image"], inputs.each["mask"], inputs.shared)
+
+
+def _keep(images, inputs):
+    known = inputs.each.get("image", inputs.each.get("y"))
+    return inpainting.keep(images, known[: len(images)], inputs.each["mask"][: len(images)])
+
+
+INPAINT = Task(steer=_steer_inpainting, finish=_keep)
+SDEDIT, AS_NOISY = Task(begin=translating.sdedit), Task(begin=translating.as_noisy)
+
+OPERATORS = {
+    "mask": lambda inputs, height: restoring.masked(inputs.each["mask"]),
+    "blur": lambda inputs, height: restoring.blurred(inputs.shared["kernel"]),
+    "shrink": lambda inputs, height: restoring.shrunk(height // inputs.each["y"].shape[1]),
+    "grey": lambda inputs, height: restoring.grey(),
+}
+METHODS = {name: getattr(restoring, name) for name in ("moment_matching", "pigdm", "ddnm", "dps")}
+
+
+@functools.cache
+def _restoration(method: str, operator: str, height: int, keep: bool = False) -> Task:
+    """One and the same task for the same words, so that it compiles once."""
+
+    def guide(process, denoiser, inputs):
+        A = OPERATORS[operator](inputs, height)
+        return METHODS[method](process, denoiser, A, inputs.each["y"], inputs.shared["noise"])
+
+    def steer(process, denoiser, sampler, inputs):
+        return restoring.dps(process, denoiser, sampler, OPERATORS[operator](inputs, height), inputs.each["y"])
+
+    task = Task(steer=steer) if method == "dps" else Task(guide=guide)
+    return task._replace(finish=_keep) if keep else task

@@ -1,0 +1,208 @@
+"""Tasks on a model whose denoiser is exact: images of four pixels, from a Gaussian or a mixture of two."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff import edit, grids
+from jaxdiff.denoiser import gaussian_mixture
+from jaxdiff.errors import InputError
+from jaxdiff.model import Bound, Model, make_draw
+from jaxdiff.process import vp
+from jaxdiff.tasks import translate
+from tests.oracle import sliced_wasserstein
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+SHAPE, N = (2, 2, 1), 4000
+MEANS = np.array([[0.5, 0.4, -0.2, 0.1], [-0.6, -0.2, 0.3, 0.5]]).reshape(2, *SHAPE)
+STD = 0.2
+TRACES = []
+
+
+def bind(params, condition):
+    """The mixture, or, with labels, the one component that a label names."""
+
+    def denoiser(x_t, t):
+        TRACES.append(1)
+        both = [gaussian_mixture(vp(), np.ones(1), MEANS[k][None], np.full((1, *SHAPE), STD)) for k in (0, 1)]
+        if condition is None:
+            return gaussian_mixture(vp(), np.ones(2), MEANS, np.full((2, *SHAPE), STD))(x_t, t)
+        first, second = (d(x_t, t) for d in both)
+        return jnp.where(condition.label[:, None, None, None] == 0, first, second)
+
+    return Bound(vp(), denoiser)
+
+
+def a_model(classes=0, steps=100):
+    return Model(
+        params=jnp.zeros(()),
+        draw=make_draw(bind),
+        shape=SHAPE,
+        num_classes=classes,
+        grid=lambda n: grids.uniform(n, 1.0, 1e-3),
+        steps=steps,
+        sampler={"name": "ancestral"},
+        options={"clip": np.inf},
+        bind=bind,
+        path=vp(),
+    )
+
+
+def images(n=N, component=0, seed=0):
+    noise = np.random.default_rng(seed).normal(size=(n, *SHAPE))
+    return (MEANS[component] + STD * noise).clip(-1, 1).astype(np.float32)
+
+
+def flat(x):
+    return np.asarray(x, np.float64).reshape(len(x), -1)
+
+
+@pytest.mark.parametrize("method", ["replace", "repaint", "moment_matching"])
+def test_inpainting_keeps_what_is_known_and_draws_the_rest_of_the_same_component(method):
+    """Two known pixels tell the components apart; the others are then Gaussian and independent of them."""
+    mask = np.array([1, 0, 1, 0]).reshape(1, *SHAPE)
+    given = np.where(mask, images(), 7.0).clip(-1, 1)
+    drawn = edit.inpaint(a_model(steps=60), jax.random.key(0), given, mask, method)
+    known = np.broadcast_to(mask > 0, drawn.shape)
+    np.testing.assert_array_equal(np.asarray(drawn)[known], given.astype(np.float32)[known])
+    exact = [flat(MEANS[0] + STD * np.random.default_rng(k).normal(size=(N, *SHAPE)))[:, [1, 3]] for k in (5, 6)]
+    distance, floor = sliced_wasserstein(flat(drawn)[:, [1, 3]], exact[0]), sliced_wasserstein(*exact)
+    assert (distance > 5 * floor) == (method == "replace"), (distance, floor)  # which sees the known through its noise
+
+
+def test_a_mask_of_nothing_draws_as_ever_and_one_of_everything_gives_the_input():
+    model, given = a_model(), images()
+    everything = edit.inpaint(model, jax.random.key(0), given, np.ones((1, *SHAPE)))
+    np.testing.assert_array_equal(everything, given)
+    nothing = edit.inpaint(model, jax.random.key(0), given, np.zeros((1, *SHAPE)), "replace")
+    drawn = model.sample(jax.random.key(1), N)
+    other = model.sample(jax.random.key(2), N)
+    assert sliced_wasserstein(flat(nothing), flat(drawn)) < 4 * sliced_wasserstein(flat(other), flat(drawn))
+
+
+def test_outpainting_puts_the_image_where_it_belongs():
+    small = images(8)[:, :1, :1]
+    drawn = edit.outpaint(a_model(steps=5), jax.random.key(0), small, top=1, left=0)
+    np.testing.assert_array_equal(drawn[:, 1:, :1], small)
+    with pytest.raises(InputError, match=r"top=2, left=0: the images of \(1, 1\) reach beyond \(2, 2\)"):
+        edit.outpaint(a_model(), jax.random.key(0), small, top=2, left=0)
+
+
+def test_denoising_is_drawing_from_the_posterior():
+    """Of one Gaussian, with known noise: mean and spread in closed form."""
+    model, noise = a_model(2, 300), 0.3
+    clean = MEANS[0] + STD * np.random.default_rng(0).normal(size=(1, *SHAPE))
+    noisy = np.broadcast_to(clean + noise * np.random.default_rng(1).normal(size=(1, *SHAPE)), (N, *SHAPE))
+    drawn = edit.denoise(model, jax.random.key(0), noisy, noise, condition=np.zeros(N, int))
+    variance = 1 / (1 / STD**2 + 1 / noise**2)
+    mean = variance * (MEANS[0] / STD**2 + noisy[0] / noise**2)
+    np.testing.assert_allclose(np.mean(drawn, 0), mean, atol=5 * np.sqrt(variance / N))
+    np.testing.assert_allclose(np.std(drawn, 0), np.sqrt(variance), rtol=0.06)
+
+
+def test_the_noise_level_of_an_image_is_found(rng):
+    smooth = (
+        np.sin(np.linspace(0, 3, 64))[:, None, None] * np.cos(np.linspace(0, 2, 64))[:, None] * np.ones((4, 1, 1, 1))
+    )
+    for level in (0.02, 0.2):
+        noisy = smooth + level * rng.normal(size=smooth.shape)
+        np.testing.assert_allclose(translate.noise_level(noisy), level, rtol=0.06)
+
+
+def test_a_translation_keeps_more_the_weaker_it_is():
+    model, given = a_model(2), images()
+    to = np.ones(N, int)
+    moved = [edit.translate(model, jax.random.key(0), given, s, condition=to) for s in (0.05, 0.3, 1.0)]
+    distances = [np.abs(flat(m) - flat(given)).mean() for m in moved]
+    assert distances[0] < 0.5 * distances[1] < 0.5 * distances[2]
+    np.testing.assert_allclose(np.mean(moved[-1], 0), MEANS[1], atol=0.03)
+
+
+def test_swapping_a_class_is_optimal_transport_between_gaussians_and_there_and_back_is_the_identity():
+    """DDIM's map from N(m, s) to N(n, s) is a shift by n - m."""
+    model, given = a_model(2), images(50)
+    zero, one = np.zeros(50, int), np.ones(50, int)
+    np.testing.assert_allclose(edit.swap(model, given, zero, zero, 50), given, atol=5e-3)
+    np.testing.assert_allclose(edit.swap(model, given, zero, one, 100), given + MEANS[1] - MEANS[0], atol=1e-2)
+
+
+def test_interpolation_begins_and_ends_with_its_images():
+    a, b = images(2)
+    between = edit.interpolate(a_model(2), a, b, 5, 50, condition=0)
+    assert between.shape == (5, *SHAPE)
+    np.testing.assert_allclose(between[np.array([0, -1])], [a, b], atol=5e-3)
+
+
+def test_the_arc_between_two_points(rng):
+    a, b = rng.normal(size=(2, 3, 4, 4, 1))
+    np.testing.assert_allclose(translate.slerp(a, b, jnp.array([0.0, 1.0, 0.0])), [a[0], b[1], a[2]], atol=1e-6)
+    unit = lambda z: z / np.linalg.norm(flat(z), axis=1)[:, None, None, None]  # noqa: E731
+    middle = translate.slerp(unit(a), unit(b), jnp.full(3, 0.5))
+    np.testing.assert_allclose(np.linalg.norm(flat(middle), axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(translate.slerp(a, a, jnp.full(3, 0.3)), a, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["moment_matching", "pigdm", "ddnm", "dps"])
+def test_restoring_a_shrunk_image_agrees_with_it(method):
+    model, noise = a_model(2, 200), 0.05
+    clean = images(500)
+    small = clean.mean((1, 2), keepdims=True) + noise * np.random.default_rng(3).normal(size=(500, 1, 1, 1))
+    restored = edit.restore(model, jax.random.key(0), small, "shrink", noise, method, condition=np.zeros(500, int))
+    residual = np.asarray(restored).mean((1, 2)) - small[:, 0, 0]
+    assert np.abs(residual).mean() < (0.08 if method != "dps" else 0.2), np.abs(residual).mean()
+    if method == "moment_matching":  # exact for a Gaussian
+        gain = STD**2 / 4 / (STD**2 / 4 + noise**2)
+        mean = MEANS[0] + gain * (small - MEANS[0].mean())
+        np.testing.assert_allclose(np.mean(restored - mean, 0), 0, atol=5 * STD / np.sqrt(500))
+
+
+def test_values_are_traced_one_call_for_each_shape():
+    model, given, mask = a_model(2, 5), images(4), np.ones((1, *SHAPE))
+    mask[0, 0] = 0
+    key, kernel = jax.random.key(0), np.eye(1)
+    runs = [
+        lambda v: edit.inpaint(model, key, given * v, mask if v > 0.5 else 1 - mask, repeats=2 + int(2 * v)),
+        lambda v: edit.translate(model, key, given, v),
+        lambda v: edit.denoise(model, key, given, v),
+        lambda v: edit.restore(model, key, given, "blur", v, kernel=kernel * v),
+    ]
+    for run in runs:
+        first = run(0.4)
+        TRACES.clear()
+        second = run(0.9)
+        assert not TRACES
+        assert np.abs(np.asarray(first) - np.asarray(second)).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments", "message"),
+    [
+        ("inpaint", (images(2), np.ones((1, 3, 2, 1))), r"mask of shape \(1, 3, 2, 1\): must fit images of shape"),
+        ("inpaint", (images(2), np.full((1, *SHAPE), 0.5)), "mask: holds values other than 0"),
+        ("inpaint", (images(2), np.ones((1, *SHAPE)), "magic"), "unknown method of inpainting 'magic'"),
+        (
+            "inpaint",
+            (images(2)[:, :1], np.ones((1, *SHAPE))),
+            r"images of shape \(2, 1, 2, 1\): this model takes \(n, 2",
+        ),
+        ("translate", (images(2), 1.5), "strength=1.5: must be above 0 and at most 1"),
+        ("translate", (images(2) * 40, 0.5), "must be real, from -1 to 1"),
+        ("denoise", (images(2), -1.0), "noise=-1.0: must be above 0"),
+        ("restore", (images(2), "fog"), "unknown operator 'fog': allowed are blur, grey, shrink"),
+        ("restore", (images(2), "blur"), "kernel: goes with operator 'blur'"),
+        ("restore", (images(2), "grey"), r"images of shape \(2, 2, 1\): are not what 'grey' makes of \(2, 2, 1\)"),
+        ("outpaint", (np.zeros((1, 3, 3, 1)),), r"must fit into this model's \(2, 2, 1\)"),
+    ],
+)
+def test_bad_input_is_one_line(task, arguments, message):
+    with pytest.raises(InputError, match=message):
+        getattr(edit, task)(a_model(), jax.random.key(0), *arguments)
+
+
+def test_a_class_that_does_not_exist_is_refused():
+    with pytest.raises(InputError, match="2 class labels from 0 to 1"):
+        edit.swap(a_model(2), images(2), [0, 0], [0, 2])
+    with pytest.raises(InputError, match="trained without classes"):
+        edit.swap(a_model(), images(2), [0, 0], [0, 1])
