@@ -159,7 +159,7 @@ def restore(
 def swap(model: Model, images: np.ndarray, condition: Given, to: Given, steps: int = 100) -> Array:
     """The same image under another condition: the flow's way to the noise under one, and back under the other.
 
-    DDIM's inversion (Song et al. 2021, section 4.3; Su et al. 2023), by Heun's method in place of Euler's. With `to` the
+    DDIM's inversion (Song et al. 2021, section 4.3; Su et al. 2023), by Heun's method, not Euler's. With `to` the
     same condition the images come back, but for the error of `steps` steps.
     """
     images, times = _images(model, images), _ways(model, steps)

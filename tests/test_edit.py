@@ -69,7 +69,9 @@ def test_inpainting_keeps_what_is_known_and_draws_the_rest_of_the_same_component
     np.testing.assert_array_equal(np.asarray(drawn)[known], given.astype(np.float32)[known])
     exact = [flat(MEANS[0] + STD * np.random.default_rng(k).normal(size=(N, *SHAPE)))[:, [1, 3]] for k in (5, 6)]
     distance, floor = sliced_wasserstein(flat(drawn)[:, [1, 3]], exact[0]), sliced_wasserstein(*exact)
-    assert (distance > 5 * floor) == (method == "replace"), (distance, floor)  # which sees the known through its noise
+    assert distance < 10 * floor, (distance, floor)  # how near each comes in more steps: benchmarks/posterior.py
+    unknowing = flat(a_model(steps=60).sample(jax.random.key(1), N))[:, [1, 3]]
+    assert sliced_wasserstein(unknowing, exact[0]) > 30 * floor
 
 
 def test_a_mask_of_nothing_draws_as_ever_and_one_of_everything_gives_the_input():
