@@ -3,8 +3,8 @@
     python train.py --config=configs/edm.py                    the embedded digits, a few minutes on 2 CPU cores
     python train.py --config=configs/edm.py:cifar10            the paper's batch, rate, average (FID 1.97 there)
 
-and the other settings of configs/ddpm.py. The network for CIFAR-10 has the paper's widths, depth and dropout, and no
-augmentation.
+and the other settings of configs/ddpm.py. The network for CIFAR-10 has the paper's widths, depth, dropout and
+augmentation, not its skip connections between resampled images.
 """
 
 from ml_collections import ConfigDict
@@ -21,5 +21,11 @@ def get_config(setting: str = "digits") -> ConfigDict:
     config.loss = ConfigDict(
         {"weight": {"name": "edm", "sigma_data": sigma_data}, "times": {"name": "log_normal", "mean": -1.2, "std": 1.2}}
     )
+    if setting == "cifar10":  # 200 million images in batches of 512
+        config.data.flip = False  # mirroring is part of the augmentation
+        config.net.update(channels=128, multipliers=(2, 2, 2), blocks=4, dropout=0.13, vector=9)
+        config.optimizer.update(learning_rate=1e-3, warmup=10_000_000 // 512, clip=0.0)
+        config.ema = ConfigDict({"decay": (), "half_life": (500_000,), "power": ()})
+        config.train.update(batch_size=512, steps=200_000_000 // 512, augment=0.12)
     config.sample = ConfigDict({"sampler": {"name": "heun"}, "steps": 18, "grid": {"name": "karras"}, "clip": 1.0})
     return config

@@ -13,6 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from jaxdiff import (
+    augment,
     betas,
     data,
     grids,
@@ -114,7 +115,7 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
     model.check()
     return Experiment(
         init=init,
-        loss_fn=loss.drop_condition(_loss(spec, given, meaning, network), config["train"]["drop_condition"]),
+        loss_fn=_prepared(_loss(spec, given, meaning, network), config),
         optimiser=_optimiser(config["optimizer"]),
         ema=averages(config["ema"], config["train"]["batch_size"]),
         model=model,
@@ -219,6 +220,14 @@ def _loss(spec: Config, given: Any, meaning: Parameterization, network: Network)
         if part in spec:
             spec[part] = call(kind, known, spec[part])
     return call("loss", LOSSES, spec, given, meaning, network)
+
+
+def _prepared(loss_fn: LossFn | StatefulLoss, config: Config) -> LossFn | StatefulLoss:
+    """The loss of examples that are augmented, or without their condition, at random."""
+    rate = config["train"]["augment"]
+    if rate and config["net"].get("vector") != augment.WIDTH:
+        raise InputError(f"train.augment={rate} tells the network what was done: set net.vector={augment.WIDTH}")
+    return augment.augmented(loss.drop_condition(loss_fn, config["train"]["drop_condition"]), rate)
 
 
 def source(config: Config) -> Source:

@@ -80,6 +80,7 @@ FIELDS: dict[str, tuple[Any, float, float]] = {
     "train.held_out_examples": (int, 0, MOST),
     "train.balanced": (bool, 0, 0),
     "train.drop_condition": (float, 0, 1),
+    "train.augment": (float, 0, 1),
     "train.readers": (int, 1, 1000),
     "train.max_hours": (float, 0, 1e6),
     "train.guard.patience": (int, 1, MOST),

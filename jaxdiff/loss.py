@@ -176,19 +176,24 @@ def drop_condition(loss_fn: LossFn | StatefulLoss, rate: float) -> LossFn | Stat
         choose = lambda value, none: jnp.where(expand(kept, value), value, none)  # noqa: E731
         return batch._replace(condition=jax.tree.map(choose, batch.condition, missing))
 
+    return of_changed(loss_fn, dropped)
+
+
+def of_changed(loss_fn: LossFn | StatefulLoss, change: Callable[[Key, Batch], Batch]) -> LossFn | StatefulLoss:
+    """The loss of a batch that has been changed at random."""
     if isinstance(loss_fn, StatefulLoss):
 
         def remembering(params, memory, key, batch):
-            key_drop, key = jax.random.split(key)
-            return loss_fn.loss(params, memory, key, dropped(key_drop, batch))
+            key_change, key = jax.random.split(key)
+            return loss_fn.loss(params, memory, key, change(key_change, batch))
 
         return StatefulLoss(loss_fn.init, remembering)
 
-    def dropping(params, key, batch):
-        key_drop, key = jax.random.split(key)
-        return loss_fn(params, key, dropped(key_drop, batch))
+    def plain(params, key, batch):
+        key_change, key = jax.random.split(key)
+        return loss_fn(params, key, change(key_change, batch))
 
-    return dropping
+    return plain
 
 
 def diffusion_loss(

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "jaxdiff"
 BASE = {"types", "errors"}
 MATHS = BASE | {"process", "parameterization", "denoiser"}
-LOSSES = {"loss", "importance", "score_matching", "learned_variance", "vdm"}
+LOSSES = {"augment", "loss", "importance", "score_matching", "learned_variance", "vdm"}
 ALLOWED = {
     "types": set(),
     "errors": set(),
@@ -20,6 +20,7 @@ ALLOWED = {
     "parameterization": BASE | {"process"},
     "denoiser": BASE | {"process", "parameterization"},
     "loss": MATHS,
+    "augment": BASE | {"loss"},
     "samplers": MATHS | {"samplers"},
     "guidance": MATHS | {"samplers"},
     "likelihood": MATHS | {"samplers"},

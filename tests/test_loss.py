@@ -7,7 +7,7 @@ from scipy import stats
 from jaxdiff import loss, parameterization, process
 from jaxdiff.errors import InputError
 from jaxdiff.process import log_snr, vp
-from jaxdiff.types import Batch
+from jaxdiff.types import Batch, Condition
 
 
 @pytest.mark.parametrize("sampler", [loss.uniform, loss.stratified, loss.antithetic])
@@ -145,3 +145,20 @@ def test_edm_trains_with_unit_weight(float64):
 def test_bad_times_are_refused(arguments):
     with pytest.raises(InputError, match="t_min"):
         loss.uniform(**arguments)
+
+
+def test_conditions_are_dropped_whole_and_as_often_as_asked():
+    seen = []
+
+    def plain(params, key, batch):
+        seen.append(batch.condition)
+        return jnp.zeros(()), {}
+
+    condition = Condition(jnp.arange(1, 4001), vector=jnp.ones((4000, 2)))
+    loss.drop_condition(plain, 0.1)({}, jax.random.key(0), Batch(jnp.zeros((4000, 2)), condition))
+    (dropped,) = seen
+    missing = np.asarray(dropped.label) == -1
+    np.testing.assert_allclose(missing.mean(), 0.1, atol=4 * np.sqrt(0.09 / 4000))
+    np.testing.assert_array_equal(dropped.vector[:, 0] == 0, missing)
+    np.testing.assert_array_equal(dropped.label[~missing], condition.label[~missing])
+    assert loss.drop_condition(plain, 0.0) is plain
