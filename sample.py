@@ -5,6 +5,7 @@
 
     python sample.py --workdir runs/ddpm --sampler heun --option churn=0.1 --steps 100
     python sample.py --workdir runs/vdm --likelihood     bits per dimension of its held-out data, and no pictures
+    python sample.py --workdir runs/ddpm --task inpaint --input FILE --mask left      and other tasks: docs/gallery.md
 
 Samplers are the names of jaxdiff.samplers. Writes into the run's folder, under samples/: grid.png, samples.npy
 (float32, (num, height, width, channels), near [-1, 1]), samples.json (how they were drawn, with which weights), and the
@@ -22,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 import jaxdiff
-from jaxdiff import experiment, held_out, pictures, run
+from jaxdiff import edit_files, experiment, held_out, pictures, run
 from jaxdiff.errors import InputError
 from jaxdiff.fields import check_fields
 from jaxdiff.training.errors import explained
@@ -55,6 +56,7 @@ def main() -> int:
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="any other of the sampler's"
     )
+    edit_files.add_arguments(parser)
     parser.add_argument("--likelihood", action="store_true", help="report bits per dimension of held-out data")
     parser.add_argument("--examples", type=int, help="of the held-out data; all, but not over 1,000, by default")
     try:
@@ -82,13 +84,18 @@ def draw(arguments: argparse.Namespace) -> None:
     for name in ("num", "batch"):
         if getattr(arguments, name) < 1:
             raise InputError(f"--{name} {getattr(arguments, name)}: draw at least one image")
-    folder, _ = opened(arguments.workdir)
+    folder, config = opened(arguments.workdir)
     model = jaxdiff.load(folder, arguments.weights)
-    optional = ("eta", "variance", "temperature", "clip", "threshold", "cache")
+    optional = ("eta", "variance", "temperature", "clip", "threshold", "cache", "guidance")
     options = {name: value for name in optional if (value := getattr(arguments, name)) is not None}
     options |= dict(map(parse_option, arguments.option))
     steps = model.steps if arguments.steps is None else arguments.steps
     print(f"{folder}: {model.weights}, {arguments.sampler or model.sampler['name']}, {steps} steps")
+
+    if arguments.task:
+        options |= {"steps": steps} | ({"sampler": arguments.sampler} if arguments.sampler else {})
+        edit_files.perform(arguments, folder, config, model, options)
+        return
 
     def condition(first, n):
         if arguments.label is not None:

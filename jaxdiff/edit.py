@@ -5,6 +5,7 @@ those of `Model.sample`: steps, sampler, condition, guidance ... What happens in
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,11 +14,13 @@ import numpy as np
 
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.model import Bind, Given, Model
+from jaxdiff.pictures import to_uint8
 from jaxdiff.process import time_at
 from jaxdiff.samplers import heun, invert, sample
 from jaxdiff.tasks import inpaint as inpainting
 from jaxdiff.tasks import restore as restoring
 from jaxdiff.tasks import translate as translating
+from jaxdiff.tasks.detect import denoising_error
 from jaxdiff.tasks.task import Inputs, Task
 from jaxdiff.types import Array, Key
 
@@ -181,6 +184,53 @@ def interpolate(model: Model, a: np.ndarray, b: np.ndarray, frames: int = 9, ste
     return _forward(model.params, between, times, many, model.bind)
 
 
+def detect(
+    model: Model,
+    key: Key,
+    images: np.ndarray,
+    method: str = "denoising_error",
+    levels: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5),
+    condition: Given = None,
+    **options,
+) -> tuple[np.ndarray, np.ndarray]:
+    """How strange images are (`jaxdiff.tasks.detect`): `(scores (n,), maps (n, height, width))`, higher for stranger.
+
+    Args:
+      method: "denoising_error", averaged over all `levels`, or "reconstruction", likewise, each from that level.
+      levels: times in (0, 1).
+    """
+    images = _images(model, images)
+    if not len(levels) or not all(0 < t < 1 for t in levels):
+        raise InputError(f"levels={levels}: must be times between 0 and 1")
+    if method == "denoising_error":
+        given = model._condition(condition, len(images), False)
+        error = _error(model.params, key, images, jnp.asarray(levels, jnp.float32), given, model.bind)
+    elif method == "reconstruction":
+        again = [
+            translate(model, jax.random.fold_in(key, i), images, t, condition=condition, **options)
+            for i, t in enumerate(levels)
+        ]
+        error = sum((np.asarray(a) - images) ** 2 for a in again) / len(levels)
+    else:
+        raise unknown("method of detection", method, ("denoising_error", "reconstruction"))
+    maps = np.asarray(error).mean(-1)
+    return maps.mean((1, 2)), maps
+
+
+def synthesize(
+    model: Model, key: Key, counts: Sequence[int], batch: int = 256, **options
+) -> tuple[np.ndarray, np.ndarray]:
+    """A labelled data set: `counts[c]` images of each class c, as uint8 (n, height, width, channels), and labels (n,).
+
+    `jaxdiff.data.arrays` reads it back from a `.npz`.
+    """
+    if len(counts) != model.num_classes or any(c < 0 for c in counts) or not sum(counts):
+        raise InputError(f"counts={list(counts)}: this model has {model.num_classes} classes: give a number for each")
+    labels = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
+    drawn = model.stream(key, len(labels), batch, condition=labels, **options)
+    return np.concatenate([to_uint8(images) for images in drawn]), labels
+
+
 def _images(model: Model, images: Any, anything: bool = False) -> np.ndarray:
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != model.shape or not len(images):
@@ -206,6 +256,12 @@ def _ways(model: Model, steps: int) -> np.ndarray:
     if steps < 1:
         raise InputError(f"steps={steps}: must be at least 1")
     return np.linspace(LAST, FIRST, steps + 1).astype(np.float32)
+
+
+@functools.partial(jax.jit, static_argnames="bind")
+def _error(params, key, images, times, condition, bind: Bind):
+    process, denoiser, *_ = bind(params, condition)
+    return denoising_error(process, denoiser, key, images, times)
 
 
 @functools.partial(jax.jit, static_argnames="bind")

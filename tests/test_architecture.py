@@ -38,7 +38,8 @@ ALLOWED = {
     "experiment": MATHS
     | LOSSES
     | {"names", "fields", "betas", "grids", "samplers", "nets", "data", "training", "model"},
-    "edit": MATHS | {"samplers", "tasks", "model"},
+    "edit": MATHS | {"samplers", "tasks", "model", "pictures"},
+    "edit_files": BASE | {"edit", "experiment", "model", "data", "pictures"},
     "run": BASE | {"fields", "experiment", "model", "training"},
     "held_out": MATHS | {"likelihood", "model", "data"},
     "__init__": {"run"},

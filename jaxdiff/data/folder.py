@@ -71,6 +71,16 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
     return labelled(Source(len(files), shape, 0 if labels is None else len(classes), take, flip), labels)
 
 
+def read_picture(path: Path, size: int, channels: int) -> np.ndarray:
+    """One picture, in [-1, 1]: float32 (size, size, channels).
+
+    Raises:
+      InputError: it cannot be read.
+    """
+    check_size(size, channels)
+    return to_unit_range(_read(path, size, channels))
+
+
 def _refuse(problems: list[str]) -> None:
     """Refuse what has problems, if any are not empty."""
     if bad := [problem for problem in problems if problem]:

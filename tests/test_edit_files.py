@@ -1,0 +1,146 @@
+"""`sample.py --task` on files, with a model that is exact: standard normal pixels around a grey."""
+
+import argparse
+import re
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from jaxdiff import data, edit_files, grids, pictures
+from jaxdiff.denoiser import gaussian_mixture
+from jaxdiff.errors import InputError
+from jaxdiff.model import Bound, Model, make_draw
+from jaxdiff.process import vp
+from tests.test_experiment import get_config
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+SHAPE = (8, 8, 1)
+
+
+def bind(params, condition):
+    return Bound(vp(), gaussian_mixture(vp(), np.ones(1), np.full((1, *SHAPE), -0.3), np.full((1, *SHAPE), 0.6)))
+
+
+MODEL = Model(
+    params=jnp.zeros(()),
+    draw=make_draw(bind),
+    shape=SHAPE,
+    num_classes=0,
+    grid=lambda n: grids.uniform(n, 1.0, 1e-3),
+    steps=10,
+    sampler={"name": "ddim"},
+    options={"clip": 1.0},
+    bind=bind,
+    path=vp(),
+)
+
+
+def perform(tmp_path, *arguments, model=MODEL):
+    parser = argparse.ArgumentParser()
+    edit_files.add_arguments(parser)
+    for name, default in (("--num", 6), ("--seed", 0), ("--batch", 8), ("--label", None)):
+        parser.add_argument(name, type=int, default=default)
+    asked = parser.parse_args(list(arguments))
+    edit_files.perform(asked, tmp_path, get_config(), model, {"steps": 10})
+    return np.load(tmp_path / "samples" / asked.task / "images.npz")
+
+
+def held_out(n=6):
+    return data.digits("test").take(np.arange(n)).x_0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--task=outpaint"],
+        ["--task=translate", "--strength=0.3"],
+        ["--task=vary"],
+        ["--task=denoise", "--noise=0.3"],
+        ["--task=restore", "--blur=0.7", "--method=pigdm"],
+    ],
+    ids=lambda a: a[0],
+)
+def test_every_task_leaves_arrays_pictures_and_a_comparison(tmp_path, arguments):
+    result = perform(tmp_path, *arguments)["images"]
+    assert result.shape == (6, *SHAPE)
+    assert np.abs(result).max() <= 1 + 1e-6
+    out = tmp_path / "samples" / arguments[0].removeprefix("--task=")
+    assert {f.name for f in out.iterdir()} == {"images.npz", "before_after.png", *(f"{i:04d}.png" for i in range(6))}
+    with Image.open(out / "0003.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture)[..., None], pictures.to_uint8(result[3]))
+
+
+@pytest.mark.parametrize("mask", ["left", "top", "border", "centre", "file"])
+def test_known_pixels_are_kept_exactly(tmp_path, mask):
+    known = np.zeros((8, 8), bool)
+    middle = np.s_[2:6, 2:6]
+    known[{"left": np.s_[:, :4], "top": np.s_[:4], "file": np.s_[1:3, 5:]}.get(mask, middle)] = True
+    known = known ^ (mask == "border")
+    Image.fromarray(np.uint8(255 * known)).save(tmp_path / "mask.png")
+    asked = str(tmp_path / "mask.png") if mask == "file" else mask
+    result = perform(tmp_path, "--task=inpaint", f"--mask={asked}", "--method=replace")["images"]
+    np.testing.assert_array_equal(result[:, known], held_out()[:, known])
+    assert np.abs(result - held_out())[:, ~known].mean() > 0.1
+
+
+def test_degrading_first_tells_how_much_is_won(tmp_path, capsys):
+    clean = gaussian_filter(np.random.default_rng(0).normal(size=(6, 8, 8)), (0, 1, 1))
+    np.save(tmp_path / "clean.npy", (clean / np.abs(clean).max())[..., None].astype(np.float32))
+    for task in (["denoise", "--noise=0.5"], ["super_resolve"]):
+        arguments = [f"--task={task[0]}", *task[1:], f"--input={tmp_path / 'clean.npy'}", "--degrade"]
+        assert perform(tmp_path, *arguments)["images"].shape == (6, *SHAPE)
+        won, before = map(float, re.search(r"PSNR (.*) dB, of the input (.*) dB", capsys.readouterr().out).groups())
+        assert np.isfinite(won) if task[0] == "super_resolve" else won > before + 2
+
+
+def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
+    between = perform(tmp_path, "--task=interpolate")["images"]
+    assert between.shape == (9, *SHAPE)
+    np.testing.assert_allclose(between[np.array([0, -1])], held_out(2), atol=0.02)
+    strange = held_out()
+    strange[3] = 1.0
+    np.savez(tmp_path / "some.npz", strange)
+    scores = perform(tmp_path, "--task=detect", f"--input={tmp_path / 'some.npz'}")["scores"]
+    assert np.argmax(scores) == 3
+    Image.fromarray(np.full((30, 20, 3), 90, np.uint8)).save(tmp_path / "one.jpg")
+    assert perform(tmp_path, "--task=vary", f"--input={tmp_path / 'one.jpg'}")["images"].shape == (1, *SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task=paint"], "unknown task 'paint' .*allowed are denoise, detect, inpaint"),
+        (["--task=vary", "--input=nothing.png"], "--input nothing.png: is no picture, folder"),
+        (["--task=inpaint", "--mask=half"], "--mask half: is no picture, and none of left, top, border, centre"),
+        (["--task=swap"], "swap: give --label, the class of the input, and --to"),
+        (["--task=vary", "--degrade"], "--degrade: goes with denoise, restore and super_resolve, not with vary"),
+        (["--task=restore", "--blur=0"], "--blur 0.0: must be above 0"),
+        (["--task=synthesize"], "this model has 0 classes"),
+        (["--task=vary", "--label=1"], "trained without classes"),
+        (["--task=vary", "--strength=2"], "strength=2.0: must be above 0 and at most 1"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, arguments, message):
+    with pytest.raises(InputError, match=message):
+        perform(tmp_path, *arguments)
+    assert not (tmp_path / "samples").exists()
+
+
+def test_a_mask_must_be_black_and_white_and_of_the_size_of_the_model(tmp_path):
+    for pixels, message in ((np.full((8, 8), 90), "holds greys"), (np.zeros((4, 8)), "is 4x8, and the model's")):
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "mask.png")
+        with pytest.raises(InputError, match=message):
+            perform(tmp_path, "--task=inpaint", f"--mask={tmp_path / 'mask.png'}")
+
+
+def test_synthesized_images_are_a_data_set_that_is_read_back(tmp_path):
+    result = perform(tmp_path, "--task=synthesize", "--per-class=4", model=replace(MODEL, num_classes=3))
+    source = data.arrays(str(tmp_path / "samples" / "synthesize" / "images.npz"), "images", "labels")
+    batch = source.take(np.arange(12))
+    np.testing.assert_array_equal(batch.condition.label, np.repeat([0, 1, 2], 4))
+    np.testing.assert_array_equal(pictures.to_uint8(batch.x_0), result["images"])
