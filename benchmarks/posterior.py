@@ -20,7 +20,7 @@ from measure import surroundings
 from jaxdiff import process, samplers
 from jaxdiff.denoiser import gaussian_mixture
 from jaxdiff.process import prior
-from jaxdiff.tasks import inpaint, restore
+from jaxdiff.tasks import inpaint, restore, twisted
 from tests.oracle import sliced_wasserstein
 
 DIMENSIONS, KNOWN = 8, 4
@@ -59,7 +59,9 @@ def methods(chain, A, y, noise, n):
         "dps, 0.3": restore.dps(chain, plain, ancestral(plain), operator, y, 0.3),
         "dps, 1.0": restore.dps(chain, plain, ancestral(plain), operator, y, 1.0),
     }
-    if not noise:
+    if noise:
+        found["twisted"] = twisted.twisted(chain, plain, operator, y[:1], noise)
+    else:
         mask = jnp.arange(DIMENSIONS) < KNOWN
         image = jnp.pad(y, ((0, 0), (0, DIMENSIONS - KNOWN)))
         found["replace"] = inpaint.replace(chain, ancestral(plain), image, mask)

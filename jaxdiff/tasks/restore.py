@@ -80,7 +80,7 @@ def ddnm(
     def denoise(x_t, t):
         x_0 = denoiser(x_t, t)
         pulled = _pull(process, operator, y - operator(x_0), x_0, t, noise, std, iterations)
-        return x_0 + _spread(process, t, std, x_0) * pulled
+        return x_0 + spread(process, t, std) * pulled
 
     return denoise
 
@@ -111,15 +111,14 @@ def _with_covariance(process: Process, denoiser: Denoiser, x_t: Array, t: Array)
 def _pull(process, operator, residual, x_0, t, noise, std, iterations) -> Array:
     """Aᵀ (sigma_y² + r² A Aᵀ)⁻¹ residual."""
     forth, back = _pair(operator, x_0)
-    variance = _spread(process, t, std, residual)
+    variance = spread(process, t, std)
     return back(_solve(lambda u: noise**2 * u + variance * forth(back(u)), residual, iterations))
 
 
-def _spread(process: Process, t: Array, std: float | Array, x: Array) -> Array:
-    """r²: the variance of x_0 given x_t, for Gaussian data of this spread."""
-    t = jnp.asarray(t, x.dtype)
-    alpha, sigma = process.alpha(t), process.sigma(t)
-    return expand((std * sigma) ** 2 / ((std * alpha) ** 2 + sigma**2), x)
+def spread(process: Process, t: Array, std: float | Array) -> Array:
+    """r²: the variance of x_0 given x_t at a scalar t, for Gaussian data of this standard deviation."""
+    alpha, sigma = process.alpha(jnp.asarray(t)), process.sigma(jnp.asarray(t))
+    return (std * sigma) ** 2 / ((std * alpha) ** 2 + sigma**2)
 
 
 def _pair(operator: Operator, x: Array) -> tuple[Operator, Operator]:

@@ -1,0 +1,43 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff import process, samplers
+from jaxdiff.denoiser import gaussian_mixture
+from jaxdiff.tasks.twisted import systematic, twisted
+from tests.oracle import sliced_wasserstein
+
+
+def test_a_swarm_tends_to_the_posterior_of_a_mixture_with_the_right_share_of_each_mode():
+    """Two Gaussians in the plane, of which the sum is measured."""
+    chain, noise, n, steps = process.vp(), 0.3, 8000, 300
+    weights, means, std = np.array([0.5, 0.5]), np.array([[1.0, 0.0], [-0.2, 0.6]]), 0.3
+    y = 0.8
+    A = np.ones((1, 2))
+    variance = 2 * std**2 + noise**2
+    shares = weights * np.exp(-0.5 * (y - means.sum(1)) ** 2 / variance)
+    shares /= shares.sum()
+    gain = std**2 / variance
+    exact = []
+    for seed in (0, 1):
+        rng = np.random.default_rng(seed)
+        chosen = rng.choice(2, n, p=shares)
+        x, seen = means[chosen] + std * rng.normal(size=(n, 2)), y - noise * rng.normal(size=n)
+        exact.append(x + gain * (seen - x.sum(1))[:, None])  # Matheron's rule
+    denoiser = gaussian_mixture(chain, weights, means, np.full((2, 1), std))
+    sampler = twisted(chain, denoiser, lambda x: x @ jnp.asarray(A.T, x.dtype), jnp.full((1, 1), y), noise)
+    times = np.linspace(1, 0.001, steps + 1, dtype=np.float32)
+    x_1 = jax.random.normal(jax.random.key(0), (n, 2))
+    drawn = np.asarray(jax.jit(lambda x: samplers.sample(sampler, jax.random.key(1), x, times))(x_1), np.float64)
+    assert sliced_wasserstein(drawn, exact[0]) < 3 * sliced_wasserstein(exact[1], exact[0]) + 0.01
+    first = np.mean(((drawn - means[0]) ** 2).sum(1) < ((drawn - means[1]) ** 2).sum(1))
+    expected = np.mean(((exact[0] - means[0]) ** 2).sum(1) < ((exact[0] - means[1]) ** 2).sum(1))
+    np.testing.assert_allclose(first, expected, atol=0.04)
+
+
+def test_each_is_drawn_as_often_as_its_weight_says():
+    weights = np.array([0.05, 0.5, 0.0, 0.25, 0.2])
+    for seed in range(20):
+        counts = np.bincount(systematic(jax.random.key(seed), jnp.log(jnp.tile(weights, 4)))[:], minlength=20)
+        assert counts.sum() == 20
+        assert (np.abs(counts - 20 * np.tile(weights, 4) / 4) < 1).all()
