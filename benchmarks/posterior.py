@@ -74,6 +74,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=50_000, help="draws")
     parser.add_argument("--steps", type=int, nargs="+", default=[10, 30, 100, 300, 1000])
+    parser.add_argument("--methods", nargs="+", help="these alone")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     rng, chain = np.random.default_rng(0), process.vp()
@@ -91,6 +92,8 @@ def main():
         rows.append({"problem": problem, "method": "exact", "distance": sliced_wasserstein(second, reference)})
         print(f"{problem}: exact {rows[-1]['distance']:.4f}", flush=True)
         for name, sampler in methods(chain, A, y, noise, asked.n).items():
+            if asked.methods and name not in asked.methods:
+                continue
             run = jax.jit(lambda key, x, times, sampler=sampler: samplers.sample(sampler, key, x, times))
             for steps in asked.steps:
                 times = np.linspace(1, 0.001, steps + 1, dtype=np.float32)

@@ -18,6 +18,5 @@ def get_config(setting: str = "digits") -> ConfigDict:
     config = ddpm.get_config(setting)
     config.net.num_classes = 10
     config.train.drop_condition = 0.1
-    config.sample.sampler = ConfigDict({"name": "ddim"})
-    config.sample.steps = 100
+    config.sample.steps = 250
     return config

@@ -1,7 +1,8 @@
 """Edit: what a trained model does with your images. Arrays in, arrays out, one compiled call for each shape.
 
 Images are (n, height, width, channels) in [-1, 1], of the model's size unless something else is said; `options` are
-those of `Model.sample`: steps, sampler, condition, guidance ... What happens inside is in `jaxdiff.tasks`.
+those of `Model.sample`: steps, sampler, condition (none by default), guidance ... What happens inside is in
+`jaxdiff.tasks`. An ancestral sampler suits tasks that push x̂_0 about better than DDIM does, whose eps is left behind.
 """
 
 import functools
@@ -176,8 +177,8 @@ def interpolate(model: Model, a: np.ndarray, b: np.ndarray, frames: int = 9, ste
     pair, times = _images(model, np.stack([a, b])), _ways(model, steps)
     if frames < 2:
         raise InputError(f"frames={frames}: must be at least 2")
-    two = model._condition(condition if condition is None else [condition] * 2, 2)
-    many = model._condition(condition if condition is None else [condition] * frames, frames)
+    two, many = (_known(model, None if condition is None else [condition] * n, n) for n in (2, frames))
+    two, many = model._condition(two, 2), model._condition(many, frames)
     noise = _inverse(model.params, pair, times, two, model.bind)
     first, last = (jnp.broadcast_to(z, (frames, *model.shape)) for z in noise)
     between = translating.slerp(first, last, jnp.linspace(0, 1, frames))
@@ -203,7 +204,7 @@ def detect(
     if not len(levels) or not all(0 < t < 1 for t in levels):
         raise InputError(f"levels={levels}: must be times between 0 and 1")
     if method == "denoising_error":
-        given = model._condition(condition, len(images), False)
+        given = model._condition(_known(model, condition, len(images)), len(images))
         error = _error(model.params, key, images, jnp.asarray(levels, jnp.float32), given, model.bind)
     elif method == "reconstruction":
         again = [
@@ -240,6 +241,15 @@ def _images(model: Model, images: Any, anything: bool = False) -> np.ndarray:
     return images.astype(np.float32)
 
 
+def _known(model: Model, given: Given, n: int) -> Given:
+    """What is given; else that nothing is known of the images, rather than classes in turn."""
+    if given is not None or not model.num_classes:
+        return given
+    if not model.guidable:
+        raise InputError("condition: this model was never trained without a class: tell that of the images")
+    return np.full(n, -1)
+
+
 def _path(model: Model):
     if model.path is None:
         raise InputError("this model has learned its own noise levels, and none can be chosen: take another process")
@@ -247,6 +257,7 @@ def _path(model: Model):
 
 
 def _draw(model: Model, key: Key, n: int, task: Task, inputs: Inputs, **options) -> Array:
+    options["condition"] = _known(model, options.get("condition"), n)
     return model.trajectory(key, n, 0, task=task, inputs=inputs, **options)[0]
 
 

@@ -1,5 +1,7 @@
 """Tasks on a model whose denoiser is exact: images of four pixels, from a Gaussian or a mixture of two."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,10 +29,10 @@ def bind(params, condition):
     def denoiser(x_t, t):
         TRACES.append(1)
         both = [gaussian_mixture(vp(), np.ones(1), MEANS[k][None], np.full((1, *SHAPE), STD)) for k in (0, 1)]
-        if condition is None:
-            return gaussian_mixture(vp(), np.ones(2), MEANS, np.full((2, *SHAPE), STD))(x_t, t)
         first, second = (d(x_t, t) for d in both)
-        return jnp.where(condition.label[:, None, None, None] == 0, first, second)
+        either = gaussian_mixture(vp(), np.ones(2), MEANS, np.full((2, *SHAPE), STD))(x_t, t)
+        label = (jnp.full(len(x_t), -1) if condition is None else condition.label)[:, None, None, None]
+        return jnp.where(label < 0, either, jnp.where(label == 0, first, second))
 
     return Bound(vp(), denoiser)
 
@@ -208,3 +210,14 @@ def test_a_class_that_does_not_exist_is_refused():
         edit.swap(a_model(2), images(2), [0, 0], [0, 2])
     with pytest.raises(InputError, match="trained without classes"):
         edit.swap(a_model(), images(2), [0, 0], [0, 1])
+
+
+def test_without_a_label_the_class_is_unknown_and_a_model_that_cannot_do_without_says_so():
+    plain, classes = a_model(steps=5), a_model(2, 5)
+    for draw in (
+        lambda model: edit.translate(model, jax.random.key(0), images(4), 0.9),
+        lambda model: edit.detect(model, jax.random.key(0), images(4))[1],
+    ):
+        np.testing.assert_allclose(draw(classes), draw(plain), atol=1e-5)
+        with pytest.raises(InputError, match="never trained without a class: tell that of the images"):
+            draw(dataclasses.replace(classes, guidable=False))

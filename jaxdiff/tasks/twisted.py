@@ -7,8 +7,8 @@ them for what the guidance, an approximation, got wrong, and draws as many anew 
     l(y | x_t) = N(y; A x̂_0(x_t), (sigma_y² + r_t²) I)
 
 with r_t² the variance of x_0 given x_t, for data of a given spread. Whatever l is, the swarm tends to the posterior as
-it and the steps grow, since l(y | x_0) is the likelihood. That takes a swarm that is large for the dimension of y: tens,
-not thousands. `jaxdiff.tasks.restore` has what scales, and is biased.
+it and the steps grow, since l(y | x_0) is the likelihood. That takes a swarm that is large for the dimension of y: some
+tens, not thousands. `jaxdiff.tasks.restore` has what scales, and is biased.
 """
 
 import jax
