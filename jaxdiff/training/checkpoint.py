@@ -26,7 +26,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from jaxdiff.errors import InputError
-from jaxdiff.training import hosts
+from jaxdiff.training import hosts, leaks
 from jaxdiff.training.seal import damage, fingerprint, seal
 from jaxdiff.training.step import TrainState
 
@@ -56,6 +56,7 @@ class Checkpoints:
             raise InputError(f"train.keep={keep} must be at least 1, train.keep_every={keep_every} at least 0 (none)")
         self.folder, self._keep, self._keep_every = folder.absolute(), keep, keep_every
         self._keep_best, self._verify = keep_best, verify
+        leaks.plug()
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
         if hosts.is_writer():
@@ -163,6 +164,7 @@ class Checkpoints:
                 seal(part)
                 part.rename(self.folder / str(step))
                 self._prune()
+            leaks.trim()
         except (OSError, ValueError) as error:  # Orbax reports a full disk as a ValueError
             for left in self.folder.glob(part.name + "*"):
                 shutil.rmtree(left, ignore_errors=True)
