@@ -52,6 +52,8 @@ LOSSES = {
     "sliced": score_matching.sliced_loss,
     "bound": vdm.bound_loss,
 }
+TRAINED = ("train.batch_size", "train.drop_condition", "train.augment")
+"""What of the training decides what is built."""
 
 
 class Experiment(NamedTuple):
@@ -77,12 +79,14 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
     Raises:
       InputError: an unknown name or argument, a value that does not fit, or parts that do not fit together.
     """
-    check_fields(config, "process", "parameterization", "net", "loss", "optimizer", "ema", "sample")
+    check_fields(config, "process", "parameterization", "net", "loss", "optimizer", "ema", "sample", *TRAINED)
     meaning = call("parameterization", named(parameterization, Parameterization), config["parameterization"])
     spec = {"name": "diffusion", **config["loss"]}
     learned = config["process"].get("name") == "learned"
     if learned != (spec["name"] == "bound"):
         raise InputError("process 'learned' and loss 'bound' need each other: choose both or neither")
+    if "outputs" in config["net"]:
+        raise InputError("config.net.outputs follows from the loss: leave it out")
     net = {**config["net"], "outputs": 2 if spec["name"] == "hybrid" else 1}
     if net.get("dtype", "float32") not in ("float32", "bfloat16"):
         raise unknown("net.dtype", net["dtype"], ("float32", "bfloat16"))
@@ -98,6 +102,9 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
     else:
         given = chain = _process(config["process"])
         init, bind = init_net, _binder(chain, meaning, module, spec["name"] == "hybrid")
+
+    loss_fn = _prepared(_loss(spec, given, meaning, network), config)
+    optimiser, ema = _optimiser(config["optimizer"]), averages(config["ema"], config["train"]["batch_size"])
 
     mesh = mesh or make_mesh()
     device = replicated(mesh)
@@ -115,9 +122,9 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
     model.check()
     return Experiment(
         init=init,
-        loss_fn=_prepared(_loss(spec, given, meaning, network), config),
-        optimiser=_optimiser(config["optimizer"]),
-        ema=averages(config["ema"], config["train"]["batch_size"]),
+        loss_fn=loss_fn,
+        optimiser=optimiser,
+        ema=ema,
         model=model,
         tensor_axis=nets.tensor_axis,
     )
@@ -232,7 +239,7 @@ def _prepared(loss_fn: LossFn | StatefulLoss, config: Config) -> LossFn | Statef
 
 def source(config: Config) -> Source:
     """The data of a configuration, checked against its network; without labels if the network takes none."""
-    check_fields(config, "data", "net")
+    check_fields(config, "data", "net", "train.balanced")
     images = call("dataset", named(data, Source), config["data"])
     if config["train"]["balanced"]:
         images = balanced(images)

@@ -32,6 +32,10 @@ RANGES = {
     "size": (0, 2**14),
     "cache_gb": (0, math.inf),
     "net.channels": (1, 2**20),
+    "net.vector": (0, 2**20),
+    "net.image": (0, 2**16),
+    "net.sequence": (0, 2**20),
+    "net.outputs": (1, 2),  # which the loss decides
     "multipliers": (1, 2**10),
     "blocks": (1, 1000),
     "attention": (1, MOST),
@@ -40,6 +44,7 @@ RANGES = {
     "fourier": (-64, 64),
     "groups": (1, MOST),
     "heads": (1, MOST),
+    "head_channels": (0, 2**20),
     "width": (1, 2**20),
     "steps": (1, 10**6),
     "total": (1, 10**6),

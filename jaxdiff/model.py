@@ -289,10 +289,15 @@ def from_time(times: np.ndarray, start: float | Array) -> np.ndarray:
     Raises:
       InputError: the time is not between the grid's ends.
     """
-    if not times[-1] < float(start) <= times[0]:
-        raise InputError(f"start={float(start):g}: must be a time above {times[-1]:g} and up to {times[0]:g}")
+    try:
+        time = float(start)
+    except (TypeError, ValueError, OverflowError):
+        time = np.nan
+    if not times[-1] < time <= times[0]:
+        shown = " ".join(str(start).split())[:80]
+        raise InputError(f"start={shown}: must be a time above {times[-1]:g} and up to {times[0]:g}")
     places = np.arange(len(times))
-    first = np.interp(-float(start), -times, places)
+    first = np.interp(-time, -times, places)
     later = np.interp(np.linspace(first, places[-1], len(times)), places, times)
     return later.astype(times.dtype)
 

@@ -28,8 +28,8 @@ from jaxdiff.types import Array
 Decay = Callable[[Array], Array]
 """beta of the next step, by how many there were before it."""
 
-WIDEST = 0.288
-"""A std of 12^-1/2 is the plain mean; nothing is wider."""
+NARROWEST, WIDEST = 1e-4, 0.288
+"""A std of 12^-1/2 is the plain mean; nothing is wider. Narrower ones have exponents that float32 cannot follow."""
 POWER = "power_"
 
 
@@ -53,10 +53,10 @@ def gamma(std: float) -> float:
     """The exponent of the power function of a relative standard deviation.
 
     Raises:
-      InputError: it is not above 0 and at most 0.288, that of the plain mean.
+      InputError: it is not from 1e-4 to 0.288, that of the plain mean.
     """
-    if not 0 < std <= WIDEST:
-        raise InputError(f"an average of relative standard deviation {std:g}: must be above 0 and at most {WIDEST}")
+    if not NARROWEST <= std <= WIDEST:
+        raise InputError(f"an average of relative standard deviation {std:g}: must be from {NARROWEST} to {WIDEST}")
     roots = np.roots([1, 7, 16 - std**-2, 12 - std**-2])
     return float(roots.real.max())
 
@@ -69,19 +69,28 @@ def averages(spec: Mapping[str, Iterable[float]], batch_size: int) -> dict[str, 
       batch_size: examples a step.
 
     Raises:
-      InputError: there is none, or a number is out of its range.
+      InputError: there is none, two have one name, or a number is out of its range.
     """
     found: dict[str, Decay] = {}
+
+    def add(name: str, beta: Decay) -> None:
+        if name in found:
+            raise InputError(f"ema: two averages are named {name}: leave one out, names have six digits")
+        found[name] = beta
+
     for decay in spec["decay"]:
         if not 0 <= decay < 1:
             raise InputError(f"ema.decay={decay}: must be at least 0 and below 1")
-        found[f"ema_{decay:g}"] = warmed_up(decay)
+        add(f"ema_{decay:g}", warmed_up(decay))
     for examples in spec["half_life"]:
         if not examples > 0:
             raise InputError(f"ema.half_life={examples}: must be a positive number of examples")
-        found[f"half_life_{examples:g}"] = half_life(examples / batch_size)
+        add(f"half_life_{examples:g}", half_life(examples / batch_size))
     for std in spec["power"]:
-        found[f"{POWER}{std:g}"] = power(std)
+        try:
+            add(f"{POWER}{std:g}", power(std))
+        except InputError as error:
+            raise InputError(f"ema.power={std}: {error}") from error
     if not found:
         raise InputError("ema: name at least one average, such as --config.ema.decay='(0.999,)'")
     return found

@@ -89,7 +89,7 @@ def test_widths_made_afterwards_are_those_computed_along_the_way(tmp_path):
         ({}, "ema: name at least one average"),
         ({"decay": (1.0,)}, "ema.decay=1.0: must be at least 0 and below 1"),
         ({"half_life": (0,)}, "ema.half_life=0: must be a positive number of examples"),
-        ({"power": (0.3,)}, "standard deviation 0.3: must be above 0 and at most 0.288"),
+        ({"power": (0.3,)}, "ema.power=0.3.* must be from 0.0001 to 0.288"),
     ],
 )
 def test_averages_that_mean_nothing_are_refused(spec, message):
