@@ -16,7 +16,7 @@ import numpy as np
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.model import Bind, Given, Model
 from jaxdiff.pictures import to_uint8
-from jaxdiff.process import time_at
+from jaxdiff.process import Process, log_snr, time_at
 from jaxdiff.samplers import heun, invert, sample
 from jaxdiff.tasks import inpaint as inpainting
 from jaxdiff.tasks import restore as restoring
@@ -25,8 +25,8 @@ from jaxdiff.tasks.detect import denoising_error
 from jaxdiff.tasks.task import Inputs, Task
 from jaxdiff.types import Array, Key
 
-FIRST, LAST = 1e-3, 0.999
-"""Where the way from an image to its noise begins and ends: at the ends themselves there is no direction."""
+LEAST, MOST = 0.02, 20.0
+"""Noise levels sigma / alpha between which the way from an image to its noise lies, if the process has them."""
 
 
 def inpaint(
@@ -166,23 +166,23 @@ def swap(model: Model, images: np.ndarray, condition: Given, to: Given, steps: i
     DDIM's inversion (Song et al. 2021, section 4.3; Su et al. 2023), by Heun's method, not Euler's. With `to` the
     same condition the images come back, but for the error of `steps` steps.
     """
-    images, times = _images(model, images), _ways(model, steps)
+    images, levels = _images(model, images), _levels(model, steps)
     before, after = (model._condition(given, len(images)) for given in (condition, to))
-    noise = _inverse(model.params, images, times, before, model.bind)
-    return _forward(model.params, noise, times, after, model.bind)
+    noise = _inverse(model.params, images, levels, before, model.bind)
+    return _forward(model.params, noise, levels, after, model.bind)
 
 
 def interpolate(model: Model, a: np.ndarray, b: np.ndarray, frames: int = 9, steps: int = 100, condition=None) -> Array:
     """Images between two, (frames, height, width, channels): along the arc between their noises, see `swap`."""
-    pair, times = _images(model, np.stack([a, b])), _ways(model, steps)
+    pair, levels = _images(model, np.stack([a, b])), _levels(model, steps)
     if frames < 2:
         raise InputError(f"frames={frames}: must be at least 2")
     two, many = (_known(model, None if condition is None else [condition] * n, n) for n in (2, frames))
     two, many = model._condition(two, 2), model._condition(many, frames)
-    noise = _inverse(model.params, pair, times, two, model.bind)
+    noise = _inverse(model.params, pair, levels, two, model.bind)
     first, last = (jnp.broadcast_to(z, (frames, *model.shape)) for z in noise)
     between = translating.slerp(first, last, jnp.linspace(0, 1, frames))
-    return _forward(model.params, between, times, many, model.bind)
+    return _forward(model.params, between, levels, many, model.bind)
 
 
 def detect(
@@ -261,12 +261,19 @@ def _draw(model: Model, key: Key, n: int, task: Task, inputs: Inputs, **options)
     return model.trajectory(key, n, 0, task=task, inputs=inputs, **options)[0]
 
 
-def _ways(model: Model, steps: int) -> np.ndarray:
-    """A grid for both ways."""
+def _levels(model: Model, steps: int) -> np.ndarray:
+    """Log-SNRs for both ways, from the noise to the image."""
     _path(model)
     if steps < 1:
         raise InputError(f"steps={steps}: must be at least 1")
-    return np.linspace(LAST, FIRST, steps + 1).astype(np.float32)
+    return np.linspace(-2 * np.log(MOST), -2 * np.log(LEAST), steps + 1).astype(np.float32)
+
+
+def _times(process: Process, levels: Array) -> Array:
+    """When a process passes these log-SNRs, spread over those that it has."""
+    low, high = (log_snr(process, jnp.float32(t)) for t in (1.0, 0.0))
+    low, high = jnp.maximum(levels[0], low), jnp.minimum(levels[-1], high)
+    return time_at(process, low + (high - low) * (levels - levels[0]) / (levels[-1] - levels[0]))
 
 
 @functools.partial(jax.jit, static_argnames="bind")
@@ -276,14 +283,16 @@ def _error(params, key, images, times, condition, bind: Bind):
 
 
 @functools.partial(jax.jit, static_argnames="bind")
-def _inverse(params, images, times, condition, bind: Bind):
+def _inverse(params, images, levels, condition, bind: Bind):
     process, denoiser, *_ = bind(params, condition)
+    times = _times(process, levels)
     return invert(heun(process, denoiser), process.alpha(times[-1]) * images, times)
 
 
 @functools.partial(jax.jit, static_argnames="bind")
-def _forward(params, noise, times, condition, bind: Bind):
+def _forward(params, noise, levels, condition, bind: Bind):
     process, denoiser, *_ = bind(params, condition)
+    times = _times(process, levels)
     return sample(heun(process, denoiser), jax.random.key(0), noise, times) / process.alpha(times[-1])
 
 

@@ -125,11 +125,11 @@ def test_a_translation_keeps_more_the_weaker_it_is():
 
 
 def test_swapping_a_class_is_optimal_transport_between_gaussians_and_there_and_back_is_the_identity():
-    """DDIM's map from N(m, s) to N(n, s) is a shift by n - m."""
+    """The flow from N(m, s) to the noise and on to N(n, s) shifts by n - m, but for what noise of level 20 still knows."""
     model, given = a_model(2), images(50)
     zero, one = np.zeros(50, int), np.ones(50, int)
-    np.testing.assert_allclose(edit.swap(model, given, zero, zero, 50), given, atol=5e-3)
-    np.testing.assert_allclose(edit.swap(model, given, zero, one, 100), given + MEANS[1] - MEANS[0], atol=1e-2)
+    np.testing.assert_allclose(edit.swap(model, given, zero, zero, 50), given, atol=3e-4)
+    np.testing.assert_allclose(edit.swap(model, given, zero, one, 100), given + MEANS[1] - MEANS[0], atol=0.02)
 
 
 def test_interpolation_begins_and_ends_with_its_images():
