@@ -125,7 +125,7 @@ def test_a_translation_keeps_more_the_weaker_it_is():
 
 
 def test_swapping_a_class_is_optimal_transport_between_gaussians_and_there_and_back_is_the_identity():
-    """The flow from N(m, s) to the noise and on to N(n, s) shifts by n - m, but for what noise of level 20 still knows."""
+    """From N(m, s) to the noise and on to N(n, s) the flow shifts by n - m, but for what noise of level 20 knows."""
     model, given = a_model(2), images(50)
     zero, one = np.zeros(50, int), np.ones(50, int)
     np.testing.assert_allclose(edit.swap(model, given, zero, zero, 50), given, atol=3e-4)
