@@ -146,19 +146,16 @@ class Model:
         if not (_whole(n) and _whole(batch)):
             raise InputError(f"n={n}, batch={batch}: draw at least one image, in batches of at least one")
         batch = min(n, batch)
-        every = jax.device_get(
-            [self._condition(condition, n), self._condition(options.pop("negative", None), n, False)]
-        )
+        negative = self._condition(options.pop("negative", None), n, False)
+        every = jax.device_get((self._condition(condition, n), negative))
         for i in range(0, n, batch):
             rows = (i + np.arange(batch)) % n
             given, negative = jax.tree.map(lambda a, rows=rows: a[rows], every)
             if condition is None and self.num_classes:
                 given = (i + np.arange(batch)) % self.num_classes
-            key_i, further = (
-                jax.random.fold_in(key, i),
-                options if negative is None else options | {"negative": negative},
-            )
-            yield np.asarray(self.sample(key_i, batch, steps, sampler, given, **further))[: n - i]
+            further = options | ({} if negative is None else {"negative": negative})
+            images = self.sample(jax.random.fold_in(key, i), batch, steps, sampler, given, **further)
+            yield np.asarray(images)[: n - i]
 
     def trajectory(
         self,
@@ -245,9 +242,8 @@ class Model:
             value = getattr(given, part)
             if value is None:
                 continue
-            shape = {"vector": (n, width), "image": (n, *self.shape[:2], width)}.get(
-                part, (n, *np.shape(value)[1:2], width)
-            )
+            sides = {"vector": (), "image": self.shape[:2], "sequence": np.shape(value)[1:2]}
+            shape = (n, *sides[part], width)
             if not width:
                 raise InputError(f"condition: this model was trained without {part}s: leave the {part} out")
             if np.shape(value) != shape:
@@ -265,10 +261,11 @@ class Model:
         if (
             labels.shape != (n,)
             or not np.issubdtype(labels.dtype, np.integer)
-            or labels.min() < -1
+            or labels.min() < -self.guidable
             or labels.max() >= self.num_classes
         ):
-            raise InputError(f"condition: must be {n} class labels from 0 to {self.num_classes - 1}, or -1 for none")
+            none = ", or -1 for none" if self.guidable else ""
+            raise InputError(f"condition: must be {n} class labels from 0 to {self.num_classes - 1}{none}")
         return jnp.asarray(labels, jnp.int32)
 
     def _check_guidable(self, traced: Mapping[str, Array]) -> None:

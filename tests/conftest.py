@@ -20,7 +20,14 @@ PROCESSES = {
 
 def pytest_collection_modifyitems(items):
     """The longest files first, since two processes share the files."""
-    longest = ["test_scripts.py", "test_hosts.py", "test_faults.py", "test_sharding.py", "test_notebook.py"]
+    longest = [
+        "test_scripts.py",
+        "test_hosts.py",
+        "test_faults.py",
+        "test_sharding.py",
+        "test_notebook.py",
+        "test_corpus.py",
+    ]
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 

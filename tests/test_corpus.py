@@ -833,7 +833,7 @@ IMPOSSIBLE = {
         {"name": "log_normal", "std": -1.0},
         {"name": "uniform", "steps": 0},
     ],
-    "optimizer.learning_rate": [-1.0, 10**30],
+    "optimizer.learning_rate": [-1.0, 10**40],
     "optimizer.warmup": [-1, 10**12],
     "optimizer.clip": [-1.0],
     "optimizer.b1": [1.5, -0.1, "0.9"],

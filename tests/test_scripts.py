@@ -33,10 +33,8 @@ TINY = [
     "--config.train.sample_every=20",
     "--config.train.checkpoint_every=10",
     "--config.sample.steps=10",
-    "--config.ema.power=(0.1,)",
-    "--config.train.held_out_examples=60",
-    "--config.train.keep_best=held_out_mse",
 ]
+FURTHER = ["--config.ema.power=(0.1,)", "--config.train.held_out_examples=60", "--config.train.keep_best=held_out_mse"]
 
 
 def command(script, *arguments):
@@ -70,9 +68,6 @@ def test_a_run_leaves_what_it_says(finished):
     assert [row["step"] for row in rows(finished)] == list(range(5, 41, 5))
     assert rows(finished)[-1]["loss"] < 0.8 * rows(finished)[0]["loss"]
     assert all({"loss", "mse", "grad_norm", "images_per_s"} <= row.keys() for row in rows(finished))
-    for name in ("samples.png", "samples-power_0.1.png"):
-        with Image.open(finished / name) as picture:
-            assert picture.text["Comment"].endswith(" of step 40")
     assert size_of(finished / "samples.png") == (8 * 66 + 2, 8 * 66 + 2)
     assert sorted(f.name for f in (finished / "checkpoints").iterdir()) == ["30", "40"]
     assert json.loads((finished / "config.json").read_text())["shape"] == [8, 8, 1]
@@ -175,7 +170,7 @@ def test_sampling_writes_pictures_of_the_averaged_weights(call, finished):
         (["--config=configs/ddpm.py:cifar"], "unknown setting 'cifar'"),
         (["--config=configs/none.py"], "none.py"),
         ([], "give --config"),
-        ([*TINY, "--config.train.stepz=3"], "'stepz' (did you mean 'steps'?): allowed are accumulate, batch_size"),
+        ([*TINY, "--config.train.stepz=3"], "'stepz' (did you mean 'steps'?): allowed are accumulate, augment"),
         ([*TINY, "--config.train.steps=many"], "--config.train.steps=many: invalid literal for int()"),
         ([*TINY, "--bogus=1"], "Unknown command line flag 'bogus'"),
         ([*TINY, "--config.data.name=digit"], "unknown dataset 'digit' (did you mean 'digits'?)"),
@@ -217,8 +212,6 @@ def test_a_picture_that_turns_out_bad_loses_nothing(call, tmp_path):
         "--config.net.blocks=1",
         "--config.data.size=8",
         "--config.data.channels=1",
-        "--config.train.held_out_examples=0",
-        "--config.train.keep_best=loss",
         f"--workdir={folder}",
     ]
     _, err = call("train.py", f"--config=configs/ddpm.py:folder={data}", *arguments, code=2)
@@ -229,26 +222,40 @@ def test_a_picture_that_turns_out_bad_loses_nothing(call, tmp_path):
     assert int(state_of(folder).step) == 40
 
 
-def test_the_model_in_the_checkpoint_with_the_least_error_is_the_one_measured(finished):
-    measured = {row["step"]: row["held_out_mse"] for row in rows(finished, "held_out_mse")}
+@pytest.fixture(scope="module")
+def measured_run(call, tmp_path_factory):
+    """With a second average, and its error on held-out data."""
+    folder = tmp_path_factory.mktemp("runs") / "measured"
+    call("train.py", *TINY, *FURTHER, f"--workdir={folder}")
+    return folder
+
+
+def test_each_average_has_its_own_pictures_which_name_it(measured_run):
+    for file, name in (("samples.png", "ema_0.998"), ("samples-power_0.1.png", "power_0.1")):
+        with Image.open(measured_run / file) as picture:
+            assert picture.text["Comment"] == f"{name} of step 40"
+
+
+def test_the_model_in_the_checkpoint_with_the_least_error_is_the_one_measured(measured_run):
+    measured = {row["step"]: row["held_out_mse"] for row in rows(measured_run, "held_out_mse")}
     assert list(measured) == [10, 20, 30, 40]
-    assert checkpoint.best(finished / "checkpoints", "held_out_mse") == 40 == min(measured, key=measured.get)
-    monitor = held_out.make_monitor(jaxdiff.load(finished), data.digits("test"), 60)
-    again = monitor(state_of(finished).ema["ema_0.998"])["held_out_mse"]
+    assert checkpoint.best(measured_run / "checkpoints", "held_out_mse") == 40 == min(measured, key=measured.get)
+    monitor = held_out.make_monitor(jaxdiff.load(measured_run), data.digits("test"), 60)
+    again = monitor(state_of(measured_run).ema["ema_0.998"])["held_out_mse"]
     np.testing.assert_allclose(again, measured[40], rtol=1e-4)
 
 
-def test_weights_by_name_and_made_afterwards(call, refuse, finished):
-    state, few = state_of(finished), ["--num=2", "--steps=3", f"--workdir={finished}"]
+def test_weights_by_name_and_made_afterwards(call, refuse, measured_run):
+    state, few = state_of(measured_run), ["--num=2", "--steps=3", f"--workdir={measured_run}"]
     for name, expected in {"params": state.params, "power_0.1": state.ema["power_0.1"]}.items():
         out, _ = call("sample.py", *few, f"--weights={name}")
-        assert f"{finished}: {name} of step 40, ancestral" in out
-        record = json.loads((finished / "samples" / "samples.json").read_text())
+        assert f"{measured_run}: {name} of step 40, ancestral" in out
+        record = json.loads((measured_run / "samples" / "samples.json").read_text())
         assert (record["weights"], record["steps"], record["seed"]) == (f"{name} of step 40", 3, 0)
-        jax.tree.map(np.testing.assert_array_equal, jaxdiff.load(finished, name).params, expected)
+        jax.tree.map(np.testing.assert_array_equal, jaxdiff.load(measured_run, name).params, expected)
     out, _ = call("sample.py", *few, "--weights=0.11")
     assert "power_0.11, made of 2 averages," in out
-    same = jaxdiff.load(finished, 0.1).params
+    same = jaxdiff.load(measured_run, 0.1).params
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), same, state.ema["power_0.1"])
     message = refuse("sample.py", *few, "--weights=power_0.3")
     assert "unknown weights 'power_0.3' (did you mean 'power_0.1'?): allowed are a number, ema_0.998, params" in message

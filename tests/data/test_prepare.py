@@ -127,8 +127,8 @@ def test_what_is_there_is_left_as_it_is(prepared, capsys):
 def test_the_configuration_opens_it(prepared):
     name, root, _, _ = prepared
     setting = "cifar10" if name == "cifar10" else "fashion_mnist"
-    config = runpy.run_path("configs/ddpm.py")["get_config"](setting)
-    config.data.update(dataset=name, data_dir=root)
+    config = runpy.run_path("configs/ddpm.py")["get_config"](setting).to_dict()
+    config["data"] |= {"dataset": name, "data_dir": root}
     assert experiment.source(config).size == 50
 
 

@@ -166,6 +166,7 @@ def a_condition(n=2):
     return Condition(jnp.arange(n), *(jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True)))
 
 
+@pytest.mark.usefixtures("quick_compilation")
 def test_every_kind_of_condition_counts_and_none_zeros_and_minus_one_are_its_absence(inputs):
     x, t = inputs
     net, given = UNet(**SMALL, **KINDS), a_condition()

@@ -66,10 +66,10 @@ def test_widths_made_afterwards_are_those_computed_along_the_way(tmp_path):
     loss = lambda params, key, batch: (jnp.sum((params - 1 - jax.random.normal(key, (5,))) ** 2), {})  # noqa: E731
     step = jax.jit(make_train_step(loss, optimiser, averages, jax.random.key(0)))
     state = init_state(jnp.zeros(5), optimiser, averages)
-    with Checkpoints(tmp_path, keep_every=64) as checkpoints:
-        for n in range(1, 1025):
+    with Checkpoints(tmp_path, keep_every=32) as checkpoints:
+        for n in range(1, 513):
             state, _ = step(state, None)
-            if n % 64 == 0:
+            if n % 32 == 0:
                 checkpoints.save(state)
     for std in others:
         said, weights = reconstruct(tmp_path, std, ["power_0.05", "power_0.1"], state.params)

@@ -5,6 +5,7 @@ import sys
 
 import jax.numpy as jnp
 import optax
+import pytest
 import tensorstore
 
 from jaxdiff.training import leaks
@@ -25,6 +26,7 @@ def test_a_folder_is_described_as_before_and_described_once():
     assert sys.getallocatedblocks() - before < 100
 
 
+@pytest.mark.slow
 def test_saves_leave_no_objects_behind(tmp_path):
     params = {f"w{i}": jnp.ones(3) for i in range(30)}
     state = init_state(params, optax.adam(1e-3), ["power"])
