@@ -75,6 +75,7 @@ def main():
     parser.add_argument("--n", type=int, default=50_000, help="draws")
     parser.add_argument("--steps", type=int, nargs="+", default=[10, 30, 100, 300, 1000])
     parser.add_argument("--methods", nargs="+", help="these alone")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     rng, chain = np.random.default_rng(0), process.vp()
@@ -97,8 +98,8 @@ def main():
             run = jax.jit(lambda key, x, times, sampler=sampler: samplers.sample(sampler, key, x, times))
             for steps in asked.steps:
                 times = np.linspace(1, 0.001, steps + 1, dtype=np.float32)
-                x_1 = prior(chain, jax.random.key(1), jnp.zeros((asked.n, DIMENSIONS)))
-                x_0 = np.asarray(run(jax.random.key(2), x_1, times), np.float64)
+                x_1 = prior(chain, jax.random.key(2 * asked.seed + 1), jnp.zeros((asked.n, DIMENSIONS)))
+                x_0 = np.asarray(run(jax.random.key(2 * asked.seed + 2), x_1, times), np.float64)
                 distance = sliced_wasserstein(x_0, reference)
                 rows.append({"problem": problem, "method": name, "steps": steps, "distance": distance})
                 print(f"{name:16} {steps:5} steps {distance:.4f}", flush=True)
