@@ -70,6 +70,7 @@ def check_one_killed(environment, folder, processes):
     return ends
 
 
+@pytest.mark.slow
 def test_two_processes_one_killed_and_started_again_end_with_the_same_bits(environment, call, tmp_path):
     check_one_killed(environment, tmp_path, 2)
     # One process with as many devices has the same losses, and goes on where two stopped.

@@ -128,6 +128,7 @@ def test_killed_at_fifty_random_moments_it_ends_with_the_same_bits(environment, 
     )
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_devices_as_if_nothing_had_changed(call, finished, tmp_path):
     for end, devices, mesh in ((10, 8, "fsdp=8"), (20, 1, ""), (30, 4, "tensor=2")):
         sizes = ["--config.train.mesh.data=-1", *(f"--config.train.mesh.{mesh}" for _ in mesh[:1])]
