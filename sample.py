@@ -92,6 +92,7 @@ def draw(arguments: argparse.Namespace) -> None:
     steps = model.steps if arguments.steps is None else arguments.steps
     print(f"{folder}: {model.weights}, {arguments.sampler or model.sampler['name']}, {steps} steps")
 
+    edit_files.check(arguments, options)
     if arguments.task:
         options |= {"steps": steps} | ({"sampler": arguments.sampler} if arguments.sampler else {})
         edit_files.perform(arguments, folder, config, model, options)

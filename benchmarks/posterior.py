@@ -1,6 +1,6 @@
 """How far conditional sampling is from the posterior, where that is known: a Gaussian mixture in eight dimensions.
 
-    python benchmarks/posterior.py --out benchmarks/results/posterior.json
+    python benchmarks/posterior.py --n 20000 --out benchmarks/results/posterior_cpu.json
 
 Two measurements of one point: half of its coordinates, exactly (inpainting), and three random projections with noise.
 The figure is the sliced 2-Wasserstein distance of the draws to as many exact draws of the posterior; two sets of exact
@@ -10,6 +10,7 @@ that stops above it is biased.
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import jax
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from measure import surroundings
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
 from jaxdiff import process, samplers
 from jaxdiff.denoiser import gaussian_mixture
 from jaxdiff.process import prior

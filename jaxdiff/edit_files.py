@@ -6,7 +6,7 @@ before_after.png, where each column is an image: what was given above what came 
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jax
@@ -19,19 +19,22 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.model import Model
 
 SHOWN = 64
-TASKS = (
-    "inpaint",
-    "outpaint",
-    "translate",
-    "vary",
-    "denoise",
-    "restore",
-    "super_resolve",
-    "interpolate",
-    "swap",
-    "detect",
-    "synthesize",
-)
+FLOW_STEPS = 100
+TASKS: dict[str, tuple[str, ...]] = {
+    "inpaint": ("mask", "method"),
+    "outpaint": ("method",),
+    "translate": ("strength", "to"),
+    "vary": ("strength",),
+    "denoise": ("noise", "degrade"),
+    "restore": ("operator", "blur", "method", "noise", "degrade"),
+    "super_resolve": ("factor", "method", "noise", "degrade"),
+    "interpolate": (),
+    "swap": ("to",),
+    "detect": ("method",),
+    "synthesize": ("per_class",),
+}
+"""What there is to do, and the arguments of each."""
+DEFAULTS = {"mask": "left", "operator": "blur", "blur": 1.0, "factor": 2, "per_class": 10, "input": "held_out"}
 MASKS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "left": lambda y, x: x < 0.5,
     "top": lambda y, x: y < 0.5,
@@ -44,20 +47,42 @@ MASKS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `perform` reads from the command line."""
     parser.add_argument("--task", help=f"what to do with --input: {', '.join(TASKS)}")
-    parser.add_argument("--input", default="held_out", help="a picture, a folder, a .npy or .npz, or held_out (data)")
-    parser.add_argument("--mask", default="left", help=f"what is known: a picture, or {', '.join(MASKS)}")
+    parser.add_argument("--input", help="a picture, a folder, a .npy or .npz, or, by default, held_out (data)")
+    parser.add_argument("--mask", help=f"what is known: a picture, or {', '.join(MASKS)}")
     parser.add_argument(
         "--method", help="inpaint: repaint or replace; both and restore: moment_matching, pigdm, ddnm, dps"
     )
     parser.add_argument("--strength", type=float, help="translate and vary: how far to the noise, 0 to 1")
     parser.add_argument("--noise", type=float, help="standard deviation of the input's noise, of pixels in [-1, 1]")
-    parser.add_argument("--operator", default="blur", help="restore: blur or grey")
-    parser.add_argument("--blur", type=float, default=1.0, help="restore: standard deviation of the blur, in pixels")
-    parser.add_argument("--factor", type=int, default=2, help="super_resolve: how many times smaller the input is")
-    parser.add_argument("--degrade", action="store_true", help="first do to the input what is to be undone; tells PSNR")
+    parser.add_argument("--operator", help="restore: blur (by default) or grey")
+    parser.add_argument("--blur", type=float, help="restore: standard deviation of the blur, in pixels; 1")
+    parser.add_argument("--factor", type=int, help="super_resolve: how many times smaller the input is; 2")
+    parser.add_argument(
+        "--degrade", action="store_true", default=None, help="first do to the input what is to be undone; tells PSNR"
+    )
     parser.add_argument("--guidance", type=float, help="scale of classifier-free guidance")
     parser.add_argument("--to", type=int, help="swap and translate: the class wanted; --label is that of the input")
-    parser.add_argument("--per-class", type=int, default=10, help="synthesize: images of each class")
+    parser.add_argument("--per-class", type=int, help="synthesize: images of each class; 10")
+
+
+def check(asked: argparse.Namespace, options: Iterable[str] = ()) -> None:
+    """Refuse what would be ignored: an argument of another task, or, without a task, of any.
+
+    Args:
+      options: those of the sampler that were given.
+    """
+    if asked.task not in (None, *TASKS):
+        raise unknown("task", asked.task, TASKS)
+    mine = ("input", *TASKS[asked.task]) if asked.task else ()
+    for name in {"input": 0, **{name: 0 for names in TASKS.values() for name in names}}:
+        if getattr(asked, name) is not None and name not in mine:
+            having = [task for task, names in TASKS.items() if name in ("input", *names)]
+            where = f"not with {asked.task}" if asked.task else "which --task names"
+            raise InputError(f"--{name.replace('_', '-')}: goes with {', '.join(having)}, {where}")
+    flow = asked.task in ("swap", "interpolate")
+    if flow or (asked.task == "detect" and asked.method != "reconstruction"):
+        for name in (*options, *(["steps"] if asked.steps is not None and not flow else [])):
+            raise InputError(f"{name}: {asked.task} draws with no sampler, and has no use for it")
 
 
 def perform(asked: argparse.Namespace, folder: Path, config: dict, model: Model, options: dict) -> None:
@@ -66,8 +91,9 @@ def perform(asked: argparse.Namespace, folder: Path, config: dict, model: Model,
     Raises:
       InputError: an unknown task, input that does not fit, or a folder that cannot be written.
     """
-    if asked.task not in TASKS:
-        raise unknown("task", asked.task, TASKS)
+    check(asked, set(options) - {"steps"})
+    given = {name: value for name, value in vars(asked).items() if value is not None}
+    asked = argparse.Namespace(**{**vars(asked), **DEFAULTS, **given})
     key = jax.random.key(asked.seed)
     if asked.task == "synthesize":
         images, labels = edit.synthesize(model, key, [asked.per_class] * model.num_classes, asked.batch, **options)
@@ -100,7 +126,8 @@ def _run(asked, key, model: Model, images: np.ndarray, options: dict) -> tuple[n
         case "outpaint":
             result = edit.outpaint(model, key, images, **method, **options)
         case "translate" | "vary":
-            strength = asked.strength or (0.5 if asked.task == "translate" else 0.2)
+            usual = 0.5 if asked.task == "translate" else 0.2
+            strength = usual if asked.strength is None else asked.strength
             options = options if asked.to is None else options | {"condition": labels(asked.to)}
             result = edit.translate(model, key, images, strength, **options)
         case "denoise":
@@ -113,11 +140,12 @@ def _run(asked, key, model: Model, images: np.ndarray, options: dict) -> tuple[n
         case "swap":
             if asked.label is None or asked.to is None:
                 raise InputError("swap: give --label, the class of the input, and --to, the one wanted")
-            result = edit.swap(model, images, labels(asked.label), labels(asked.to))
+            result = edit.swap(model, images, labels(asked.label), labels(asked.to), asked.steps or FLOW_STEPS)
         case "interpolate":
             if n < 2:
                 raise InputError(f"interpolate: between two images, and {str(asked.input)!r} holds {n}")
-            result = edit.interpolate(model, images[0], images[1], condition=asked.label)
+            steps = asked.steps or FLOW_STEPS
+            result = edit.interpolate(model, images[0], images[1], steps=steps, condition=asked.label)
         case _:
             scores, result = edit.detect(model, key, images, asked.method or "denoising_error", **options)
             extra = {"scores": scores}
@@ -129,6 +157,8 @@ def read_input(asked: argparse.Namespace, config: dict, model: Model) -> np.ndar
     """The first --num images of the input, of the model's size, or of the size that the task takes."""
     path, (height, _, channels) = Path(asked.input), model.shape
     small = not asked.degrade
+    if asked.task == "super_resolve" and (asked.factor < 1 or any(side % asked.factor for side in model.shape[:2])):
+        raise InputError(f"--factor {asked.factor}: must divide the model's {model.shape[0]}x{model.shape[1]}")
     size = height // asked.factor if asked.task == "super_resolve" and small else height
     size = height // 2 if asked.task == "outpaint" and small else size
     channels = 1 if asked.task == "restore" and asked.operator == "grey" and small else channels
@@ -153,15 +183,13 @@ def degrade(asked: argparse.Namespace, images: np.ndarray) -> np.ndarray:
     """What the task undoes, done: noise, blur, fewer pixels or no colour."""
     task, noise = asked.task, 0.05 if asked.noise is None else asked.noise
     if task == "denoise":
-        noise = asked.noise or 0.3
+        noise = 0.3 if asked.noise is None else asked.noise
     elif task == "super_resolve":
         images = np.asarray(edit.restoring.shrunk(asked.factor)(jnp.asarray(images)))
-    elif task == "restore" and asked.operator == "blur":
+    elif asked.operator == "blur":
         images = np.asarray(edit.restoring.blurred(jnp.asarray(gaussian(asked.blur)))(jnp.asarray(images)))
-    elif task == "restore" and asked.operator == "grey":
+    elif asked.operator == "grey":
         images = images.mean(-1, keepdims=True)
-    else:
-        raise InputError(f"--degrade: goes with denoise, restore and super_resolve, not with {task}")
     return images + noise * np.random.default_rng(asked.seed).normal(size=images.shape).astype(np.float32)
 
 
@@ -173,12 +201,15 @@ def read_mask(mask: str, shape: tuple[int, ...]) -> np.ndarray:
         return MASKS[mask](y, x).astype(np.float32)[None, ..., None] * np.ones((1, height, width, 1), np.float32)
     if not Path(mask).is_file():
         raise InputError(f"--mask {mask}: is no picture, and none of {', '.join(MASKS)}")
-    with Image.open(mask) as picture:
-        if picture.size != (width, height):
-            raise InputError(
-                f"--mask {mask}: is {picture.size[1]}x{picture.size[0]}, and the model's images {height}x{width}"
-            )
-        values = np.asarray(picture.convert("L"))
+    try:
+        with Image.open(mask) as picture:
+            values = np.asarray(picture.convert("L"))
+    except Exception as error:  # of a damaged file, Pillow's decoders raise all kinds
+        raise InputError(f"--mask {mask}: cannot be read as a picture ({error})") from error
+    if values.shape != (height, width):
+        raise InputError(
+            f"--mask {mask}: is {values.shape[0]}x{values.shape[1]}, and the model's images {height}x{width}"
+        )
     if not np.isin(values, (0, 255)).all():
         raise InputError(f"--mask {mask}: holds greys: make it white (255) where a pixel is known, and black elsewhere")
     return (values == 255).astype(np.float32)[None, ..., None]

@@ -43,7 +43,7 @@ MODEL = Model(
 def perform(tmp_path, *arguments, model=MODEL):
     parser = argparse.ArgumentParser()
     edit_files.add_arguments(parser)
-    for name, default in (("--num", 6), ("--seed", 0), ("--batch", 8), ("--label", None)):
+    for name, default in (("--num", 6), ("--seed", 0), ("--batch", 8), ("--label", None), ("--steps", None)):
         parser.add_argument(name, type=int, default=default)
     asked = parser.parse_args(list(arguments))
     edit_files.perform(asked, tmp_path, get_config(), model, {"steps": 10})
@@ -118,8 +118,15 @@ def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
         (["--task=vary", "--input=nothing.png"], "--input nothing.png: is no picture, folder"),
         (["--task=inpaint", "--mask=half"], "--mask half: is no picture, and none of left, top, border, centre"),
         (["--task=swap"], "swap: give --label, the class of the input, and --to"),
-        (["--task=vary", "--degrade"], "--degrade: goes with denoise, restore and super_resolve, not with vary"),
+        (["--task=vary", "--degrade"], "--degrade: goes with denoise, restore, super_resolve, not with vary"),
         (["--task=restore", "--blur=0"], "--blur 0.0: must be above 0"),
+        (["--task=inpaint", "--strength=0.3"], "--strength: goes with translate, vary, not with inpaint"),
+        (["--mask=left"], "--mask: goes with inpaint, which --task names"),
+        (["--task=super_resolve", "--factor=3", "--degrade"], "--factor 3: must divide the model's 8x8"),
+        (["--task=super_resolve", "--factor=0"], "--factor 0: must divide"),
+        (["--task=detect", "--steps=3"], "steps: detect draws with no sampler"),
+        (["--task=vary", "--strength=0"], "strength=0.0: must be above 0"),
+        (["--task=inpaint", f"--mask={__file__}"], "test_edit_files.py: cannot be read as a picture"),
         (["--task=synthesize"], "this model has 0 classes"),
         (["--task=vary", "--label=1"], "trained without classes"),
         (["--task=vary", "--strength=2"], "strength=2.0: must be above 0 and at most 1"),

@@ -1,0 +1,26 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.denoiser import gaussian_mixture
+from jaxdiff.process import vp
+from jaxdiff.tasks.detect import denoising_error, threshold
+
+
+def test_the_error_of_a_gaussian_is_what_its_posterior_leaves_and_its_bias():
+    """In closed form, for data at the mean and for data three standard deviations off."""
+    chain, std, shift = vp(), 0.5, np.array([0.0, 1.5])
+    x_0 = jnp.tile(jnp.asarray(shift, jnp.float32), (20_000, 1))
+    denoiser = gaussian_mixture(chain, np.ones(1), np.zeros((1, 2)), np.full((1, 2), std))
+    times = jnp.array([0.2, 0.6])
+    found = denoising_error(chain, denoiser, jax.random.key(0), x_0, times).mean(0)
+    alpha, sigma = np.asarray(chain.alpha(times))[:, None], np.asarray(chain.sigma(times))[:, None]
+    total = (alpha * std) ** 2 + sigma**2
+    # x̂_0 - x_0 = (alpha s² sigma eps - sigma² x_0) / total
+    expected = (alpha / sigma) ** 2 * ((alpha * std**2 * sigma) ** 2 + (sigma**2 * shift) ** 2) / total**2
+    np.testing.assert_allclose(found, expected.mean(0), rtol=0.03)
+
+
+def test_the_threshold_lets_the_asked_share_of_normal_examples_through(rng):
+    normal = rng.normal(size=1000)
+    assert np.mean(normal > threshold(normal, 0.05)) == 0.05
