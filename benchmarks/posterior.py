@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from jaxdiff import process, samplers
 from jaxdiff.denoiser import gaussian_mixture
 from jaxdiff.process import prior
-from jaxdiff.tasks import inpaint, restore, twisted
+from jaxdiff.tasks import ddrm, inpaint, restore, twisted
 from tests.oracle import sliced_wasserstein
 
 DIMENSIONS, KNOWN = 8, 4
@@ -58,6 +58,7 @@ def methods(chain, A, y, noise, n):
         "moment matching": ancestral(restore.moment_matching(chain, plain, operator, y, noise, len(A))),
         "pigdm": ancestral(restore.pigdm(chain, plain, operator, y, noise, iterations=len(A))),
         "ddnm": ancestral(restore.ddnm(chain, plain, operator, y, noise, iterations=len(A))),
+        "ddrm": ddrm.ddrm(chain, plain, ddrm.of_operator(operator, (DIMENSIONS,)), y, noise),
         "dps, 0.3": restore.dps(chain, plain, ancestral(plain), operator, y, 0.3),
         "dps, 1.0": restore.dps(chain, plain, ancestral(plain), operator, y, 1.0),
     }

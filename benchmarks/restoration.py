@@ -33,7 +33,8 @@ MASK = np.ones((1, 28, 28, 1))
 MASK[:, 7:21, 7:21] = 0
 KERNEL = gaussian(1.5)
 NOISE, STRONG, DRAWS = 0.05, 0.5, 4
-SAMPLING = {"sampler": "ancestral", "steps": 20}
+STEPS = 20
+SAMPLING = {"sampler": "ancestral", "steps": STEPS}
 
 
 def degraded(x: np.ndarray, seed: int) -> dict[str, np.ndarray]:
@@ -77,16 +78,19 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
     """`(task, method) -> key -> images`."""
 
     def fill(method, **more):
-        return lambda key: edit.inpaint(model, key, y["inpainting"], MASK, method, **SAMPLING | more)
+        return lambda key: edit.inpaint(model, key, y["inpainting"], MASK, method, **more)
 
     def mend(task, operator, noise, **more):
-        return lambda key: edit.restore(model, key, np.float32(y[task]), operator, noise, **SAMPLING | more)
+        return lambda key: edit.restore(model, key, np.float32(y[task]), operator, noise, **more)
 
     runs = {
-        ("inpainting", "repaint, 5 repeats"): fill("repaint", repeats=5),
-        ("inpainting", "DDNM"): fill("ddnm"),
-        ("super-resolution", "DDNM"): mend("super-resolution", "shrink", 0.01, method="ddnm"),
-        ("deblurring", "DDNM"): mend("deblurring", "blur", NOISE, kernel=KERNEL, method="ddnm"),
+        ("inpainting", "repaint, 5 repeats"): fill("repaint", repeats=5, **SAMPLING),
+        ("inpainting", "DDNM"): fill("ddnm", **SAMPLING),
+        ("inpainting", "DDRM"): fill("ddrm", steps=STEPS),
+        ("super-resolution", "DDNM"): mend("super-resolution", "shrink", 0.01, method="ddnm", **SAMPLING),
+        ("super-resolution", "DDRM"): mend("super-resolution", "shrink", 0.01, method="ddrm", steps=STEPS),
+        ("deblurring", "DDNM"): mend("deblurring", "blur", NOISE, kernel=KERNEL, method="ddnm", **SAMPLING),
+        ("deblurring", "DDRM"): mend("deblurring", "blur", NOISE, kernel=KERNEL, method="ddrm", steps=STEPS),
         ("denoising", "one step: the posterior mean"): lambda key: edit.denoise(
             model, key, np.float32(y["denoising"]), STRONG, sampler="ddim", steps=1
         ),
@@ -140,7 +144,7 @@ def main() -> None:
         begin = time.perf_counter()
         draws = [np.asarray(draw(jax.random.key(0)))]
         add(task, method, draws[0], time.perf_counter() - begin)
-        if method in ("DDNM", "conditional model"):
+        if method in ("DDNM", "DDRM", "conditional model"):
             draws += [np.asarray(draw(jax.random.key(i))) for i in range(1, DRAWS)]
             add(task, f"{method}, mean of {DRAWS} draws", np.mean(draws, 0), time.perf_counter() - begin)
     if arguments.docs:

@@ -6,7 +6,7 @@ those of `Model.sample`: steps, sampler, condition (none by default), guidance .
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,15 +15,14 @@ import numpy as np
 
 from jaxdiff.enlarge import as_condition
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.model import Bind, Given, Model
+from jaxdiff.model import GUIDANCE, Bind, Given, Model
 from jaxdiff.pictures import to_uint8
 from jaxdiff.process import Process, log_snr, time_at
 from jaxdiff.process import normal as normal_noise
 from jaxdiff.samplers import heun, invert, sample
-from jaxdiff.tasks import inpaint as inpainting
-from jaxdiff.tasks import restore as restoring
 from jaxdiff.tasks import translate as translating
 from jaxdiff.tasks.detect import denoising_error, untypical
+from jaxdiff.tasks.edits import AS_NOISY, INPAINT, METHODS, OPERATORS, SDEDIT, restoration
 from jaxdiff.tasks.task import Inputs, Task
 from jaxdiff.types import Array, Condition, Key
 
@@ -38,9 +37,9 @@ def inpaint(
     images: np.ndarray,
     mask: np.ndarray,
     method: str = "repaint",
-    repeats: int = 10,
-    noise: float = 0.01,
-    scale: float = 1.0,
+    repeats: int | None = None,
+    noise: float | None = None,
+    scale: float | None = None,
     **options,
 ) -> Array:
     """Draw what is unknown of images; the known pixels come back as they are.
@@ -48,12 +47,12 @@ def inpaint(
     Args:
       mask: (n or 1, height, width, channels or 1): 1 where a pixel is known, 0 where it is to be drawn.
       method: "replace", "repaint" (`jaxdiff.tasks.inpaint`), or one of `restore`.
-      repeats: of each step, for "repaint".
-      noise: that the methods of `restore` take the known pixels to have; above 0.
+      repeats: of each step, for "repaint"; 10.
+      noise: that the methods of `restore`, but for "dps", take the known pixels to have; 0.01.
       scale: of "dps", see `restore`.
 
     Raises:
-      InputError: sizes that do not fit, a mask of other values, another method.
+      InputError: sizes that do not fit, a mask of other values, another method, or what the method has no use for.
     """
     images, mask = _images(model, images), np.asarray(mask)
     if mask.ndim != 4 or any(m not in (1, s) for m, s in zip(mask.shape, images.shape, strict=True)):
@@ -62,15 +61,18 @@ def inpaint(
         raise InputError("mask: holds values other than 0 (to be drawn) and 1 (known)")
     mask = np.broadcast_to(mask.astype(np.float32), images.shape)
     known = np.where(mask > 0, images, 0).astype(np.float32)
-    if method in METHODS:
-        inputs = Inputs({"y": known, "mask": mask}, _measurement(noise, scale))
-        return _draw(model, key, len(images), _restoration(method, "mask", model.shape[0], True), inputs, **options)
-    if method not in ("replace", "repaint"):
+    if method not in ("replace", "repaint", *METHODS):
         raise unknown("method of inpainting", method, ("replace", "repaint", *METHODS))
+    if repeats is not None and method != "repaint":
+        raise InputError(f"repeats: goes with method 'repaint', not with {method!r}")
+    shared = _measurement(method, noise, 0.01, scale, options)
+    if method in METHODS:
+        task, inputs = restoration(method, "mask", model.shape, keep=True), Inputs({"y": known, "mask": mask}, shared)
+        return _draw(model, key, len(images), task, inputs, **options)
+    repeats = (10 if repeats is None else repeats) if method == "repaint" else 1
     if repeats < 1:
         raise InputError(f"repeats={repeats}: must be at least 1")
-    inputs = Inputs({"image": known, "mask": mask}, jnp.int32(repeats if method == "repaint" else 1))
-    return _draw(model, key, len(images), INPAINT, inputs, **options)
+    return _draw(model, key, len(images), INPAINT, Inputs({"y": known, "mask": mask}, jnp.int32(repeats)), **options)
 
 
 def outpaint(model: Model, key: Key, images: np.ndarray, top: int = -1, left: int = -1, **options) -> Array:
@@ -130,10 +132,10 @@ def restore(
     key: Key,
     measured: np.ndarray,
     operator: str,
-    noise: float = 0.05,
+    noise: float | None = None,
     method: str = "moment_matching",
     kernel: np.ndarray | None = None,
-    scale: float = 1.0,
+    scale: float | None = None,
     **options,
 ) -> Array:
     """The images behind blurred, shrunk or grey ones (`jaxdiff.tasks.restore`), from a model that knows no such thing.
@@ -141,9 +143,12 @@ def restore(
     Args:
       measured: what the operator gave, with white noise.
       operator: "blur", with a `kernel` (size, size); "shrink", by the factor that the sizes say; "grey".
-      noise: the standard deviation of the noise, above 0.
-      method: "moment_matching", "pigdm", "ddnm" or "dps".
-      scale: of "dps", the length of its steps; the others have none.
+      noise: the standard deviation of the noise, above 0; 0.05. "dps" does not ask.
+      method: "moment_matching", "pigdm", "ddnm", "dps", or "ddrm", which is a sampler of its own.
+      scale: of "dps", the length of its steps, 1; the others have none.
+
+    Raises:
+      InputError: another operator or method, sizes that do not fit, or what the method has no use for.
     """
     measured, height, width = np.asarray(measured, np.float32), *model.shape[:2]
     if operator not in OPERATORS or operator == "mask":
@@ -166,10 +171,10 @@ def restore(
     }
     if measured.ndim != 4 or not fits[operator]:
         raise InputError(f"images of shape {measured.shape[1:]}: are not what {operator!r} makes of {model.shape}")
-    shared = _measurement(noise, scale) | ({"kernel": jnp.float32(kernel)} if kernel is not None else {})
-    return _draw(
-        model, key, len(measured), _restoration(method, operator, height), Inputs({"y": measured}, shared), **options
-    )
+    shared = _measurement(method, noise, 0.05, scale, options)
+    shared |= {} if kernel is None else {"kernel": jnp.float32(kernel)}
+    task = restoration(method, operator, model.shape)
+    return _draw(model, key, len(measured), task, Inputs({"y": measured}, shared), **options)
 
 
 def enlarge(
@@ -332,7 +337,19 @@ def _known(model: Model, given: Given, n: int) -> Given:
     return np.full(n, -1)
 
 
-def _measurement(noise: float, scale: float) -> dict[str, Array]:
+def _measurement(
+    method: str, noise: float | None, usual: float, scale: float | None, options: Mapping[str, Any]
+) -> dict[str, Array]:
+    """What is shared by all examples of one; refuses what the method has no use for."""
+    if noise is not None and method in ("dps", "replace", "repaint"):
+        raise InputError(f"noise: method {method!r} has no use for it; moment_matching, pigdm, ddnm and ddrm have")
+    if scale is not None and method != "dps":
+        raise InputError(f"scale: goes with method 'dps', not with {method!r}")
+    if method == "ddrm" and (
+        foreign := sorted(options.keys() - {"steps", "start", "condition", "negative", "clip", "threshold", *GUIDANCE})
+    ):
+        raise InputError(f"{foreign[0]}: method 'ddrm' is a sampler of its own: leave the options of others out")
+    noise, scale = usual if noise is None else noise, 1.0 if scale is None else scale
     if not (0 < noise < np.inf and 0 < scale < np.inf):
         raise InputError(f"noise={noise}, scale={scale}: must be above 0")
     return {"noise": jnp.float32(noise), "scale": jnp.float32(scale)}
@@ -389,40 +406,3 @@ def _forward(params, noise, levels, condition, bind: Bind):
     process, denoiser, *_ = bind(params, condition)
     times = _times(process, levels)
     return sample(heun(process, denoiser), jax.random.key(0), noise, times) / process.alpha(times[-1])
-
-
-def _steer_inpainting(process, denoiser, sampler, inputs):
-    return inpainting.repaint(process, sampler, inputs.each["image"], inputs.each["mask"], inputs.shared)
-
-
-def _keep(images, inputs):
-    known = inputs.each.get("image", inputs.each.get("y"))
-    return inpainting.keep(images, known[: len(images)], inputs.each["mask"][: len(images)])
-
-
-INPAINT = Task(steer=_steer_inpainting, finish=_keep)
-SDEDIT, AS_NOISY = Task(begin=translating.sdedit), Task(begin=translating.as_noisy)
-
-OPERATORS = {
-    "mask": lambda inputs, height: restoring.masked(inputs.each["mask"]),
-    "blur": lambda inputs, height: restoring.blurred(inputs.shared["kernel"]),
-    "shrink": lambda inputs, height: restoring.shrunk(height // inputs.each["y"].shape[1]),
-    "grey": lambda inputs, height: restoring.grey(),
-}
-METHODS = {name: getattr(restoring, name) for name in ("moment_matching", "pigdm", "ddnm", "dps")}
-
-
-@functools.cache
-def _restoration(method: str, operator: str, height: int, keep: bool = False) -> Task:
-    """One and the same task for the same words, so that it compiles once."""
-
-    def guide(process, denoiser, inputs):
-        A = OPERATORS[operator](inputs, height)
-        return METHODS[method](process, denoiser, A, inputs.each["y"], inputs.shared["noise"])
-
-    def steer(process, denoiser, sampler, inputs):
-        A = OPERATORS[operator](inputs, height)
-        return restoring.dps(process, denoiser, sampler, A, inputs.each["y"], inputs.shared["scale"])
-
-    task = Task(steer=steer) if method == "dps" else Task(guide=guide)
-    return task._replace(finish=_keep) if keep else task

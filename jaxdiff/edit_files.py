@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", help=f"what is known: a picture, or {', '.join(MASKS)}")
     parser.add_argument(
         "--method",
-        help="inpaint: repaint or replace; it and restore: moment_matching, pigdm, ddnm, dps; super_resolve: these, or "
-        "conditional; detect: denoising_error, untypical, reconstruction, likelihood",
+        help="inpaint: repaint or replace; it and restore: moment_matching, pigdm, ddnm, ddrm, dps; super_resolve: "
+        "these, or conditional; detect: denoising_error, untypical, reconstruction, likelihood",
     )
     parser.add_argument("--scale", type=float, help="of dps, guide and autoguide: how strongly to lead")
     parser.add_argument("--strength", type=float, help="translate and vary: share of the steps taken, 0 to 1")
@@ -89,11 +89,6 @@ def check(asked: argparse.Namespace, options: Iterable[str] = ()) -> None:
             having = [task for task, names in TASKS.items() if name in names or (name == "input" and task not in DRAW)]
             where = f"not with {asked.task}" if asked.task else "which --task names"
             raise InputError(f"--{name.replace('_', '-')}: goes with {', '.join(having)}, {where}")
-    if asked.task in ("inpaint", "outpaint", "restore", "super_resolve"):
-        if asked.scale is not None and asked.method != "dps":
-            raise InputError("--scale: goes with --method dps")
-        if asked.noise is not None and asked.task.endswith("paint") and (asked.method or "repaint").startswith("rep"):
-            raise InputError("--noise: goes with --method moment_matching, pigdm and ddnm, which take it into account")
     if asked.task == "synthesize" and asked.label is not None:
         raise InputError("--label: synthesize draws all classes: tell how many of each with --per-class")
     if asked.false_positives is not None and asked.normal is None:
@@ -240,9 +235,9 @@ def _run(asked, key, model: Model, images: np.ndarray, options: dict) -> tuple[n
             operator = asked.operator if asked.task == "restore" else "shrink"
             kernel = gaussian(asked.blur) if operator == "blur" else None
             if is_conditional(asked, model):
-                result = edit.enlarge(model, key, images, asked.noise or 0.0, **options)
+                result = edit.enlarge(model, key, images, asked.noise or 0.0, **scale, **options)
             else:
-                options |= noise | method | scale
+                options |= method | scale | ({} if asked.degrade and asked.method == "dps" else noise)
                 result = edit.restore(model, key, images, operator, kernel=kernel, **options)
         case "swap":
             if asked.label is None or asked.to is None:

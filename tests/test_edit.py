@@ -61,7 +61,7 @@ def flat(x):
     return np.asarray(x, np.float64).reshape(len(x), -1)
 
 
-@pytest.mark.parametrize("method", ["replace", "repaint", "moment_matching"])
+@pytest.mark.parametrize("method", ["replace", "repaint", "moment_matching", "ddrm"])
 def test_inpainting_keeps_what_is_known_and_draws_the_rest_of_the_same_component(method):
     """Two known pixels tell the components apart; the others are then Gaussian and independent of them."""
     mask = np.array([1, 0, 1, 0]).reshape(1, *SHAPE)
@@ -74,6 +74,14 @@ def test_inpainting_keeps_what_is_known_and_draws_the_rest_of_the_same_component
     assert distance < 10 * floor, (distance, floor)  # how near each comes in more steps: benchmarks/posterior.py
     unknowing = flat(a_model(steps=60).sample(jax.random.key(1), N))[:, [1, 3]]
     assert sliced_wasserstein(unknowing, exact[0]) > 30 * floor
+
+
+def test_ddrm_takes_no_options_of_another_sampler():
+    given, model, key = images(2), a_model(2, 3), jax.random.key(0)
+    for option, value in {"eta": 0.5, "sampler": "ddim", "corrector": "langevin"}.items():
+        with pytest.raises(InputError, match=f"{option}: method 'ddrm' is a sampler of its own"):
+            edit.restore(model, key, given, "shrink", method="ddrm", **{option: value})
+    edit.restore(model, key, given, "shrink", method="ddrm", steps=3, clip=1.0, guidance=2.0, condition=[0, 1])
 
 
 def test_a_mask_of_nothing_draws_as_ever_and_one_of_everything_gives_the_input():
@@ -148,12 +156,12 @@ def test_the_arc_between_two_points(rng):
     np.testing.assert_allclose(translate.slerp(a, a, jnp.full(3, 0.3)), a, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["moment_matching", "pigdm", "ddnm", "dps"])
+@pytest.mark.parametrize("method", ["moment_matching", "pigdm", "ddnm", "ddrm", "dps"])
 def test_restoring_a_shrunk_image_agrees_with_it(method):
     model, noise = a_model(2, 200), 0.05
-    clean = images(500)
+    clean, told = images(500), noise if method != "dps" else None
     small = clean.mean((1, 2), keepdims=True) + noise * np.random.default_rng(3).normal(size=(500, 1, 1, 1))
-    restored = edit.restore(model, jax.random.key(0), small, "shrink", noise, method, condition=np.zeros(500, int))
+    restored = edit.restore(model, jax.random.key(0), small, "shrink", told, method, condition=np.zeros(500, int))
     residual = np.asarray(restored).mean((1, 2)) - small[:, 0, 0]
     assert np.abs(residual).mean() < (0.08 if method != "dps" else 0.2), np.abs(residual).mean()
     if method == "moment_matching":  # exact for a Gaussian
@@ -171,6 +179,7 @@ def test_values_are_traced_one_call_for_each_shape():
         lambda v: edit.translate(model, key, given, v),
         lambda v: edit.denoise(model, key, given, v),
         lambda v: edit.restore(model, key, given, "blur", v, kernel=kernel * v),
+        lambda v: edit.restore(model, key, given, "blur", v, "ddrm", kernel * v),
     ]
     for run in runs:
         first = run(0.4)
@@ -183,6 +192,14 @@ def test_values_are_traced_one_call_for_each_shape():
 @pytest.mark.parametrize(
     ("task", "arguments", "message"),
     [
+        (
+            "inpaint",
+            (images(2), np.ones((1, *SHAPE)), "ddnm", 3),
+            "repeats: goes with method 'repaint', not with 'ddnm'",
+        ),
+        ("inpaint", (images(2), np.ones((1, *SHAPE)), "repaint", 0), "repeats=0: must be at least 1"),
+        ("restore", (images(2), "shrink", 0.1, "dps"), "noise: method 'dps' has no use for it"),
+        ("restore", (images(2), "shrink", 0.1, "ddnm", None, 2.0), "scale: goes with method 'dps', not with 'ddnm'"),
         ("inpaint", (images(2), np.ones((1, 3, 2, 1))), r"mask of shape \(1, 3, 2, 1\): must fit images of shape"),
         ("inpaint", (images(2), np.full((1, *SHAPE), 0.5)), "mask: holds values other than 0"),
         ("inpaint", (images(2), np.ones((1, *SHAPE)), "magic"), "unknown method of inpainting 'magic'"),
