@@ -234,10 +234,15 @@ class Model:
 
     def _condition(self, given: Given, n: int, default: bool = True) -> Condition | None:
         """What is given, checked: n rows of each part that the network knows of."""
-        if given is None:
-            return Condition(jnp.arange(n) % self.num_classes) if self.num_classes and default else None
-        if not isinstance(given, Condition):
+        if given is None and self.num_classes and default:
+            given = jnp.arange(n) % self.num_classes
+        if given is not None and not isinstance(given, Condition):
             given = Condition(given)
+        for part in ("image", "sequence") if default and not self.guidable else ():
+            if self.widths.get(part) and getattr(given, part, None) is None:
+                raise InputError(f"condition: this model was never trained without its {part}s: give them")
+        if given is None:
+            return None
         if given.label is not None:
             given = given._replace(label=self._labels(given.label, n))
         for part, width in {"vector": 0, "image": 0, "sequence": 0, **self.widths}.items():

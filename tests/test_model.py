@@ -235,6 +235,15 @@ def test_guidance_needs_a_model_that_can_do_without_its_condition(classes):
         classes.sample(jax.random.key(0), 2, condition=Condition(image=np.zeros((2, 4, 4, 1))))
 
 
+def test_a_model_that_always_had_its_image_asks_for_it(classes):
+    always = dataclasses.replace(classes, widths={"image": 1}, guidable=False)
+    for given in (None, [0, 1]):
+        with pytest.raises(InputError, match="never trained without its images: give them"):
+            always.sample(jax.random.key(0), 2, condition=given)
+    image = np.zeros((2, *classes.shape[:2], 1))
+    always.sample(jax.random.key(0), 2, condition=Condition(np.array([0, 1]), image=image))
+
+
 def test_a_grid_from_a_later_time_keeps_its_steps_and_its_shape():
     times = grids.karras(vp(), 10)
     np.testing.assert_array_equal(from_time(times, times[0]), times)
