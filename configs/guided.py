@@ -45,5 +45,5 @@ def fashion_mnist(path: str = "") -> ConfigDict:
     config.net.num_classes = 10
     config.optimizer.update(learning_rate=2e-3, warmup=200)
     config.ema.decay = (0.999,)
-    config.train.update(steps=4000, drop_condition=0.1, log_every=50, sample_every=1000, checkpoint_every=500)
+    config.train.update(steps=6000, drop_condition=0.1, log_every=50, sample_every=1000, checkpoint_every=500)
     return config

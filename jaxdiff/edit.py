@@ -18,7 +18,6 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.model import GUIDANCE, Bind, Given, Model
 from jaxdiff.pictures import to_uint8
 from jaxdiff.process import Process, log_snr, time_at
-from jaxdiff.process import normal as normal_noise
 from jaxdiff.samplers import heun, invert, sample
 from jaxdiff.tasks import translate as translating
 from jaxdiff.tasks.detect import denoising_error, untypical
@@ -281,8 +280,8 @@ def detect(
         given = model._condition(_known(model, condition, len(images)), len(images))
         factor = 1.0
         if method == "likelihood":
-            if _path(model).noise is not normal_noise:
-                raise InputError("likelihood: is that of normal noise, and this model's noise is another")
+            _path(model)
+            model.check_likelihood()
             levels = np.geomspace(LEAST, MOST, len(levels)).tolist()
             factor = np.log(MOST / LEAST) * images[0].size
         at = jnp.asarray(levels, jnp.float32)

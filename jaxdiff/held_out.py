@@ -28,7 +28,7 @@ from jaxdiff.likelihood import (
     softmax_decoder,
 )
 from jaxdiff.model import Model
-from jaxdiff.process import from_log_snr, log_snr, normal, perturb, time_at
+from jaxdiff.process import from_log_snr, log_snr, perturb, time_at
 from jaxdiff.tasks.restore import shrunk
 from jaxdiff.types import Batch, Key, Params, expand
 
@@ -60,8 +60,7 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
     Raises:
       InputError: the data is not on known levels, or there are not as many examples.
     """
-    if model.path and model.path.noise is not normal:
-        raise InputError("likelihood: is that of normal noise, and this model's noise is another")
+    model.check_likelihood()
     if not source.levels:
         raise InputError("likelihood: this data has no known levels (8-bit images keep theirs if they are not resized)")
     if not 2 <= n <= source.size:

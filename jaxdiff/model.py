@@ -17,7 +17,7 @@ from jaxdiff.denoiser import clip, dynamic_threshold, transfer
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.fields import check_value
 from jaxdiff.names import named
-from jaxdiff.process import Process
+from jaxdiff.process import Process, normal
 from jaxdiff.samplers.cached import Remembering, along, cached
 from jaxdiff.tasks.task import NOTHING, PLAIN, Inputs, Task
 from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
@@ -203,6 +203,11 @@ class Model:
         """Refuse defaults that `sample` would refuse."""
         _check_applies(self._options(None, {})[0], self.path, self.grid(self.steps))
 
+    def check_likelihood(self) -> None:
+        """Refuse a model whose noise has no density that the library knows."""
+        if self.path and self.path.noise is not normal:
+            raise InputError("likelihood: is that of normal noise, and this model's noise is another")
+
     def _options(self, sampler: str | None, options: Mapping[str, Any]) -> tuple[str, tuple, dict[str, Array]]:
         """The sampler's name, the options that are compiled in, and those that are traced."""
         name = self.sampler["name"] if sampler is None else sampler
@@ -364,22 +369,14 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
         n, more = shape[0], -shape[0] % shards
         padded = jax.tree.map(lambda c: jnp.concatenate([c, c[jnp.arange(more) % n]]), (given, inputs.each))
         (condition, negative), inputs = padded[0], inputs._replace(each=padded[1])
-        process, denoiser, fraction, remembering = bind(params, condition)
         options = dict(fixed) | traced
-        if "guidance" in options:
-            scale, rescale, low, high = (options.pop(name) for name in GUIDANCE)
-            plain = bind(params, negative).denoiser
-            guided = guiding.classifier_free(denoiser, plain, scale, rescale)
-            denoiser = guiding.within(process, guided, denoiser, low, high)
-        if path:
-            change = functools.partial(transfer, process, path)
-            process, denoiser = path, change(denoiser)
-            remembering = along(change, remembering) if remembering else None
+        guidance = [options.pop(name) for name in GUIDANCE if name in options]
+        process, denoiser, fraction, remembering = _bound(bind, params, condition, negative, guidance, path)
         denoiser = task.guide(process, denoiser, inputs)
         bound = options.pop("clip", jnp.inf)
         constrain = dynamic_threshold(options.pop("threshold"), bound) if "threshold" in options else clip(bound)
         if "variance" in options:
-            options["variance"] = _variance(options["variance"], None if path else fraction)
+            options["variance"] = _variance(options["variance"], fraction)
         corrector = CORRECTORS.get(options.pop("corrector", None))
         every = options.pop("cache", None)
         constrained = lambda x_t, t: constrain(denoiser(x_t, t))  # noqa: E731
@@ -412,6 +409,19 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
         return jax.lax.with_sharding_constraint((images[:n], frames[:, :n]), replicated(mesh))
 
     return draw
+
+
+def _bound(bind: Bind, params, condition, negative, guidance: Sequence[Array], path: Process | None) -> Bound:
+    """The network under its condition, guided, if there are values of `GUIDANCE`, and along the path of sampling."""
+    process, denoiser, fraction, remembering = bind(params, condition)
+    if guidance:
+        scale, rescale, low, high = guidance
+        guided = guiding.classifier_free(denoiser, bind(params, negative).denoiser, scale, rescale)
+        denoiser = guiding.within(process, guided, denoiser, low, high)
+    if not path:
+        return Bound(process, denoiser, fraction, remembering)
+    change = functools.partial(transfer, process, path)
+    return Bound(path, change(denoiser), None, along(change, remembering) if remembering else None)
 
 
 def _variance(name: str, fraction: Callable[[Array, Array], Array] | None) -> samplers.Variance:
