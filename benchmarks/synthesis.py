@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--num", type=int, default=10_000)
     parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--steps", type=int, default=800, help="of each classifier, 128 images each")
-    parser.add_argument("--judge-steps", type=int, default=3200)
+    parser.add_argument("--judge-steps", type=int, default=9600)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     use_cpu_devices(2)

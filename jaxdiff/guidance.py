@@ -59,7 +59,7 @@ def within(
     def denoise(x_t, t):
         t = jnp.asarray(t, x_t.dtype)
         alpha, sigma = process.alpha(t), process.sigma(t)
-        inside = (sigma >= low * alpha) & (sigma <= high * alpha)
+        inside = (sigma >= low * alpha) & (jnp.isinf(high) | (sigma <= high * alpha))
         if t.ndim == 0:
             return jax.lax.cond(inside, guided, otherwise, x_t, t)
         return jnp.where(expand(inside, x_t), guided(x_t, t), otherwise(x_t, t))

@@ -194,6 +194,8 @@ class Model:
         if negative is not None or not traced.keys().isdisjoint(GUIDANCE):
             self._check_guidable(traced)
             traced = {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
+        if "cache" in traced and (task.guide, task.steer) != (PLAIN.guide, PLAIN.steer):
+            raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
         _check_applies(name, self.path, times)
         denoise = self.path is None or _sigma(self.path, times[-1]) > 0
         shape = (n, *self.shape)

@@ -380,11 +380,16 @@ def shifted(process: Process, factor: float, power: float = 2.0) -> Process:
 def _linear_beta(beta_min: float, beta_max: float):
     """`(t -> its integral from 0, (s, t) -> its integral between, integral -> t)` of beta(t) linear in t."""
     _require(0 < beta_min <= beta_max, f"beta from {beta_min} to {beta_max}: must be positive and not fall")
-    rise = beta_max - beta_min
+    rise, whole = beta_max - beta_min, (beta_max + beta_min) / 2
+
+    def when(total):
+        total = jnp.minimum(total, whole)  # of -inf the integral is infinite
+        return 2 * total / (beta_min + jnp.sqrt(beta_min**2 + 2 * rise * total))
+
     return (
         lambda t: beta_min * t + 0.5 * rise * t**2,
         lambda s, t: (t - s) * (beta_min + 0.5 * rise * (s + t)),
-        lambda total: 2 * total / (beta_min + jnp.sqrt(beta_min**2 + 2 * rise * total)),
+        when,
     )
 
 

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import compose
+from jaxdiff import compose, grids
 from jaxdiff.classifier import Classifier
 from jaxdiff.denoiser import gaussian_mixture, mixture_log_density
 from jaxdiff.errors import InputError
 from jaxdiff.model import Bound, make_draw
-from jaxdiff.process import cosine, vp
+from jaxdiff.process import cosine, flow, vp
 from tests.test_edit import MEANS, SHAPE, STD, TRACES, a_model
 from tests.test_enlarge import conditional
 
@@ -39,6 +39,20 @@ def test_an_exact_classifier_makes_an_unconditional_model_conditional(process):
     labels, key = np.repeat([0, 1], N // 2), jax.random.key(0)
     drawn = compose.guide(a_model(steps=50), key, classifier(process), labels)
     np.testing.assert_allclose(drawn, a_model(2, 50).sample(key, N, condition=labels), atol=2e-3)
+
+
+def test_an_exact_classifier_guides_along_a_path_that_begins_without_data():
+    """Where alpha = 0: the flow, led by a classifier for a chain that never gets there."""
+
+    def unknowing(params, condition):
+        return Bound(flow(), gaussian_mixture(flow(), np.ones(2), MEANS, np.full((2, 1, 1, 1), STD)))
+
+    model = dataclasses.replace(
+        a_model(), bind=unknowing, draw=make_draw(unknowing), path=flow(), grid=lambda n: grids.uniform(n, 1.0, 0.0)
+    )
+    drawn = compose.guide(model, jax.random.key(0), classifier(vp()), np.ones(N, int), sampler="ddim", steps=100)
+    np.testing.assert_allclose(np.mean(drawn, 0), MEANS[1], atol=0.03)
+    np.testing.assert_allclose(np.std(drawn, 0), STD, rtol=0.1)
 
 
 def test_at_scale_0_a_classifier_changes_nothing_and_scales_are_traced():

@@ -76,6 +76,17 @@ def test_inpainting_keeps_what_is_known_and_draws_the_rest_of_the_same_component
     assert sliced_wasserstein(unknowing, exact[0]) > 30 * floor
 
 
+def test_what_guides_or_steers_is_not_cached():
+    given, model, key = images(2), a_model(2, 3), jax.random.key(0)
+    for draw in (
+        lambda: edit.restore(model, key, given, "shrink", method="ddnm", cache=2),
+        lambda: edit.restore(model, key, given, "shrink", method="dps", cache=2),
+        lambda: edit.inpaint(model, key, given, np.ones((1, *SHAPE)), cache=2),
+    ):
+        with pytest.raises(InputError, match="cache: goes with plain drawing"):
+            draw()
+
+
 def test_ddrm_takes_no_options_of_another_sampler():
     given, model, key = images(2), a_model(2, 3), jax.random.key(0)
     for option, value in {"eta": 0.5, "sampler": "ddim", "corrector": "langevin"}.items():

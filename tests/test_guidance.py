@@ -113,6 +113,14 @@ def test_guidance_within_an_interval_of_noise_levels(points):
         np.testing.assert_allclose(guided(points, many)[chosen], expected(points, many)[chosen])
 
 
+def test_an_interval_without_end_reaches_where_alpha_is_0(points):
+    flow = process.flow()
+    guided = guidance.within(flow, of(0), of(1), 0.0, jnp.inf)
+    assert flow.alpha(1.0) == 0
+    np.testing.assert_allclose(guided(points, 1.0), of(0)(points, 1.0), rtol=1e-12)
+    np.testing.assert_allclose(guidance.within(flow, of(0), of(1), 0.0, 9.0)(points, 1.0), of(1)(points, 1.0), 1e-12)
+
+
 def test_cfg_pp_is_ddim_at_its_ends_and_has_no_other_noise(points):
     t, s, key = jnp.float64(0.6), jnp.float64(0.4), jax.random.key(0)
     ddim = lambda d: samplers.ddim(CHAIN, d).step(key, samplers.State(points), t, s).x  # noqa: E731

@@ -32,6 +32,10 @@ def test_log_snr_falls_and_is_inverted(each, float64):
     np.testing.assert_allclose(log_snr(each, time_at(each, ratio)), ratio, rtol=1e-5, atol=1e-3)
 
 
+def test_nothing_but_noise_is_at_1_and_nothing_but_data_at_0(each):
+    np.testing.assert_allclose(time_at(each, jnp.array([-jnp.inf, jnp.inf])), [1, 0], atol=1e-6)
+
+
 def test_the_drop_is_the_difference(each, float64):
     s, t = jnp.asarray(T), jnp.asarray(T) * 1.05
     np.testing.assert_allclose(log_snr_drop(each, s, t), log_snr(each, s) - log_snr(each, t), rtol=1e-4)

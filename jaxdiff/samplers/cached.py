@@ -44,7 +44,7 @@ def cached(make: Callable[[Denoiser], Sampler], denoise: Remembering, every: int
     def step(key, state, t, s):
         def run(memory):
             denoiser, left = listening(denoise, memory)
-            inner = make(denoiser).step(key, state.inner, t, s)
+            inner = make(denoiser).step(key, state.inner._replace(x=state.x), t, s)
             return inner, left()
 
         inner, memory = jax.lax.cond(state.count % every == 0, lambda: run(None), lambda: run(state.memory))

@@ -164,7 +164,8 @@ def blurred(kernel: Array) -> Operator:
     def operator(x):
         padded = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
         planes = jnp.moveaxis(padded, -1, 1).reshape(-1, 1, *padded.shape[1:3])
-        out = jax.lax.conv_general_dilated(planes, kernel[None, None].astype(x.dtype), (1, 1), "VALID")
+        flipped = kernel[None, None, ::-1, ::-1].astype(x.dtype)
+        out = jax.lax.conv_general_dilated(planes, flipped, (1, 1), "VALID")
         return jnp.moveaxis(out.reshape(x.shape[0], x.shape[-1], *x.shape[1:3]), 1, -1)
 
     return operator

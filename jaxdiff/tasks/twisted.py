@@ -11,14 +11,23 @@ it and the steps grow, since l(y | x_0) is the likelihood. That takes a swarm th
 tens, not thousands. `jaxdiff.tasks.restore` has what scales, and is biased.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
 from jaxdiff.denoiser import lever
 from jaxdiff.process import Process, posterior
-from jaxdiff.samplers.base import Sampler, State
+from jaxdiff.samplers.base import Sampler
 from jaxdiff.tasks.restore import Operator, spread
 from jaxdiff.types import Array, Denoiser, Key
+
+
+class Swarm(NamedTuple):
+    """The particles, and whether l(y | x_t) has been weighed already: 1, or 0 where x_t is fresh from the prior."""
+
+    x: Array
+    weighed: Array
 
 
 def twisted(
@@ -38,21 +47,25 @@ def twisted(
         variance = noise**2 + spread(process, t, std)
         return -0.5 * (distance / variance + y.size * jnp.log(variance)), x_0
 
+    def init(x):
+        return Swarm(x, jnp.zeros((), x.dtype))
+
     def step(key, state, t, s):
         key_move, key_draw = jax.random.split(key)
         (before, x_0), back = _with_gradient(log_twist, state.x, t)
         of_x_t, of_x_0, variance = posterior(process, s, t)
-        guidance = of_x_0 * lever(process, t) * back
+        moves = variance > 0  # not at the end, where sigma_s = 0 and x_s is x̂_0
+        guidance = jnp.where(moves, of_x_0 * lever(process, t), 0) * back
         noise_s = jnp.sqrt(variance) * process.noise(key_move, state.x)
         x_s = of_x_t * state.x + of_x_0 * x_0 + guidance + noise_s
         after, _ = log_twist(x_s, s)
         # log p - log q, of two Gaussians whose means differ by the guidance
         flat = lambda z: z.reshape(z.shape[0], -1)  # noqa: E731
         excess = jnp.sum(flat(noise_s) ** 2 - flat(noise_s + guidance) ** 2, axis=1)
-        log_weight = after - before + 0.5 * excess / variance
-        return State(x_s[systematic(key_draw, log_weight)])
+        log_weight = after - state.weighed * before + 0.5 * excess / jnp.where(moves, variance, 1)
+        return Swarm(x_s[systematic(key_draw, log_weight)], jnp.ones_like(state.weighed))
 
-    return Sampler(State, step)
+    return Sampler(init, step)
 
 
 def systematic(key: Key, log_weight: Array) -> Array:

@@ -44,6 +44,14 @@ def test_computed_at_every_step_it_is_the_sampler_itself(name):
     assert jnp.abs(sample(cached(make, remembering, 3), key, X, TIMES) - expected).max() > 1e-4
 
 
+def test_a_corrector_after_it_moves_it():
+    make, key = lambda d: ddim(vp(), d), jax.random.key(0)
+    corrector = samplers.langevin(vp(), denoiser)
+    expected = sample(samplers.then(make(denoiser), corrector), key, X, TIMES)
+    found = sample(samplers.then(cached(make, remembering, 1), corrector), key, X, TIMES)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("every", [2, 3, 8])
 def test_it_is_the_loop_written_out(every):
     x, memory = X, None

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxdiff import process, samplers
 from jaxdiff.denoiser import gaussian_mixture
@@ -8,11 +9,15 @@ from jaxdiff.tasks.twisted import systematic, twisted
 from tests.oracle import sliced_wasserstein
 
 
-def test_a_swarm_tends_to_the_posterior_of_a_mixture_with_the_right_share_of_each_mode():
+@pytest.mark.parametrize(
+    ("chain", "end", "y", "noise"),
+    [(process.vp(), 0.001, 0.8, 0.3), (process.vp(), 0.0, 0.8, 0.3), (process.edm(0.5), 0.001, 1.6, 1.0)],
+    ids=["above the data", "to the data", "from what tells of the data"],
+)
+def test_a_swarm_tends_to_the_posterior_of_a_mixture_with_the_right_share_of_each_mode(chain, end, y, noise):
     """Two Gaussians in the plane, of which the sum is measured."""
-    chain, noise, n, steps = process.vp(), 0.3, 8000, 300
+    n, steps = 8000, 300
     weights, means, std = np.array([0.5, 0.5]), np.array([[1.0, 0.0], [-0.2, 0.6]]), 0.3
-    y = 0.8
     A = np.ones((1, 2))
     variance = 2 * std**2 + noise**2
     shares = weights * np.exp(-0.5 * (y - means.sum(1)) ** 2 / variance)
@@ -26,8 +31,10 @@ def test_a_swarm_tends_to_the_posterior_of_a_mixture_with_the_right_share_of_eac
         exact.append(x + gain * (seen - x.sum(1))[:, None])  # Matheron's rule
     denoiser = gaussian_mixture(chain, weights, means, np.full((2, 1), std))
     sampler = twisted(chain, denoiser, lambda x: x @ jnp.asarray(A.T, x.dtype), jnp.full((1, 1), y), noise)
-    times = np.linspace(1, 0.001, steps + 1, dtype=np.float32)
-    x_1 = jax.random.normal(jax.random.key(0), (n, 2))
+    times = np.linspace(1, end, steps + 1, dtype=np.float32)
+    rng = np.random.default_rng(2)
+    x_0 = means[rng.choice(2, n, p=weights)] + std * rng.normal(size=(n, 2))
+    x_1 = jnp.asarray(chain.alpha(1.0) * x_0 + chain.sigma(1.0) * rng.normal(size=(n, 2)), jnp.float32)
     drawn = np.asarray(jax.jit(lambda x: samplers.sample(sampler, jax.random.key(1), x, times))(x_1), np.float64)
     assert sliced_wasserstein(drawn, exact[0]) < 3 * sliced_wasserstein(exact[1], exact[0]) + 0.01
     first = np.mean(((drawn - means[0]) ** 2).sum(1) < ((drawn - means[1]) ** 2).sum(1))
