@@ -17,6 +17,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,12 +25,15 @@ from tqdm import tqdm
 
 import jaxdiff
 from jaxdiff import edit_files, experiment, held_out, pictures, run
-from jaxdiff.errors import InputError
+from jaxdiff.errors import InputError, unknown
 from jaxdiff.fields import check_fields
+from jaxdiff.model import OPTIONS
 from jaxdiff.training.errors import explained
 from jaxdiff.training.sharding import use_compilation_cache, use_cpu_devices
 
 SHOWN, FRAMES, STRIP = 16, 60, 12
+OPTIONAL = ("eta", "variance", "temperature", "clip", "threshold", "cache", "guidance")
+"""Options of samplers that have an argument of their own."""
 
 
 def main() -> int:
@@ -63,11 +67,36 @@ def main() -> int:
         arguments = parser.parse_args()
         use_compilation_cache()
         with explained("lower --batch"):
+            check(arguments)
             (report if arguments.likelihood else draw)(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuse numbers out of their range, and what would be ignored."""
+    for name in ("num", "batch"):
+        if getattr(arguments, name) < 1:
+            raise InputError(f"--{name} {getattr(arguments, name)}: draw at least one image")
+    if not 0 <= arguments.seed < 2**32:
+        raise InputError(f"--seed {arguments.seed}: must be from 0 to {2**32 - 1}")
+    drawing = ("task", "sampler", "steps", "label", *OPTIONAL)
+    ignored = [name for name in drawing if getattr(arguments, name) is not None] + arguments.option
+    if arguments.likelihood and ignored:
+        raise InputError(f"{ignored[0]}: is for drawing, and --likelihood draws nothing")
+    if arguments.examples is not None and not arguments.likelihood:
+        raise InputError("--examples: goes with --likelihood")
+    edit_files.check(arguments, sampling(arguments))
+
+
+def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of the sampler."""
+    given = dict(map(parse_option, arguments.option))
+    if foreign := [name for name in given if name not in OPTIONS]:
+        raise unknown("--option", foreign[0], OPTIONS)
+    return {name: value for name in OPTIONAL if (value := getattr(arguments, name)) is not None} | given
 
 
 def opened(workdir: str) -> tuple[Path, dict]:
@@ -81,22 +110,15 @@ def opened(workdir: str) -> tuple[Path, dict]:
 
 def draw(arguments: argparse.Namespace) -> None:
     """Do what the command line says."""
-    for name in ("num", "batch"):
-        if getattr(arguments, name) < 1:
-            raise InputError(f"--{name} {getattr(arguments, name)}: draw at least one image")
     folder, config = opened(arguments.workdir)
-    model = jaxdiff.load(folder, arguments.weights)
-    optional = ("eta", "variance", "temperature", "clip", "threshold", "cache", "guidance")
-    options = {name: value for name in optional if (value := getattr(arguments, name)) is not None}
-    options |= dict(map(parse_option, arguments.option))
-    steps = model.steps if arguments.steps is None else arguments.steps
-    print(f"{folder}: {model.weights}, {arguments.sampler or model.sampler['name']}, {steps} steps")
-
-    edit_files.check(arguments, options)
+    model, options = jaxdiff.load(folder, arguments.weights), sampling(arguments)
     if arguments.task:
-        options |= {"steps": steps} | ({"sampler": arguments.sampler} if arguments.sampler else {})
+        print(f"{folder}: {model.weights}")
+        options |= {name: value for name in ("steps", "sampler") if (value := getattr(arguments, name)) is not None}
         edit_files.perform(arguments, folder, config, model, options)
         return
+    steps = model.steps if arguments.steps is None else arguments.steps
+    print(f"{folder}: {model.weights}, {arguments.sampler or model.sampler['name']}, {steps} steps")
 
     def condition(first, n):
         if arguments.label is not None:

@@ -251,6 +251,7 @@ def detect(
     levels: Sequence[float] = (0.2, 0.4, 0.6, 0.8, 1.0),
     condition: Given = None,
     normal: np.ndarray | None = None,
+    normal_condition: Given = None,
     **options,
 ) -> tuple[np.ndarray, np.ndarray]:
     """How strange images are (`jaxdiff.tasks.detect`): `(scores (n,), maps (n, height, width))`, higher for stranger.
@@ -262,6 +263,7 @@ def detect(
         `levels`, evenly spread in log-SNR.
       levels: of noise, sigma / alpha, above 0.
       normal: for "untypical", images that are not strange, many more than levels, such as some of those trained on.
+      normal_condition: what is known of these.
 
     The noise is that of the process: simplex noise for a model that was trained with it.
     """
@@ -276,6 +278,8 @@ def detect(
         raise InputError(
             f"normal: {len(normal)} images are too few for {len(levels)} levels: give twice as many at least"
         )
+    for level in levels if model.path else ():
+        _time_of(model, level)
     if method in ("denoising_error", "likelihood", "untypical"):
         given = model._condition(_known(model, condition, len(images)), len(images))
         factor = 1.0
@@ -288,7 +292,7 @@ def detect(
         error, each = _error(model.params, key, images, at, given, model.bind)
         error = factor * error
         if normal is not None:
-            nothing = model._condition(_known(model, None, len(normal)), len(normal))
+            nothing = model._condition(_known(model, normal_condition, len(normal)), len(normal))
             known = _error(model.params, key, _images(model, normal), at, nothing, model.bind)[1]
             return untypical(np.asarray(known), np.asarray(each)), np.asarray(error).mean(-1)
     elif method == "reconstruction":
@@ -364,6 +368,9 @@ def _time_of(model: Model, level: float) -> np.floating:
     """When the noise sigma / alpha on the sampling path is so high."""
     path = _path(model)
     with jax.ensure_compile_time_eval():
+        most = float(jnp.exp(-0.5 * log_snr(path, jnp.float32(1))))
+        if not 0 < level < most * (1 + 1e-5):
+            raise InputError(f"noise level {level}: this model's process has levels (sigma / alpha) up to {most:.4g}")
         return np.float32(time_at(path, -2 * jnp.log(jnp.float32(level))))
 
 

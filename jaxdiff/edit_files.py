@@ -23,8 +23,8 @@ from jaxdiff.tasks.detect import threshold
 SHOWN = 64
 FLOW_STEPS = 100
 TASKS: dict[str, tuple[str, ...]] = {
-    "inpaint": ("mask", "method", "noise", "scale"),
-    "outpaint": ("method", "noise", "scale"),
+    "inpaint": ("mask", "method", "repeats", "noise", "scale"),
+    "outpaint": ("method", "repeats", "noise", "scale"),
     "translate": ("strength", "to"),
     "vary": ("strength",),
     "denoise": ("noise", "degrade"),
@@ -35,7 +35,7 @@ TASKS: dict[str, tuple[str, ...]] = {
     "autoguide": ("worse", "scale"),
     "interpolate": (),
     "swap": ("to",),
-    "detect": ("method", "normal", "false_positives"),
+    "detect": ("method", "levels", "normal", "false_positives"),
     "synthesize": ("per_class",),
 }
 """What there is to do, and the arguments of each; all but those that DRAW take an input, too."""
@@ -54,7 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "these, or conditional; detect: denoising_error, untypical, reconstruction, likelihood",
     )
     parser.add_argument("--scale", type=float, help="of dps, guide and autoguide: how strongly to lead")
-    parser.add_argument("--strength", type=float, help="translate and vary: share of the steps taken, 0 to 1")
+    parser.add_argument("--repeats", type=int, help="of each step of repaint; 10")
+    parser.add_argument("--strength", type=float, help="translate and vary: how far back to the noise to go, 0 to 1")
     parser.add_argument("--noise", type=float, help="standard deviation of the input's noise, of pixels in [-1, 1]")
     parser.add_argument("--operator", help="restore: blur (by default) or grey")
     parser.add_argument("--blur", type=float, help="restore: standard deviation of the blur, in pixels; 1")
@@ -63,11 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--degrade", action="store_true", default=None, help="first do to the input what is to be undone; tells PSNR"
     )
     parser.add_argument("--guidance", type=float, help="scale of classifier-free guidance")
-    parser.add_argument("--to", type=int, help="swap and translate: the class wanted; --label is that of the input")
+    parser.add_argument(
+        "--to", type=int, help="swap and translate: the class wanted; for swap, --label is that of the input"
+    )
     parser.add_argument("--per-class", help="synthesize: images of each class, 10; or a number for each: 5,0,20")
     parser.add_argument("--then", nargs="+", metavar="RUN", help="cascade: the runs that enlarge, in turn")
     parser.add_argument("--classifier", metavar="RUN", help="guide: the classifier's run")
     parser.add_argument("--worse", metavar="RUN", help="autoguide: the run, or RUN@WEIGHTS, to lead away from")
+    parser.add_argument("--levels", nargs="+", type=float, metavar="LEVEL", help="detect: noise levels sigma / alpha")
     parser.add_argument("--normal", help="detect: images that are not strange, like --input; they set the threshold")
     parser.add_argument(
         "--false-positives", type=float, help="detect: share of --normal that the threshold calls strange; 0.05"
@@ -89,6 +93,12 @@ def check(asked: argparse.Namespace, options: Iterable[str] = ()) -> None:
             having = [task for task, names in TASKS.items() if name in names or (name == "input" and task not in DRAW)]
             where = f"not with {asked.task}" if asked.task else "which --task names"
             raise InputError(f"--{name.replace('_', '-')}: goes with {', '.join(having)}, {where}")
+    if asked.operator not in (None, "blur", "grey"):
+        raise unknown("operator", asked.operator, ("blur", "grey"))
+    if asked.blur is not None and asked.operator == "grey":
+        raise InputError("--blur: goes with --operator blur")
+    if asked.task == "translate" and None not in (asked.label, asked.to):
+        raise InputError("--label: translate draws one class, which --to names: leave one of them out")
     if asked.task == "synthesize" and asked.label is not None:
         raise InputError("--label: synthesize draws all classes: tell how many of each with --per-class")
     if asked.false_positives is not None and asked.normal is None:
@@ -105,7 +115,7 @@ def perform(asked: argparse.Namespace, folder: Path, config: dict, model: Model,
     Raises:
       InputError: an unknown task, input that does not fit, or a folder that cannot be written.
     """
-    check(asked, set(options) - {"steps"})
+    check(asked, options.keys() - {"steps"})
     given = {name: value for name, value in vars(asked).items() if value is not None}
     asked = argparse.Namespace(**{**vars(asked), **DEFAULTS, **given})
     key = jax.random.key(asked.seed)
@@ -127,8 +137,9 @@ def perform(asked: argparse.Namespace, folder: Path, config: dict, model: Model,
     result = np.concatenate([images for images, _ in parts])
     extra = {name: np.concatenate([more[name] for _, more in parts]) for name in parts[0][1]}
     if asked.task == "detect":
-        result = np.repeat(2 * result / result.max() - 1, model.shape[-1], axis=-1)
-    before = np.stack([_fill(image, model.shape) for image in given]) if len(given) == len(result) else None
+        extra["maps"] = result
+        result = np.repeat(2 * result / max(result.max(), 1e-30) - 1, model.shape[-1], axis=-1)
+    before = None if asked.task == "interpolate" else np.stack([_fill(image, model.shape) for image in given])
     out = folder / "samples" / asked.task
     rows = [part for part in (truth, before, result) if part is not None]
     _write(out, result, {"images": result, **extra}, rows)
@@ -162,6 +173,8 @@ def _draw(asked, key, out: Path, model: Model, options: dict) -> None:
             draw = lambda key, n, labels: [  # noqa: E731
                 compose.autoguide(model, key, n, worse, condition=labels, **options)
             ]
+    if asked.label is not None and not classes:
+        raise InputError("--label: these models were trained without classes; leave it out")
     labels = np.arange(asked.num) % classes if classes else None
     labels = labels if asked.label is None else np.full(asked.num, asked.label)
     parts = []
@@ -201,8 +214,9 @@ def _report_scores(asked, key, model: Model, scores, normal: np.ndarray | None, 
     if normal is None:
         return
     share = 0.05 if asked.false_positives is None else asked.false_positives
-    method = {"method": asked.method} if asked.method else {}
-    known, _ = edit.detect(model, key, normal, **method, **_of_detection(asked, options))
+    starts = range(0, len(normal), asked.batch)
+    known = [_run(asked, jax.random.fold_in(key, i), model, normal[i : i + asked.batch], options) for i in starts]
+    known = np.concatenate([more["scores"] for _, more in known])
     bound = threshold(known, share)
     found = scores > bound
     print(f"threshold {bound:.4f}: above are {share:.1%} of {len(known)} normal images, {found.sum()} of the input")
@@ -215,15 +229,15 @@ def _run(asked, key, model: Model, images: np.ndarray, options: dict) -> tuple[n
     labels = lambda label: None if label is None else np.full(n, label)  # noqa: E731
     if asked.label is not None and asked.task not in ("swap", "interpolate"):
         options = options | {"condition": labels(asked.label)}
-    given = {k: {k: v} if (v := getattr(asked, k)) is not None else {} for k in ("method", "noise", "scale")}
-    method, noise, scale = given.values()
+    names = ("method", "noise", "scale", "repeats", "levels")
+    method, noise, scale, repeats, levels = ({k: v} if (v := getattr(asked, k)) is not None else {} for k in names)
     extra = {}
     match asked.task:
         case "inpaint":
             mask = read_mask(asked.mask, model.shape)
-            result = edit.inpaint(model, key, images, mask, **method, **noise, **scale, **options)
+            result = edit.inpaint(model, key, images, mask, **method, **repeats, **noise, **scale, **options)
         case "outpaint":
-            result = edit.outpaint(model, key, images, **method, **noise, **scale, **options)
+            result = edit.outpaint(model, key, images, **method, **repeats, **noise, **scale, **options)
         case "translate" | "vary":
             usual = 0.5 if asked.task == "translate" else 0.2
             strength = usual if asked.strength is None else asked.strength
@@ -249,14 +263,13 @@ def _run(asked, key, model: Model, images: np.ndarray, options: dict) -> tuple[n
             steps = asked.steps or FLOW_STEPS
             result = edit.interpolate(model, images[0], images[1], steps=steps, condition=asked.label)
         case _:
-            scores, result = edit.detect(model, key, images, **method, **_of_detection(asked, options))
+            if "normal" in options and asked.label is not None:
+                options |= {"normal_condition": np.full(len(options["normal"]), asked.label)}
+            if asked.method != "reconstruction":  # which draws
+                options = {k: v for k, v in options.items() if k in ("condition", "normal", "normal_condition")}
+            scores, result = edit.detect(model, key, images, **method, **levels, **options)
             result, extra = result[..., None], {"scores": scores}
     return np.asarray(result), extra
-
-
-def _of_detection(asked: argparse.Namespace, options: dict) -> dict:
-    """Without the sampler's options, which only reconstruction needs."""
-    return {k: v for k, v in options.items() if asked.method == "reconstruction" or k in ("condition", "normal")}
 
 
 def psnr(images: np.ndarray, truth: np.ndarray) -> float:
@@ -266,10 +279,12 @@ def psnr(images: np.ndarray, truth: np.ndarray) -> float:
 
 
 def _fill(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A smaller image, enlarged, or grey, made of as many channels, to be shown beside others."""
-    zoom = max(1, shape[0] // image.shape[0])
-    image = image.repeat(zoom, 0).repeat(zoom, 1)[: shape[0], : shape[1]]
-    return np.broadcast_to(image, shape) if image.shape[:2] == shape[:2] else np.resize(image, shape)
+    """A smaller image, enlarged, on black, and with as many channels, to be shown beside others."""
+    zoom = max(1, min(shape[0] // image.shape[0], shape[1] // image.shape[1]))
+    image = image.repeat(zoom, 0).repeat(zoom, 1)
+    canvas = np.full(shape, -1, np.float32)
+    canvas[: image.shape[0], : image.shape[1]] = image
+    return canvas
 
 
 def _write(out: Path, images: np.ndarray, arrays: dict[str, np.ndarray], rows: list[np.ndarray] | None = None) -> None:

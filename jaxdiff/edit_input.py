@@ -20,13 +20,16 @@ MASKS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "centre": lambda y, x: np.maximum(abs(y - 0.5), abs(x - 0.5)) < 0.25,
 }
 """What is known, by name; a picture may say so, too: white where it is."""
+NOISY = 64
+"""Noise takes the pixels of arrays beyond [-1, 1], but not so far."""
 
 
 def read_input(asked: argparse.Namespace, config: dict, model: Model) -> np.ndarray:
     """The first --num images of the input, of the model's size, or of the size that the task takes."""
     path, (height, _, channels) = Path(asked.input), model.shape
     small = not asked.degrade
-    if asked.factor is None:
+    told, scale = asked.factor is not None, 1
+    if not told:
         asked.factor = model.enlarges if model.enlarges > 1 else 2
     if asked.task == "super_resolve" and (asked.factor < 1 or any(side % asked.factor for side in model.shape[:2])):
         raise InputError(f"--factor {asked.factor}: must divide the model's {model.shape[0]}x{model.shape[1]}")
@@ -38,12 +41,16 @@ def read_input(asked: argparse.Namespace, config: dict, model: Model) -> np.ndar
     elif path.is_dir():
         source = data.folder(asked.input, size, channels, flip=False)
     elif path.suffix in (".npy", ".npz"):
-        source = data.arrays(asked.input, "images" if "images" in names_in(path) else "")
+        scale = NOISY if asked.task in ("denoise", "restore", "super_resolve") and small else 1
+        source = data.arrays(asked.input, "images" if "images" in names_in(path) else "", low=-scale, high=scale)
     elif path.is_file():
         return data.read_picture(path, size, channels)[None]
     else:
         raise InputError(f"--input {asked.input}: is no picture, folder, .npy or .npz, nor held_out")
     images = source.take(np.arange(min(asked.num, source.size))).x_0
+    images = images * (1 if source.levels else scale)
+    if told and asked.task == "super_resolve" and small and images.shape[1] != size:
+        raise InputError(f"--factor {asked.factor}: images {images.shape[1]} high are not {height} / {asked.factor}")
     if asked.task == "outpaint" and images.shape[1:] == model.shape:
         y, x = ((side - side // 2) // 2 for side in model.shape[:2])
         images = images[:, y : y + model.shape[0] // 2, x : x + model.shape[1] // 2]

@@ -322,6 +322,12 @@ def _own(make: Callable) -> dict[str, inspect.Parameter]:
     }
 
 
+OPTIONS = {"clip", "threshold", "corrector", "cache", *GUIDANCE}.union(
+    *map(_own, (*SAMPLERS.values(), *CORRECTORS.values()))
+)
+"""All that some sampler takes."""
+
+
 def _whole(value: Any, least: int = 1, most: int = 2**31 - 1) -> bool:
     return isinstance(value, (int, np.integer)) and bool(least <= value <= most)
 

@@ -4,13 +4,14 @@ import argparse
 import re
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from jaxdiff import data, edit_files, grids, pictures
+from jaxdiff import data, edit, edit_files, grids, pictures
 from jaxdiff.classifier import Classifier
 from jaxdiff.denoiser import gaussian_mixture
 from jaxdiff.errors import InputError
@@ -126,6 +127,12 @@ def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
         (["--task=inpaint", "--scale=2"], "scale: goes with method 'dps', not with 'repaint'"),
         (["--task=inpaint", "--noise=0.1"], "noise: method 'repaint' has no use for it"),
         (["--task=super_resolve", "--method=dps", "--noise=0.1"], "noise: method 'dps' has no use for it"),
+        (["--task=restore", "--operator=shrink"], "unknown operator 'shrink': allowed are blur, grey"),
+        (["--task=restore", "--operator=grey", "--blur=2"], "--blur: goes with --operator blur"),
+        (["--task=translate", "--label=0", "--to=1"], "--label: translate draws one class, which --to names"),
+        (["--task=denoise", "--noise=1e6"], r"noise level 1000000.0: this model's process has levels .* up to 15"),
+        (["--task=detect", "--levels", "0.1", "1e6"], "noise level 1000000.0: this model's process has levels"),
+        (["--task=inpaint", "--repeats=0"], "repeats=0: must be at least 1"),
         (["--task=super_resolve", "--method=conditional"], "--method conditional: this run does not enlarge"),
         (["--task=detect", "--false-positives=0.1"], "--false-positives: is the share of the images of --normal"),
         (["--task=guide"], "guide: give --classifier, a run of configs/classifier.py"),
@@ -148,6 +155,48 @@ def test_bad_input_is_one_line(tmp_path, arguments, message):
     with pytest.raises(InputError, match=message):
         perform(tmp_path, *arguments)
     assert not (tmp_path / "samples").exists()
+
+
+def test_arrays_with_noise_beyond_the_range_are_read_as_they_are(tmp_path):
+    noisy = held_out() + 0.5 * np.random.default_rng(0).normal(size=(6, *SHAPE)).astype(np.float32)
+    assert np.abs(noisy).max() > 1
+    np.save(tmp_path / "noisy.npy", noisy)
+    path = str(tmp_path / "noisy.npy")
+    by_file = perform(tmp_path, "--task=denoise", "--noise=0.5", f"--input={path}")["images"]
+    by_array = edit.denoise(MODEL, jax.random.fold_in(jax.random.key(0), 0), noisy, 0.5, steps=10)
+    np.testing.assert_allclose(by_file, by_array, atol=1e-4)
+    with pytest.raises(InputError, match="outside the range -1 to 1"):
+        perform(tmp_path, "--task=vary", f"--input={path}")
+    with pytest.raises(InputError, match=r"--factor 4: images 8 high are not 8 / 4"):
+        perform(tmp_path, "--task=super_resolve", "--factor=4", f"--input={path}")
+
+
+def test_detection_rates_normal_images_under_the_label_of_the_others_and_in_batches(tmp_path, capsys):
+    def bind(params, condition):
+        label = condition.label
+        means = jnp.array([-0.3, 0.9, 0.3])[label].reshape(-1, 1, 1, 1)
+        chain = vp()
+
+        def denoise(x_t, t):
+            alpha, sigma = chain.alpha(t), chain.sigma(t)
+            alpha, sigma = (jnp.broadcast_to(c, label.shape).reshape(-1, 1, 1, 1) for c in (alpha, sigma))
+            return means + 0.36 * alpha * (x_t - alpha * means) / (0.36 * alpha**2 + sigma**2)
+
+        return Bound(chain, denoise)
+
+    model = replace(MODEL, num_classes=2, bind=bind, draw=make_draw(bind), guidable=False)
+    np.save(tmp_path / "a.npy", np.clip(np.random.default_rng(0).normal(0.9, 0.05, (20, *SHAPE)), -1, 1))
+    same = [f"--input={tmp_path / 'a.npy'}", f"--normal={tmp_path / 'a.npy'}", "--false-positives=0.2", "--num=20"]
+    for method in ("denoising_error", "untypical"):
+        perform(tmp_path, "--task=detect", "--label=1", f"--method={method}", *same, model=model)
+        out = capsys.readouterr().out
+        above = int(re.search(r"normal images, (\d+) of the input", out)[1])
+        assert 1 <= above <= 12, out
+    maps = np.load(tmp_path / "samples" / "detect" / "images.npz")
+    np.testing.assert_allclose(maps["images"].min() >= -1, True)
+    assert maps["maps"].shape == (20, *SHAPE)
+    with pytest.raises(InputError, match="never trained without a class"):
+        perform(tmp_path, "--task=detect", *same, model=model)
 
 
 def test_a_mask_must_be_black_and_white_and_of_the_size_of_the_model(tmp_path):
@@ -203,6 +252,8 @@ def test_tasks_of_several_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(edit_files, "load", lambda path: large)
     stages = perform(tmp_path, "--task=cascade", "--then", "run", "--num=11", model=small)["images"]
     assert stages.shape == (11, *SHAPE)
+    with pytest.raises(InputError, match="--label: these models were trained without classes"):
+        perform(tmp_path, "--task=cascade", "--then", "run", "--label=1", model=small)
     assert perform(tmp_path, "--task=super_resolve", "--degrade", model=large)["images"].shape == (6, *SHAPE)
 
 
