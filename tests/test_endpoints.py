@@ -42,7 +42,7 @@ def losses(chain, dtype):
     return [jax.device_get(all_pairs(jnp.asarray(0.7, dtype), jnp.asarray(t, dtype))) for t in ENDS]
 
 
-USUAL = ("ddpm_zero_snr", "sub_vp", "cosine", "ve", "flow")
+USUAL = ("sub_vp", "cosine", "ve", "flow")
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in oracle.PROCESSES if name not in USUAL]
 
 

@@ -197,6 +197,7 @@ def test_numbers_that_overflow_end_in_one_line_with_the_batch(call, tmp_path):
     assert np.load(file)["x_0"].shape == (16, 8, 8, 1)
 
 
+@pytest.mark.slow
 def test_a_run_that_spikes_goes_back_to_its_checkpoint(call, tmp_path):
     guard = [f"--config.train.guard.{field}" for field in ("patience=1", "rollbacks=1", "spike=1.001")]
     # The gradients of two examples vary so much that many are above the usual.

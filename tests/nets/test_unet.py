@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,8 +33,13 @@ def randomised(net, *inputs):
     return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(net.init, jax.random.key(0), *inputs))
 
 
+@functools.cache
+def compiled(net):
+    return jax.jit(net.apply)
+
+
 def run(net, *arguments):
-    return jax.jit(net.apply)(*arguments)
+    return compiled(net)(*arguments)
 
 
 @pytest.fixture
