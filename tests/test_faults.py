@@ -94,11 +94,11 @@ def test_a_folder_that_cannot_be_written_is_refused(refuse, tmp_path):
 @pytest.mark.slow
 def test_a_folder_that_vanishes_and_comes_back(environment, call, finished, tmp_path):  # noqa: F811
     folder, away = tmp_path / "run", tmp_path / "away"
-    many = ["--config.train.steps=400", "--config.train.sample_every=1000", "--config.train.checkpoint_every=100"]
+    many = ["--config.train.steps=400", "--config.train.sample_every=1000", "--config.train.checkpoint_every=20"]
     running = start(environment, folder, *many)
-    until(running, (folder / "checkpoints" / "100").exists)
+    until(running, (folder / "checkpoints" / "20").exists)
     folder.rename(away)
-    time.sleep(4)
+    time.sleep(6)
     assert running.poll() is None
     assert not folder.exists()
     away.rename(folder)
