@@ -5,8 +5,8 @@
 
 First a judge, a classifier trained on all real images, tells how many of 1,000 images drawn at guidance scales 1 to 3
 are of the class that was asked for. Then a model like it trains on the first --num real training images, and one on
---num drawn at scale --guidance, for as many steps; all are tested on the real test images. Those that
-are there are not trained again.
+--num drawn at scale --guidance, for as many steps; all are tested on the real test images. Those that are there are not
+trained again.
 """
 
 import argparse
@@ -46,8 +46,8 @@ def main() -> None:
     use_cpu_devices(2)
     content, model = np.load(arguments.data), jaxdiff.load(arguments.workdir)
     test = batch(content["test_images"], content["test_labels"])
-    rows: dict = {"weights": model.weights, "steps": arguments.steps, "judge_steps": arguments.judge_steps}
-    rows |= {"images": arguments.num}
+    n, steps = arguments.num, arguments.steps
+    rows: dict = {"weights": model.weights, "steps": steps, "judge_steps": arguments.judge_steps, "images": n}
 
     def note(name, value):
         rows[name] = value
@@ -55,9 +55,8 @@ def main() -> None:
         if arguments.json:
             arguments.json.write_text(json.dumps(surroundings() | rows, indent=2) + "\n")
 
-    steps = arguments.steps
-    longer = arguments.judge_steps
-    judge = trained(arguments, "judge", longer, content["train_images"], content["train_labels"], content)
+    every = content["train_images"], content["train_labels"]
+    judge = trained(arguments, "judge", arguments.judge_steps, *every, content)
     note("judge, on real test images", accuracy(judge, test))
     labels = np.arange(1000) % 10
     for scale in (1.0, 2.0, 3.0):
@@ -65,10 +64,9 @@ def main() -> None:
         note(f"as asked, of 1000 at scale {scale:g}", accuracy(judge, batch(drawn, labels)))
     guidance = {"guidance": arguments.guidance} if arguments.guidance != 1 else {}
     begin = time.perf_counter()
-    images, labels = edit.synthesize(model, jax.random.key(0), [arguments.num // 10] * 10, 500, **SAMPLING, **guidance)
+    images, labels = edit.synthesize(model, jax.random.key(0), [n // 10] * 10, 500, **SAMPLING, **guidance)
     note("seconds to draw", time.perf_counter() - begin)
-    n = arguments.num
-    real = trained(arguments, "real", steps, content["train_images"][:n], content["train_labels"][:n], content)
+    real = trained(arguments, "real", steps, *(part[:n] for part in every), content)
     note(f"trained on {n} real images", accuracy(real, test))
     drawn = trained(arguments, "drawn", steps, images[..., 0], labels, content)
     note(f"trained on {n} drawn at scale {arguments.guidance:g}", accuracy(drawn, test))

@@ -66,9 +66,9 @@ def guide(model: Model, key: Key, classifier: Classifier, labels: np.ndarray, sc
     if not np.isfinite(scale):
         raise InputError(f"scale={scale}: must be a finite number")
     inputs = Inputs(jnp.asarray(labels, jnp.int32), {"params": classifier.params, "scale": jnp.float32(scale)})
-    if "condition" not in options and model.num_classes and not model.guidable:
-        raise InputError("guide: this model was never trained without a class, and needs no classifier to draw one")
     if "condition" not in options and model.num_classes:
+        if not model.guidable:
+            raise InputError("guide: this model was never trained without a class, and needs no classifier to draw one")
         options["condition"] = np.full(len(labels), -1)
     task = _by_classifier(classifier.bind, classifier.process)
     return model.trajectory(key, len(labels), 0, task=task, inputs=inputs, **options)[0]

@@ -278,10 +278,11 @@ def detect(
         raise InputError(
             f"normal: {len(normal)} images are too few for {len(levels)} levels: give twice as many at least"
         )
-    for level in levels if model.path else ():
-        _time_of(model, level)
     if method in ("denoising_error", "likelihood", "untypical"):
         given = model._condition(_known(model, condition, len(images)), len(images))
+        process = model.bind(model.params, given).process
+        for level in levels if method != "likelihood" else ():
+            _check_level(process, level)
         factor = 1.0
         if method == "likelihood":
             _path(model)
@@ -368,10 +369,14 @@ def _time_of(model: Model, level: float) -> np.floating:
     """When the noise sigma / alpha on the sampling path is so high."""
     path = _path(model)
     with jax.ensure_compile_time_eval():
-        most = float(jnp.exp(-0.5 * log_snr(path, jnp.float32(1))))
-        if not 0 < level < most * (1 + 1e-5):
-            raise InputError(f"noise level {level}: this model's process has levels (sigma / alpha) up to {most:.4g}")
+        _check_level(path, level)
         return np.float32(time_at(path, -2 * jnp.log(jnp.float32(level))))
+
+
+def _check_level(process: Process, level: float) -> None:
+    most = float(jnp.exp(-0.5 * log_snr(process, jnp.float32(1))))
+    if not 0 < level < most * (1 + 1e-5):
+        raise InputError(f"noise level {level}: this model's process has levels (sigma / alpha) up to {most:.4g}")
 
 
 def _draw(model: Model, key: Key, n: int, task: Task, inputs: Inputs, **options) -> Array:

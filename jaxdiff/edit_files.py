@@ -101,6 +101,8 @@ def check(asked: argparse.Namespace, options: Iterable[str] = ()) -> None:
         raise InputError("--label: translate draws one class, which --to names: leave one of them out")
     if asked.task == "synthesize" and asked.label is not None:
         raise InputError("--label: synthesize draws all classes: tell how many of each with --per-class")
+    if asked.levels is not None and asked.method == "likelihood":
+        raise InputError("--levels: the likelihood is that of levels of its own")
     if asked.false_positives is not None and asked.normal is None:
         raise InputError("--false-positives: is the share of the images of --normal: give these, too")
     flow = asked.task in ("swap", "interpolate")

@@ -132,6 +132,10 @@ def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
         (["--task=translate", "--label=0", "--to=1"], "--label: translate draws one class, which --to names"),
         (["--task=denoise", "--noise=1e6"], r"noise level 1000000.0: this model's process has levels .* up to 15"),
         (["--task=detect", "--levels", "0.1", "1e6"], "noise level 1000000.0: this model's process has levels"),
+        (
+            ["--task=detect", "--method=likelihood", "--levels=1"],
+            "--levels: the likelihood is that of levels of its own",
+        ),
         (["--task=inpaint", "--repeats=0"], "repeats=0: must be at least 1"),
         (["--task=super_resolve", "--method=conditional"], "--method conditional: this run does not enlarge"),
         (["--task=detect", "--false-positives=0.1"], "--false-positives: is the share of the images of --normal"),
@@ -193,7 +197,7 @@ def test_detection_rates_normal_images_under_the_label_of_the_others_and_in_batc
         above = int(re.search(r"normal images, (\d+) of the input", out)[1])
         assert 1 <= above <= 12, out
     maps = np.load(tmp_path / "samples" / "detect" / "images.npz")
-    np.testing.assert_allclose(maps["images"].min() >= -1, True)
+    assert maps["images"].max() == 1
     assert maps["maps"].shape == (20, *SHAPE)
     with pytest.raises(InputError, match="never trained without a class"):
         perform(tmp_path, "--task=detect", *same, model=model)
