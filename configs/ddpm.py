@@ -61,7 +61,13 @@ def _paper() -> ConfigDict:
                 "remat": "none",
             },
             "loss": {"weight": {"name": "simple"}, "times": {"name": "uniform", "steps": 1000}},
-            "optimizer": {"name": "adam", "learning_rate": 2e-4, "warmup": 5000, "clip": 1.0},
+            "optimizer": {
+                "name": "adam",
+                "learning_rate": 2e-4,
+                "warmup": 5000,
+                "schedule": {"name": "constant_schedule"},
+                "clip": 1.0,
+            },
             "ema": {"decay": (0.9999,), "half_life": (), "power": ()},
             "train": {
                 "steps": 800_000,

@@ -48,6 +48,20 @@ Config = Mapping[str, Any]
 
 NETS = {"unet": nets.UNet, "classifier": nets.Classifier}
 OPTIMIZERS = {f.__name__: f for f in (optax.adam, optax.adamw, optax.lamb, optax.lion, optax.radam, optax.sgd)}
+SCHEDULES = {
+    f.__name__: f
+    for f in (
+        optax.constant_schedule,
+        optax.cosine_decay_schedule,
+        optax.exponential_decay,
+        optax.linear_schedule,
+        optax.polynomial_schedule,
+        optax.warmup_constant_schedule,
+        optax.warmup_cosine_decay_schedule,
+        optax.warmup_exponential_decay_schedule,
+    )
+}
+"""Of the learning rate, under optax's names; optimizer.learning_rate is the highest value."""
 PROCESSES = {k: f for k, f in named(process, Process).items() if k not in ("interpolant", "from_log_snr")}
 LOSSES = {
     "diffusion": loss.diffusion_loss,
@@ -315,14 +329,24 @@ def remembering_network(module: Any, memory: Any) -> tuple[Network, Callable[[],
 
 
 def _optimiser(spec: Config) -> optax.GradientTransformation:
-    """An optimiser of optax after a linear warm-up of its learning rate and clipping by the global norm."""
+    """An optimizer of optax, its learning rate a schedule after a linear warm-up, clipping by the global norm."""
     spec = dict(spec)
-    clip, warmup, rate = spec.pop("clip"), spec.pop("warmup"), spec["learning_rate"]
-    if warmup:
-        spec["learning_rate"] = lambda step: rate * jnp.minimum(1, (step + 1) / warmup)
-    optimiser = call("optimizer", OPTIMIZERS, spec)
+    clip, warmup, rate, schedule = (spec.pop(name) for name in ("clip", "warmup", "learning_rate", "schedule"))
+    if warmup and "warmup_steps" in schedule:
+        raise InputError(f"optimizer.warmup={warmup}: the schedule has warmup_steps of its own: set optimizer.warmup=0")
+    after = call("learning rate schedule", SCHEDULES, schedule, *_start_of(schedule, rate))
+
+    def learning_rate(step):
+        return after(jnp.maximum(step - warmup, 0)) * (jnp.minimum(1, (step + 1) / warmup) if warmup else 1)
+
+    optimiser = call("optimizer", OPTIMIZERS, spec, learning_rate)
     try:
         jax.eval_shape(optimiser.init, jnp.zeros(1))
     except (TypeError, ValueError) as error:
         raise InputError(f"optimizer {spec['name']!r}: {' '.join(str(error).split())}") from error
     return optax.chain(optax.clip_by_global_norm(clip), optimiser) if clip else optimiser
+
+
+def _start_of(schedule: Config, rate: float) -> tuple[float, ...]:
+    """The leading arguments of a schedule that follow from the learning rate, its highest value."""
+    return (0.0, rate) if str(schedule.get("name", "")).startswith("warmup_") else (rate,)

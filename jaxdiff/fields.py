@@ -76,6 +76,7 @@ FIELDS: dict[str, tuple[Any, float, float]] = {
     "net.num_classes": (int, 0, MOST),
     "optimizer.learning_rate": (float, 0, 1e38),
     "optimizer.warmup": (int, 0, MOST),
+    "optimizer.schedule": (Mapping, 0, 0),
     "optimizer.clip": (float, 0, math.inf),
     **dict.fromkeys((f"ema.{k}" for k in ("decay", "half_life", "power")), (Sequence[float], 0, MOST)),
     "train.steps": (int, 0, MOST),

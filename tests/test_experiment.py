@@ -117,7 +117,7 @@ def test_losses_by_name():
 
 
 def test_the_learning_rate_warms_up_to_its_value():
-    config = changed("optimizer", {"name": "sgd", "learning_rate": 0.5, "warmup": 4, "clip": 0.0})
+    config = changed("optimizer", {"name": "sgd", "learning_rate": 0.5, "warmup": 4, "schedule": {"name": "constant_schedule"}, "clip": 0.0})
     optimiser = experiment.build(config, (8, 8, 1)).optimiser
     params = jnp.zeros(1)
     state, rates = optimiser.init(params), []
