@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from jaxdiff import parameterization, process
+from jaxdiff.denoiser import make_denoiser
+from jaxdiff.likelihood import continuous_term, even_shares, prior_kl, softmax_decoder
 from jaxdiff.nets import MonotoneLogSNR
 from jaxdiff.types import Batch
 from jaxdiff.vdm import bound_loss, by_log_snr
@@ -25,6 +27,34 @@ def test_a_learned_process_is_variance_preserving():
     t = jnp.linspace(0, 1, 100)
     np.testing.assert_allclose(chain.alpha(t) ** 2 + chain.sigma(t) ** 2, 1, atol=1e-6)
     np.testing.assert_allclose(process.log_snr(chain, t), schedule.apply(params, t), atol=1e-4)
+
+
+def test_the_interior_follows_the_variance_and_all_else_the_bound():
+    """Gradients against those of the two aims written out: the bound, and the mean square of its diffusion term."""
+    schedule = MonotoneLogSNR(2.0, -1.0, width=4)
+    x_0 = jnp.asarray(np.random.default_rng(0).choice([-0.5, 0.0, 0.5], (8, 3)), jnp.float32)
+    network = lambda params, x, t, condition=None, key=None: jnp.tanh(params * x) * t[:, None] / 1000  # noqa: E731
+    given = lambda params: process.from_log_snr(lambda t: schedule.apply({"params": params}, t))  # noqa: E731
+    meaning, key = by_log_snr(parameterization.eps()), jax.random.key(3)
+    params = {"net": jnp.float32(0.8), "schedule": schedule.init(jax.random.key(0), jnp.zeros(1))["params"]}
+
+    def terms(params):
+        key_t, key_eps, key_first = jax.random.split(jax.random.split(key)[0], 3)
+        chain, first = given(params["schedule"]), jnp.zeros(())
+        denoiser = make_denoiser(chain, meaning, network, params["net"])
+        diffusion = continuous_term(chain, denoiser, key_eps, x_0, 1 - even_shares(key_t, 8))
+        x_t, _ = process.perturb(chain, key_first, x_0, first)
+        return diffusion, prior_kl(chain, x_0) - softmax_decoder(17)(chain, denoiser, x_0, x_t, first)
+
+    nats = 3 * np.log(2)
+    of_bound = jax.grad(lambda p: sum(terms(p)).mean() / nats)(params)
+    of_square = jax.grad(lambda p: (terms(p)[0] ** 2).mean() / nats)(params)
+    value, ours = jax.value_and_grad(lambda p: bound_loss(given, meaning, network, 17)(p, key, Batch(x_0))[0])(params)
+    np.testing.assert_allclose(value, sum(terms(params)).mean() / nats, rtol=1e-5)
+    np.testing.assert_allclose(ours["net"], of_bound["net"], rtol=1e-4)
+    for name, gradient in ours["schedule"].items():
+        expected = (of_bound if name in ("start", "end") else of_square)["schedule"][name]
+        np.testing.assert_allclose(gradient, expected, rtol=2e-3, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.slow
