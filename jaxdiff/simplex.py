@@ -2,9 +2,17 @@
 
 One octave is Perlin's simplex noise in two dimensions (2001): the plane is cut into triangles, each corner has a random
 direction, and a point is the sum over its three corners of `(1/2 - d²)^4 (direction · offset)` where d² < 1/2, d the
-distance. Octave i has frequency `2^i` times the first and amplitude `persistence^i`. Each plane of noise is then given
-mean 0 and standard deviation 1, so that it takes the place of normal noise in a process.
+distance. Octave i has frequency `2^i` times the first and amplitude `persistence^i`.
+
+With corners as dense as sqrt(3) in a plane of random shift, the variance of an octave is the same at every point,
+
+    sqrt(3) / 2 ∫ (1/2 - r²)^8 r² 2 pi r dr = sqrt(3) pi / 2 (1/2)^10 / 90
+
+and the sum of octaves is divided by its standard deviation. So over many draws each pixel has mean 0 and variance 1, as
+normal noise has, and the brightness of a plane is as uncertain as that of its pixels: x_1 says nothing of the data's.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +20,8 @@ import jax.numpy as jnp
 from jaxdiff.types import Array, Key, Noise
 
 SKEW, UNSKEW = (3**0.5 - 1) / 2, (3 - 3**0.5) / 6
+VARIANCE = 3**0.5 * math.pi / 2 / 2**10 / 90
+"""Of one octave at any point."""
 
 
 def simplex(octaves: int = 6, frequency: float = 2**-6, persistence: float = 0.8) -> Noise:
@@ -24,14 +34,13 @@ def simplex(octaves: int = 6, frequency: float = 2**-6, persistence: float = 0.8
     def noise(key: Key, x: Array) -> Array:
         n, height, width, channels = x.shape
         keys = jax.random.split(key, (n, channels, octaves))
-        places = jnp.stack(jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij"), -1).astype(x.dtype)
+        places = jnp.stack(jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij"), -1).astype(jnp.float32)
 
         def plane(keys):
             scales = frequency * 2.0 ** jnp.arange(octaves)
             waves = jax.vmap(lambda k, s: octave(k, places * s))(keys, scales)
-            total = jnp.tensordot(persistence ** jnp.arange(octaves), waves, 1)
-            centred = total - total.mean()
-            return centred / jnp.maximum(centred.std(), 1e-6)
+            amplitudes = persistence ** jnp.arange(octaves)
+            return jnp.tensordot(amplitudes, waves, 1) / jnp.sqrt(VARIANCE * (amplitudes**2).sum())
 
         return jnp.moveaxis(jax.vmap(jax.vmap(plane))(keys), 1, -1).astype(x.dtype)
 
