@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from jaxdiff.errors import InputError
 from jaxdiff.likelihood import bits_per_dim, discretised_normal, normal_kl
 from jaxdiff.parameterization import Parameterization, evaluate, target, to_x0
-from jaxdiff.process import Process, perturb, posterior, transition
-from jaxdiff.types import Array, Condition, LossFn, Network, Params, expand
+from jaxdiff.process import Process, perturb, posterior, require_white
+from jaxdiff.samplers.ancestral import between
+from jaxdiff.types import Array, Condition, LossFn, Network, Params, as_time, expand
 
 
 def mean_network(network: Network) -> Network:
@@ -37,7 +38,7 @@ def make_fraction(
     """`(x_t, t) -> f`, shaped like x_t: for `jaxdiff.samplers.learned_range`."""
 
     def fraction(x_t, t):
-        t = jnp.broadcast_to(jnp.asarray(t, x_t.dtype), x_t.shape[:1])
+        t = jnp.broadcast_to(as_time(t, x_t), x_t.shape[:1])
         out = evaluate(process, parameterization, network, params, x_t, t, condition)
         return (jnp.split(out, 2, axis=-1)[1] + 1) / 2
 
@@ -56,7 +57,11 @@ def hybrid_loss(
 
     Args:
       levels: of the data in [-1, 1], for the decoder at the chain's first step.
+
+    Raises:
+      InputError: steps or levels too few, or a process with noise other than `normal`, whose bound is another.
     """
+    require_white(process, "the hybrid loss's bound")
     if steps < 1 or levels < 2:
         raise InputError(f"steps={steps}, levels={levels}: must be 1 or more, and 2 or more")
 
@@ -80,14 +85,10 @@ def hybrid_loss(
 def step_bound(process: Process, x_0: Array, x_hat: Array, fraction: Array, s: Array, t: Array, levels: int) -> Array:
     """The bound's term of the step from t to s, (batch,) in bits per dimension; of the decoder where s = 0."""
     _, of_x_0, small = (expand(c, x_0) for c in posterior(process, s, t))
-    large = expand(transition(process, s, t)[1], x_0)
     to_data = expand(s == 0, x_0)
-    # The posterior of the first step has no width: its lower bound is that of the second, as in the authors' code.
-    second = expand(posterior(process, t, 2 * t)[2], x_0)
-    lower = jnp.where(to_data, second, jnp.where(to_data, 1.0, small))
-    log_variance = fraction * jnp.log(large) + (1 - fraction) * jnp.log(lower)
-    kl = normal_kl(of_x_0 * x_0, jnp.where(to_data, 1.0, small), of_x_0 * x_hat, jnp.exp(log_variance))
-    decoder = -discretised_normal(x_0, x_hat, jnp.exp(0.5 * log_variance), levels)
+    variance = between(process, fraction, s, t)
+    kl = normal_kl(of_x_0 * x_0, jnp.where(to_data, 1.0, small), of_x_0 * x_hat, variance)
+    decoder = -discretised_normal(x_0, x_hat, jnp.sqrt(variance), levels)
     return bits_per_dim(_mean(jnp.where(to_data, decoder, kl)), 1)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 
 Array = jax.Array
 Key = jax.Array
@@ -69,6 +70,11 @@ class StatefulLoss(NamedTuple):
     """`() -> memory`."""
     loss: Callable[[Params, Any, Key, Batch], tuple[Array, tuple[dict[str, Array], Any]]]
     """`(params, memory, key, batch) -> (loss, (metrics, memory))`."""
+
+
+def as_time(t: Any, x: Array) -> Array:
+    """Give t the precision of x, but never less than float32: in 16 bits, or as an integer, t is another time."""
+    return jnp.asarray(t, jnp.promote_types(x.dtype, jnp.float32))
 
 
 def expand(coefficient: Array, x: Array) -> Array:

@@ -10,7 +10,7 @@ from jaxdiff.samplers.ancestral import (
     learned_range,
     mean_square_eps,
 )
-from jaxdiff.samplers.base import Sampler, State, invert, sample, then, trajectory
+from jaxdiff.samplers.base import Sampler, State, invert, sample, stepped, then, trajectory
 from jaxdiff.samplers.ddim import ddim
 from jaxdiff.samplers.dpm import dpmpp_1s, dpmpp_2m, dpmpp_2s, dpmpp_3m
 from jaxdiff.samplers.langevin import annealed_langevin, langevin
@@ -51,6 +51,7 @@ __all__ = [
     "rk4",
     "sample",
     "srk",
+    "stepped",
     "then",
     "trajectory",
     "unipc",

@@ -15,7 +15,7 @@ import numpy as np
 from jaxdiff.errors import InputError
 from jaxdiff.process import Process, log_snr
 from jaxdiff.samplers.base import Sampler
-from jaxdiff.types import Array, Denoiser
+from jaxdiff.types import Array, Denoiser, as_time
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
@@ -48,7 +48,8 @@ def _adams(process: Process, denoiser: Denoiser, order: int, clock: Callable, sl
         raise InputError(f"order={order}: must be 1, 2, 3 or 4")
 
     def init(x):
-        return Memory(x, jnp.zeros((order, *x.shape), x.dtype), jnp.zeros(order, x.dtype), jnp.zeros((), jnp.int32))
+        places = as_time(jnp.zeros(order), x)
+        return Memory(x, jnp.zeros((order, *x.shape), x.dtype), places, jnp.zeros((), jnp.int32))
 
     def step(key, state, t, s):
         x_0 = denoiser(state.x, t)

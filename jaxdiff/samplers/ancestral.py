@@ -4,8 +4,8 @@
 
 The two fixed variances bound the true one from both sides: `fixed_small` is right for data at a point, `fixed_large`
 for standard normal data. Between them lie `learned_range`, which a network chooses (Nichol and Dhariwal 2021), and
-`analytic`,
-the best single number for a denoiser (Bao et al. 2022): the posterior's variance plus what is uncertain about x_0,
+`analytic`, the best single number for a denoiser (Bao et al. 2022): the posterior's variance plus what is uncertain
+about x_0,
 
     variance(s, t) = fixed_small + of_x_0² (sigma / alpha)² (1 - Gamma(t)),        Gamma(t) = E |eps(x_t)|² / dimension
 
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from jaxdiff.process import Process, perturb, posterior, transition
 from jaxdiff.samplers.base import Sampler, State
-from jaxdiff.types import Array, Constraint, Denoiser, Key
+from jaxdiff.types import Array, Constraint, Denoiser, Key, as_time, expand
 
 Variance = Callable[[Process, Array, Array, Array], Array]
 """`(process, x_t, s, t) -> variance` of a step from t to s: a scalar, or shaped like x_t."""
@@ -35,18 +35,27 @@ def fixed_large(process: Process, x_t: Array, s: Array, t: Array) -> Array:
     return transition(process, s, t)[1]
 
 
-def learned_range(fraction: Callable[[Array, Array], Array]) -> Variance:
-    """`fraction(x_t, t)`, 0 for `fixed_small` and 1 for `fixed_large`, between their logarithms.
+def between(process: Process, fraction: Array, s: Array, t: Array) -> Array:
+    """The variance that is `fraction` of the way from `fixed_small` to `fixed_large`, in their logarithms.
 
-    Improved DDPM, equation 15; see `jaxdiff.learned_variance`. A fraction that is read from the denoiser's own network
-    costs no second pass: the two calls are one after compilation.
+    In the step to the data `fixed_small` is 0; there the variance of the step before it, from 2t to t, takes its place,
+    as in the code of Nichol and Dhariwal, and `fixed_large` in a chain of one step.
     """
+    large, half = transition(process, s, t)[1], t <= 0.5
+    before = posterior(process, jnp.where(half, t, 0.5), jnp.where(half, 2 * t, 1.0))[2]
+    at_data = process.sigma(s) == 0
+    small = jnp.where(at_data, jnp.where(half, before, large), jnp.where(at_data, 1.0, posterior(process, s, t)[2]))
+    large, small = expand(large, fraction), expand(small, fraction)
+    return jnp.exp(fraction * jnp.log(large) + (1 - fraction) * jnp.log(small))
 
-    def variance(process, x_t, s, t):
-        share, small, large = fraction(x_t, t), fixed_small(process, x_t, s, t), fixed_large(process, x_t, s, t)
-        return jnp.exp(share * jnp.log(large) + (1 - share) * jnp.log(jnp.maximum(small, 1e-20)))
 
-    return variance
+def learned_range(fraction: Callable[[Array, Array], Array]) -> Variance:
+    """`between` the two fixed variances by `fraction(x_t, t)` (Improved DDPM, equation 15; `jaxdiff.learned_variance`).
+
+    A fraction that is read from the denoiser's own network costs no second pass: the two calls are one after
+    compilation.
+    """
+    return lambda process, x_t, s, t: between(process, fraction(x_t, t), s, t)
 
 
 def analytic(times: Array, gamma: Array) -> Variance:
@@ -70,7 +79,7 @@ def mean_square_eps(process: Process, denoiser: Denoiser, key: Key, x_0: Array, 
         x_t, _ = perturb(process, jax.random.fold_in(key, i), x_0, t)
         return jnp.mean(((x_t - process.alpha(t) * denoiser(x_t, t)) / process.sigma(t)) ** 2)
 
-    times = jnp.asarray(times, x_0.dtype)
+    times = as_time(times, x_0)
     return jax.lax.map(at, (jnp.arange(len(times)), times))
 
 
@@ -85,7 +94,7 @@ def ancestral(
 
     Args:
       variance: `fixed_small`, `fixed_large`, `learned_range(...)`, `analytic(...)` or any function like them.
-      temperature: factor on the noise that each step adds.
+      temperature: factor on the noise that each step adds; x_1 is drawn as it is.
       constrain: applied to x̂_0, such as `jaxdiff.denoiser.clip(1.0)`.
     """
 

@@ -4,6 +4,8 @@
 nothing passes between the device and the host inside it. Step i draws its noise from `fold_in(key, i)`.
 
 A combinator takes samplers and gives one: `then` follows a predictor by a corrector, `restart` goes back and forth.
+Between two steps anything may move x, by `state._replace(x=...)`. So x lies in the state's `x` alone: a state that
+holds another takes `state.x` over into it, and a step that needs to know where the one before it ended keeps that too.
 """
 
 from collections.abc import Callable
@@ -15,7 +17,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxdiff.errors import InputError
-from jaxdiff.types import Array, Key
+from jaxdiff.types import Array, Key, as_time
 
 
 class State(NamedTuple):
@@ -51,7 +53,7 @@ def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array
       keep: (n,) distinct indices into `times`, 0 being x_1 itself. Only these n states are ever held in memory.
     """
     _check_falling(times)
-    times, keep = jnp.asarray(times, x_1.dtype), jnp.asarray(keep, jnp.int32)
+    times, keep = as_time(times, x_1), jnp.asarray(keep, jnp.int32)
     count = keep.shape[0]
     # slots[i] is the place in `kept` of grid point i; `count`, which is out of range and so dropped, if it has none.
     slots = jnp.full(times.shape, count).at[keep].set(jnp.arange(count))
@@ -59,7 +61,7 @@ def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array
     def body(carry, along):
         state, kept = carry
         i, t, s, slot = along
-        state = sampler.step(jax.random.fold_in(key, i), state, t, s)
+        state = stepped(sampler, jax.random.fold_in(key, i), state, t, s)
         return (state, kept.at[slot].set(state.x, mode="drop") if count else kept), None
 
     state = sampler.init(x_1)
@@ -70,18 +72,25 @@ def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array
     return state.x, kept
 
 
+def stepped(sampler: Sampler, key: Key, state: Any, t: Array, s: Array) -> Any:
+    """One step, its state typed like the one before: 16-bit x meets coefficients of 32 bits in it."""
+    after = sampler.step(key, state, t, s)
+    return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), after, state)
+
+
 def invert(sampler: Sampler, x_0: Array, times: Array) -> Array:
     """The noise that a deterministic sampler would turn into x_0: its steps in reverse, from `times[-1]` to `times[0]`.
 
     `times` falls, as for `sample`, and must end above 0, where x_0 is taken to lie: at sigma = 0 there is no direction.
-    The result returns to x_0 under `sample` with the sampler's order of accuracy.
+    The result returns to x_0 under `sample` with the sampler's order of accuracy; a multistep method has it, as in
+    `sample`, from where it has its history on.
     """
     _check_falling(times)
-    times = jnp.asarray(times, x_0.dtype)[::-1]
+    times = as_time(times, x_0)[::-1]
 
     def body(state, along):
         t, s = along
-        return sampler.step(jax.random.key(0), state, t, s), None
+        return stepped(sampler, jax.random.key(0), state, t, s), None
 
     state, _ = jax.lax.scan(body, sampler.init(x_0), (times[:-1], times[1:]))
     return state.x
@@ -106,9 +115,9 @@ def then(predictor: Sampler, corrector: Sampler) -> Sampler:
 
     def step(key, state, t, s):
         first, second = jax.random.split(key)
-        moved = predictor.step(first, state.predictor._replace(x=state.x), t, s)
-        mended = corrector.step(second, state.corrector._replace(x=moved.x), t, s)
-        return Both(mended.x, moved, mended)
+        ahead = predictor.step(first, state.predictor._replace(x=state.x), t, s)
+        mended = corrector.step(second, state.corrector._replace(x=ahead.x), t, s)
+        return Both(mended.x, ahead, mended)
 
     return Sampler(init, step)
 

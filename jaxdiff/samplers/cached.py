@@ -3,7 +3,8 @@
 What the deep layers give changes slowly from one time to the next, so the steps between reuse what an earlier one
 computed (Ma et al. 2024, "DeepCache: Accelerating Diffusion Models for Free"). With every = 1 this is the sampler
 itself. Otherwise it is an approximation, for the user to weigh: its error is no error of the solver, and grows with the
-distance in time between the steps that share; docs/performance.md has measured ones.
+distance in time between the steps that share; docs/performance.md has measured ones. What moves x between the steps
+changes the layers no more than the steps do, and the memory stays; a restart begins with a new one.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.samplers.base import Sampler
+from jaxdiff.samplers.base import Sampler, stepped
 from jaxdiff.types import Array, Denoiser
 
 Remembering = Callable[[Array, Array, Any], tuple[Array, Any]]
@@ -44,7 +45,7 @@ def cached(make: Callable[[Denoiser], Sampler], denoise: Remembering, every: int
     def step(key, state, t, s):
         def run(memory):
             denoiser, left = listening(denoise, memory)
-            inner = make(denoiser).step(key, state.inner._replace(x=state.x), t, s)
+            inner = stepped(make(denoiser), key, state.inner._replace(x=state.x), t, s)
             return inner, left()
 
         inner, memory = jax.lax.cond(state.count % every == 0, lambda: run(None), lambda: run(state.memory))

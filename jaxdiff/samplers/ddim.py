@@ -3,11 +3,15 @@
     x_s = alpha_s x̂_0 + sqrt(sigma_s² - c²) eps + c z,      c = eta sigma_s sqrt(1 - e^-drop)      (equation 12)
 
 `eta = 0` is deterministic, a first-order solver of the probability-flow ODE; `eta = 1` is the ancestral step with
-`fixed_small` variance. As in the paper's code, constraining x̂_0 leaves eps as the network gave it.
+`fixed_small` variance. eps is the noise that x̂_0 leaves of x_t, `(x_t - alpha_t x̂_0) / sigma_t`, after any constraint
+on x̂_0: a step to the constrained image along the noise of the unconstrained one would lead elsewhere.
 """
 
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
+from jaxdiff.errors import InputError
 from jaxdiff.process import Process, log_snr_drop
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Constraint, Denoiser
@@ -24,16 +28,28 @@ def ddim(
 
     Args:
       eta: in [0, 1], how much of the ancestral step's noise is drawn anew.
-      temperature: factor on that noise.
+      temperature: factor on that noise; there is none where eta = 0.
       constrain: applied to x̂_0, such as `jaxdiff.denoiser.clip(1.0)`.
+
+    Raises:
+      InputError: a temperature other than 1 with eta = 0.
     """
+    check_temperature(eta, temperature)
 
     def step(key, state, t, s):
-        x_0 = denoiser(state.x, t)
+        x_0 = constrain(denoiser(state.x, t))
         eps = (state.x - process.alpha(t) * x_0) / process.sigma(t)
         fresh = eta**2 * -jnp.expm1(-log_snr_drop(process, s, t))
         sigma_s = process.sigma(s)
-        x_s = process.alpha(s) * constrain(x_0) + sigma_s * jnp.sqrt(1 - fresh) * eps
+        x_s = process.alpha(s) * x_0 + sigma_s * jnp.sqrt(1 - fresh) * eps
         return State(x_s + temperature * sigma_s * jnp.sqrt(fresh) * process.noise(key, state.x))
 
     return Sampler(State, step)
+
+
+def check_temperature(eta: float | Array, temperature: float | Array) -> None:
+    """Refuse a temperature where there is no noise for it to scale, unless eta is traced."""
+    if isinstance(eta, Tracer) or isinstance(temperature, Tracer):
+        return
+    if np.all(np.asarray(eta) == 0) and np.any(np.asarray(temperature) != 1):
+        raise InputError(f"temperature={temperature}: ddim with eta=0 adds no noise: set eta above 0, at most 1")

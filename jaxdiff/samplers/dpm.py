@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from jaxdiff.process import Process, log_snr, log_snr_drop, time_at
 from jaxdiff.samplers.base import Sampler, State
-from jaxdiff.types import Array, Denoiser, Key
+from jaxdiff.types import Array, Denoiser, Key, as_time
 
 
 def dpmpp_1s(process: Process, denoiser: Denoiser, eta: float | Array = 0.0) -> Sampler:
@@ -55,7 +55,7 @@ def dpmpp_2s(process: Process, denoiser: Denoiser, eta: float | Array = 0.0) -> 
 
 
 class Memory(NamedTuple):
-    """The last two predictions and the steps in l that led from them; a step of 0 stands for none."""
+    """The last two predictions and the steps in l that led from them, below 0 in inversion; 0 stands for none."""
 
     x: Array
     x_0: tuple[Array, Array]
@@ -68,7 +68,8 @@ def dpmpp_2m(process: Process, denoiser: Denoiser, eta: float | Array = 0.0) -> 
     def step(key, state, t, s):
         x_0 = denoiser(state.x, t)
         x_s, h, share = _first_order(process, key, state.x, x_0, t, s, eta)
-        ratio = jnp.where((state.h[0] > 0) & jnp.isfinite(h), h / jnp.where(state.h[0] > 0, state.h[0], 1), 0)
+        known = (state.h[0] != 0) & jnp.isfinite(h)
+        ratio = jnp.where(known, h / jnp.where(known, state.h[0], 1), 0)
         x_s = x_s + process.alpha(s) * share * 0.5 * ratio * (x_0 - state.x_0[0])
         return _remember(state, x_s, x_0, h)
 
@@ -80,16 +81,15 @@ def dpmpp_3m(process: Process, denoiser: Denoiser, eta: float | Array = 0.0, cur
 
     Args:
       curvature: factor on the second derivative of the extrapolation. The code of the authors, diffusers and
-      k-diffusion
-        leave out a factor of 2 there, which makes theirs a method of order 2: 0.5 gives the same numbers as they do.
+        k-diffusion leave out a factor of 2 there, which makes theirs a method of order 2: 0.5 gives their numbers.
     """
 
     def step(key, state, t, s):
         x_0 = denoiser(state.x, t)
         x_s, h, _ = _first_order(process, key, state.x, x_0, t, s, eta)
         h1, h2 = state.h
-        second, third = (h1 > 0) & jnp.isfinite(h), (h2 > 0) & jnp.isfinite(h)
-        finite, h1, h2 = jnp.where(jnp.isfinite(h), h, 1.0), jnp.where(h1 > 0, h1, 1), jnp.where(h2 > 0, h2, 1)
+        second, third = (h1 != 0) & jnp.isfinite(h), (h2 != 0) & jnp.isfinite(h)
+        finite, h1, h2 = jnp.where(jnp.isfinite(h), h, 1.0), jnp.where(second, h1, 1), jnp.where(third, h2, 1)
         step_eta = (1 + eta) * finite
         phi_2 = jnp.expm1(-step_eta) / step_eta + 1
         phi_3 = phi_2 / step_eta - 0.5
@@ -117,7 +117,7 @@ def _first_order(
 
 
 def _forget(x: Array) -> Memory:
-    nothing, none = jnp.zeros_like(x), jnp.zeros((), x.dtype)
+    nothing, none = jnp.zeros_like(x), as_time(0.0, x)
     return Memory(x, (nothing, nothing), (none, none))
 
 

@@ -33,10 +33,10 @@ def langevin(process: Process, denoiser: Denoiser, snr: float | Array = 0.16, re
 
 
 def annealed_langevin(process: Process, denoiser: Denoiser, rate: float | Array = 0.2, repeats: int = 100) -> Sampler:
-    """`repeats` steps at every level t of the grid, from high noise to low (Song and Ermon 2019, algorithm 1).
+    """`repeats` steps at every level that the grid comes to, from high noise to low (Song and Ermon 2019, algorithm 1).
 
-    The step that ends at the data gives x̂_0, the mean, as in the later work of the authors. For processes with
-    alpha = 1, such as `ncsn`.
+    x begins as a draw at the first level, and needs no steps there. The step that ends at the data gives x̂_0, the mean,
+    as in the later work of the authors. For processes with alpha = 1, such as `ncsn`.
 
     Args:
       rate: `a / sigma²`; the paper's 2e-5 at sigma = 0.01 is 0.2.
@@ -51,8 +51,8 @@ def annealed_langevin(process: Process, denoiser: Denoiser, rate: float | Array 
     walk = _walk(process, denoiser, repeats)
 
     def step(key, state, t, s):
-        x = walk(key, state.x, t, rate)
-        return State(jax.lax.cond(process.sigma(s) == 0, lambda x: denoiser(x, t), lambda x: x, x))
+        to_mean = lambda x: denoiser(x, t).astype(x.dtype)  # noqa: E731
+        return State(jax.lax.cond(process.sigma(s) == 0, to_mean, lambda x: walk(key, x, s, rate), state.x))
 
     return Sampler(State, step)
 
@@ -65,7 +65,7 @@ def _walk(process: Process, denoiser: Denoiser, repeats: int):
 
         def body(x, i):
             z = process.noise(jax.random.fold_in(key, i), x)
-            return x + a / 2 * score(x, t) + jnp.sqrt(a) * z, None
+            return (x + a / 2 * score(x, t) + jnp.sqrt(a) * z).astype(x.dtype), None
 
         return jax.lax.scan(body, x, jnp.arange(repeats))[0]
 

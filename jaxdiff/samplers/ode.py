@@ -54,8 +54,8 @@ def heun(
     velocity = to_velocity(process, denoiser)
 
     def step(key, state, t, s):
-        level = process.sigma(t) / process.alpha(t)
-        gamma = jnp.where((level >= churn_min) & (level <= churn_max), churn, 0.0)
+        level = process.sigma(t) / process.alpha(t)  # infinite at pure noise, which nothing makes noisier
+        gamma = jnp.where((level >= churn_min) & (level <= churn_max) & jnp.isfinite(level), churn, 0.0)
         higher = jnp.where(gamma > 0, time_at(process, log_snr(process, t) - 2 * jnp.log1p(gamma)), t)
         scale, variance = transition(process, t, higher)
         noise = churn_noise * jnp.sqrt(jnp.where(gamma > 0, variance, 0)) * process.noise(key, state.x)

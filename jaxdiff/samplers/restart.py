@@ -1,15 +1,15 @@
 """Restart sampling (Xu et al. 2023): on arrival at a low noise level, go back up and down again, several times.
 
 The noise that is added at once, up to the high level, wipes out errors made before; the deterministic way down adds few
-new ones.
+new ones. What the sampler remembers afterwards is of the last way down.
 """
 
 import jax
 import jax.numpy as jnp
 
 from jaxdiff.process import Process, transition
-from jaxdiff.samplers.base import Sampler
-from jaxdiff.types import Array
+from jaxdiff.samplers.base import Sampler, stepped
+from jaxdiff.types import Array, as_time
 
 
 def restart(process: Process, sampler: Sampler, times: Array, repeats: int = 1) -> Sampler:
@@ -21,25 +21,25 @@ def restart(process: Process, sampler: Sampler, times: Array, repeats: int = 1) 
     """
 
     def step(key, state, t, s):
-        moved = sampler.step(jax.random.fold_in(key, 0), state, t, s)
-        way = jnp.asarray(times, state.x.dtype).at[-1].set(s)
+        first = stepped(sampler, jax.random.fold_in(key, 0), state, t, s)
+        way = as_time(times, state.x).at[-1].set(s)
         scale, variance = transition(process, s, way[0])
 
-        def again(x):
-            def once(x, key):
-                up, down = jax.random.split(key)
-                x = scale * x + jnp.sqrt(variance) * process.noise(up, x)
+        def body(state, along):
+            key, t, s = along
+            return stepped(sampler, key, state, t, s), None
 
-                def body(state, along):
-                    i, t, s = along
-                    return sampler.step(jax.random.fold_in(down, i), state, t, s), None
+        def once(state, key):
+            up, down = jax.random.split(key)
+            x = scale * state.x + jnp.sqrt(variance) * process.noise(up, state.x)
+            keys = jax.vmap(lambda i: jax.random.fold_in(down, i))(jnp.arange(len(way) - 1))
+            begun = sampler.init(x.astype(state.x.dtype))
+            return jax.lax.scan(body, begun, (keys, way[:-1], way[1:]))[0], None
 
-                state, _ = jax.lax.scan(body, sampler.init(x), (jnp.arange(len(way) - 1), way[:-1], way[1:]))
-                return state.x, None
-
-            return jax.lax.scan(once, x, jax.random.split(jax.random.fold_in(key, 1), repeats))[0]
+        def again(state):
+            return jax.lax.scan(once, state, jax.random.split(jax.random.fold_in(key, 1), repeats))[0]
 
         arrives = (t > times[-1]) & (s <= times[-1])
-        return moved._replace(x=jax.lax.cond(arrives, again, lambda x: x, moved.x))
+        return jax.lax.cond(arrives, again, lambda state: state, first)
 
     return Sampler(sampler.init, step)

@@ -5,7 +5,8 @@ In `l = log(alpha / sigma)`, with h the step and r_k = (l_k - l_t) / h the place
     x_s = (sigma_s / sigma_t) x_t - alpha_s (e^-h - 1) [x̂_0(t) + sum_k (rho_k / r_k) (x̂_0(k) - x̂_0(t))]
 
 with rho the solution of the order conditions `sum_k rho_k r_k^(i-1) = b_i` (predicting data, with B(h) = e^-h - 1). The
-corrector takes a step again once x̂_0 at its end is known, with r = 1 for that result.
+corrector takes a step again once x̂_0 at its end is known, with r = 1 for that result. A step taken again ends where x
+is only if nothing else moved x meanwhile: what did is added to its end.
 """
 
 import math
@@ -16,13 +17,15 @@ import jax.numpy as jnp
 from jaxdiff.errors import InputError
 from jaxdiff.process import Process, log_snr_drop
 from jaxdiff.samplers.base import Sampler
-from jaxdiff.types import Array, Denoiser
+from jaxdiff.types import Array, Denoiser, as_time
 
 
 class Memory(NamedTuple):
     """The corrected x and time of the step before, and results with their distance in l back from that time."""
 
     x: Array
+    x_left: Array
+    """Where the step ended: x, unless something else moved it since."""
     x_before: Array
     t_before: Array
     x_0: Array
@@ -42,8 +45,8 @@ def unipc(process: Process, denoiser: Denoiser, order: int = 2) -> Sampler:
         raise InputError(f"order={order}: UniPC is of order 1, 2 or 3 here")
 
     def init(x):
-        zero = jnp.zeros((), x.dtype)
-        return Memory(x, x, zero, jnp.zeros((order, *x.shape), x.dtype), jnp.zeros(order, x.dtype), jnp.zeros((), int))
+        zero, none = as_time(0.0, x), jnp.zeros((order, *x.shape), x.dtype)
+        return Memory(x, x, x, zero, none, as_time(jnp.zeros(order), x), jnp.zeros((), int))
 
     def move(x, t, s, results, back, count, here=None):
         """From x at t to s: results[0] belongs to t, `here`, if it is known, to s."""
@@ -61,12 +64,13 @@ def unipc(process: Process, denoiser: Denoiser, order: int = 2) -> Sampler:
         began = state.count > 0
         before = jnp.where(began, state.t_before, 1.0)
         corrected = move(state.x_before, before, t, state.x_0, state.back, jnp.maximum(state.count, 1), x_0)
-        x = jnp.where(began, corrected, state.x)
-        moved = jnp.where(began, 0.5 * log_snr_drop(process, t, before), 0)
+        x = jnp.where(began, corrected + (state.x - state.x_left), state.x)
+        since = jnp.where(began, 0.5 * log_snr_drop(process, t, before), 0)
         results = jnp.concatenate([x_0[None], state.x_0[:-1]])
-        back = jnp.concatenate([jnp.zeros(1, x.dtype), (state.back + moved)[:-1]])
+        back = jnp.concatenate([jnp.zeros_like(state.back[:1]), (state.back + since)[:-1]])
         count = jnp.minimum(state.count + 1, order)
-        return Memory(move(x, t, s, results, back, count), x, t, results, back, count)
+        x_s = move(x, t, s, results, back, count)
+        return Memory(x_s, x_s, x, t, results, back, count)
 
     return Sampler(init, step)
 

@@ -28,26 +28,29 @@ def replace(process: Process, sampler: Sampler, image: Array, mask: Array) -> Sa
         first, second = jax.random.split(key)
         moved = sampler.step(first, state, t, s)
         noised = process.alpha(s) * image + process.sigma(s) * process.noise(second, image)
-        return moved._replace(x=keep(moved.x, noised, mask))
+        return moved._replace(x=keep(moved.x, noised.astype(moved.x.dtype), mask))
 
     return Sampler(sampler.init, step)
 
 
 def repaint(process: Process, sampler: Sampler, image: Array, mask: Array, repeats: int | Array = 10) -> Sampler:
-    """As `replace`, each step taken `repeats` times, all but the last followed by the noise that leads back to t."""
+    """As `replace`, each step taken `repeats` times, all but the last followed by the noise that leads back to t.
+
+    A sampler remembers what it knew before the step in each of them; with one repeat this is `replace`.
+    """
     replaced = replace(process, sampler, image, mask)
 
     def step(key, state, t, s):
         scale, variance = transition(process, s, t)
 
-        def again(i, state):
+        def again(i, x):
             up, down = jax.random.split(jax.random.fold_in(key, i))
-            moved = replaced.step(down, state, t, s)
-            x = scale * moved.x + jnp.sqrt(variance) * process.noise(up, moved.x)
-            return sampler.init(x)
+            moved = replaced.step(down, state._replace(x=x), t, s)
+            back = scale * moved.x + jnp.sqrt(variance) * process.noise(up, moved.x)
+            return back.astype(x.dtype)
 
-        state = jax.lax.fori_loop(0, repeats - 1, again, sampler.init(state.x))
-        return replaced.step(jax.random.fold_in(key, repeats - 1), state, t, s)
+        x = jax.lax.fori_loop(0, repeats - 1, again, state.x)
+        return replaced.step(jax.random.fold_in(key, repeats - 1), state._replace(x=x), t, s)
 
     return Sampler(sampler.init, step)
 

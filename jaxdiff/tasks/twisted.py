@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.denoiser import lever
-from jaxdiff.process import Process, posterior
+from jaxdiff.process import Process, interior, posterior, require_white
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.tasks.restore import Operator, spread
 from jaxdiff.types import Array, Denoiser, Key
@@ -39,26 +39,35 @@ def twisted(
       y: one measurement, (1, ...).
       noise: sigma_y, above 0.
       std: the spread of the data.
-    """
 
-    def log_twist(x, t):
-        x_0 = denoiser(x, t)
+    Raises:
+      InputError: the process has noise other than `normal`.
+    """
+    require_white(process, "twisted sampling")
+
+    def log_twist(x, x_0, t):
         distance = jnp.sum((y - operator(x_0)).reshape(x.shape[0], -1) ** 2, axis=1)
         variance = noise**2 + spread(process, t, std)
-        return -0.5 * (distance / variance + y.size * jnp.log(variance)), x_0
+        return -0.5 * (distance / variance + y.size * jnp.log(variance))
+
+    def approached(x, t):
+        x_0 = denoiser(x, t)
+        return log_twist(x, x_0, t), x_0
 
     def init(x):
         return Swarm(x, jnp.zeros((), x.dtype))
 
     def step(key, state, t, s):
         key_move, key_draw = jax.random.split(key)
-        (before, x_0), back = _with_gradient(log_twist, state.x, t)
+        (before, x_0), back = _with_gradient(approached, state.x, interior(process, t))
         of_x_t, of_x_0, variance = posterior(process, s, t)
         moves = variance > 0  # not at the end, where sigma_s = 0 and x_s is x̂_0
-        guidance = jnp.where(moves, of_x_0 * lever(process, t), 0) * back
+        guidance = jnp.where(moves, of_x_0 * lever(process, interior(process, t)), 0) * back
         noise_s = jnp.sqrt(variance) * process.noise(key_move, state.x)
         x_s = of_x_t * state.x + of_x_0 * x_0 + guidance + noise_s
-        after, _ = log_twist(x_s, s)
+        # At the data x_s is x_0, and a network is not asked, which may be undefined there.
+        x_0_s = jax.lax.cond(process.sigma(s) > 0, denoiser, lambda x, s: x / process.alpha(s), x_s, s)
+        after = log_twist(x_s, x_0_s, s)
         # log p - log q, of two Gaussians whose means differ by the guidance
         flat = lambda z: z.reshape(z.shape[0], -1)  # noqa: E731
         excess = jnp.sum(flat(noise_s) ** 2 - flat(noise_s + guidance) ** 2, axis=1)
