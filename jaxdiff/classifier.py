@@ -17,7 +17,7 @@ from jaxdiff.guidance import LogDensity
 from jaxdiff.loss import Times
 from jaxdiff.parameterization import Parameterization, evaluate
 from jaxdiff.process import Process, perturb, time_at
-from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params
+from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params, as_time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ def make_bind(process: Process, parameterization: Parameterization, network: Net
 
     def bind(params):
         def log_probabilities(x_t, t):
-            t = jnp.broadcast_to(jnp.asarray(t, x_t.dtype), x_t.shape[:1])
+            t = jnp.broadcast_to(as_time(t, x_t), x_t.shape[:1])
             return jax.nn.log_softmax(evaluate(process, parameterization, network, params, x_t, t))
 
         return log_probabilities

@@ -16,9 +16,10 @@ What else is said of a diffusion model is the denoiser in other words:
 import jax
 import jax.numpy as jnp
 
+from jaxdiff.errors import InputError
 from jaxdiff.parameterization import Parameterization, evaluate, to_x0
 from jaxdiff.process import Process, log_snr, time_at, with_slopes
-from jaxdiff.types import Array, Condition, Constraint, Denoiser, Key, Network, Params, expand
+from jaxdiff.types import Array, Condition, Constraint, Denoiser, Key, Network, Params, as_time, expand
 
 
 def make_denoiser(
@@ -32,7 +33,7 @@ def make_denoiser(
     """Bind a network to its parameters and condition, and to a key if it trains: the denoiser that it stands for."""
 
     def denoise(x_t, t):
-        t = jnp.broadcast_to(jnp.asarray(t, x_t.dtype), x_t.shape[:1])
+        t = jnp.broadcast_to(as_time(t, x_t), x_t.shape[:1])
         out = evaluate(process, parameterization, network, params, x_t, t, condition, key)
         return to_x0(process, parameterization, out, x_t, t)
 
@@ -43,23 +44,25 @@ def to_score(process: Process, denoiser: Denoiser):
     """`(x_t, t) -> ∇ log q(x_t)`, shaped like x_t."""
 
     def score(x_t, t):
-        t = jnp.asarray(t, x_t.dtype)
+        t = as_time(t, x_t)
         return (expand(process.alpha(t), x_t) * denoiser(x_t, t) - x_t) / expand(process.sigma(t), x_t) ** 2
 
     return score
 
 
 def lever(process: Process, t: Array) -> Array:
-    """sigma² / alpha, by which a term of the score moves x̂_0; 0 where alpha = 0, and x_t says nothing of x_0."""
-    alpha = process.alpha(t)
-    return jnp.where(alpha > 0, process.sigma(t) ** 2 / jnp.where(alpha > 0, alpha, 1), 0)
+    """sigma² / alpha, by which a term of the score of white noise moves x̂_0.
+
+    Infinite where alpha = 0, where the score's term is 0: take both at `process.interior(process, t)`.
+    """
+    return process.sigma(t) ** 2 / process.alpha(t)
 
 
 def to_velocity(process: Process, denoiser: Denoiser):
     """`(x_t, t) -> dx/dt` of the probability flow, with the process's marginals (Song et al. 2021, section 4.3)."""
 
     def velocity(x_t, t):
-        t = jnp.asarray(t, x_t.dtype)
+        t = as_time(t, x_t)
         (alpha, sigma), slopes = with_slopes(process, t)
         growth = slopes[1] / sigma
         return expand(growth, x_t) * x_t + expand(slopes[0] - alpha * growth, x_t) * denoiser(x_t, t)
@@ -71,10 +74,15 @@ def transfer(process: Process, to: Process, denoiser: Denoiser) -> Denoiser:
     """The denoiser of process `to`, from one of `process`: any model can be sampled along any path.
 
     Where two processes have the same log-SNR, their x_t differ by a factor alone.
+
+    Raises:
+      InputError: the processes add noise of two kinds, such as normal and simplex noise.
     """
+    if process.noise is not to.noise:
+        raise InputError("transfer: the two processes add noise of two kinds: give both the same `noise`")
 
     def denoise(x_t, t):
-        t = jnp.asarray(t, x_t.dtype)
+        t = as_time(t, x_t)
         there = time_at(process, log_snr(to, t))
         # Both alphas follow from the one log-SNR, and for alpha near 0 their ratio is that of the sigmas.
         by_sigma = to.sigma(t) > to.alpha(t)

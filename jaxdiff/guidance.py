@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.denoiser import lever
-from jaxdiff.process import Process
+from jaxdiff.process import Process, interior, require_white
 from jaxdiff.samplers.base import Sampler, State
-from jaxdiff.types import Array, Denoiser, expand
+from jaxdiff.types import Array, Denoiser, as_time, expand
 
 LogDensity = Callable[[Array, Array], Array]
 """`(x_t, t) -> log q(x_t)` or `log p(y | x_t)`, (batch,), up to a constant."""
@@ -57,7 +57,7 @@ def within(
     """
 
     def denoise(x_t, t):
-        t = jnp.asarray(t, x_t.dtype)
+        t = as_time(t, x_t)
         alpha, sigma = process.alpha(t), process.sigma(t)
         inside = (sigma >= low * alpha) & (jnp.isinf(high) | (sigma <= high * alpha))
         if t.ndim == 0:
@@ -70,11 +70,16 @@ def within(
 def by_density(process: Process, denoiser: Denoiser, log_density: LogDensity, scale: float | Array = 1.0) -> Denoiser:
     """Follow the gradient of `log_density`, such as a classifier's log p(y | x_t), trained on noisy images.
 
-    Where alpha = 0, x_t says nothing of the data, and nothing is added.
+    Where alpha = 0 the factor on the gradient is infinite and the gradient 0; their product, E[x_0 | y] - E[x_0] at
+    scale 1, is taken just before (`jaxdiff.process.interior`).
+
+    Raises:
+      InputError: the process has noise other than `normal`.
     """
+    require_white(process, "guidance by a density")
 
     def denoise(x_t, t):
-        t = jnp.asarray(t, x_t.dtype)
+        t = interior(process, as_time(t, x_t))
         gradient = jax.grad(lambda x: jnp.sum(log_density(x, t)))(x_t)
         return denoiser(x_t, t) + scale * expand(lever(process, t), x_t) * gradient
 
@@ -87,11 +92,15 @@ def by_energy(
     """Lower an energy of the data, (batch, ...) -> (batch,), taken at x̂_0: p(x_0) exp(-scale energy), roughly.
 
     Exact for x_0 known from x_t; at high noise the energy of a mean stands for the mean of an energy (Bansal et al.
-    2023, universal guidance).
+    2023, universal guidance). Where alpha = 0, as in `by_density`.
+
+    Raises:
+      InputError: the process has noise other than `normal`.
     """
+    require_white(process, "guidance by an energy")
 
     def denoise(x_t, t):
-        t = jnp.asarray(t, x_t.dtype)
+        t = interior(process, as_time(t, x_t))
         x_0, back = jax.vjp(lambda x: denoiser(x, t), x_t)
         (gradient,) = back(jax.grad(lambda x: jnp.sum(energy(x)))(x_0))
         return x_0 - scale * expand(lever(process, t), x_t) * gradient

@@ -1,8 +1,9 @@
 """How well a model knows held-out data: how probable it is, in bits per dimension, and how well it is denoised.
 
 Two figures for the same model: the variational bound in its continuous form, term by term, and the probability flow's
-likelihood of dequantised data. For chains also the bound of the chain's own steps. Each is a mean over examples, and
-its standard error that of the mean, which includes the randomness of the estimate.
+likelihood of dequantised data. For chains also the bound of the chain's own steps, with the variance that the model
+draws them with: `fixed_large`, `fixed_small` or its own. Each is a mean over examples, and its standard error that of
+the mean, which includes the randomness of the estimate.
 
 The continuous bound does not depend on the path, so it is taken along one that suits all: log-SNR linear in time.
 """
@@ -27,7 +28,7 @@ from jaxdiff.likelihood import (
     log_likelihood,
     softmax_decoder,
 )
-from jaxdiff.model import Model
+from jaxdiff.model import Model, named_variance
 from jaxdiff.process import from_log_snr, log_snr, perturb, time_at
 from jaxdiff.tasks.restore import shrunk
 from jaxdiff.types import Batch, Key, Params, expand
@@ -67,13 +68,14 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
         raise InputError(f"n={n}: there are {source.size} held-out examples, and 2 are needed")
     batch, levels = examples(model, source, n), source.levels
     x_0, condition = jnp.asarray(batch.x_0), batch.condition
-    run = jax.jit(_nats, static_argnames=("bind", "levels", "draws", "chain"))
-    bound, flow, discrete = run(model.params, key, x_0, condition, model.bind, levels, draws, chain)
+    variance = model.sampler.get("variance", "fixed_small")
+    run = jax.jit(_nats, static_argnames=("bind", "levels", "draws", "chain", "variance"))
+    bound, flow, discrete = run(model.params, key, x_0, condition, model.bind, levels, draws, chain, variance)
     dimensions = x_0[0].size
     bits = {"variational bound": bits_per_dim(bound.total(), dimensions)}
     bits |= {f"  {name}": bits_per_dim(term, dimensions) for name, term in bound._asdict().items()}
     if discrete:
-        bits[f"bound of {chain} steps"] = bits_per_dim(discrete.total(), dimensions)
+        bits[f"bound of {chain} steps, {variance}"] = bits_per_dim(discrete.total(), dimensions)
     bits["probability flow"] = bits_per_dim(-flow, dimensions, levels)
     return {name: Figure(float(b.mean()), float(b.std(ddof=1) / np.sqrt(n))) for name, b in bits.items()}
 
@@ -103,9 +105,9 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
     return lambda params: {"held_out_mse": float(error(params))}
 
 
-def _nats(params, key, x_0, condition, bind, levels, draws, chain):
+def _nats(params, key, x_0, condition, bind, levels, draws, chain, variance):
     """The continuous bound, the log density of the flow, and the chain's bound, if one was asked for."""
-    process, denoiser, *_ = bind(params, condition)
+    process, denoiser, fraction, *_ = bind(params, condition)
     keys = jax.random.split(key, 4)
     # The decoder works best where the noise is a sixth of the distance of two levels, or as near to it as there is.
     high = jnp.minimum(-2 * jnp.log(2 / (levels - 1) / 6), log_snr(process, jnp.float32(0)))
@@ -117,5 +119,8 @@ def _nats(params, key, x_0, condition, bind, levels, draws, chain):
     discrete = None
     if chain:
         times = jnp.arange(chain, -1, -1) / chain
-        discrete = discrete_bound(process, denoiser, keys[3], x_0, times, discretised_decoder(levels))
+        of_steps = named_variance(variance, fraction)
+        # The step to the data has a width of its own, but for `fixed_small`, which is 0 there.
+        last = discretised_decoder(levels, None if variance == "fixed_small" else of_steps)
+        discrete = discrete_bound(process, denoiser, keys[3], x_0, times, last, of_steps)
     return bound, flow, discrete

@@ -3,9 +3,8 @@
 Variational bounds, `-log p(x_0) <= prior + diffusion + reconstruction`, with `lambda` the log-SNR:
 
     prior             KL(q(x_1 | x_0) || p(x_1))
-    diffusion         T steps:     sum of KL(q(x_s | x_t, x_0) || p(x_s | x_t)) over the grid        (Ho et al. 2020)
-                      continuous:  ∫ -lambda'(t) / 2 |eps - eps(x_t, t)|² dt                         (Kingma et al.
-                      2021)
+    diffusion         T steps:     sum of KL(q(x_s | x_t, x_0) || p(x_s | x_t)) over the grid      (Ho et al. 2020)
+                      continuous:  ∫ -lambda'(t) / 2 |eps - eps(x_t, t)|² dt                       (Kingma et al. 2021)
     reconstruction    -log p(x_0 | x_t) at the last t > 0
 
 and the exact likelihood of the probability flow (Song et al. 2021, section 4.3), along `dx/dt = v(x, t)`:
@@ -27,10 +26,10 @@ from jax.scipy.special import log_ndtr
 
 from jaxdiff.denoiser import to_velocity
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.process import Process, perturb, posterior, prior_log_density, with_slopes
+from jaxdiff.process import Process, perturb, posterior, prior_log_density, require_white, with_slopes
 from jaxdiff.samplers.ancestral import Variance, fixed_small
 from jaxdiff.samplers.ode import integrate
-from jaxdiff.types import Array, Denoiser, Key, expand
+from jaxdiff.types import Array, Denoiser, Key, as_time, expand
 
 Decoder = Callable[[Process, Denoiser, Array, Array, Array], Array]
 """`(process, denoiser, x_0, x_t, t) -> log p(x_0 | x_t)`, (batch,)."""
@@ -114,8 +113,13 @@ def normal_decoder() -> Decoder:
 
 
 def prior_kl(process: Process, x_0: Array, t: Array | float = 1.0) -> Array:
-    """KL(q(x_t | x_0) || p(x_t)), with p the normal that `prior` draws from."""
-    t = jnp.asarray(t, x_0.dtype)
+    """KL(q(x_t | x_0) || p(x_t)), with p the normal that `prior` draws from.
+
+    Raises:
+      InputError: the process has noise other than `normal`; so for the bounds and the likelihood below.
+    """
+    require_white(process, "a likelihood")
+    t = as_time(t, x_0)
     alpha, variance = process.alpha(t), process.sigma(t) ** 2
     return _sum(normal_kl(alpha * x_0, variance, jnp.zeros_like(x_0), alpha**2 + variance))
 
@@ -135,7 +139,7 @@ def discrete_bound(
       times: (steps + 1,), falling to 0: the first is the prior's, and the step to 0 is the decoder's.
       variance: of the reverse steps, as for `ancestral`.
     """
-    times = jnp.asarray(times, x_0.dtype)
+    times = as_time(times, x_0)
 
     def term(i, t, s):
         x_t, _ = perturb(process, jax.random.fold_in(key, i), x_0, t)
@@ -161,18 +165,27 @@ def continuous_bound(
 
     def term(i):
         key_t, key_eps = jax.random.split(jax.random.fold_in(key, i))
-        u = (jax.random.uniform(key_t, dtype=x_0.dtype) + (jnp.arange(batch) + i / draws) / batch) % 1
-        t = 1 - (1 - t_min) * u
-        x_t, eps = perturb(process, key_eps, x_0, t)
-        alpha, sigma = expand(process.alpha(t), x_t), expand(process.sigma(t), x_t)
-        error = _sum((eps - (x_t - alpha * denoiser(x_t, t)) / sigma) ** 2)
-        return (1 - t_min) * continuous_weight(process, t) * error
+        t = 1 - (1 - t_min) * even_shares(key_t, batch, i / draws)
+        return (1 - t_min) * continuous_term(process, denoiser, key_eps, x_0, t)
 
     # One draw is not made in a loop, in which XLA on CPU runs the gradients of training far slower.
     diffusion = term(0) if draws == 1 else jax.lax.map(term, jnp.arange(draws)).mean(0)
-    first = jnp.full((), t_min, x_0.dtype)
+    first = as_time(t_min, x_0)
     x_t, _ = perturb(process, jax.random.fold_in(key, draws), x_0, first)
     return Bound(prior_kl(process, x_0), diffusion, -decoder(process, denoiser, x_0, x_t, first))
+
+
+def even_shares(key: Key, batch: int, ahead: Array | float = 0.0) -> Array:
+    """Numbers in [0, 1) that are uniform each and evenly spaced together, (batch,), the first `ahead` of a space on."""
+    return (jax.random.uniform(key) + (jnp.arange(batch) + ahead) / batch) % 1
+
+
+def continuous_term(process: Process, denoiser: Denoiser, key: Key, x_0: Array, t: Array) -> Array:
+    """The integrand of the continuous bound at times t (batch,), one draw for each example: (batch,)."""
+    x_t, eps = perturb(process, key, x_0, t)
+    alpha, sigma = expand(process.alpha(t), x_t), expand(process.sigma(t), x_t)
+    error = _sum((eps - (x_t - alpha * denoiser(x_t, t)) / sigma) ** 2)
+    return continuous_weight(process, t) * error
 
 
 def continuous_weight(process: Process, t: Array) -> Array:
@@ -221,7 +234,7 @@ def log_likelihood(
     if trace not in traces:
         raise unknown("trace", trace, traces)
     start = (x, jnp.zeros(x.shape[:1], x.dtype))
-    first, last = jnp.asarray(t_min, x.dtype), jnp.ones((), x.dtype)
+    first, last = as_time(t_min, x), as_time(1.0, x)
     x_1, growth = integrate(lambda state, t: traces[trace](state[0], t), start, first, last, rtol, atol)
     return prior_log_density(process, x_1) + growth
 

@@ -3,7 +3,8 @@
     L = E_{t, x_0, eps} w(t) |out(x_t, t) - (a x_0 + b eps)|²,  averaged over the components of an example
 
 A weight is given for the output's error, and most are stated in the literature for the error in eps; `eps_error` is the
-factor between them, so each weight below means the same for every parameterization.
+factor between them, so each weight below means the same for every parameterization. Where alpha = 0 a weight is what it
+is just before, at `jaxdiff.process.interior(process, t)`: its limit, if it has one.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
 from jaxdiff.parameterization import Parameterization, determinant, eps_error, evaluate, target
-from jaxdiff.process import Process, log_snr, perturb, time_at, with_slopes
+from jaxdiff.process import Process, interior, log_snr, perturb, time_at, with_slopes
 from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params, StatefulLoss, expand
 
 Weight = Callable[[Process, Parameterization, Array], Array]
@@ -35,7 +36,8 @@ def elbo() -> Weight:
     """
 
     def weight(process, parameterization, t):
-        # -lambda' alpha² / 2 = alpha (alpha sigma' / sigma - alpha'), without lambda', which may be infinite at t = 1.
+        # -lambda' alpha² / 2 = alpha (alpha sigma' / sigma - alpha'), without lambda', which is infinite at alpha = 0.
+        t = interior(process, t)
         (alpha, sigma), slopes = with_slopes(process, t)
         return alpha * (alpha * slopes[1] / sigma - slopes[0]) / determinant(process, parameterization, t) ** 2
 
@@ -73,6 +75,7 @@ def edm(sigma_data: float = 0.5) -> Weight:
     """
 
     def weight(process, parameterization, t):
+        t = interior(process, t)
         size = process.alpha(t) ** 2 + (process.sigma(t) / sigma_data) ** 2
         return size / determinant(process, parameterization, t) ** 2
 
@@ -85,7 +88,11 @@ def eps() -> Weight:
 
 
 def _on_eps(factor: Callable[[Process, Array], Array]) -> Weight:
-    return lambda process, parameterization, t: factor(process, t) * eps_error(process, parameterization, t)
+    def weight(process, parameterization, t):
+        t = interior(process, t)
+        return factor(process, t) * eps_error(process, parameterization, t)
+
+    return weight
 
 
 def uniform(t_min: float = 0.0, steps: int | None = None) -> Times:

@@ -17,7 +17,7 @@ from jaxdiff.denoiser import clip, dynamic_threshold, transfer
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.fields import check_value
 from jaxdiff.names import named
-from jaxdiff.process import Process, normal
+from jaxdiff.process import Process, normal, with_slopes
 from jaxdiff.samplers.cached import Remembering, along, cached
 from jaxdiff.tasks.task import NOTHING, PLAIN, Inputs, Task
 from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
@@ -32,6 +32,10 @@ CORRECTORS = {"langevin": samplers.langevin}
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
 CACHEABLE = set(SAMPLERS) - {"annealed_langevin", "dopri5", "langevin", "pndm"}
 """Those that call the denoiser outside of inner loops."""
+FLOWS = ("euler", "midpoint", "heun", "rk4", "dopri5")
+"""Those that follow dx/dt."""
+AMPLIFIED = 10
+"""How much `alpha_s sigma_t / alpha_t` may be in a step of pndm: a factor on errors of eps in its x̂_0."""
 GUIDANCE = {"guidance": 1.0, "rescale": 0.0, "guide_low": 0.0, "guide_high": np.inf}
 """Options of guidance, and what they are where one of the others is given."""
 RANGES = {
@@ -196,14 +200,14 @@ class Model:
             traced = {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
         if "cache" in traced and (task.guide, task.steer) != (PLAIN.guide, PLAIN.steer):
             raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
-        _check_applies(name, self.path, times)
+        check_applies(name, self.path, times)
         denoise = self.path is None or _sigma(self.path, times[-1]) > 0
         shape = (n, *self.shape)
         return self.draw(self.params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, task)
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""
-        _check_applies(self._options(None, {})[0], self.path, self.grid(self.steps))
+        check_applies(self._options(None, {})[0], self.path, self.grid(self.steps))
 
     def check_likelihood(self) -> None:
         """Refuse a model whose noise has no density that the library knows."""
@@ -342,14 +346,30 @@ def _check_number(option: str, value: Any, whole: bool) -> None:
         raise InputError(f"{option}={value}: must be a {'whole ' * whole}number from {low} to {high}")
 
 
-def _check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
-    """Refuse a sampler that is undefined at an end of the grid."""
+def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
+    """Refuse a sampler that is undefined at an end of the grid, or amplifies errors without measure.
+
+    Args:
+      path: the process along which to sample; None if the parameters decide.
+    """
     if path is None:
         return
     with jax.ensure_compile_time_eval():
-        alpha = float(jax.jit(path.alpha)(jnp.float32(times[0])))
-    if name in ("pndm", "euler_maruyama", "srk") and alpha < 1e-6:
-        raise InputError(f"sampler {name!r} cannot start at t={times[0]:g}, where alpha = 0: start the grid below")
+        alpha, sigma = (np.asarray(jax.jit(f)(jnp.asarray(times, jnp.float32))) for f in (path.alpha, path.sigma))
+        slopes = np.asarray(jax.jit(lambda t: with_slopes(path, t)[1])(jnp.float32(times[0])))
+    start = f"sampler {name!r} cannot start at t={times[0]:g}"
+    if name in ("euler_maruyama", "srk") and alpha[0] < 1e-6:
+        raise InputError(f"{start}, where alpha = 0: start the grid below, or take reverse_diffusion")
+    if name in FLOWS and not np.isfinite(slopes).all():
+        raise InputError(f"{start}, where alpha falls infinitely fast: start the grid below, or take dpmpp_2m")
+    if name == "pndm":
+        with np.errstate(divide="ignore"):
+            amplified = (alpha[1:] * sigma[:-1] / alpha[:-1]).max()
+        if not amplified < AMPLIFIED:
+            raise InputError(
+                f"sampler 'pndm' would amplify errors {amplified:.3g} times in a step of this grid, as alpha is near 0 "
+                f"where it starts; up to {AMPLIFIED} is allowed: start the grid below, take more steps or dpmpp_2m"
+            )
     if name == "dopri5" and _sigma(path, times[-1]) == 0:
         raise InputError("sampler 'dopri5' cannot end at t=0, where sigma = 0: end the grid above, with t_min=0.001")
 
@@ -384,16 +404,14 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
         bound = options.pop("clip", jnp.inf)
         constrain = dynamic_threshold(options.pop("threshold"), bound) if "threshold" in options else clip(bound)
         if "variance" in options:
-            options["variance"] = _variance(options["variance"], fraction)
+            options["variance"] = named_variance(options["variance"], fraction)
         corrector = CORRECTORS.get(options.pop("corrector", None))
         every = options.pop("cache", None)
         constrained = lambda x_t, t: constrain(denoiser(x_t, t))  # noqa: E731
-        mine = {name: options.pop(name) for name in list(options) if name in _own(SAMPLERS[sampler])}
+        own = {name: options.pop(name) for name in list(options) if name in _own(SAMPLERS[sampler])}
 
         def make(denoiser):
-            if "constrain" in inspect.signature(SAMPLERS[sampler]).parameters:
-                return SAMPLERS[sampler](process, denoiser, constrain=constrain, **mine)
-            return SAMPLERS[sampler](process, lambda x_t, t: constrain(denoiser(x_t, t)), **mine)
+            return SAMPLERS[sampler](process, lambda x_t, t: constrain(denoiser(x_t, t)), **own)
 
         if every is None:
             steps = make(denoiser)
@@ -432,7 +450,8 @@ def _bound(bind: Bind, params, condition, negative, guidance: Sequence[Array], p
     return Bound(path, change(denoiser), None, along(change, remembering) if remembering else None)
 
 
-def _variance(name: str, fraction: Callable[[Array, Array], Array] | None) -> samplers.Variance:
+def named_variance(name: str, fraction: Callable[[Array, Array], Array] | None) -> samplers.Variance:
+    """One of `VARIANCES`, the learned one of a model's own fraction."""
     if name != "learned":
         return VARIANCES[name]
     if fraction is None:

@@ -119,6 +119,21 @@ def check_defined(process: Process, parameterization: Parameterization, times: n
         )
 
 
+def check_target(process: Process, parameterization: Parameterization) -> None:
+    """Refuse a parameterization whose training target is infinite at t = 1.
+
+    Raises:
+      InputError: such as `velocity` where alpha falls as the square root of 1 - t.
+    """
+    with jax.ensure_compile_time_eval():
+        a, b = parameterization.coefficients(process, jnp.ones(()))
+    if not (np.isfinite(a) and np.isfinite(b)):
+        raise InputError(
+            f"the training target a x_0 + b eps of this parameterization has a={float(a):g} and b={float(b):g} at t=1 "
+            "of this process: take v, eps, x0 or edm"
+        )
+
+
 def evaluate(
     process: Process,
     parameterization: Parameterization,

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.types import Array, Key, Noise, TimeFunction, expand
+from jaxdiff.types import Array, Key, Noise, TimeFunction, as_time, expand
 
 
 def normal(key: Key, x: Array) -> Array:
@@ -50,13 +50,18 @@ def perturb(process: Process, key: Key, x_0: Array, t: Array) -> tuple[Array, Ar
 
 def prior(process: Process, key: Key, x: Array, t: Array | float = 1.0) -> Array:
     """Where sampling starts, x_t of data with mean 0 and variance 1, at t = 1 nearly that of any data."""
-    t = jnp.asarray(t, x.dtype)
-    return jnp.sqrt(process.alpha(t) ** 2 + process.sigma(t) ** 2) * process.noise(key, x)
+    t = as_time(t, x)
+    return (jnp.sqrt(process.alpha(t) ** 2 + process.sigma(t) ** 2) * process.noise(key, x)).astype(x.dtype)
 
 
 def prior_log_density(process: Process, x: Array, t: Array | float = 1.0) -> Array:
-    """log density of `prior` with normal noise, in nats: (batch,)."""
-    t = jnp.asarray(t, x.dtype)
+    """log density of `prior` with normal noise, in nats: (batch,).
+
+    Raises:
+      InputError: the noise is another.
+    """
+    require_white(process, "a log density")
+    t = as_time(t, x)
     variance = process.alpha(t) ** 2 + process.sigma(t) ** 2
     x = x.reshape(x.shape[0], -1)
     return -0.5 * ((x**2).sum(1) / variance + x.shape[1] * jnp.log(2 * jnp.pi * variance))
@@ -64,7 +69,7 @@ def prior_log_density(process: Process, x: Array, t: Array | float = 1.0) -> Arr
 
 def diffuse(process: Process, key: Key, x_0: Array, times: Array) -> Array:
     """A path of the forward SDE from data: x at the rising `times`, (len(times), batch, ...), drawn without error."""
-    times = jnp.asarray(times, x_0.dtype)
+    times = as_time(times, x_0)
 
     def step(x_s, along):
         i, s, t = along
@@ -118,6 +123,31 @@ def posterior(process: Process, s: Array, t: Array) -> tuple[Array, Array, Array
     return of_x_t, alpha_s * fresh, sigma_s**2 * fresh
 
 
+def interior(process: Process, t: Array) -> Array:
+    """t, moved inwards by 1e-4 where alpha or sigma is 0: for quotients that have a limit there.
+
+    In `sigma² / alpha ∇ log p(y | x_t)` and in most loss weights 0 meets infinity at the very end of a path, and what
+    they are just before it is the limit, to four digits.
+    """
+    inwards = jnp.where(process.alpha(t) < 1e-6, t - 1e-4, t)
+    return jnp.where(process.sigma(t) == 0, t + 1e-4, inwards)
+
+
+def is_white(process: Process) -> bool:
+    """Whether the noise is `normal`: independent in every component, as scores, covariances and densities assume."""
+    return process.noise is normal
+
+
+def require_white(process: Process, what: str) -> None:
+    """Refuse a process whose noise is not `normal` for `what`, a formula that would be wrong with any other.
+
+    Raises:
+      InputError: the noise is another.
+    """
+    if not is_white(process):
+        raise InputError(f"{what} is that of normal noise, and this process has another: take `jaxdiff.process.normal`")
+
+
 def with_slopes(process: Process, t: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """`((alpha, sigma), (alpha', sigma'))` at t."""
     return jax.jvp(lambda t: (process.alpha(t), process.sigma(t)), (t,), (jnp.ones_like(t),))
@@ -166,9 +196,13 @@ def ddpm(betas: np.ndarray, zero_terminal_snr: bool = False) -> Process:
     slope = jnp.asarray(np.nan_to_num(np.append(np.diff(table), 0.0), neginf=0))
     beta_0 = float(betas[0])
     last_alpha_bar = float(np.exp(log_alpha_bar[-2])) if zero_terminal_snr else 0.0
+    last_step = steps - 2 if zero_terminal_snr else steps - 1
 
     def parts(t):
-        """lambda(t) as three numbers to add: two of the step at or before t, and what t has gone beyond it."""
+        """lambda(t) as three numbers to add, two of the step at or before t and what t has gone beyond it.
+
+        And what is left of alpha in an interval that ends at 0: from 1 to 0 there, 1 elsewhere.
+        """
         position = t * steps - 1
         # A float32 time is known to a few ulp: this close to a step, it is that step (and keeps its derivative).
         tolerance = steps * 2.0**-21
@@ -176,24 +210,28 @@ def ddpm(betas: np.ndarray, zero_terminal_snr: bool = False) -> Process:
         def snapped(distance):
             return distance - jax.lax.stop_gradient(jnp.where(jnp.abs(distance) < tolerance, distance, 0))
 
-        step = jnp.clip(jnp.floor(position + tolerance), 0, steps - 1)
+        step = jnp.clip(jnp.floor(position + tolerance), 0, last_step)
         beyond = snapped(position - step)
         index = step.astype(jnp.int32)
         first = jnp.minimum(steps * t, 1.0)
         rise = jnp.log1p(-beta_0 * first) - jnp.log1p(-beta_0) - jnp.log(first)
         after = beyond * slope[index]
+        left = jnp.ones_like(t)
         if zero_terminal_snr:  # log-SNR cannot be interpolated to minus infinity: in the last interval alpha is
-            left = 1 + snapped(jnp.where(index == steps - 2, steps * (1 - t), 1) - 1)
-            fall = 2 * jnp.log(left) + np.log1p(-last_alpha_bar) - jnp.log1p(-last_alpha_bar * left**2)
-            after = jnp.where(index == steps - 2, fall, after)
-        return high[index], low[index], jnp.where(beyond < 0, rise, after)
+            left = 1 + snapped(jnp.where(index == last_step, steps * (1 - t), 1) - 1)
+            some = jnp.where(left > 0, left, 1)
+            fall = 2 * jnp.log(some) + np.log1p(-last_alpha_bar) - jnp.log1p(-last_alpha_bar * some**2)
+            after = jnp.where(index == last_step, jnp.where(left > 0, fall, -jnp.inf), after)
+        return (high[index], low[index], jnp.where(beyond < 0, rise, after)), left
 
     def half(t, sign):
-        high, low, beyond = parts(t)
-        return jax.lax.rsqrt(1 + jnp.exp(-sign * high) * jnp.exp(-sign * (low + beyond)))
+        (high, low, beyond), left = parts(t)
+        within = jax.lax.rsqrt(1 + jnp.exp(-sign * high) * jnp.exp(-sign * (low + jnp.where(left < 1, 0, beyond))))
+        last = np.sqrt(last_alpha_bar) * left if sign > 0 else jnp.sqrt(1 - last_alpha_bar * left**2)
+        return jnp.where(left < 1, last, within)
 
     def drop(s, t):
-        (high_s, low_s, beyond_s), (high_t, low_t, beyond_t) = parts(s), parts(t)
+        (high_s, low_s, beyond_s), (high_t, low_t, beyond_t) = parts(s)[0], parts(t)[0]
         return (high_s - high_t) + ((low_s - low_t) + (beyond_s - beyond_t))
 
     def inverse(log_snr_t):

@@ -12,12 +12,17 @@ import jax.numpy as jnp
 from jaxdiff.denoiser import make_denoiser, to_score
 from jaxdiff.loss import Times
 from jaxdiff.parameterization import Parameterization
-from jaxdiff.process import Process, perturb
+from jaxdiff.process import Process, perturb, require_white
 from jaxdiff.types import LossFn, Network
 
 
 def sliced_loss(process: Process, parameterization: Parameterization, network: Network, times: Times) -> LossFn:
-    """The variance-reduced form, one projection an example; the score is what the network's output means."""
+    """The variance-reduced form, one projection an example; the score is what the network's output means.
+
+    Raises:
+      InputError: the process has noise other than `normal`, with which a score is not what samplers ask of a network.
+    """
+    require_white(process, "sliced score matching")
 
     def loss_fn(params, key, batch):
         key_t, key_eps, key_slice, key_net = jax.random.split(key, 4)

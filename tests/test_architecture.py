@@ -29,7 +29,7 @@ ALLOWED = {
     "likelihood": MATHS | {"samplers"},
     "importance": MATHS | {"loss"},
     "score_matching": MATHS | {"loss"},
-    "learned_variance": MATHS | {"likelihood"},
+    "learned_variance": MATHS | {"likelihood", "samplers"},
     "vdm": MATHS | {"likelihood"},
     "tasks": MATHS | {"samplers", "guidance", "tasks"},
     "nets": BASE | {"nets"},

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import loss, parameterization
+from jaxdiff import betas, loss, parameterization, process
 from jaxdiff.errors import InputError
 from jaxdiff.loss import Weight, diffusion_loss
 from jaxdiff.names import named
-from jaxdiff.parameterization import Parameterization, check_defined, to_eps, to_x0
+from jaxdiff.parameterization import Parameterization, check_defined, check_target, to_eps, to_x0
 from jaxdiff.types import Batch
 from tests import oracle
 
@@ -95,6 +95,59 @@ def test_undefined_pairs_are_refused(meaning, path, times):
 @pytest.mark.parametrize("meaning", ["v", "velocity", "x0"])
 def test_defined_at_pure_noise(meaning):
     for path in ("flow", "cosine", "ddpm_zero_snr"):
-        if (meaning, path) == ("velocity", "ddpm_zero_snr"):
-            continue  # sigma' is 0 and alpha' is infinite at the end of that chain
         check_defined(oracle.PROCESSES[path](), MEANINGS[meaning](), np.array([1.0, 0.5, 0.0]))
+
+
+def test_slopes_at_the_very_end():
+    """The last interval of a zero-terminal chain is linear in alpha: Lin et al. 2024's table, differentiated by hand."""
+    alpha = np.exp(0.5 * np.cumsum(np.log1p(-betas.linear(1000))))
+    last = alpha[0] / (alpha[0] - alpha[-1]) * (alpha[-2] - alpha[-1])
+    for factor in (1.0, 2.0):
+        chain = process.ddpm(betas.linear(1000), zero_terminal_snr=True)
+        chain = chain if factor == 1 else process.shifted(chain, factor)
+        _, slopes = process.with_slopes(chain, jnp.ones(()))
+        np.testing.assert_allclose(slopes, [-1000 * last / factor, 0.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", oracle.PROCESSES)
+def test_weights_at_the_ends_are_their_limits(name):
+    """At t = 0 and t = 1 finite, and what float64 makes of a point close by, for every weight and parameterization."""
+    chain, t = oracle.PROCESSES[name](), jnp.array([0.0, 1.0])
+    ours = jax.jit(lambda t: {(m, w): WEIGHTS[w]()(chain, MEANINGS[m](), t) for m in MEANINGS for w in WEIGHTS})(t)
+    assert all(np.isfinite(values).all() for values in ours.values()), ours
+    if float(chain.alpha(t[1])) > 1e-6:
+        return
+    with jax.enable_x64(True):
+        double = oracle.PROCESSES[name]()
+        near = {pair: WEIGHTS[pair[1]]()(double, MEANINGS[pair[0]](), jnp.array(1 - 1e-4)) for pair in ours}
+    for pair, values in ours.items():
+        np.testing.assert_allclose(values[1], near[pair], rtol=2e-2, err_msg=str(pair))
+
+
+def test_limits_of_weights_at_pure_noise():
+    at_end = lambda chain, w, m: float(WEIGHTS[w]()(chain, MEANINGS[m](), jnp.ones(())))  # noqa: E731
+    zero, sigmoid = oracle.PROCESSES["ddpm_zero_snr"](), process.sigmoid()
+    for weight in ("elbo", "sigmoid"):
+        assert abs(at_end(zero, weight, "v")) < 1e-5
+        np.testing.assert_allclose(at_end(sigmoid, weight, "v"), 0.1497, atol=2e-4)
+    for weight in ("min_snr", "p2", "eps"):
+        np.testing.assert_allclose(at_end(process.flow(), weight, "eps"), 1.0, rtol=1e-4)
+
+
+def test_a_velocity_that_is_infinite_is_refused():
+    check_target(process.flow(), parameterization.velocity())
+    with pytest.raises(InputError, match="infinite|inf"):
+        check_target(process.sigmoid(), parameterization.velocity())
+
+
+def test_a_step_of_training_on_a_zero_terminal_chain_is_finite():
+    """Stratified times of 1,024 examples meet t = 1 at every step."""
+    chain = oracle.PROCESSES["ddpm_zero_snr"]()
+    for weight in ("elbo", "likelihood", "sigmoid", "min_snr"):
+        times = loss.stratified(steps=1000)
+        loss_fn = diffusion_loss(chain, parameterization.v(), network, WEIGHTS[weight](), times)
+        assert (times(chain, jax.random.key(0), 1024) == 1).any()
+        value, gradient = jax.value_and_grad(
+            lambda s, f=loss_fn: f(s, jax.random.key(0), Batch(jnp.ones((1024, 2))))[0]
+        )(0.7)
+        assert np.isfinite([value, gradient]).all(), weight

@@ -13,6 +13,7 @@ from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.types import Batch, Condition, StatefulLoss
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+SGD = {"name": "sgd", "learning_rate": 0.5, "warmup": 4, "schedule": {"name": "constant_schedule"}, "clip": 0.0}
 
 
 def get_config(setting="digits", file="ddpm"):
@@ -117,7 +118,10 @@ def test_losses_by_name():
 
 
 def test_the_learning_rate_warms_up_to_its_value():
-    config = changed("optimizer", {"name": "sgd", "learning_rate": 0.5, "warmup": 4, "schedule": {"name": "constant_schedule"}, "clip": 0.0})
+    config = changed(
+        "optimizer",
+        SGD,
+    )
     optimiser = experiment.build(config, (8, 8, 1)).optimiser
     params = jnp.zeros(1)
     state, rates = optimiser.init(params), []
