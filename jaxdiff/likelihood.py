@@ -139,6 +139,7 @@ def discrete_bound(
       times: (steps + 1,), falling to 0: the first is the prior's, and the step to 0 is the decoder's.
       variance: of the reverse steps, as for `ancestral`.
     """
+    require_white(process, "a likelihood")
     times = as_time(times, x_0)
 
     def term(i, t, s):
@@ -161,6 +162,7 @@ def continuous_bound(
 
     The times of a batch are stratified (Kingma et al. 2021, appendix I.1). sigma(t_min) must not be 0.
     """
+    require_white(process, "a likelihood")
     batch = x_0.shape[0]
 
     def term(i):
@@ -214,6 +216,7 @@ def log_likelihood(
     Raises:
       InputError: another trace.
     """
+    require_white(process, "a likelihood")
     velocity = to_velocity(process, denoiser)
     signs = jax.random.rademacher(key, x.shape, x.dtype)
 

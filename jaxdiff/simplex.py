@@ -66,6 +66,6 @@ def octave(key: Key, places: Array) -> Array:
 
 def _direction(key: Key, corner: Array) -> Array:
     """A unit vector of its own for each corner, (..., 2) whole numbers."""
-    turns = jax.random.uniform(key, (512, 512), maxval=2 * jnp.pi)
-    angle = turns[corner[..., 0] % 512, corner[..., 1] % 512]
-    return jnp.stack([jnp.cos(angle), jnp.sin(angle)], -1)
+    own = jax.vmap(lambda c: jax.random.fold_in(jax.random.fold_in(key, c[0]), c[1]))(corner.reshape(-1, 2))
+    turns = jax.vmap(lambda k: jax.random.uniform(k, maxval=2 * jnp.pi))(own).reshape(corner.shape[:-1])
+    return jnp.stack([jnp.cos(turns), jnp.sin(turns)], -1)

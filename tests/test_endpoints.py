@@ -99,7 +99,7 @@ def test_defined_at_pure_noise(meaning):
 
 
 def test_slopes_at_the_very_end():
-    """The last interval of a zero-terminal chain is linear in alpha: Lin et al. 2024's table, differentiated by hand."""
+    """The last interval of a zero-terminal chain is linear in alpha: Lin et al. 2024's table, its slope by hand."""
     alpha = np.exp(0.5 * np.cumsum(np.log1p(-betas.linear(1000))))
     last = alpha[0] / (alpha[0] - alpha[-1]) * (alpha[-2] - alpha[-1])
     for factor in (1.0, 2.0):
@@ -147,7 +147,6 @@ def test_a_step_of_training_on_a_zero_terminal_chain_is_finite():
         times = loss.stratified(steps=1000)
         loss_fn = diffusion_loss(chain, parameterization.v(), network, WEIGHTS[weight](), times)
         assert (times(chain, jax.random.key(0), 1024) == 1).any()
-        value, gradient = jax.value_and_grad(
-            lambda s, f=loss_fn: f(s, jax.random.key(0), Batch(jnp.ones((1024, 2))))[0]
-        )(0.7)
+        total = lambda scale, f=loss_fn: f(scale, jax.random.key(0), Batch(jnp.ones((1024, 2))))[0]  # noqa: E731
+        value, gradient = jax.value_and_grad(total)(0.7)
         assert np.isfinite([value, gradient]).all(), weight

@@ -8,6 +8,7 @@ from jaxdiff import betas, parameterization
 from jaxdiff.denoiser import make_denoiser
 from jaxdiff.errors import InputError
 from jaxdiff.learned_variance import hybrid_loss, make_fraction, mean_network, step_bound
+from jaxdiff.likelihood import discretised_decoder
 from jaxdiff.process import ddpm, posterior, transition
 from jaxdiff.samplers import ancestral, learned_range, sample
 from jaxdiff.types import Batch
@@ -48,6 +49,22 @@ def test_the_first_step_is_the_decoder():
     x_0, s = jnp.linspace(-1, 1, levels)[:, None], jnp.zeros(levels)
     bits = step_bound(CHAIN, x_0, jnp.full_like(x_0, 0.1), jnp.full_like(x_0, 0.5), s, s + 0.01, levels)
     np.testing.assert_allclose((2.0**-bits).sum(), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 100, 4000])
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
+def test_what_is_trained_at_the_data_is_what_is_measured_there(steps, fraction):
+    """The bound's decoder, in training and in evaluation, has one width, also where `fixed_small` is 0."""
+    levels, t = 256, jnp.float32(1 / steps)
+    x_0 = jnp.linspace(-1, 1, levels)[:, None]
+    x_hat = x_0 + 0.5 * 2 / (levels - 1)
+    trained = step_bound(
+        CHAIN, x_0, x_hat, jnp.full_like(x_0, fraction), jnp.zeros(levels), jnp.full(levels, t), levels
+    )
+    decoder = discretised_decoder(levels, learned_range(lambda x_t, t: jnp.full_like(x_t, fraction)))
+    measured = -decoder(CHAIN, lambda x_t, t: x_hat, x_0, x_0, t) / np.log(2)
+    np.testing.assert_allclose(trained, measured, rtol=1e-4)
+    assert trained.max() < 30
 
 
 @pytest.mark.slow

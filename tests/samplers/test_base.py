@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids
-from jaxdiff.process import vp
+from jaxdiff import betas, grids, samplers
+from jaxdiff.process import ddpm, vp
 from jaxdiff.samplers import Sampler, ancestral, ddim, sample, trajectory
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -82,6 +82,23 @@ def test_chains_can_be_differentiated_and_vmapped():
     numeric = (total(1.01, jax.random.key(0)) - total(0.99, jax.random.key(0))) / 0.02
     np.testing.assert_allclose(slope, numeric, rtol=1e-2)
     assert jax.vmap(total, (None, 0))(1.0, jax.random.split(jax.random.key(0), 3)).shape == (3,)
+
+
+@pytest.mark.parametrize("name", ["ancestral", "ddim", "dpmpp_3m", "deis", "unipc", "heun", "pndm"])
+def test_times_of_narrow_states_are_not_rounded(name):
+    """bfloat16 knows 507 of 1,001 times: the state is rounded, the grid is not, also of a chain given by a table."""
+    seen, chain = [], ddpm(betas.linear(1000))
+
+    def listening(x_t, t):
+        jax.debug.callback(lambda t: seen.append(float(t)), t)
+        return 0.5 * jnp.tanh(x_t)
+
+    times = np.array([0.9, 0.501, 0.5005, 0.4], np.float32)
+    out = sample(getattr(samplers, name)(chain, listening), jax.random.key(0), X.astype(jnp.bfloat16), times)
+    jax.effects_barrier()
+    assert out.dtype == jnp.bfloat16
+    assert np.isfinite(np.asarray(out, np.float32)).all()
+    assert {0.501, 0.5005} <= {round(t, 6) for t in seen}
 
 
 def test_a_sampler_with_a_memory():

@@ -96,6 +96,22 @@ def test_exponential_integrators_do_not_see_the_path(name, float64):
         np.testing.assert_allclose(there, expected, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.parametrize("name", ORDERS)
+def test_inversion_has_the_order_of_the_sampler(name, float64):
+    """From the low end of the flow to the high one, where the reference began."""
+    make, order = ORDERS[name]
+    chain, denoiser, x, end = exact("vp")
+    high, low = oracle.MIDDLE["vp"]
+    grid = oracle.warmed if make is not samplers.pndm else lambda n, high, low: np.linspace(high, low, n + 1)
+    errors = []
+    for n in (160, 320):
+        inverted = jax.jit(lambda x, times: samplers.invert(make(chain, denoiser), x, times))(
+            end, grid(n, low, high)[::-1]
+        )
+        errors.append(float(jnp.sqrt(jnp.mean((inverted - x) ** 2))))
+    assert abs(np.log2(errors[0] / errors[1]) - order) < 0.15, errors
+
+
 @pytest.mark.parametrize("name", ["ddim", "heun", "rk4", "dpmpp_2m", "unipc_2"])
 def test_there_and_back(name, float64):
     """Image to noise and back: the error falls with the steps, at least as the first order does."""

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import process, samplers
-from jaxdiff.denoiser import gaussian_mixture
+from jaxdiff import grids, parameterization, process, samplers
+from jaxdiff.denoiser import gaussian_mixture, make_denoiser
 from jaxdiff.tasks.twisted import systematic, twisted
 from tests.oracle import sliced_wasserstein
 
@@ -40,6 +40,29 @@ def test_a_swarm_tends_to_the_posterior_of_a_mixture_with_the_right_share_of_eac
     first = np.mean(((drawn - means[0]) ** 2).sum(1) < ((drawn - means[1]) ** 2).sum(1))
     expected = np.mean(((exact[0] - means[0]) ** 2).sum(1) < ((exact[0] - means[1]) ** 2).sum(1))
     np.testing.assert_allclose(first, expected, atol=0.04)
+
+
+def test_a_network_that_is_undefined_at_the_data_is_not_asked_there():
+    """EDM's network is told log(sigma / alpha), -inf at the last time: the swarm stays a swarm."""
+    chain, meaning = process.edm(), parameterization.edm()
+    exact = gaussian_mixture(chain, np.ones(1), np.zeros((1, 1)), np.full((1, 1), 0.5))
+
+    def network(params, x, t, condition=None, key=None):
+        """What EDM's network gives for this data, of its own inputs alone."""
+        sigma = jnp.exp(4 * t)
+        at = sigma / 80
+        x_t = x / meaning.input_scale(chain, at)[:, None]
+        return parameterization.target(chain, meaning, exact(x_t, at), (x_t - exact(x_t, at)) / sigma[:, None], at)
+
+    denoiser = make_denoiser(chain, meaning, network, {})
+    sampler = twisted(chain, denoiser, lambda x: x, jnp.full((1, 1), 0.3), 0.2)
+    times = grids.karras(chain, 30)
+    assert times[-1] == 0
+    x_1 = 80 * jax.random.normal(jax.random.key(0), (1000, 1))
+    x = jax.jit(lambda x: samplers.sample(sampler, jax.random.key(1), x, times))(x_1)
+    assert len(np.unique(x)) > 500
+    np.testing.assert_allclose(x.mean(), 0.3 * 0.25 / 0.29, atol=0.03)
+    np.testing.assert_allclose(x.std(), (0.25 * 0.04 / 0.29) ** 0.5, rtol=0.12)
 
 
 def test_each_is_drawn_as_often_as_its_weight_says():

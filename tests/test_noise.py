@@ -1,0 +1,113 @@
+"""Noise that is not white: what is right with it, and what is refused, since its formula takes white noise."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff import guidance, learned_variance, likelihood, loss, parameterization, process, samplers, score_matching
+from jaxdiff.denoiser import transfer
+from jaxdiff.errors import InputError
+from jaxdiff.process import prior_log_density
+from jaxdiff.samplers import sample
+from jaxdiff.simplex import simplex
+from jaxdiff.tasks import restore
+from jaxdiff.tasks.ddrm import ddrm, of_mask
+from jaxdiff.tasks.twisted import twisted
+
+SIGMA = np.array([[1.0, 0.8], [0.8, 1.0]])
+COVARIANCE = np.array([[1.0, -0.3], [-0.3, 0.5]])
+ROOT = jnp.asarray(np.linalg.cholesky(SIGMA), jnp.float32)
+
+
+def coloured(key, x):
+    return jax.random.normal(key, x.shape, x.dtype) @ ROOT.T
+
+
+CHAIN = process.interpolant(process.vp().alpha, process.vp().sigma, coloured)
+X = jax.random.normal(jax.random.key(1), (20_000, 2))
+KEY, T = jax.random.key(0), jnp.float32(0.5)
+
+
+def denoiser(x, t):
+    """Exact for Gaussian data under this noise."""
+    alpha, sigma = CHAIN.alpha(t), CHAIN.sigma(t)
+    gain = alpha * jnp.asarray(COVARIANCE) @ jnp.linalg.inv(alpha**2 * COVARIANCE + sigma**2 * SIGMA)
+    return x @ gain.T.astype(x.dtype)
+
+
+def network(params, x, t, condition=None, key=None):
+    return params * x
+
+
+def first(x):
+    return x[:, :1]
+
+
+Y = jnp.ones((len(X), 1))
+DECODER = likelihood.normal_decoder()
+ASSUME_WHITE = {
+    "by_density": lambda p: guidance.by_density(p, denoiser, lambda x, t: -x.sum(1)),
+    "by_energy": lambda p: guidance.by_energy(p, denoiser, lambda x: x.sum(1)),
+    "moment_matching": lambda p: restore.moment_matching(p, denoiser, first, Y, 0.1),
+    "pigdm": lambda p: restore.pigdm(p, denoiser, first, Y, 0.1),
+    "ddnm": lambda p: restore.ddnm(p, denoiser, first, Y, 0.1),
+    "dps": lambda p: restore.dps(p, denoiser, samplers.ddim(p, denoiser), first, Y),
+    "ddrm": lambda p: ddrm(p, denoiser, of_mask(jnp.ones_like(X)), X, 0.1),
+    "twisted": lambda p: twisted(p, denoiser, first, Y[:1], 0.1),
+    "sliced_loss": lambda p: score_matching.sliced_loss(p, parameterization.eps(), network, loss.uniform()),
+    "hybrid_loss": lambda p: learned_variance.hybrid_loss(p, parameterization.eps(), network),
+    "prior_log_density": lambda p: prior_log_density(p, X),
+    "prior_kl": lambda p: likelihood.prior_kl(p, X),
+    "discrete_bound": lambda p: likelihood.discrete_bound(p, denoiser, KEY, X, jnp.array([1.0, 0.5, 0.0]), DECODER),
+    "continuous_bound": lambda p: likelihood.continuous_bound(p, denoiser, KEY, X, DECODER, 0.1),
+    "log_likelihood": lambda p: likelihood.log_likelihood(p, denoiser, KEY, X[:2], 0.1),
+}
+
+
+@pytest.mark.parametrize("noise", [coloured, simplex()], ids=["coloured", "simplex"])
+@pytest.mark.parametrize("name", ASSUME_WHITE)
+def test_formulas_of_white_noise_refuse_another(name, noise):
+    with pytest.raises(InputError, match="normal noise"):
+        ASSUME_WHITE[name](process.vp()._replace(noise=noise))
+
+
+@pytest.mark.parametrize("name", set(ASSUME_WHITE) - {"log_likelihood", "discrete_bound", "continuous_bound"})
+def test_they_take_white_noise(name):
+    ASSUME_WHITE[name](process.vp())
+
+
+def test_every_formula_with_a_score_is_in_the_table():
+    """Functions of these modules that take a process and make a denoiser, sampler, loss or figure of it."""
+    known = {*ASSUME_WHITE, "within", "cfg_pp", "discretised_decoder", "softmax_decoder", "normal_decoder"}
+    known |= {"make_fraction", "spread", "continuous_term", "continuous_weight", "step_bound", "check_defined"}
+    for module in (guidance, restore, score_matching, learned_variance, likelihood):
+        for name, function in vars(module).items():
+            own = getattr(function, "__module__", "") == module.__name__ and not name.startswith("_")
+            if own and "process" in getattr(function, "__annotations__", {}):
+                assert name in known, f"{module.__name__}.{name}: right with coloured noise, or refused?"
+
+
+SAMPLERS = {
+    "ancestral": samplers.ancestral,
+    "ddim": lambda p, d: samplers.ddim(p, d, eta=1.0),
+    "heun": samplers.heun,
+    "reverse_diffusion": samplers.reverse_diffusion,
+    "unipc": samplers.unipc,
+    "langevin": lambda p, d: samplers.then(samplers.ddim(p, d), samplers.langevin(p, d, repeats=2)),
+    "restart": lambda p, d: samplers.restart(p, samplers.heun(p, d), np.linspace(0.4, 0.2, 6), 2),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samplers_are_right_with_any_noise(name):
+    """The covariance of Gaussian data, drawn along a process of coloured noise, but for the error of 100 steps."""
+    x_1 = process.prior(CHAIN, KEY, X)
+    draw = jax.jit(lambda x: sample(SAMPLERS[name](CHAIN, denoiser), KEY, x, np.linspace(1, 0, 101)))
+    np.testing.assert_allclose(np.cov(draw(x_1).T), COVARIANCE, atol=0.07)
+
+
+def test_a_model_is_not_taken_to_another_noise():
+    with pytest.raises(InputError, match="noise of two kinds"):
+        transfer(CHAIN, process.flow(), denoiser)
+    transfer(CHAIN, process.flow()._replace(noise=coloured), denoiser)
