@@ -87,8 +87,9 @@ ALPHA_0 = {"cosine", "ddpm_zero_snr", "flow", "interpolant", "shifted_flow", "si
 REFUSED = {
     "dopri5": set(CHAINS) - {"ve", "from_log_snr"},
     "pndm": ALPHA_0 | {"ddpm_cosine"},
-    **dict.fromkeys(("euler_maruyama", "srk"), ALPHA_0),
-    **dict.fromkeys(("euler", "midpoint", "heun", "rk4"), {"sigmoid"}),
+    "euler_maruyama": ALPHA_0,
+    "srk": ALPHA_0,
+    **{name: {"sigmoid"} for name in ("euler", "midpoint", "heun", "rk4")},
 }
 """Where a sampler cannot begin at t = 1, or not end at 0."""
 
