@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -30,11 +30,22 @@ from jaxdiff.training import hosts, leaks
 from jaxdiff.training.seal import damage, fingerprint, seal
 from jaxdiff.training.step import TrainState
 
-METRICS = "metrics.json"
+METRICS, HISTORY = "metrics.json", "history.json"
 WRITING, DELETING, DAMAGED = "writing-", "deleting-", "damaged-"
 """Before the step, in the names of folders that are not checkpoints."""
 
 log = logging.getLogger(__name__)
+
+
+class History(NamedTuple):
+    """How a state came about: the updates of its weights, and `(after, before)`: steps that a return has undone."""
+
+    updates: int
+    undone: tuple[tuple[int, int], ...] = ()
+
+    def has(self, step: int) -> bool:
+        """Whether the state came by way of that of an earlier step."""
+        return not any(after < step < before for after, before in self.undone)
 
 
 class Checkpoints:
@@ -59,6 +70,7 @@ class Checkpoints:
         leaks.plug()
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
+        self._undone: tuple[tuple[int, int], ...] = ()
         if hosts.is_writer():
             for left in [*self.folder.glob(WRITING + "*"), *self.folder.glob(DELETING + "*")]:
                 shutil.rmtree(left)
@@ -93,7 +105,8 @@ class Checkpoints:
             known = jax.device_get(fingerprint(_items(state))) if self._verify else None
             abstract = jax.tree.map(lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), _items(state))
             written = self._begin(step, state)
-            self._writing = self._thread.submit(self._finish, step, written, dict(metrics or {}), known, abstract)
+            notes = {METRICS: dict(metrics or {}), HISTORY: History(int(state.health.sound), self._undone)._asdict()}
+            self._writing = self._thread.submit(self._finish, step, written, notes, known, abstract)
 
     def wait(self) -> None:
         """Until nothing is being written.
@@ -108,8 +121,8 @@ class Checkpoints:
     def restore(self, like: TrainState, up_to: int | None = None) -> TrainState:
         """The newest intact state, placed on devices as `like` is; `like` itself if nothing was saved yet.
 
-        With `up_to`, the newest of that step or before. Damaged ones among these are named and set aside, to be written
-        again.
+        With `up_to`, the newest of that step or before: what came between it and the step of `like` is then undone in
+        the history of what follows. Damaged ones among these are named and set aside, to be written again.
 
         Raises:
           InputError: none is intact, or they are of another network.
@@ -123,6 +136,8 @@ class Checkpoints:
                 aside = self.folder / f"{DAMAGED}{newer}"
                 shutil.rmtree(aside, ignore_errors=True)
                 (self.folder / str(newer)).rename(aside)
+        undone = [] if up_to is None else [(step, int(like.step))]
+        self._undone = (*history_of(self.folder / str(step)).undone, *undone)
         rest, params = loaded.pop("rest"), loaded.pop("params")
         return like._replace(params=params, ema=loaded, **rest)
 
@@ -151,7 +166,7 @@ class Checkpoints:
             return OSError(errno.ENOSPC, f"no space left on device: {free / 1e6:.1f} MB of {needed / 1e6:.1f} MB")
         return None
 
-    def _finish(self, step: int, written: Any, metrics: dict[str, float], known: Any, like: Any) -> None:
+    def _finish(self, step: int, written: Any, notes: dict[str, Any], known: Any, like: Any) -> None:
         part = self.folder / f"{WRITING}{step}"
         try:
             if isinstance(written, Exception):
@@ -160,7 +175,8 @@ class Checkpoints:
             if known is not None and not _reads_back(part, like, known):
                 raise OSError(errno.EIO, "what is read back is not what was written")
             if hosts.is_writer():
-                (part / METRICS).write_text(json.dumps(metrics) + "\n")
+                for file, content in notes.items():
+                    (part / file).write_text(json.dumps(content) + "\n")
                 seal(part)
                 part.rename(self.folder / str(step))
                 self._prune()
@@ -193,6 +209,15 @@ def metrics_of(path: Path) -> dict[str, float]:
         return json.loads((path / METRICS).read_text())
     except (OSError, ValueError):
         return {}
+
+
+def history_of(path: Path) -> History:
+    """How a checkpoint's state came about; in runs that did not write it down, each step was an update."""
+    try:
+        content = json.loads((path / HISTORY).read_text())
+        return History(int(content["updates"]), tuple((int(after), int(before)) for after, before in content["undone"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return History(int(path.name))
 
 
 def best(folder: Path, metric: str) -> int | None:

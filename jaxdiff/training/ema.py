@@ -1,12 +1,15 @@
 """Averages of the weights over training, several at once, and any width of them afterwards.
 
-An average θ̄ follows the weights θ step by step,
+An average θ̄ follows the weights θ update by update,
 
-    θ̄(t) = beta(t) θ̄(t - 1) + (1 - beta(t)) θ(t),        t = 1, 2, ... steps,
+    θ̄(t) = θ̄(t - 1) + share(t) (θ(t) - θ̄(t - 1)),        beta(t) = 1 - share(t),        t = 1, 2, ... updates,
 
-and three families of beta are here. With `power`, θ̄ weighs the past by tau^gamma, a profile that keeps its shape as
-training grows; its standard deviation, as a share of the training so far, is what names it (Karras et al. 2024, EDM2,
-appendix C):
+and three families of it are here. A step that the guard skips, or that a return to a checkpoint undoes, is no update
+and has no t. After millions of updates a share is about the spacing of float32, where rounding to the nearest number
+would lose or double it at every update; `follow` rounds up and down in turn, so that what is lost averages out.
+
+With `power`, θ̄ weighs the past by tau^gamma, a profile that keeps its shape as training grows; its standard deviation,
+as a share of the training so far, is what names it (Karras et al. 2024, EDM2, appendix C):
 
     std² = (gamma + 1) / ((gamma + 2)² (gamma + 3)),     p_i(tau) = (gamma_i + 1) tau^gamma_i / t_i^(gamma_i + 1)
 
@@ -18,15 +21,25 @@ as possible to one that was never computed: the `x` of sum one that has the leas
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.types import Array
+from jaxdiff.types import Array, Params
 
-Decay = Callable[[Array], Array]
-"""beta of the next step, by how many there were before it."""
+
+class Decay(NamedTuple):
+    """How an average forgets: `decay(n)` is beta of the next update, by how many there were before it."""
+
+    share: Callable[[Array], Array]
+    """1 - beta, with all its digits also where beta rounds to 1."""
+
+    def __call__(self, n: Array) -> Array:
+        return 1 - self.share(n)
+
 
 NARROWEST, WIDEST = 1e-4, 0.288
 """A std of 12^-1/2 is the plain mean; nothing is wider. Narrower ones have exponents that float32 cannot follow."""
@@ -34,19 +47,37 @@ POWER = "power_"
 
 
 def warmed_up(decay: float) -> Decay:
-    """`min(decay, (1 + n) / (10 + n))` after n steps, so that the average forgets the random start."""
-    return lambda step: jnp.minimum(decay, (1 + step) / (10 + step))
+    """`min(decay, (1 + n) / (10 + n))` after n updates, so that the average forgets the random start."""
+    return Decay(lambda n: jnp.maximum(1 - decay, 9 / (10 + n)))
 
 
 def half_life(steps: float, share: float = 0.05) -> Decay:
     """What is `steps` old weighs half; early on, what is `share` of the training so far (Karras et al. 2022)."""
-    return lambda step: 0.5 ** (1 / jnp.clip(share * step, 1e-8, steps))
+    return Decay(lambda n: -jnp.expm1(-np.log(2) / jnp.clip(share * n, 1e-8, steps)))
 
 
 def power(std: float) -> Decay:
-    """`(1 - 1/t)^(gamma + 1)` at step t: the power function of this relative standard deviation."""
+    """`(1 - 1/t)^(gamma + 1)` at update t: the power function of this relative standard deviation."""
     exponent = gamma(std) + 1
-    return lambda step: (1 - 1 / (step + 1)) ** exponent
+    return Decay(lambda n: -jnp.expm1(exponent * jnp.log1p(-1 / (n + 1))))
+
+
+def follow(decay: Callable[[Array], Array], average: Params, params: Params, n: Array) -> Params:
+    """The average after one more update, to `params`, when there were n before it; any function of n may be its beta.
+
+    An average of float32 is rounded up or down so that over several updates its error stays below a few units of its
+    last digit: by the fractions of n times the golden ratio, which fill [0, 1) as evenly as any.
+    """
+    share = decay.share(n) if isinstance(decay, Decay) else 1 - decay(n)
+    turn = (jnp.asarray(n).astype(jnp.uint32) * np.uint32(2654435769)) >> 9  # 2^32 / 1.618...; wraps around
+    offset = (turn.astype(jnp.float32) + 0.5) / 2**23 - 0.5
+
+    def one(old, new):
+        size = jnp.abs(old)
+        spacing = size - jnp.nextafter(size, jnp.zeros_like(size))
+        return old + (share * (new - old) + offset * spacing).astype(old.dtype)
+
+    return jax.tree.map(one, average, params)
 
 
 def gamma(std: float) -> float:
@@ -97,11 +128,12 @@ def averages(spec: Mapping[str, Iterable[float]], batch_size: int) -> dict[str, 
 
 
 def recipe(std: float, stored: list[tuple[float, float]], end: float) -> tuple[np.ndarray, float]:
-    """How much of each stored average makes up that of `std` at step `end`, and how far the two profiles are apart.
+    """How much of each stored average makes up that of `std` at `end`, and how far the two profiles are apart.
 
     Args:
       std: relative standard deviation of the average that is wanted.
-      stored: (its own standard deviation, step) of each that there is.
+      stored: (its own standard deviation, updates that it has seen) of each that there is; no two are equal.
+      end: how many updates the wanted one has seen.
 
     Returns:
       Shares that sum to one, and the norm of the difference of the profiles as a share of that of the wanted one.

@@ -1,8 +1,8 @@
 """Rollback: what to do when the guard has skipped many steps in a row.
 
-The weights of the newest checkpoint from before those steps come back (later ones hold the weights of now), but not its
-step: so other data and other noise follow than those that led here. When that does not help either, training ends, and
-leaves the last batch behind.
+The weights of the newest checkpoint from before those steps come back (later ones hold the weights of now), with the
+count of updates that they have seen and the usual norm of their gradient, but not the step: so other data and other
+noise follow than those that led here. When that does not help either, training ends, and leaves the last batch behind.
 """
 
 import logging
@@ -58,9 +58,9 @@ def roll_back(
         )
     earlier = checkpoints.restore(state, before)
     log.warning("%d or more steps in a row skipped: going on with the weights of step %d", patience, earlier.step)
-    health = state.health
-    health = health._replace(skipped_in_row=0 * health.skipped_in_row, rollbacks=health.rollbacks + 1)
-    return earlier._replace(step=state.step, health=health)
+    now = state.health
+    counts = {"skipped": now.skipped, "skipped_in_row": 0 * now.skipped_in_row, "rollbacks": now.rollbacks + 1}
+    return earlier._replace(step=state.step, health=earlier.health._replace(**counts))
 
 
 def save_batch(folder: Path, source: Source, batch_size: int, seed: int, step: int) -> Path:

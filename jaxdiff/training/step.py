@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdiff.training.ema import Decay
+from jaxdiff.training.ema import follow
 from jaxdiff.training.guard import Health, assess, choose, healthy
 from jaxdiff.types import Array, Key, LossFn, Params, StatefulLoss
 
@@ -40,7 +40,7 @@ def init_state(
 def make_train_step(
     loss_fn: LossFn | StatefulLoss,
     optimiser: optax.GradientTransformation,
-    ema: Mapping[str, Decay],
+    ema: Mapping[str, Callable[[Array], Array]],
     key: Key,
     accumulate: int = 1,
     spike: float = 0.0,
@@ -50,7 +50,7 @@ def make_train_step(
     Args:
       loss_fn: `(params, key, batch) -> (loss, metrics)`, both means over the batch; or one that remembers.
       optimiser: any optax transformation.
-      ema: the decay of each average, see `jaxdiff.training.ema`.
+      ema: the decay of each average, see `jaxdiff.training.ema`, by how many updates it has seen.
       key: step n draws from `fold_in(key, n)`.
       accumulate: average the gradients of this many parts of the batch, one after the other.
       spike: see `jaxdiff.training.guard`.
@@ -90,7 +90,8 @@ def make_train_step(
         sound, health = assess(state.health, metrics["loss"], grad_norm, spike)
         updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        averages = {name: _follow(decay(state.step), state.ema[name], params) for name, decay in ema.items()}
+        seen = state.health.sound
+        averages = {name: follow(decay, state.ema[name], params, seen) for name, decay in ema.items()}
         old = (state.params, state.ema, state.opt_state, state.memory)
         params, averages, opt_state, memory = choose(sound, (params, averages, opt_state, memory), old)
         counts = {"skipped": health.skipped, "skipped_in_row": health.skipped_in_row}
@@ -118,10 +119,6 @@ def in_calls(train_step, examples: Callable[[Any, Any], Any] = lambda resident, 
         return state, jax.tree.map(lambda m: m[None], metrics)
 
     return run
-
-
-def _follow(decay: Array, average: Params, params: Params) -> Params:
-    return jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, average, params)
 
 
 def _forgetful(loss_fn: LossFn) -> StatefulLoss:

@@ -9,15 +9,14 @@ from jaxdiff.errors import InputError
 from jaxdiff.training import ema
 from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.post_hoc import reconstruct
+from jaxdiff.training.rollback import roll_back
 from jaxdiff.training.step import init_state, make_train_step
 
 
-def follow(decay, values):
-    average = 0.0
-    for step, value in enumerate(values):
-        beta = np.float64(decay(np.float64(step)))
-        average = beta * average + (1 - beta) * value
-    return average
+def profile_of(decay, steps):
+    """How much of each of the values is in the average after the last."""
+    share = np.asarray(decay.share(jnp.arange(steps)), np.float64)
+    return share * np.append(np.cumprod((1 - share)[:0:-1])[::-1], 1)
 
 
 def test_the_average_warms_up():
@@ -32,11 +31,44 @@ def test_a_half_life_halves():
     np.testing.assert_allclose(decay(400) ** (0.05 * 400), 0.5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("decay", "updates", "exact"),
+    [
+        (ema.half_life(1e6), 10**9, -np.expm1(-np.log(2) / 1e6)),
+        (ema.half_life(1e7), 10**9, -np.expm1(-np.log(2) / 1e7)),
+        (ema.half_life(1e7), 10**7, -np.expm1(-np.log(2) / 5e5)),
+        (ema.warmed_up(0.9999), 10**7, 1e-4),
+        (ema.warmed_up(0.9999999), 10**7, 9 / (10**7 + 10)),
+        (ema.power(0.1), 10**7, -np.expm1((ema.gamma(0.1) + 1) * np.log1p(-1 / (10**7 + 1)))),
+        (ema.power(0.01), 10**7, -np.expm1((ema.gamma(0.01) + 1) * np.log1p(-1 / (10**7 + 1)))),
+        (ema.power(0.1), 0, 1),
+    ],
+)
+def test_one_update_moves_by_its_exact_share_after_millions(decay, updates, exact):
+    moved = jax.jit(lambda n: ema.follow(decay, jnp.float32(0), jnp.float32(1), n))(jnp.int32(updates))
+    np.testing.assert_allclose(moved, exact, rtol=2e-6)
+
+
+@pytest.mark.parametrize("steps", [1e6, 1e7])
+def test_a_long_half_life_is_not_lost_to_rounding(steps):
+    """Averages of 1, 0.7 ... that follow weights of 0 for 200,000 updates, each a change near their last digit."""
+    decay, start, count = ema.half_life(steps), jnp.array([1, 0.7, -3, 1e-3], jnp.float32), 200_000
+    one = lambda n, average: ema.follow(decay, average, jnp.zeros(4), 10**9 + n)  # noqa: E731
+    moved = jax.jit(lambda: jax.lax.fori_loop(0, count, one, start))()
+    np.testing.assert_allclose(1 - moved / start, -np.expm1(-np.log(2) * count / steps), rtol=1e-3)
+
+
+def test_an_average_of_weights_that_rest_is_those_weights(rng):
+    rest = jnp.asarray([0, 1, -1, 0.5, 2**-20, 3e38, *rng.normal(size=20)], jnp.float32)
+    one = lambda n, average: ema.follow(ema.warmed_up(0.999), average, rest, n)  # noqa: E731
+    np.testing.assert_array_equal(jax.jit(lambda: jax.lax.fori_loop(0, 5000, one, rest))(), rest)
+
+
 @pytest.mark.parametrize("std", [0.02, 0.05, 0.1, 0.2, 0.288])
 def test_a_power_average_has_its_profile_and_the_profile_its_deviation(std):
     gamma = ema.gamma(std)
     steps = 2000
-    profile = np.array([follow(ema.power(std), np.arange(steps) == i) for i in range(97, steps, 97)])
+    profile = profile_of(ema.power(std), steps)[97::97]
     tau = (np.arange(97, steps, 97) + 1) / steps
     np.testing.assert_allclose(profile, (gamma + 1) * tau**gamma / steps, atol=6 * (gamma + 1) ** 2 / steps**2)
     density = lambda x: (gamma + 1) * x**gamma  # noqa: E731
@@ -82,6 +114,31 @@ def test_widths_made_afterwards_are_those_computed_along_the_way(tmp_path):
         reconstruct(tmp_path, 0.01, ["power_0.05", "power_0.1"], state.params)
     with pytest.raises(InputError, match="no power-function averages, which ema.power asks for"):
         reconstruct(tmp_path, 0.07, ["ema_0.9"], state.params)
+
+
+def test_widths_made_afterwards_know_what_was_skipped_and_undone(tmp_path):
+    """A third of the steps is skipped, two checkpoints hold the same, and two are of weights that were given up."""
+    names, guard = ["power_0.05", "power_0.1"], {"patience": 50, "rollbacks": 9, "spike": 0.0}
+    averages = ema.averages({"decay": (), "half_life": (), "power": (0.05, 0.1, 0.08)}, 8)
+    loss = lambda params, key, bad: (  # noqa: E731
+        jnp.where(bad, jnp.nan, jnp.sum((params - 1 - jax.random.normal(key, (5,))) ** 2)),
+        {},
+    )
+    optimiser = optax.sgd(0.02)
+    step = jax.jit(make_train_step(loss, optimiser, averages, jax.random.key(0)))
+    state = init_state(jnp.zeros(5), optimiser, averages)
+    with Checkpoints(tmp_path, keep_every=32) as checkpoints:
+        for n in range(1, 577):
+            state, _ = step(state, n % 3 == 0 or 120 < n < 200 or 256 < n <= 300)
+            if n in (200, 400):
+                row = state.health._replace(skipped_in_row=jnp.int32(70))
+                state = roll_back(checkpoints, state._replace(health=row), **guard, keep_batch=lambda n: tmp_path)
+            if n % 32 == 0:
+                checkpoints.save(state)
+    said, weights = reconstruct(tmp_path, 0.08, names, state.params)
+    exact = state.ema["power_0.08"]
+    nearest = min(np.abs(exact - state.ema[name]).max() for name in names)
+    assert np.abs(weights - exact).max() < 0.05 * nearest, (said, weights, exact)
 
 
 @pytest.mark.parametrize(

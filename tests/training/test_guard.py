@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 
 from jaxdiff.errors import InputError
 from jaxdiff.training.checkpoint import Checkpoints, steps
+from jaxdiff.training.ema import half_life, power, warmed_up
 from jaxdiff.training.rollback import check, roll_back
 from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.types import StatefulLoss
@@ -17,12 +20,22 @@ def loss(params, memory, key, factor):
     return value, ({}, memory + value)
 
 
-def run(factors, spike=0.0, optimiser=None):
-    stateful = StatefulLoss(lambda: jnp.zeros(()), loss)
-    optimiser = optimiser or optax.adam(0.1)
-    state = init_state(jnp.arange(1.0, 4.0), optimiser, ["half"], stateful)
-    step = jax.jit(make_train_step(stateful, optimiser, {"half": lambda n: 0.5}, jax.random.key(0), spike=spike))
-    seen = []
+EMA = {"half": lambda n: 0.5, "warm": warmed_up(0.99), "old": half_life(5), "power": power(0.1)}
+
+
+ADAM, FROZEN = optax.adam(0.1), optax.set_to_zero()
+"""The gradient of a frozen parameter is as large every time."""
+STATEFUL = StatefulLoss(lambda: jnp.zeros(()), loss)
+
+
+@functools.cache
+def stepper(spike, optimiser):
+    return jax.jit(make_train_step(STATEFUL, optimiser, EMA, jax.random.key(0), spike=spike))
+
+
+def run(factors, spike=0.0, optimiser=ADAM, state=None):
+    state = state or init_state(jnp.arange(1.0, 4.0), optimiser, EMA, STATEFUL)
+    step, seen = stepper(spike, optimiser), []
     for factor in factors:
         state, metrics = step(state, jnp.float32(factor))
         seen.append((int(metrics["skipped"]), int(metrics["skipped_in_row"])))
@@ -40,17 +53,15 @@ def test_a_step_that_is_not_finite_changes_the_count_and_nothing_else(bad):
 
 
 def test_a_spike_is_skipped_once_the_usual_is_known():
-    # The gradient of a frozen parameter is as large every time.
-    frozen = optax.set_to_zero()
-    state, _ = run([1] * 99 + [50], spike=10, optimiser=frozen)
+    state, _ = run([1] * 99 + [50], spike=10, optimiser=FROZEN)
     assert int(state.health.skipped) == 0
-    state, _ = run([1] * 100 + [9, 50, 1], spike=10, optimiser=frozen)
+    state, _ = run([1] * 100 + [9, 50, 1], spike=10, optimiser=FROZEN)
     assert int(state.health.skipped) == 1
     norm = np.linalg.norm(2 * np.arange(1.0, 4.0))
     usual = norm + (9 - 1) * norm / 100
     usual += (norm - usual) / 100
     np.testing.assert_allclose(state.health.usual_norm, usual, rtol=1e-5)
-    state, _ = run([1] * 100 + [9, 50, 1], optimiser=frozen)
+    state, _ = run([1] * 100 + [9, 50, 1], optimiser=FROZEN)
     assert int(state.health.skipped) == 0
 
 
@@ -71,6 +82,11 @@ def test_going_back_keeps_the_step_and_has_an_end(tmp_path):
         assert int(back.health.skipped) == 2
         for name in ("params", "ema", "opt_state", "memory"):
             jax.tree.map(np.testing.assert_array_equal, getattr(back, name), getattr(state, name))
+        # What follows is what would have followed without the steps that were skipped.
+        further, alone = run([1, 1], state=back)[0], run([1, 1], state=state)[0]
+        jax.tree.map(np.testing.assert_array_equal, further.ema, alone.ema)
+        assert int(further.health.sound) == 4
+        assert float(further.health.usual_norm) == float(alone.health.usual_norm)
         with pytest.raises(InputError, match="after 1 return"):
             roll_back(checkpoints, back, 2, 1, 5.0, batch)
 
