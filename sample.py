@@ -44,7 +44,7 @@ def main() -> int:
         "--weights", default="", help="one of the run's averages; params; or a number, the width of one made afterwards"
     )
     parser.add_argument("--num", type=int, default=64, help="how many images")
-    parser.add_argument("--batch", type=int, default=256, help="how many of them at once")
+    parser.add_argument("--batch", type=int, default=256, help="how many of them at once; they are the same in any")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
     parser.add_argument("--steps", type=int, help="steps of the sampler; the run's own by default")
@@ -119,16 +119,10 @@ def draw(arguments: argparse.Namespace) -> None:
         return
     steps = model.steps if arguments.steps is None else arguments.steps
     print(f"{folder}: {model.weights}, {arguments.sampler or model.sampler['name']}, {steps} steps")
-
-    def condition(first, n):
-        if arguments.label is not None:
-            return np.full(n, arguments.label)
-        return (first + np.arange(n)) % model.num_classes if model.num_classes else None
-
-    key = jax.random.key(arguments.seed)
-    shown = min(SHOWN, arguments.num)
-    first = condition(0, shown)
-    _, frames = model.trajectory(key, shown, min(FRAMES, steps + 1), steps, arguments.sampler, first, **options)
+    labels = None if arguments.label is None else np.full(arguments.num, arguments.label)
+    key, shown = jax.random.key(arguments.seed), min(SHOWN, arguments.num)
+    known = None if labels is None else labels[:shown]
+    _, frames = model.trajectory(key, shown, min(FRAMES, steps + 1), steps, arguments.sampler, known, **options)
     out = folder / "samples"
     try:
         out.mkdir(exist_ok=True)
@@ -137,7 +131,6 @@ def draw(arguments: argparse.Namespace) -> None:
         strip = np.round(np.linspace(0, len(frames) - 1, min(STRIP, len(frames)))).astype(int)
         pictures.save_film_strip(out / "chain.png", frames[strip], note=model.weights)
 
-        labels = condition(0, arguments.num)
         part = out / "samples.npy.part"
         images = np.lib.format.open_memmap(part, "w+", np.float32, (arguments.num, *model.shape))
         stream = model.stream(key, arguments.num, arguments.batch, steps, arguments.sampler, labels, **options)

@@ -24,7 +24,13 @@ from jaxdiff.types import Array, Key
 
 
 def cascade(
-    models: Sequence[Model], key: Key, n: int, noise: float = 0.1, labels: np.ndarray | None = None, **options
+    models: Sequence[Model],
+    key: Key,
+    n: int,
+    noise: float = 0.1,
+    labels: np.ndarray | None = None,
+    first: int = 0,
+    **options,
 ) -> list[Array]:
     """Images of each stage, the small ones first, each (n, height, width, channels).
 
@@ -32,6 +38,7 @@ def cascade(
       models: the first draws; each other one enlarges what the one before it gives.
       noise: that is added to each stage's images before they are enlarged (`edit.enlarge`).
       labels: classes, (n,), for the models that have them; all in turn by default.
+      first: the number of the first image, see `Model.sample`.
 
     Raises:
       InputError: sizes of two stages that do not fit, and what `Model.sample` refuses.
@@ -43,7 +50,8 @@ def cascade(
             raise InputError(f"cascade: model {i} draws images of {small.shape}, and model {i + 1} {takes}")
     keys = jax.random.split(key, len(models))
     classes = max(model.num_classes for model in models)
-    labels = np.arange(n) % classes if labels is None and classes else labels
+    labels = (first + np.arange(n)) % classes if labels is None and classes else labels
+    options["first"] = first
     known = lambda model: labels if model.num_classes else None  # noqa: E731
     stages = [models[0].sample(keys[0], n, condition=known(models[0]), **options)]
     for model, k in zip(models[1:], keys[1:], strict=True):
@@ -75,13 +83,21 @@ def guide(model: Model, key: Key, classifier: Classifier, labels: np.ndarray, sc
 
 
 def autoguide(
-    model: Model, key: Key, n: int, worse: Model, scale: float = 2.0, condition: Given = None, **options
+    model: Model,
+    key: Key,
+    n: int,
+    worse: Model,
+    scale: float = 2.0,
+    condition: Given = None,
+    first: int = 0,
+    **options,
 ) -> Array:
     """Images of `w x̂ + (1 - w) x̂ of the worse model`, both under the same condition.
 
     Args:
       worse: such as the same network earlier in its training, or a smaller one.
       scale: w; 1 for the model alone.
+      first: the number of the first image, see `Model.sample`.
     """
     if worse.shape != model.shape or worse.num_classes not in (0, model.num_classes):
         raise InputError(
@@ -90,10 +106,10 @@ def autoguide(
         )
     if not np.isfinite(scale):
         raise InputError(f"scale={scale}: must be a finite number")
-    given = model._condition(condition, n)
+    given = model._condition(condition, n, first=first)
     inputs = Inputs(given if worse.num_classes else None, {"params": worse.params, "scale": jnp.float32(scale)})
     task = _by_worse(worse.bind)
-    return model.trajectory(key, n, 0, condition=given, task=task, inputs=inputs, **options)[0]
+    return model.trajectory(key, n, 0, condition=given, task=task, inputs=inputs, first=first, **options)[0]
 
 
 @functools.cache

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
 from jaxdiff.parameterization import Parameterization, evaluate, to_x0
-from jaxdiff.process import Process, log_snr, time_at, with_slopes
+from jaxdiff.process import Process, kind, log_snr, time_at, with_slopes
 from jaxdiff.types import Array, Condition, Constraint, Denoiser, Key, Network, Params, as_time, expand
 
 
@@ -78,7 +78,7 @@ def transfer(process: Process, to: Process, denoiser: Denoiser) -> Denoiser:
     Raises:
       InputError: the processes add noise of two kinds, such as normal and simplex noise.
     """
-    if process.noise is not to.noise:
+    if kind(process.noise) is not kind(to.noise):
         raise InputError("transfer: the two processes add noise of two kinds: give both the same `noise`")
 
     def denoise(x_t, t):

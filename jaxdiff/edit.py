@@ -1,7 +1,7 @@
 """Edit: what a trained model does with your images. Arrays in, arrays out, one compiled call for each shape.
 
 Images are (n, height, width, channels) in [-1, 1], of the model's size unless something else is said; `options` are
-those of `Model.sample`: steps, sampler, condition (none by default), guidance ... What happens inside is in
+those of `Model.sample`: steps, sampler, condition (none by default), guidance, first ... What happens inside is in
 `jaxdiff.tasks`. An ancestral sampler suits tasks that push x̂_0 about better than DDIM does, whose eps is left behind.
 """
 
@@ -17,7 +17,7 @@ from jaxdiff.enlarge import as_condition
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.model import GUIDANCE, Bind, Given, Model
 from jaxdiff.pictures import to_uint8
-from jaxdiff.process import Process, log_snr, time_at
+from jaxdiff.process import ByExample, Process, log_snr, normal, time_at
 from jaxdiff.samplers import heun, invert, sample
 from jaxdiff.tasks import translate as translating
 from jaxdiff.tasks.detect import denoising_error, untypical
@@ -183,6 +183,7 @@ def enlarge(
     noise: float = 0.0,
     added: float = 0.0,
     condition: Given = None,
+    first: int = 0,
     **options,
 ) -> Array:
     """Large images of small ones, by a model that was trained to enlarge (`jaxdiff.enlarge`).
@@ -211,9 +212,10 @@ def enlarge(
     key_noise, key = jax.random.split(key)
     known = condition if isinstance(condition, Condition) else Condition(condition)
     more = jnp.full(len(small), added, jnp.float32)
-    told = as_condition(key_noise, jnp.asarray(small), factor, more, known)
+    drawn = ByExample(normal, first + jnp.arange(len(small)))
+    told = as_condition(key_noise, jnp.asarray(small), factor, more, known, drawn)
     told = told._replace(vector=jnp.hypot(told.vector, noise))
-    return model.sample(key, len(small), condition=told, **options)
+    return model.sample(key, len(small), condition=told, first=first, **options)
 
 
 def swap(model: Model, images: np.ndarray, condition: Given, to: Given, steps: int = 100) -> Array:
@@ -252,6 +254,7 @@ def detect(
     condition: Given = None,
     normal: np.ndarray | None = None,
     normal_condition: Given = None,
+    first: int = 0,
     **options,
 ) -> tuple[np.ndarray, np.ndarray]:
     """How strange images are (`jaxdiff.tasks.detect`): `(scores (n,), maps (n, height, width))`, higher for stranger.
@@ -264,6 +267,7 @@ def detect(
       levels: of noise, sigma / alpha, above 0.
       normal: for "untypical", images that are not strange, many more than levels, such as some of those trained on.
       normal_condition: what is known of these.
+      first: the number of the first image, from which, with the key, the noise of each follows.
 
     The noise is that of the process: simplex noise for a model that was trained with it.
     """
@@ -290,16 +294,17 @@ def detect(
             levels = np.geomspace(LEAST, MOST, len(levels)).tolist()
             factor = np.log(MOST / LEAST) * images[0].size
         at = jnp.asarray(levels, jnp.float32)
-        error, each = _error(model.params, key, images, at, given, model.bind)
+        error, each = _error(model.params, key, images, at, given, first + jnp.arange(len(images)), model.bind)
         error = factor * error
         if normal is not None:
             nothing = model._condition(_known(model, normal_condition, len(normal)), len(normal))
-            known = _error(model.params, key, _images(model, normal), at, nothing, model.bind)[1]
+            index = jnp.arange(len(normal))
+            known = _error(model.params, key, _images(model, normal), at, nothing, index, model.bind)[1]
             return untypical(np.asarray(known), np.asarray(each)), np.asarray(error).mean(-1)
     elif method == "reconstruction":
         draw = functools.partial(_draw, model, n=len(images), task=SDEDIT, inputs=Inputs(images), condition=condition)
         starts = enumerate(_time_of(model, level) for level in levels)
-        again = [draw(key=jax.random.fold_in(key, i), start=start, **options) for i, start in starts]
+        again = [draw(key=jax.random.fold_in(key, i), start=start, first=first, **options) for i, start in starts]
         error = sum((np.asarray(a) - images) ** 2 for a in again) / len(levels)
     else:
         raise unknown("method of detection", method, ("denoising_error", "untypical", "reconstruction", "likelihood"))
@@ -350,7 +355,9 @@ def _measurement(
     if scale is not None and method != "dps":
         raise InputError(f"scale: goes with method 'dps', not with {method!r}")
     if method == "ddrm" and (
-        foreign := sorted(options.keys() - {"steps", "start", "condition", "negative", "clip", "threshold", *GUIDANCE})
+        foreign := sorted(
+            options.keys() - {"steps", "start", "condition", "negative", "first", "clip", "threshold", *GUIDANCE}
+        )
     ):
         raise InputError(f"{foreign[0]}: method 'ddrm' is a sampler of its own: leave the options of others out")
     noise, scale = usual if noise is None else noise, 1.0 if scale is None else scale
@@ -400,8 +407,9 @@ def _times(process: Process, levels: Array) -> Array:
 
 
 @functools.partial(jax.jit, static_argnames="bind")
-def _error(params, key, images, levels, condition, bind: Bind):
+def _error(params, key, images, levels, condition, index, bind: Bind):
     process, denoiser, *_ = bind(params, condition)
+    process = process._replace(noise=ByExample(process.noise, index))
     return denoising_error(process, denoiser, key, images, time_at(process, -2 * jnp.log(levels)))
 
 

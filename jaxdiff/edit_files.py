@@ -19,6 +19,7 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.model import Model
 from jaxdiff.run import load, load_classifier
 from jaxdiff.tasks.detect import threshold
+from jaxdiff.tasks.translate import noise_level
 
 SHOWN = 64
 FLOW_STEPS = 100
@@ -132,10 +133,10 @@ def perform(asked: argparse.Namespace, folder: Path, config: dict, model: Model,
         options, normal = options | {"normal": normal[::2]}, normal[1::2]
     if asked.degrade:
         given, truth = degrade(asked, given, is_conditional(asked, model)), given
+    if asked.task == "denoise" and asked.noise is None:
+        asked.noise = float(np.median(noise_level(given)))
     step = len(given) if asked.task == "interpolate" else asked.batch
-    parts = [
-        _run(asked, jax.random.fold_in(key, i), model, given[i : i + step], options) for i in range(0, len(given), step)
-    ]
+    parts = [_run(asked, key, model, given[i : i + step], i, options) for i in range(0, len(given), step)]
     result = np.concatenate([images for images, _ in parts])
     extra = {name: np.concatenate([more[name] for _, more in parts]) for name in parts[0][1]}
     if asked.task == "detect":
@@ -164,16 +165,16 @@ def _draw(asked, key, out: Path, model: Model, options: dict) -> None:
         case "cascade":
             models = [model, *map(load, needed(asked, "then", "the runs that enlarge what this one draws"))]
             noise, classes = 0.1 if asked.noise is None else asked.noise, max(m.num_classes for m in models)
-            draw = lambda key, n, labels: compose.cascade(models, key, n, noise, labels, **options)  # noqa: E731
+            draw = lambda i, n, labels: compose.cascade(models, key, n, noise, labels, i, **options)  # noqa: E731
         case "guide":
             classifier = load_classifier(needed(asked, "classifier", "a run of configs/classifier.py"))
             classes, options = classifier.num_classes, options | further
-            draw = lambda key, n, labels: [compose.guide(model, key, classifier, labels, **options)]  # noqa: E731
+            draw = lambda i, n, labels: [compose.guide(model, key, classifier, labels, first=i, **options)]  # noqa: E731
         case _:
             path, _, weights = needed(asked, "worse", "a run, or RUN@WEIGHTS, such as this one's own").partition("@")
             worse, options = load(path, weights), options | further
-            draw = lambda key, n, labels: [  # noqa: E731
-                compose.autoguide(model, key, n, worse, condition=labels, **options)
+            draw = lambda i, n, labels: [  # noqa: E731
+                compose.autoguide(model, key, n, worse, condition=labels, first=i, **options)
             ]
     if asked.label is not None and not classes:
         raise InputError("--label: these models were trained without classes; leave it out")
@@ -182,7 +183,7 @@ def _draw(asked, key, out: Path, model: Model, options: dict) -> None:
     parts = []
     for i in range(0, asked.num, asked.batch):
         n = min(asked.batch, asked.num - i)
-        parts.append(draw(jax.random.fold_in(key, i), n, None if labels is None else labels[i : i + n]))
+        parts.append(draw(i, n, None if labels is None else labels[i : i + n]))
     stages = [np.concatenate(stage) for stage in zip(*parts, strict=True)]
     shape = stages[-1].shape[1:]
     rows = [np.stack([_fill(image, shape) for image in stage[:SHOWN]]) for stage in stages] if len(stages) > 1 else None
@@ -217,7 +218,7 @@ def _report_scores(asked, key, model: Model, scores, normal: np.ndarray | None, 
         return
     share = 0.05 if asked.false_positives is None else asked.false_positives
     starts = range(0, len(normal), asked.batch)
-    known = [_run(asked, jax.random.fold_in(key, i), model, normal[i : i + asked.batch], options) for i in starts]
+    known = [_run(asked, key, model, normal[i : i + asked.batch], i, options) for i in starts]
     known = np.concatenate([more["scores"] for _, more in known])
     bound = threshold(known, share)
     found = scores > bound
@@ -226,8 +227,11 @@ def _report_scores(asked, key, model: Model, scores, normal: np.ndarray | None, 
         print(f"of the strange ones {found[labels != 0].mean():.1%}, of the others {found[labels == 0].mean():.1%}")
 
 
-def _run(asked, key, model: Model, images: np.ndarray, options: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    n = len(images)
+def _run(
+    asked, key, model: Model, images: np.ndarray, first: int, options: dict
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """What the task makes of a batch of images, of which this is the number of the first, and what it tells of them."""
+    n, options = len(images), options | {"first": first}
     labels = lambda label: None if label is None else np.full(n, label)  # noqa: E731
     if asked.label is not None and asked.task not in ("swap", "interpolate"):
         options = options | {"condition": labels(asked.label)}
@@ -268,7 +272,9 @@ def _run(asked, key, model: Model, images: np.ndarray, options: dict) -> tuple[n
             if "normal" in options and asked.label is not None:
                 options |= {"normal_condition": np.full(len(options["normal"]), asked.label)}
             if asked.method != "reconstruction":  # which draws
-                options = {k: v for k, v in options.items() if k in ("condition", "normal", "normal_condition")}
+                options = {
+                    k: v for k, v in options.items() if k in ("condition", "normal", "normal_condition", "first")
+                }
             scores, result = edit.detect(model, key, images, **method, **levels, **options)
             result, extra = result[..., None], {"scores": scores}
     return np.asarray(result), extra

@@ -11,22 +11,31 @@ an earlier stage, or a camera, did wrong; how much of it there is, the model is 
 import jax
 
 from jaxdiff.loss import of_changed
+from jaxdiff.process import normal
 from jaxdiff.tasks.restore import shrunk
-from jaxdiff.types import Array, Condition, Key, LossFn, StatefulLoss, expand
+from jaxdiff.types import Array, Condition, Key, LossFn, Noise, StatefulLoss, expand
 
 WIDTH = 1
 """Numbers that say how noisy the small image is."""
 
 
-def as_condition(key: Key, small: Array, factor: int, noise: Array, condition: Condition | None = None) -> Condition:
+def as_condition(
+    key: Key,
+    small: Array,
+    factor: int,
+    noise: Array,
+    condition: Condition | None = None,
+    drawn: Noise = normal,
+) -> Condition:
     """What the model is told of small images (batch, height, width, channels).
 
     Args:
       noise: (batch,), to be added here.
       condition: what else is known, such as labels.
+      drawn: how it is drawn.
     """
     n, height, width, channels = small.shape
-    noisy = small + expand(noise, small) * jax.random.normal(key, small.shape)
+    noisy = small + expand(noise, small) * drawn(key, small)
     image = jax.image.resize(noisy, (n, factor * height, factor * width, channels), "cubic")
     return (condition or Condition())._replace(image=image, vector=noise[:, None])
 

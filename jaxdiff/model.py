@@ -17,7 +17,7 @@ from jaxdiff.denoiser import clip, dynamic_threshold, transfer
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.fields import check_value
 from jaxdiff.names import named
-from jaxdiff.process import Process, normal, with_slopes
+from jaxdiff.process import ByExample, Process, normal, with_slopes
 from jaxdiff.samplers.cached import Remembering, along, cached
 from jaxdiff.tasks.task import NOTHING, PLAIN, Inputs, Task
 from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
@@ -109,6 +109,7 @@ class Model:
         steps: int | None = None,
         sampler: str | None = None,
         condition: Given = None,
+        first: int = 0,
         **options: Any,
     ) -> Array:
         """Draw n images, (n, height, width, channels), near [-1, 1], in one batch: see `stream` for many.
@@ -117,11 +118,13 @@ class Model:
         that is not a real number. Where the grid ends above the data (sigma > 0), the images are the last x̂_0.
 
         Args:
-          key: the images are a function of it.
+          key: image i draws all its noise from the key and `first + i`, so that it is the same image in any batch and
+            on any number of devices, but for rounding (and the tolerances of dopri5, whose steps suit a whole batch).
           steps: of the sampler.
           sampler: a name of `jaxdiff.samplers`.
           condition: class labels, (n,), -1 for none, or all that is known, as a `Condition` of n rows; by default the
-            labels 0, 1, 2 ... in turn, if the network has classes.
+            labels 0, 1, 2 ... in turn, from that of image 0, if the network has classes.
+          first: the number of the first image among those of the key.
           **options: the sampler's own, such as `eta` for ddim and `variance` for ancestral; `corrector`, "langevin" for
             predictor-corrector sampling, with that one's own; and for all, `clip`, the bound on x̂_0 (infinite for
             none), `threshold`, the quantile for dynamic thresholding in place of plain clipping, and `cache`, to
@@ -132,7 +135,7 @@ class Model:
         Raises:
           InputError: an unknown sampler or option, or a value out of its range.
         """
-        return self.trajectory(key, n, 0, steps, sampler, condition, **options)[0]
+        return self.trajectory(key, n, 0, steps, sampler, condition, first=first, **options)[0]
 
     def stream(
         self,
@@ -146,8 +149,7 @@ class Model:
     ) -> Iterator[np.ndarray]:
         """Draw n images as NumPy arrays of `batch`, the last one shorter, one at a time: memory does not grow with n.
 
-        All batches run the same compiled call; the one that starts at image i draws from `fold_in(key, i)`. The rest is
-        as for `sample`.
+        All batches run the same compiled call, and the images are those of one `sample` of n. The rest is as there.
         """
         if not (_whole(n) and _whole(batch)):
             raise InputError(f"n={n}, batch={batch}: draw at least one image, in batches of at least one")
@@ -157,10 +159,8 @@ class Model:
         for i in range(0, n, batch):
             rows = (i + np.arange(batch)) % n
             given, negative = jax.tree.map(lambda a, rows=rows: a[rows], every)
-            if condition is None and self.num_classes:
-                given = (i + np.arange(batch)) % self.num_classes
             further = options | ({} if negative is None else {"negative": negative})
-            images = self.sample(jax.random.fold_in(key, i), batch, steps, sampler, given, **further)
+            images = self.sample(key, batch, steps, sampler, given, i, **further)
             yield np.asarray(images)[: n - i]
 
     def trajectory(
@@ -174,6 +174,7 @@ class Model:
         task: Task = PLAIN,
         inputs: Inputs = NOTHING,
         start: float | Array | None = None,
+        first: int = 0,
         **options: Any,
     ) -> tuple[Array, Array]:
         """As `sample`, and the images at `frames` moments on the way, evenly spaced from the noise to the end.
@@ -182,11 +183,12 @@ class Model:
           task, inputs: what to do other than to draw from noise, and with what; see `jaxdiff.tasks`. The inputs are
             traced.
           start: the time to start at, with as many steps; by default that of the grid.
+          first: as for `sample`; the images of the inputs are those from there on.
 
         Returns: `(images, (frames, n, height, width, channels))`; no more states than these are held in memory.
         """
-        if not _whole(n):
-            raise InputError(f"n={n}: draw at least one image, a whole number of them")
+        if not (_whole(n) and _whole(first, 0)):
+            raise InputError(f"n={n}, first={first}: draw at least one image, a whole number of them, from number 0 on")
         check_value("steps", steps := self.steps if steps is None else steps, int)
         times = self.grid(steps) if start is None else from_time(self.grid(steps), start)
         if not _whole(frames, 0, len(times)):
@@ -194,7 +196,7 @@ class Model:
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
         negative = self._condition(options.pop("negative", None), n, False)
         name, fixed, traced = self._options(sampler, options)
-        given = self._condition(condition, n), negative
+        given = self._condition(condition, n, first=first), negative
         if negative is not None or not traced.keys().isdisjoint(GUIDANCE):
             self._check_guidable(traced)
             traced = {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
@@ -203,7 +205,8 @@ class Model:
         check_applies(name, self.path, times)
         denoise = self.path is None or _sigma(self.path, times[-1]) > 0
         shape = (n, *self.shape)
-        return self.draw(self.params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, task)
+        index = jnp.uint32(first)
+        return self.draw(self.params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, task, index)
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""
@@ -243,10 +246,10 @@ class Model:
         fixed = tuple(sorted((k, v) for k, v in plain.items() if k not in traced))
         return name, fixed, {k: jnp.float32(v) for k, v in traced.items()}
 
-    def _condition(self, given: Given, n: int, default: bool = True) -> Condition | None:
+    def _condition(self, given: Given, n: int, default: bool = True, first: int = 0) -> Condition | None:
         """What is given, checked: n rows of each part that the network knows of."""
         if given is None and self.num_classes and default:
-            given = jnp.arange(n) % self.num_classes
+            given = (first + np.arange(n)) % self.num_classes
         if given is not None and not isinstance(given, Condition):
             given = Condition(given)
         for part in ("image", "sequence") if default and not self.guidable else ():
@@ -382,7 +385,8 @@ def _sigma(path: Process, t: float) -> float:
 def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None):
     """The compiled sampling of a network: noise, then `trajectory`, split over all devices.
 
-    Where the devices do not divide n, a few images more are drawn and left out: the others are as they would be alone.
+    Image i draws its noise from the key and `first + i`. Where the devices do not divide n, a few images more are drawn
+    and left out: the others are as they would be alone.
 
     Args:
       path: the process along which to sample; by default the one of training.
@@ -393,13 +397,17 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
     shards = batch_shards(mesh)
 
     @functools.partial(jax.jit, static_argnames=("sampler", "fixed", "denoise", "shape", "task"))
-    def draw(params, key, times, keep, given, traced, sampler, fixed, denoise, shape, inputs=NOTHING, task=PLAIN):
+    def draw(
+        params, key, times, keep, given, traced, sampler, fixed, denoise, shape, inputs=NOTHING, task=PLAIN, first=0
+    ):
         n, more = shape[0], -shape[0] % shards
+        index = jax.lax.with_sharding_constraint(first + jnp.arange(n + more, dtype=jnp.uint32), split(mesh))
         padded = jax.tree.map(lambda c: jnp.concatenate([c, c[jnp.arange(more) % n]]), (given, inputs.each))
         (condition, negative), inputs = padded[0], inputs._replace(each=padded[1])
         options = dict(fixed) | traced
         guidance = [options.pop(name) for name in GUIDANCE if name in options]
         process, denoiser, fraction, remembering = _bound(bind, params, condition, negative, guidance, path)
+        process = process._replace(noise=ByExample(process.noise, index))
         denoiser = task.guide(process, denoiser, inputs)
         bound = options.pop("clip", jnp.inf)
         constrain = dynamic_threshold(options.pop("threshold"), bound) if "threshold" in options else clip(bound)

@@ -30,6 +30,29 @@ def normal(key: Key, x: Array) -> Array:
     return jax.random.normal(key, x.shape, x.dtype)
 
 
+class ByExample(NamedTuple):
+    """Noise of which that of example i is drawn from `fold_in(key, index[i])`, whatever else the batch holds.
+
+    Attributes:
+      noise: as it is drawn for a batch.
+      index: (batch,), whole numbers.
+    """
+
+    noise: Noise
+    index: Array
+
+    def __call__(self, key: Key, x: Array) -> Array:
+        def one(i, x):
+            return self.noise(jax.random.fold_in(key, i), x[None])[0]
+
+        return jax.vmap(one)(self.index, x)
+
+
+def kind(noise: Noise) -> Noise:
+    """What noise it is, whether it is drawn by example or not."""
+    return noise.noise if isinstance(noise, ByExample) else noise
+
+
 class Process(NamedTuple):
     """`x_t = alpha(t) x_0 + sigma(t) eps`, for t in [0, 1], with alpha falling, sigma rising and eps from `noise`."""
 
@@ -135,7 +158,7 @@ def interior(process: Process, t: Array) -> Array:
 
 def is_white(process: Process) -> bool:
     """Whether the noise is `normal`: independent in every component, as scores, covariances and densities assume."""
-    return process.noise is normal
+    return kind(process.noise) is normal
 
 
 def require_white(process: Process, what: str) -> None:

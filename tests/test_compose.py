@@ -98,6 +98,17 @@ def test_a_cascade_hands_each_stage_to_the_next_with_noise():
         compose.cascade([first, a_model()], jax.random.key(0), 4)
 
 
+def test_what_several_models_draw_does_not_depend_on_the_batch():
+    key, its, labels = jax.random.key(0), classifier(vp()), np.array([0, 1, 0, 1, 0])
+    one = lambda: dataclasses.replace(narrow(0.3), shape=(1, 1, 1))  # noqa: E731
+    for draw in (
+        lambda n, i: compose.guide(a_model(steps=3), key, its, labels[i : i + n], first=i),
+        lambda n, i: compose.autoguide(a_model(2, 3), key, n, a_model(2), first=i),
+        lambda n, i: compose.cascade([one(), conditional()], key, n, first=i, steps=3)[1],
+    ):
+        np.testing.assert_allclose(draw(3, 2), draw(5, 0)[2:], atol=1e-5)
+
+
 def test_bad_input_is_one_line():
     key, its = jax.random.key(0), classifier(vp())
     with pytest.raises(InputError, match="must be class labels from 0 to 1"):

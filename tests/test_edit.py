@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 SHAPE, N = (2, 2, 1), 4000
 MEANS = np.array([[0.5, 0.4, -0.2, 0.1], [-0.6, -0.2, 0.3, 0.5]]).reshape(2, *SHAPE)
 STD = 0.2
+HALF = np.array([1, 0, 1, 0]).reshape(1, *SHAPE)
 TRACES = []
 
 
@@ -198,6 +199,25 @@ def test_values_are_traced_one_call_for_each_shape():
         second = run(0.9)
         assert not TRACES
         assert np.abs(np.asarray(first) - np.asarray(second)).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        lambda model, key, given, first: edit.inpaint(model, key, given, HALF, repeats=2, first=first),
+        lambda model, key, given, first: edit.inpaint(model, key, given, HALF, "ddrm", first=first),
+        lambda model, key, given, first: edit.translate(model, key, given, first=first),
+        lambda model, key, given, first: edit.denoise(model, key, given, 0.5, first=first),
+        lambda model, key, given, first: edit.detect(model, key, given, first=first)[1],
+        lambda model, key, given, first: edit.detect(model, key, given, "reconstruction", first=first)[1],
+    ],
+    ids=["repaint", "ddrm", "translate", "denoise", "denoising_error", "reconstruction"],
+)
+def test_what_becomes_of_an_image_does_not_depend_on_the_batch(task):
+    given, key = np.broadcast_to(images(1), (5, *SHAPE)), jax.random.key(0)
+    whole, part = (np.asarray(task(a_model(steps=3), key, given[i:], i)) for i in (0, 2))
+    np.testing.assert_allclose(part, whole[2:], atol=1e-5)
+    assert len(np.unique(np.round(whole, 3), axis=0)) == 5
 
 
 @pytest.mark.parametrize(

@@ -161,13 +161,20 @@ def test_bad_input_is_one_line(tmp_path, arguments, message):
     assert not (tmp_path / "samples").exists()
 
 
+@pytest.mark.parametrize("task", [["denoise"], ["restore", "--method=ddnm"], ["detect"], ["autoguide", "--worse=run"]])
+def test_what_is_written_does_not_depend_on_the_batch(tmp_path, monkeypatch, task):
+    monkeypatch.setattr(edit_files, "load", lambda path, weights="": MODEL)
+    whole, parts = (perform(tmp_path, f"--task={task[0]}", *task[1:], f"--batch={n}")["images"] for n in (6, 4))
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
+
+
 def test_arrays_with_noise_beyond_the_range_are_read_as_they_are(tmp_path):
     noisy = held_out() + 0.5 * np.random.default_rng(0).normal(size=(6, *SHAPE)).astype(np.float32)
     assert np.abs(noisy).max() > 1
     np.save(tmp_path / "noisy.npy", noisy)
     path = str(tmp_path / "noisy.npy")
     by_file = perform(tmp_path, "--task=denoise", "--noise=0.5", f"--input={path}")["images"]
-    by_array = edit.denoise(MODEL, jax.random.fold_in(jax.random.key(0), 0), noisy, 0.5, steps=10)
+    by_array = edit.denoise(MODEL, jax.random.key(0), noisy, 0.5, steps=10)
     np.testing.assert_allclose(by_file, by_array, atol=1e-4)
     with pytest.raises(InputError, match="outside the range -1 to 1"):
         perform(tmp_path, "--task=vary", f"--input={path}")

@@ -69,6 +69,13 @@ def test_what_is_drawn_follows_the_small_image_and_the_noise_it_is_told(rng):
         np.testing.assert_allclose(np.std(drawn), std, rtol=0.05)
 
 
+def test_an_enlarged_image_is_the_same_in_any_batch():
+    small, key = np.full((5, 1, 1, 1), 0.4, np.float32), jax.random.key(0)
+    whole, part = (edit.enlarge(conditional(), key, small[i:], added=1.0, steps=3, first=i) for i in (0, 2))
+    np.testing.assert_allclose(part, whole[2:], atol=1e-5)
+    assert len(np.unique(np.round(np.asarray(whole), 3), axis=0)) == 5
+
+
 def test_held_out_examples_are_told_as_they_are_in_training(rng):
     x_0 = rng.uniform(-1, 1, size=(5, 2, 2, 1)).astype(np.float32)
     source = Source(5, (2, 2, 1), 0, lambda i: Batch(x_0[i]))

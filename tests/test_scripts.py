@@ -149,14 +149,15 @@ def test_sampling_writes_pictures_of_the_averaged_weights(call, finished):
     assert images.shape == (5, 8, 8, 1)
     assert images.dtype == np.float32
     assert size_of(out / "grid.png") == (3 * 66 + 2, 2 * 66 + 2)
-    with Image.open(out / "chain.gif") as gif:
+    with Image.open(out / "chain.gif") as gif, Image.open(out / "grid.png") as grid:
         assert gif.n_frames == 8
+        gif.seek(7)
+        np.testing.assert_allclose(np.int16(gif.convert("L")), np.int16(grid.convert("L")), atol=1)
     assert size_of(out / "chain.png") == (8 * 66 + 2, 5 * 66 + 2)
 
     model = jaxdiff.load(finished)
     jax.tree.map(np.testing.assert_array_equal, model.params, state_of(finished).ema["ema_0.998"])
-    key = jax.random.fold_in(jax.random.key(3), 0)
-    np.testing.assert_allclose(model.sample(key, 5, steps=7), images, atol=1e-4)
+    np.testing.assert_allclose(model.sample(jax.random.key(3), 5, steps=7), images, atol=1e-4)
 
     some = ["--num=3", "--batch=2", "--sampler=ddim", "--eta=0.3", "--steps=4"]
     call("sample.py", f"--workdir={finished}", *some)

@@ -62,7 +62,7 @@ def train(name, sizes, params):
     drawn = {}
     if name in ("one", "data"):
         model = replace(parts.model, params=jax.device_put(params, sharding.replicated(mesh)))
-        images = model.sample(jax.random.key(3), 3 if name == "data" else 8, steps=3, sampler="ddim")
+        images = model.sample(jax.random.key(3), 3 if name == "data" else 8, steps=3, sampler="ancestral")
         drawn = {"images": np.asarray(images).tolist()}
     return {"losses": losses, "share": held / everything, **gathers, **drawn}, params
 
