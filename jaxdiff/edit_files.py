@@ -24,13 +24,13 @@ from jaxdiff.tasks.translate import noise_level
 SHOWN = 64
 FLOW_STEPS = 100
 TASKS: dict[str, tuple[str, ...]] = {
-    "inpaint": ("mask", "method", "repeats", "noise", "scale"),
-    "outpaint": ("method", "repeats", "noise", "scale"),
+    "inpaint": ("mask", "method", "repeats", "noise", "scale", "draws"),
+    "outpaint": ("method", "repeats", "noise", "scale", "draws"),
     "translate": ("strength", "to"),
     "vary": ("strength",),
     "denoise": ("noise", "degrade"),
-    "restore": ("operator", "blur", "method", "noise", "scale", "degrade"),
-    "super_resolve": ("factor", "method", "noise", "scale", "degrade"),
+    "restore": ("operator", "blur", "method", "noise", "scale", "draws", "degrade"),
+    "super_resolve": ("factor", "method", "noise", "scale", "draws", "degrade"),
     "cascade": ("then", "noise"),
     "guide": ("classifier", "scale"),
     "autoguide": ("worse", "scale"),
@@ -55,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "these, or conditional; detect: denoising_error, untypical, reconstruction, likelihood",
     )
     parser.add_argument("--scale", type=float, help="of dps, guide and autoguide: how strongly to lead")
+    parser.add_argument(
+        "--draws", type=int, help="inpaint, outpaint, restore, super_resolve: give the mean of so many draws; 1"
+    )
     parser.add_argument("--repeats", type=int, help="of each step of repaint; 10")
     parser.add_argument("--strength", type=float, help="translate and vary: how far back to the noise to go, 0 to 1")
     parser.add_argument("--noise", type=float, help="standard deviation of the input's noise, of pixels in [-1, 1]")
@@ -235,15 +238,17 @@ def _run(
     labels = lambda label: None if label is None else np.full(n, label)  # noqa: E731
     if asked.label is not None and asked.task not in ("swap", "interpolate"):
         options = options | {"condition": labels(asked.label)}
-    names = ("method", "noise", "scale", "repeats", "levels")
-    method, noise, scale, repeats, levels = ({k: v} if (v := getattr(asked, k)) is not None else {} for k in names)
+    names = ("method", "noise", "scale", "repeats", "levels", "draws")
+    method, noise, scale, repeats, levels, draws = (
+        {k: v} if (v := getattr(asked, k)) is not None else {} for k in names
+    )
     extra = {}
     match asked.task:
         case "inpaint":
             mask = read_mask(asked.mask, model.shape)
-            result = edit.inpaint(model, key, images, mask, **method, **repeats, **noise, **scale, **options)
+            result = edit.inpaint(model, key, images, mask, **method, **repeats, **noise, **scale, **draws, **options)
         case "outpaint":
-            result = edit.outpaint(model, key, images, **method, **repeats, **noise, **scale, **options)
+            result = edit.outpaint(model, key, images, **method, **repeats, **noise, **scale, **draws, **options)
         case "translate" | "vary":
             usual = 0.5 if asked.task == "translate" else 0.2
             strength = usual if asked.strength is None else asked.strength
@@ -255,9 +260,11 @@ def _run(
             operator = asked.operator if asked.task == "restore" else "shrink"
             kernel = gaussian(asked.blur) if operator == "blur" else None
             if is_conditional(asked, model):
+                if draws:
+                    raise InputError("--draws: goes with a --method that restores, such as moment_matching")
                 result = edit.enlarge(model, key, images, asked.noise or 0.0, **scale, **options)
             else:
-                options |= method | scale | ({} if asked.degrade and asked.method == "dps" else noise)
+                options |= method | scale | draws | ({} if asked.degrade and asked.method == "dps" else noise)
                 result = edit.restore(model, key, images, operator, kernel=kernel, **options)
         case "swap":
             if asked.label is None or asked.to is None:

@@ -220,18 +220,19 @@ def log_likelihood(
     velocity = to_velocity(process, denoiser)
     signs = jax.random.rademacher(key, x.shape, x.dtype)
 
-    def along(x, t, direction):
-        return jax.jvp(lambda x: velocity(x, t), (x,), (direction,))
+    def with_products(x, t):
+        v, back = jax.vjp(lambda x: velocity(x, t), x)
+        return v, lambda direction: _sum(back(direction)[0] * direction)
 
     def hutchinson(x, t):
-        v, product = along(x, t, signs)
-        return v, _sum(product * signs)
+        v, product = with_products(x, t)
+        return v, product(signs)
 
     def exact(x, t):
         size = math.prod(x.shape[1:])
         basis = jnp.eye(size, dtype=x.dtype).reshape(size, 1, *x.shape[1:])
-        parts = jax.lax.map(lambda e: _sum(along(x, t, jnp.broadcast_to(e, x.shape))[1] * e), basis)
-        return velocity(x, t), parts.sum(0)
+        v, product = with_products(x, t)
+        return v, jax.lax.map(lambda e: product(jnp.broadcast_to(e, x.shape)), basis).sum(0)
 
     traces = {"hutchinson": hutchinson, "exact": exact}
     if trace not in traces:

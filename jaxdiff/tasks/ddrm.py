@@ -8,7 +8,8 @@ and 8, at any scale of x)
                   = (1 - eta_b) x̂̄_0 + eta_b Uᵀy / S + sqrt(r_s² - (eta_b sigma_y / S)²) z    elsewhere
 
 so that the noise of x_s is that of its time: if x̂_0 were the truth, x_s ~ N(alpha_s x_0, sigma_s²) exactly. The chain
-begins with noise alone, in which what y tells of x_1 is drowned.
+begins (equation 6) at x̄_1 / alpha_1 = Uᵀy / S + sqrt(r_1² - (sigma_y / S)²) z where S r_1 is above sigma_y, and with
+noise alone elsewhere.
 """
 
 import math
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxdiff.process import Process
+from jaxdiff.process import Process, require_white
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.tasks.restore import Operator
 from jaxdiff.types import Array, Denoiser
@@ -94,7 +95,11 @@ def ddrm(
       noise: sigma_y, its standard deviation; it may be 0.
       eta: in [0, 1], how much of the noise is drawn anew where y tells nothing, or less than x_t does.
       eta_b: in [0, 1], how much of what y tells is taken where it tells more.
+
+    Raises:
+      InputError: the process has noise other than `normal`.
     """
+    require_white(process, "DDRM")
     S, seen = spectrum.values, spectrum.measured(y)
     kept = jnp.sqrt(1 - jnp.square(jnp.asarray(eta, y.dtype)))
 
@@ -112,3 +117,14 @@ def ddrm(
         return State(process.alpha(s) * x)
 
     return Sampler(State, step)
+
+
+def begin(process: Process, x_1: Array, spectrum: Spectrum, y: Array, noise: float | Array, t: Array) -> Array:
+    """x_t about the measurement, with which the chain starts, from the noise x_1, (batch, ...), that `prior` draws."""
+    S, rows = spectrum.values, spectrum.turn(x_1)
+    alpha, sigma = process.alpha(t), process.sigma(t)
+    error = alpha * noise / jnp.where(S > 0, S, 1)
+    unit = rows / jnp.sqrt(alpha**2 + sigma**2)
+    told = alpha * spectrum.measured(y) / jnp.where(S > 0, S, 1)
+    about = told + jnp.sqrt(jnp.maximum(sigma**2 - error**2, 0)) * unit
+    return spectrum.back(jnp.where((S > 0) & (sigma >= error), about, rows))

@@ -3,8 +3,10 @@
 import functools
 from collections.abc import Callable
 
+from jaxdiff.process import prior
 from jaxdiff.tasks import inpaint, restore, translate
 from jaxdiff.tasks.ddrm import Spectrum, ddrm, of_mask, of_operator
+from jaxdiff.tasks.ddrm import begin as by_the_spectrum
 from jaxdiff.tasks.restore import Operator
 from jaxdiff.tasks.task import Inputs, Task
 from jaxdiff.types import Array
@@ -22,20 +24,27 @@ METHODS = (*GUIDES, "ddrm", "dps")
 
 
 def _repaint(process, denoiser, sampler, inputs):
-    return inpaint.repaint(process, sampler, inputs.each["y"], inputs.each["mask"], inputs.shared)
+    return inpaint.repaint(process, sampler, inputs.each["y"], inputs.each["mask"], inputs.shared["repeats"])
+
+
+def _from_noise(process, key, x, times, inputs):
+    """Noise of the key that a pair of draws shares, and in the second of them its opposite (antithetic variates)."""
+    return inputs.shared["sign"] * prior(process, inputs.shared["pair"], x, times[0])
 
 
 def _keep(images: Array, inputs: Inputs) -> Array:
     return inpaint.keep(images, inputs.each["y"][: len(images)], inputs.each["mask"][: len(images)])
 
 
-INPAINT = Task(steer=_repaint, finish=_keep)
+INPAINT = Task(begin=_from_noise, steer=_repaint, finish=_keep)
 SDEDIT, AS_NOISY = Task(begin=translate.sdedit), Task(begin=translate.as_noisy)
 
 
 @functools.cache
 def restoration(method: str, operator: str, shape: tuple[int, ...], keep: bool = False) -> Task:
-    """What an operator hides of images of this shape, found by a method; the inputs hold "y", and "noise" and "scale".
+    """What an operator hides of images of this shape, found by a method.
+
+    The inputs hold "y", and, for all examples, "noise", "scale", and the "pair" and "sign" of `_from_noise`.
 
     Args:
       keep: whether pixels that a mask shows come back as they were.
@@ -57,6 +66,12 @@ def restoration(method: str, operator: str, shape: tuple[int, ...], keep: bool =
             return of_mask(inputs.each["mask"])
         return of_operator(OPERATORS[operator](inputs, shape[0]), shape, MIXED[operator])
 
+    def begin(process, key, x, times, inputs):
+        x_1, y, noise = _from_noise(process, key, x, times, inputs), inputs.each["y"], inputs.shared["noise"]
+        if method == "ddrm":
+            return by_the_spectrum(process, x_1, spectrum(inputs), y, noise, times[0])
+        return restore.begin(process, x_1, OPERATORS[operator](inputs, shape[0]), y, noise, times[0])
+
     steer = {"dps": by_dps, "ddrm": by_ddrm}
-    task = Task(steer=steer[method]) if method in steer else Task(guide=guide)
+    task = Task(begin, steer=steer[method]) if method in steer else Task(begin, guide)
     return task._replace(finish=_keep) if keep else task

@@ -10,7 +10,11 @@ With V the covariance of x_0 given x_t, the posterior mean given y too is, for G
                                                (Wang et al. 2023; with noise, its pseudo-inverse is damped)
 
 each denoiser -> denoiser, for any sampler. `dps` (Chung et al. 2023) corrects each step of a sampler instead. Systems
-are solved by conjugate gradients, so that A is only ever applied, forth and back.
+are solved by conjugate gradients, so that A is only ever applied, forth and back. All of it takes the noise of the
+process to be white, and refuses another.
+
+`begin` starts a chain at the measurement. That saves steps, and an error of ∂x̂_0/∂x_t counts sigma² / alpha times in V:
+start where the noise is a few times as large as the data, not where it is a thousand times.
 
 A is a function of (batch, ...) that treats each example alone, such as those at the end of this file.
 """
@@ -21,9 +25,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.denoiser import lever
-from jaxdiff.process import Process
+from jaxdiff.process import Process, interior, require_white
 from jaxdiff.samplers.base import Sampler
-from jaxdiff.types import Array, Denoiser, expand
+from jaxdiff.types import Array, Denoiser, as_time, expand
 
 Operator = Callable[[Array], Array]
 
@@ -37,13 +41,21 @@ def moment_matching(
       y: the measurement, (batch, ...).
       noise: sigma_y, its standard deviation.
       iterations: of conjugate gradients, each one derivative of the network.
+
+    Raises:
+      InputError: the process has noise other than `normal`.
     """
+    require_white(process, "moment matching")
 
     def denoise(x_t, t):
         x_0, covariance = _with_covariance(process, denoiser, x_t, t)
         forth, back = _pair(operator, x_0)
-        u = _solve(lambda u: noise**2 * u + forth(covariance(back(u))), y - forth(x_0), iterations)
-        return x_0 + covariance(back(u))
+
+        def apply(u):
+            moved = covariance(back(u))
+            return moved, noise**2 * u + forth(moved)
+
+        return x_0 + _solve(apply, y - forth(x_0), x_0, iterations)
 
     return denoise
 
@@ -58,10 +70,12 @@ def pigdm(
     iterations: int = 5,
 ) -> Denoiser:
     """As `moment_matching`, with one derivative of the network; `std` is the spread of the data."""
+    require_white(process, "PiGDM")
 
     def denoise(x_t, t):
         x_0, covariance = _with_covariance(process, denoiser, x_t, t)
-        return x_0 + covariance(_pull(process, operator, y - operator(x_0), x_0, t, noise, std, iterations))
+        variance = spread(process, t, std)
+        return x_0 + covariance(_pull(operator, y - operator(x_0), x_0, variance, noise, iterations))
 
     return denoise
 
@@ -76,11 +90,11 @@ def ddnm(
     iterations: int = 5,
 ) -> Denoiser:
     """What of x̂_0 the measurement tells is replaced by it; the rest is left alone."""
+    require_white(process, "DDNM")
 
     def denoise(x_t, t):
-        x_0 = denoiser(x_t, t)
-        pulled = _pull(process, operator, y - operator(x_0), x_0, t, noise, std, iterations)
-        return x_0 + spread(process, t, std) * pulled
+        x_0, variance = denoiser(x_t, t), spread(process, t, std)
+        return x_0 + variance * _pull(operator, y - operator(x_0), x_0, variance, noise, iterations)
 
     return denoise
 
@@ -89,6 +103,7 @@ def dps(
     process: Process, denoiser: Denoiser, sampler: Sampler, operator: Operator, y: Array, scale: float | Array = 1.0
 ) -> Sampler:
     """Each step of `sampler`, then `scale` along the gradient of |y - A x̂_0(x_t)| (Chung et al. 2023, algorithm 1)."""
+    require_white(process, "DPS")
 
     def step(key, state, t, s):
         def distance(x):
@@ -101,23 +116,37 @@ def dps(
     return Sampler(sampler.init, step)
 
 
+def begin(process: Process, x_1: Array, operator: Operator, y: Array, noise: float | Array, t: Array) -> Array:
+    """x_t about what a measurement alone tells of x_0, from the noise x_1, (batch, ...), that `prior` draws at t.
+
+    That is the mean of x_0 given y for data N(0, I): A⁺ y without noise, and 0 where A tells nothing.
+    """
+    told = _pull(operator, y, x_1, jnp.ones((), x_1.dtype), noise, 5)
+    return expand(process.alpha(as_time(t, x_1)), x_1) * told + x_1
+
+
 def _with_covariance(process: Process, denoiser: Denoiser, x_t: Array, t: Array):
     """x̂_0, and its covariance as a function `v -> V v`."""
-    t = jnp.asarray(t, x_t.dtype)
+    t = interior(process, as_time(t, x_t))
     x_0, back = jax.vjp(lambda x: denoiser(x, t), x_t)
     return x_0, lambda v: expand(lever(process, t), v) * back(v)[0]
 
 
-def _pull(process, operator, residual, x_0, t, noise, std, iterations) -> Array:
-    """Aᵀ (sigma_y² + r² A Aᵀ)⁻¹ residual."""
-    forth, back = _pair(operator, x_0)
-    variance = spread(process, t, std)
-    return back(_solve(lambda u: noise**2 * u + variance * forth(back(u)), residual, iterations))
+def _pull(operator, residual, x, variance, noise, iterations) -> Array:
+    """Aᵀ (sigma_y² + variance A Aᵀ)⁻¹ residual, shaped like x."""
+    forth, back = _pair(operator, x)
+
+    def apply(u):
+        moved = back(u)
+        return moved, noise**2 * u + variance * forth(moved)
+
+    return _solve(apply, residual, x, iterations)
 
 
 def spread(process: Process, t: Array, std: float | Array) -> Array:
     """r²: the variance of x_0 given x_t at a scalar t, for Gaussian data of this standard deviation."""
-    alpha, sigma = process.alpha(jnp.asarray(t)), process.sigma(jnp.asarray(t))
+    t = jnp.asarray(t)
+    alpha, sigma = process.alpha(t), process.sigma(t)
     return (std * sigma) ** 2 / ((std * alpha) ** 2 + sigma**2)
 
 
@@ -127,20 +156,24 @@ def _pair(operator: Operator, x: Array) -> tuple[Operator, Operator]:
     return operator, lambda y: transposed(y)[0]
 
 
-def _solve(matrix: Operator, b: Array, iterations: int) -> Array:
-    """Conjugate gradients, for each example of its own; one that has arrived stays where it is."""
+def _solve(apply: Callable[[Array], tuple[Array, Array]], b: Array, x: Array, iterations: int) -> Array:
+    """B u, with M u = b by conjugate gradients, where `apply(u) -> (B u, M u)`; shaped like x.
+
+    Each example is solved on its own, and one that has arrived stays where it is. B u is a sum over the iterations, so
+    that B, which may be costly, is not applied once more.
+    """
     dot = lambda a, b: jnp.sum((a * b).reshape(b.shape[0], -1), axis=1)  # noqa: E731
     ratio = lambda a, b: jnp.where(b > 0, a / jnp.where(b > 0, b, 1), 0)  # noqa: E731
 
     def body(_, carry):
-        x, r, p, rr = carry
-        q = matrix(p)
-        a = expand(ratio(rr, dot(p, q)), p)
-        x, r = x + a * p, r - a * q
+        total, r, p, rr = carry
+        moved, q = apply(p)
+        a = ratio(rr, dot(p, q))
+        total, r = total + expand(a, moved) * moved, r - expand(a, q) * q
         new = dot(r, r)
-        return x, r, r + expand(ratio(new, rr), p) * p, new
+        return total, r, r + expand(ratio(new, rr), p) * p, new
 
-    return jax.lax.fori_loop(0, iterations, body, (jnp.zeros_like(b), b, b, dot(b, b)))[0]
+    return jax.lax.fori_loop(0, iterations, body, (jnp.zeros_like(x), b, b, dot(b, b)))[0]
 
 
 def _norm(x: Array) -> Array:
@@ -163,9 +196,9 @@ def blurred(kernel: Array) -> Operator:
 
     def operator(x):
         padded = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
-        planes = jnp.moveaxis(padded, -1, 1).reshape(-1, 1, *padded.shape[1:3])
-        flipped = kernel[None, None, ::-1, ::-1].astype(x.dtype)
-        out = jax.lax.conv_general_dilated(planes, flipped, (1, 1), "VALID")
+        planes = jnp.moveaxis(padded, -1, 1).reshape(-1, *padded.shape[1:3], 1)
+        flipped = kernel[::-1, ::-1, None, None].astype(x.dtype)
+        out = jax.lax.conv_general_dilated(planes, flipped, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
         return jnp.moveaxis(out.reshape(x.shape[0], x.shape[-1], *x.shape[1:3]), 1, -1)
 
     return operator
