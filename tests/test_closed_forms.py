@@ -57,7 +57,7 @@ def meanings(path, t):
         # Of x_t / alpha, which has noise level sigma / alpha: (x_0 - c_skip x_t / alpha) / c_out.
         "edm": ((1 - skip) / out, -skip * sigma / alpha / out),
     }
-    scales = {name: one for name in coefficients} | {"edm": 1 / np.sqrt(sigma**2 + (data * alpha) ** 2)}
+    scales = dict.fromkeys(coefficients, one) | {"edm": 1 / np.sqrt(sigma**2 + (data * alpha) ** 2)}
     # At one x_t a change of x_0 by 1 is one of eps by -alpha / sigma: how far eps moves when the output moves by 1.
     of_eps = {name: 1 / (b - a * sigma / alpha) for name, (a, b) in coefficients.items()}
     return coefficients, scales, of_eps

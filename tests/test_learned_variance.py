@@ -10,7 +10,6 @@ from jaxdiff.errors import InputError
 from jaxdiff.learned_variance import hybrid_loss, make_fraction, mean_network, step_bound
 from jaxdiff.process import ddpm, posterior, transition
 from jaxdiff.samplers import ancestral, learned_range, sample
-from jaxdiff.types import Batch
 
 CHAIN = ddpm(betas.cosine(100))
 
