@@ -1,12 +1,12 @@
 """Do the tests notice? Random single faults in the core, each met by the tests of its own file alone.
 
-    python benchmarks/mutation.py --faults 200 --json benchmarks/results/mutation.json
-    python benchmarks/mutation.py --again benchmarks/results/mutation.json       # those that lived
+    python benchmarks/mutation.py --json benchmarks/results/mutation.json
+    python benchmarks/mutation.py --json benchmarks/results/mutation.json --again       # those that lived
 
 A fault is one change of one expression: + for -, * for /, < for >=, 0 for 1, another number, alpha for sigma, s for t,
 a dropped minus, square, root or stop_gradient, swapped branches ... It is put into a copy of the tree, and is caught if
-a test fails there, or takes five times as long. What no run could notice is left out: texts, annotations, what is
-raised, and the number of keys that are split. Each caught fault names the test that failed first.
+a test fails there, or five times the usual time is over. What no run could notice is left out: texts, annotations, what
+is raised, and the number of keys that are split. Each caught fault names the test that failed first.
 """
 
 import argparse
@@ -14,29 +14,37 @@ import ast
 import json
 import os
 import random
-import re
+import resource
+import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
+FORKS = get_context("forkserver")  # what the tests import is imported once
+FORKS.set_forkserver_preload(
+    ["jax.experimental.ode", "optax", "orbax.checkpoint", "grain", "flax", "scipy.stats", "pytest"]
+)
 PROCESSES = "test_process.py test_processes.py"
-SOLVERS = "samplers/test_written_out.py"
+SOLVERS = "samplers/test_written_out.py -k"
 TESTS = {
     "process": PROCESSES,
-    "betas": "test_process.py",
+    "betas": "test_process.py -k published",
     "denoiser": f"test_denoiser.py {PROCESSES}",
-    "parameterization": "test_parameterization.py test_endpoints.py",
+    "parameterization": "test_closed_forms.py test_parameterization.py -k 'published or test_p'",
     "grids": "test_grids.py",
-    "likelihood": "test_likelihood.py",
-    "learned_variance": "test_learned_variance.py",
-    "loss": "test_closed_forms.py test_loss.py",
-    "importance": "test_importance.py",
-    "score_matching": "test_closed_forms.py test_score_matching.py",
+    "likelihood": "test_closed_forms.py test_likelihood.py",
+    "learned_variance": "test_closed_forms.py test_learned_variance.py -k 'hybrid or learned_variance'",
+    "loss": "test_closed_forms.py test_loss.py -k 'weight or times or test_loss'",
+    "importance": "test_closed_forms.py test_importance.py -k importance",
+    "score_matching": "test_closed_forms.py test_score_matching.py -k sliced",
     "vdm": "test_vdm.py",
     "guidance": "test_guidance.py",
     "augment": "test_augment.py",
@@ -44,18 +52,18 @@ TESTS = {
     "training/step": "training/test_step.py training/test_guard.py",
     "training/feed": "training/test_feed.py",
     "data/source": "data/test_source.py training/test_feed.py",
-    "samplers/adams": SOLVERS,
-    "samplers/ancestral": f"samplers/test_ancestral.py {SOLVERS}",
-    "samplers/base": f"samplers/test_base.py {SOLVERS}",
+    "samplers/adams": f"{SOLVERS} 'lms or deis'",
+    "samplers/ancestral": f"samplers/test_ancestral.py {SOLVERS} 'ancestral or learned or analytic'",
+    "samplers/base": f"samplers/test_base.py {SOLVERS} 'corrected or base'",
     "samplers/cached": "samplers/test_cached.py",
-    "samplers/ddim": f"samplers/test_ddim.py {SOLVERS}",
-    "samplers/dpm": SOLVERS,
-    "samplers/langevin": SOLVERS,
-    "samplers/ode": SOLVERS,
-    "samplers/pndm": SOLVERS,
-    "samplers/restart": SOLVERS,
-    "samplers/sde": SOLVERS,
-    "samplers/unipc": SOLVERS,
+    "samplers/ddim": f"samplers/test_ddim.py {SOLVERS} ddim",
+    "samplers/dpm": f"{SOLVERS} dpmpp",
+    "samplers/langevin": f"{SOLVERS} 'langevin or corrected'",
+    "samplers/ode": f"{SOLVERS} 'euler or midpoint or heun or rk4'",
+    "samplers/pndm": f"{SOLVERS} pndm",
+    "samplers/restart": f"{SOLVERS} restart",
+    "samplers/sde": f"{SOLVERS} 'maruyama or reverse or srk'",
+    "samplers/unipc": f"{SOLVERS} unipc",
 }
 OPERATORS = {ast.Add: ast.Sub, ast.Mult: ast.Div, ast.Lt: ast.GtE, ast.Gt: ast.LtE, ast.Eq: ast.NotEq, ast.And: ast.Or}
 OPERATORS |= {new: old for old, new in OPERATORS.items()} | {ast.FloorDiv: ast.Mod, ast.Mod: ast.FloorDiv}
@@ -117,66 +125,101 @@ def faulty(file: str) -> Iterator[tuple[dict, str]]:
         setattr(parent, field, siblings)
 
 
-def failed(tree: Path, file: str, limit: float) -> str | None:
-    """The first test of a file that fails in this tree, "timeout", or None."""
-    tests = [f"tests/{name}" for name in TESTS[file].split()]
-    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", *tests]
-    environment = os.environ | {"PYTHONPATH": str(tree), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(tree / "compiled"))
+class First:
+    """A plugin of pytest that keeps the first failure."""
+
+    def __init__(self):
+        self.name = None
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed and self.name is None:
+            self.name = report.nodeid.removeprefix("tests/")
+
+    def pytest_collectreport(self, report):
+        if report.failed and self.name is None:
+            self.name = f"{report.nodeid.removeprefix('tests/')} does not load"
+
+
+def run(tree: Path, tests: list[str], limit: int, answer: Connection) -> None:
+    """In a process of its own: sends the first test that fails in this tree, or None, and the CPU seconds it took."""
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+    os.chdir(tree)
+    sys.path.insert(0, str(tree))
+    sys.dont_write_bytecode = True
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1), os.dup2(silence, 2)
+    first = First()
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=", "-m", "not slow and not parity"]
+    code = pytest.main([*options, *tests], plugins=[first])
+    answer.send((first.name or (f"pytest ends with {int(code)}" if code else None), round(time.process_time(), 1)))
+
+
+def failed(tree: Path, file: str, limit: float) -> tuple[str | None, float]:
+    """The first test of a file that fails in this tree, or None, and the CPU seconds, of which there are so many."""
+    ours, theirs = FORKS.Pipe(duplex=False)
+    tests = [f"tests/{word}" if word.endswith(".py") else word for word in shlex.split(TESTS[file])]
+    process = FORKS.Process(target=run, args=(tree, tests, int(limit), theirs))
+    process.start()
+    theirs.close()
     try:
-        ended = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=limit)
-    except subprocess.TimeoutExpired:
-        return "timeout"
-    named = re.search(r"^(?:FAILED|ERROR) tests/(\S+)", ended.stdout, re.MULTILINE)
-    return named[1] if named else ended.stdout[-200:] + ended.stderr[-200:] if ended.returncode else None
+        return ours.recv()
+    except EOFError:
+        return "killed, or out of time", limit
+    finally:
+        process.kill()
+        process.join()
+
+
+def chosen(file: str, one_in: int, seed: int) -> list[tuple[dict, str]]:
+    """A random share of the faults of a file, in the order of its lines."""
+    all_of_it = list(faulty(file))
+    picked = random.Random(f"{seed} {file}").sample(all_of_it, round(len(all_of_it) / one_in))
+    return sorted(picked, key=lambda fault: fault[0]["line"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faults", type=int, default=200)
+    parser.add_argument("--one-in", type=int, default=14, help="so many faults is one that is tried, at random")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=TESTS, metavar="FILE", help="such as loss or samplers/dpm")
-    parser.add_argument(
-        "--again", type=Path, help="a record whose survivors are tried again, in place of random faults"
-    )
-    parser.add_argument("--json", type=Path, help="write the record here")
+    parser.add_argument("--again", action="store_true", help="try those alone that lived in the record")
+    parser.add_argument("--json", type=Path, required=True, help="the record; it keeps what it has of other files")
     arguments = parser.parse_args()
-    everything = [fault for file in arguments.only or TESTS for fault in faulty(file)]
-    chosen = random.Random(arguments.seed).sample(everything, min(arguments.faults, len(everything)))
-    if arguments.again:
-        lived = [
-            {k: row[k] for k in ("file", "line", "fault")} for row in json.loads(arguments.again.read_text())["lived"]
-        ]
-        chosen = [fault for fault in everything if fault[0] in lived]
-    rows, sound = [], {}
+    rows = json.loads(arguments.json.read_text())["rows"] if arguments.json.exists() else []
+    os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/compiled")
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "__pycache__", "runs", "images", "results"))
-        for about, source in sorted(chosen, key=lambda fault: (fault[0]["file"], fault[0]["line"])):
-            file, began = about["file"], time.monotonic()
-            if file not in sound:
-                if test := failed(tree, file, 1800):
-                    raise SystemExit(f"{file} as it is: {test} fails")
-                sound[file], began = time.monotonic() - began, time.monotonic()
+        for file in arguments.only or TESTS:
+            lived = [row for row in rows if row["file"] == file and not row["by"]]
+            if arguments.again:
+                todo = [f for f in faulty(file) if any(f[0].items() <= row.items() for row in lived)]
+            else:
+                todo = chosen(file, arguments.one_in, arguments.seed)
+                rows = [row for row in rows if row["file"] != file]
             place = tree / "jaxdiff" / f"{file}.py"
-            place.write_text(source)
-            by = failed(tree, file, 60 + 5 * sound[file])
-            shutil.copy(ROOT / "jaxdiff" / f"{file}.py", place)
-            rows.append(about | {"by": by, "seconds": round(time.monotonic() - began, 1)})
-            print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
-            if arguments.json:
-                arguments.json.write_text(record(arguments, rows, sound))
-    print(f"{sum(bool(row['by']) for row in rows)} of {len(rows)} caught")
+            sound, limit = failed(tree, file, 1800) if todo else (None, 0)
+            if sound:
+                raise SystemExit(f"{file} as it is: {sound} fails")
+            for about, source in todo:
+                place.write_text(source)
+                by, took = failed(tree, file, 30 + 5 * limit)
+                shutil.copy(ROOT / "jaxdiff" / f"{file}.py", place)
+                if arguments.again:
+                    rows = [row | {"after": by} if about.items() <= row.items() else row for row in rows]
+                else:
+                    rows.append(about | {"by": by, "seconds": took})
+                print(json.dumps(about | {"by": by, "seconds": took}, ensure_ascii=False), flush=True)
+                arguments.json.write_text(record(rows))
 
 
-def record(arguments: argparse.Namespace, rows: list[dict], sound: dict[str, float]) -> str:
-    """JSON of one line a fault."""
-    lived = [row for row in rows if not row["by"]]
-    head = {"seed": arguments.seed, "faults": len(rows), "caught": len(rows) - len(lived)}
-    head |= {"seconds_of_the_tests": {file: round(took, 1) for file, took in sound.items()}}
-    lines = lambda rows: "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]"  # noqa: E731
-    caught = [row for row in rows if row["by"]]
-    return json.dumps(head)[:-1] + f',\n"lived": {lines(lived)},\n"caught_by": {lines(caught)}}}\n'
+def record(rows: list[dict]) -> str:
+    """JSON of one line a fault. "by" is the test that failed in the first run, "after" in one with more tests."""
+    caught = [bool(row["by"]) for row in rows], [bool(row["by"] or row.get("after")) for row in rows]
+    head = {"faults": len(rows), "caught": sum(caught[0]), "caught_with_the_tests_added_since": sum(caught[1])}
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    return json.dumps(head)[:-1] + f', "rows": [\n{lines}\n]}}\n'
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from scipy import stats
 from jaxdiff import loss, parameterization, process
 from jaxdiff.importance import History, importance_loss
 from jaxdiff.learned_variance import hybrid_loss
+from jaxdiff.likelihood import continuous_bound, discrete_bound, discretised_decoder, normal_decoder, softmax_decoder
+from jaxdiff.samplers import fixed_large
 from jaxdiff.score_matching import sliced_loss
 from jaxdiff.types import Batch
 
@@ -278,3 +280,96 @@ def test_the_importance_sampled_loss_and_what_it_remembers(float64):
         np.testing.assert_allclose(after.losses[i], losses[index == i][-2:], rtol=1e-9)
     # Whatever p is, the mean over it is the plain mean.
     np.testing.assert_allclose(np.sum(p * (1 / (steps * p)) * np.arange(4.0)), 1.5)
+
+
+def bound_pieces(x_0, t_min, draws):
+    """The continuous bound of a denoiser 0.4 x, in two dimensions, with all that it drew: (bound, [(x_t, t)])."""
+    seen, key = [], jax.random.key(6)
+
+    def denoiser(x, t):
+        seen.append((np.asarray(x), np.asarray(t)))
+        return SLOPE * x
+
+    with jax.disable_jit():
+        bound = continuous_bound(process.vp(), denoiser, key, x_0, normal_decoder(), t_min, draws)
+    return bound, seen
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_the_continuous_bound_by_hand(draws, float64):
+    """Stratified times over the batch and the draws, -lambda' / 2 |eps - eps_hat|² at each, and both ends."""
+    t_min, n = 0.1, 5
+    x_0 = jnp.asarray(np.random.default_rng(0).normal(size=(n, 2)))
+    bound, seen = bound_pieces(x_0, t_min, draws)
+    terms, places = [], []
+    for i, (x_t, t) in enumerate(seen[:draws]):
+        eps = process.normal(jax.random.split(jax.random.fold_in(jax.random.key(6), i))[1], x_0)
+        alpha, sigma, d_alpha, d_sigma = (c[:, None] for c in vp(t))
+        np.testing.assert_allclose(x_t, alpha * x_0 + sigma * eps, rtol=1e-9)
+        gap = eps - (x_t - alpha * SLOPE * x_t) / sigma
+        terms.append((1 - t_min) * ((d_sigma / sigma - d_alpha / alpha) * gap**2).sum(1))
+        places.append((1 - t) / (1 - t_min))
+    np.testing.assert_allclose(bound.diffusion, np.mean(terms, axis=0), rtol=1e-9)
+    for i, u in enumerate(places):
+        assert u.min() >= 0
+        assert u.max() < 1
+        np.testing.assert_allclose(np.diff(np.sort(u)), 1 / n, rtol=1e-9)
+        start = jax.random.uniform(jax.random.split(jax.random.fold_in(jax.random.key(6), i))[0], dtype=x_0.dtype)
+        np.testing.assert_allclose(u[0], (start + i / draws / n) % 1, rtol=1e-9)
+    (x_t, t), (alpha, sigma) = seen[-1], vp_levels(t_min)
+    assert t == t_min
+    np.testing.assert_allclose(
+        bound.reconstruction, -stats.norm.logpdf(x_0, SLOPE * x_t, sigma / alpha).sum(1), rtol=1e-9
+    )
+    alpha, sigma = vp_levels(1.0)
+    expected = 0.5 * (sigma**2 - 1 - np.log(sigma**2) + (alpha * np.asarray(x_0)) ** 2).sum(1)
+    np.testing.assert_allclose(bound.prior, expected, rtol=1e-6)
+    np.testing.assert_allclose(bound.total(), bound.prior + bound.diffusion + bound.reconstruction, rtol=1e-12)
+
+
+def test_the_discrete_bound_by_hand(float64):
+    """Three steps with the larger variance, each with noise of its own."""
+    chain, key, times = process.vp(), jax.random.key(8), np.array([0.7, 0.5, 0.3, 0.0])
+    x_0 = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)))
+    denoiser = lambda x, t: SLOPE * x  # noqa: E731
+    bound = discrete_bound(chain, denoiser, key, x_0, times, normal_decoder(), fixed_large)
+    for i, (t, s) in enumerate(zip(times[:-2], times[1:-1], strict=True)):
+        (alpha, sigma), (alpha_s, sigma_s) = vp_levels(t), vp_levels(s)
+        x_t = alpha * x_0 + sigma * process.normal(jax.random.fold_in(key, i), x_0)
+        large = sigma**2 - (alpha / alpha_s * sigma_s) ** 2
+        ratio, gap = (sigma_s / sigma) ** 2, alpha_s * large / sigma**2 * (x_0 - SLOPE * x_t)
+        expected = 0.5 * (ratio - 1 - np.log(ratio) + gap**2 / large).sum(1)
+        np.testing.assert_allclose(bound.diffusion[i], expected, rtol=1e-9)
+    alpha, sigma = vp_levels(0.3)
+    x_t = alpha * x_0 + sigma * process.normal(jax.random.fold_in(key, 2), x_0)
+    expected = -stats.norm.logpdf(x_0, SLOPE * x_t, sigma / alpha).sum(1)
+    np.testing.assert_allclose(bound.reconstruction, expected, rtol=1e-9)
+    alpha, sigma = vp_levels(0.7)
+    expected = 0.5 * (sigma**2 - 1 - np.log(sigma**2) + (alpha * np.asarray(x_0)) ** 2).sum(1)
+    np.testing.assert_allclose(bound.prior, expected, rtol=1e-9)
+    total = bound.prior + bound.diffusion.sum(0) + bound.reconstruction
+    np.testing.assert_allclose(bound.total(), total, rtol=1e-12)
+
+
+def test_decoders_by_hand(float64):
+    """Of levels -1, -0.5 ... 1: shares of normal densities or of a normal cut into bins, over all components."""
+    chain, t, levels = process.vp(), jnp.array(0.1), np.linspace(-1, 1, LEVELS)
+    x_0, x_t = np.array([[-1.0, 0.5], [1.0, 0.0]]), np.array([[-0.8, 0.4], [0.9, 0.2]])
+    alpha, sigma = vp_levels(0.1)
+    density = stats.norm.pdf(x_t[..., None], alpha * levels, sigma)
+    chosen = stats.norm.pdf(x_t, alpha * x_0, sigma)
+    denoiser = lambda x, t: SLOPE * x  # noqa: E731
+    ours = softmax_decoder(LEVELS)(chain, denoiser, jnp.asarray(x_0), jnp.asarray(x_t), t)
+    np.testing.assert_allclose(ours, np.log(chosen / density.sum(-1)).sum(1), rtol=1e-9)
+
+    def binned(std):
+        low = np.where(x_0 == -1, -np.inf, x_0 - 0.25)
+        high = np.where(x_0 == 1, np.inf, x_0 + 0.25)
+        cut = stats.norm(SLOPE * x_t, std)
+        return np.log(cut.cdf(high) - cut.cdf(low)).sum(1)
+
+    of_data = lambda process, x, s, t: process.sigma(t) ** 2 * (1 + s)  # noqa: E731
+    for variance, std in ((None, sigma / alpha), (of_data, sigma)):
+        ours = discretised_decoder(LEVELS, variance)(chain, denoiser, jnp.asarray(x_0), jnp.asarray(x_t), t)
+        np.testing.assert_allclose(ours, binned(std), rtol=1e-8)
+    assert not np.isclose(softmax_decoder()(chain, denoiser, x_0[:1, :1], x_t[:1, :1], t), ours[0])
