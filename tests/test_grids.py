@@ -29,6 +29,73 @@ def test_uniform():
     np.testing.assert_allclose(grids.uniform(2, 0.9, 0.1), [0.9, 0.5, 0.1])
 
 
+def test_chains_are_visited_as_published():
+    """Lin et al. 2024, table 2, by index from the data on; every grid ends at the data, t = 0."""
+    index = lambda times: (np.round(np.float64(times) * 1000) - 1).astype(int).tolist()  # noqa: E731
+    assert index(grids.leading(4)) == [750, 500, 250, 0, -1]
+    assert index(grids.leading(4, offset=249)) == [999, 749, 499, 249, -1]
+    assert index(grids.leading(3)) == [666, 333, 0, -1]
+    assert index(grids.trailing(4)) == [999, 749, 499, 249, -1]
+    assert index(grids.trailing(3)) == [999, 666, 332, -1]
+    assert index(grids.linspace(4)) == [999, 666, 333, 0, -1]
+    np.testing.assert_allclose(grids.trailing(3, 10), [1.0, 0.7, 0.3, 0])
+    for bad in (-1, 250):
+        with pytest.raises(InputError, match=f"offset={bad} takes step"):
+            grids.leading(4, offset=bad)
+
+
+def test_what_a_grid_is_unless_told_otherwise():
+    """Uniform on [0, 1]; EDM's 80, 0.002 and 7; even log-SNR down to t = 0.001; Beta(0.6, 0.6) on [0, 1]."""
+    np.testing.assert_allclose(grids.uniform(2), [1, 0.5, 0])
+    np.testing.assert_allclose(grids.uniform(1, 0.5, 0.0), [0.5, 0])
+    chain, i = process.edm(), np.arange(5) / 4
+    karras = (80 ** (1 / 7) + i * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
+    np.testing.assert_allclose(80 * grids.karras(chain, 5), np.append(karras, 0), rtol=1e-5)
+    other = (9 ** (1 / 3) + i * (0.1 ** (1 / 3) - 9 ** (1 / 3))) ** 3
+    np.testing.assert_allclose(80 * grids.karras(chain, 5, 9.0, 0.1, 3.0), np.append(other, 0), rtol=1e-5)
+    np.testing.assert_allclose(80 * grids.exponential(chain, 5), np.append(80 * (0.002 / 80) ** i, 0), rtol=1e-5)
+    np.testing.assert_allclose(grids.log_snr(chain, 5), np.append(0.001**i, 0), rtol=1e-5)
+    np.testing.assert_allclose(grids.log_snr(process.flow(), 1, 0.9, 0.1), [0.9, 0], rtol=1e-6)
+    np.testing.assert_allclose(stats.beta.cdf(grids.beta(4), 0.6, 0.6), [1, 0.75, 0.5, 0.25, 0], atol=1e-6)
+    inner = stats.beta.cdf((grids.beta(4, 2.0, 3.0, 0.9, 0.2) - 0.2) / 0.7, 2, 3)
+    np.testing.assert_allclose(inner, [1, 0.75, 0.5, 0.25, 0], atol=1e-6)
+    assert all(
+        g.dtype == np.float32 for g in (grids.uniform(3), grids.leading(3), grids.beta(3), grids.karras(chain, 3))
+    )
+
+
+@pytest.mark.parametrize("ends", [(1.1, 0.0), (1.0, -0.1), (0.5, 0.5), (0.2, 0.4)])
+def test_ends_outside_of_the_path_are_refused(ends):
+    for grid in (lambda: grids.uniform(3, *ends), lambda: grids.beta(3, 0.6, 0.6, *ends)):
+        with pytest.raises(InputError, match=f"t_max={ends[0]}, t_min={ends[1]}"):
+            grid()
+    with pytest.raises(InputError, match=f"t_max={ends[0]}, t_min={ends[1]}"):
+        grids.log_snr(process.edm(), 3, *ends)
+    with pytest.raises(InputError, match="within"):
+        grids.log_snr(process.edm(), 3, 1.0, 0.0)
+    for a, b in ((0.0, 1.0), (1.0, 0.0)):
+        with pytest.raises(InputError, match=f"a={a}, b={b}"):
+            grids.beta(3, a, b)
+    for sigmas in ((1.0, 1.0), (1.0, 0.0), (0.5, 1.0)):
+        with pytest.raises(InputError, match=f"sigma_max={sigmas[0]}, sigma_min={sigmas[1]}"):
+            grids.exponential(process.edm(), 3, *sigmas)
+    for table in ((1.0,), (1.0, 1.0), (1.0, 0.0), ((2.0, 1.0),)):
+        with pytest.raises(InputError, match="a table is a row of 2 or more"):
+            grids.table(process.edm(), 3, table)
+
+
+def test_as_many_steps_as_there_may_be():
+    assert len(grids.uniform(10**6)) == 10**6 + 1
+    for grid in (grids.uniform, lambda n: grids.karras(process.edm(), n)):
+        with pytest.raises(InputError, match="a grid of 1000001 steps: .* from 1 to 1000000"):
+            grid(10**6 + 1)
+    for grid in (grids.leading, grids.trailing, grids.linspace):
+        with pytest.raises(InputError, match="a grid of 0 steps: .* from 1 to 1000, the length of the chain"):
+            grid(0)
+        with pytest.raises(InputError, match="a grid of 1001 steps"):
+            grid(1001)
+
+
 @pytest.mark.parametrize(
     ("grid", "message"),
     [

@@ -113,6 +113,16 @@ def test_guidance_within_an_interval_of_noise_levels(points):
         np.testing.assert_allclose(guided(points, many)[chosen], expected(points, many)[chosen])
 
 
+def test_the_interval_holds_both_of_its_ends(points):
+    """On a path where sigma / alpha is a time: from 0.25 to 0.5 of 80, and nothing but a step of floats further."""
+    chain, inside, outside = process.edm(), (lambda x, t: x + 1), (lambda x, t: x - 1)
+    guided = guidance.within(chain, inside, outside, 20.0, 40.0)
+    t = np.array([0.25, 0.5, 0.375, np.nextafter(0.25, 0), np.nextafter(0.5, 1), 0.0, 1.0])
+    chosen = np.array([1, 1, 1, -1, -1, -1, -1])
+    np.testing.assert_array_equal(guided(jnp.zeros((7, 2)), jnp.asarray(t))[:, 0], chosen)
+    np.testing.assert_array_equal([guided(jnp.zeros((1, 2)), time)[0, 0] for time in t], chosen)
+
+
 def test_an_interval_without_end_reaches_where_alpha_is_0(points):
     flow = process.flow()
     guided = guidance.within(flow, of(0), of(1), 0.0, jnp.inf)
@@ -129,3 +139,25 @@ def test_cfg_pp_is_ddim_at_its_ends_and_has_no_other_noise(points):
     eps = (points - CHAIN.alpha(t) * of(1)(points, t)) / CHAIN.sigma(t)
     expected = CHAIN.alpha(s) * of(0)(points, t) + CHAIN.sigma(s) * eps
     np.testing.assert_allclose(pp(1.0), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.7])
+def test_cfg_pp_in_between(points, scale):
+    """Equation 10 of Chung et al.: the guided x̂_0, the unconditional eps."""
+    t, s = jnp.float64(0.6), jnp.float64(0.4)
+    (at, st), (as_, ss) = (
+        (np.sqrt(1 - b), np.sqrt(b)) for b in (1 - np.exp(-0.1 * u - 9.95 * u**2) for u in (0.6, 0.4))
+    )
+    ours = guidance.cfg_pp(CHAIN, of(0), of(1), scale).step(jax.random.key(0), samplers.State(points), t, s).x
+    eps = (points - at * of(1)(points, t)) / st
+    expected = as_ * (of(1)(points, t) + scale * (of(0)(points, t) - of(1)(points, t))) + ss * eps
+    np.testing.assert_allclose(ours, expected, atol=1e-12)
+
+
+def test_rescaled_by_a_share(points):
+    """Lin et al.: factor phi std_c / std + 1 - phi, for each example of its own."""
+    towards, away = of(0)(points, 0.5), of(1)(points, 0.5)
+    guided = away + 3.0 * (towards - away)
+    factor = 0.7 * np.std(towards, axis=1) / np.std(guided, axis=1) + 0.3
+    ours = guidance.classifier_free(of(0), of(1), 3.0, 0.7)(points, 0.5)
+    np.testing.assert_allclose(ours, guided * factor[:, None], rtol=1e-9)

@@ -33,6 +33,78 @@ def test_chain_agrees_with_float64_at_every_step(table, steps):
         np.testing.assert_allclose(np.asarray(ours, np.float64), exact, rtol=1e-6)
 
 
+def test_published_tables():
+    """By default, and of other lengths and ends: as Ho et al., Xu et al. and Nichol and Dhariwal state them."""
+    i = np.arange(5) / 4
+    for table, first, middle, last in [
+        (betas.linear, 1e-4, (1e-4 + 0.02) / 2, 0.02),
+        (betas.quadratic, 1e-4, ((1e-4**0.5 + 0.02**0.5) / 2) ** 2, 0.02),
+        (betas.sigmoid, 1e-4 + 0.0199 / (1 + np.exp(6)), 1e-4 + 0.0199 / 2, 1e-4 + 0.0199 / (1 + np.exp(-6))),
+    ]:
+        assert len(table()) == 1000
+        np.testing.assert_allclose(table(5)[[0, 2, 4]], [first, middle, last], rtol=1e-12)
+    np.testing.assert_allclose(betas.linear(5, 0.1, 0.3), 0.1 + 0.2 * i, rtol=1e-12)
+    np.testing.assert_allclose(betas.quadratic(5, 0.01, 0.25), (0.1 + 0.4 * i) ** 2, rtol=1e-12)
+    np.testing.assert_allclose(betas.sigmoid(5, 0.1, 0.3), 0.1 + 0.2 / (1 + np.exp(6 - 12 * i)), rtol=1e-12)
+    cosine = np.cos((np.arange(1001) / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2
+    np.testing.assert_allclose(betas.cosine()[:-1], (1 - cosine[1:] / cosine[:-1])[:-1], rtol=1e-9)
+    assert betas.cosine()[-1] == 0.999
+    other = np.cos((np.arange(5) / 4 + 0.1) / 1.1 * np.pi / 2) ** 2
+    expected = np.minimum(1 - other[1:] / other[:-1], 0.7)
+    np.testing.assert_allclose(betas.cosine(4, 0.1, 0.7), expected, rtol=1e-9)
+    assert (expected == 0.7).any()
+    for table in TABLES:
+        assert table(1).shape == (1,)
+
+
+def test_published_paths(float64):
+    """alpha and sigma at three times, with the constants of the papers and with others."""
+    t = np.array([0.1, 0.5, 0.9])
+    integral = lambda low, high: low * t + (high - low) * t**2 / 2  # noqa: E731
+    angle = lambda s, t: np.cos((t + s) / (1 + s) * np.pi / 2) / np.cos(s / (1 + s) * np.pi / 2)  # noqa: E731
+    for chain, alpha, sigma in [
+        (process.vp(), np.exp(-integral(0.1, 20) / 2), np.sqrt(1 - np.exp(-integral(0.1, 20)))),
+        (process.vp(0.5, 3.0), np.exp(-integral(0.5, 3) / 2), np.sqrt(1 - np.exp(-integral(0.5, 3)))),
+        (process.sub_vp(), np.exp(-integral(0.1, 20) / 2), 1 - np.exp(-integral(0.1, 20))),
+        (process.cosine(), angle(0.008, t), np.sqrt(1 - angle(0.008, t) ** 2)),
+        (process.cosine(0.1), angle(0.1, t), np.sqrt(1 - angle(0.1, t) ** 2)),
+        (process.ve(), 1 + 0 * t, 0.01 * 5000**t),
+        (process.ve(0.1, 2.0), 1 + 0 * t, 0.1 * 20**t),
+        (process.ncsn(), 1 + 0 * t, 0.01 * 100 ** ((10 * t - 1) / 9)),
+        (process.ncsn(5, 0.1, 2.0), 1 + 0 * t, [0.05, 0.1 * 20 ** (1.5 / 4), 0.1 * 20 ** (3.5 / 4)]),
+        (process.edm(), 1 + 0 * t, 80 * t),
+        (process.flow(), 1 - t, t),
+        (process.from_log_snr(lambda t: 3 - 5 * t), (1 + np.exp(5 * t - 3)) ** -0.5, (1 + np.exp(3 - 5 * t)) ** -0.5),
+    ]:
+        np.testing.assert_allclose(chain.alpha(jnp.asarray(t)), alpha, rtol=1e-9)
+        np.testing.assert_allclose(chain.sigma(jnp.asarray(t)), sigma, rtol=1e-9)
+
+
+def test_the_prior_by_hand(float64):
+    """At t = 1 unless told otherwise; log density of each example, over all of its components."""
+    chain, x = process.ve(0.1, 2.0), jnp.array([[[0.3, -1.0]], [[2.0, 0.1]]])
+    for t, arguments in ((1.0, ()), (0.5, (0.5,))):
+        variance = 1 + 0.01 * 400**t
+        drawn = process.prior(chain, jax.random.key(0), x, *arguments)
+        np.testing.assert_allclose(drawn, np.sqrt(variance) * process.normal(jax.random.key(0), x), rtol=1e-9)
+        expected = -0.5 * (np.sum(np.square(x), (1, 2)) / variance) - np.log(2 * np.pi * variance)
+        np.testing.assert_allclose(process.prior_log_density(chain, x, *arguments), expected, rtol=1e-9)
+
+
+def test_a_path_draws_anew_at_every_step(float64):
+    """Written out, with the keys of its steps: x_t = ratio x_s + sqrt(variance) z."""
+    chain, key, x_0, times = process.vp(), jax.random.key(4), jnp.ones((3, 2)), np.array([0.2, 0.5, 0.7])
+    path = process.diffuse(chain, key, x_0, times)
+    alpha, sigma = np.asarray(chain.alpha(jnp.asarray(times))), np.asarray(chain.sigma(jnp.asarray(times)))
+    x = alpha[0] * x_0 + sigma[0] * process.normal(jax.random.fold_in(key, 0), x_0)
+    np.testing.assert_allclose(path[0], x, rtol=1e-9)
+    for i in (1, 2):
+        ratio = alpha[i] / alpha[i - 1]
+        z = process.normal(jax.random.fold_in(key, i), x_0)
+        x = ratio * x + np.sqrt(sigma[i] ** 2 - (ratio * sigma[i - 1]) ** 2) * z
+        np.testing.assert_allclose(path[i], x, rtol=1e-9)
+
+
 def test_chain_between_its_steps_is_monotone_and_continuous():
     chain = process.ddpm(betas.linear(10))
     t = jnp.linspace(0, 1, 4001)

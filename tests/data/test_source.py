@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxdiff.data.source import Source, balanced, batches, indices, to_unit_range
+from jaxdiff.data.source import Source, balanced, batches, indices, select, to_unit_range
 from jaxdiff.errors import InputError
 from jaxdiff.pictures import to_uint8
 from jaxdiff.types import Batch
@@ -19,6 +19,22 @@ def test_every_epoch_visits_everything_once_in_an_order_of_its_own(batch_size):
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert list(epochs[0]) != list(epochs[1])
     assert list(indices(numbers(10), 10, 1, 0)) != list(epochs[0])
+
+
+def test_the_order_is_the_one_that_it_always_was():
+    """Fixed by (seed, epoch): a run that goes on under a later release sees what it would have seen."""
+    first = [[4, 6, 10, 0, 1], [3, 8, 7, 2, 5], [9, 11, 10, 2, 7], [4, 1, 3, 9, 0], [11, 8, 6, 5, 10]]
+    assert [indices(numbers(12), 5, 7, step).tolist() for step in range(5)] == first
+    for epoch in range(3):
+        order = np.random.default_rng([7, 0, epoch]).permutation(12)
+        np.testing.assert_array_equal(indices(numbers(12), 12, 7, epoch), order)
+    labels = np.array([0] * 7 + [1] * 2 + [5] * 3)
+    source = balanced(numbers(12)._replace(labels=lambda: labels))
+    first = [[10, 8, 4, 9, 7], [0, 11, 3, 7, 2], [11, 8, 5, 7, 10], [1, 9, 8, 6, 9], [7, 8, 4, 10, 5]]
+    assert [indices(source, 5, 7, step).tolist() for step in range(5)] == first
+    mirrored = [[0, 1, 1, 1, 1, 0, 0, 1], [0, 0, 1, 0, 0, 0, 1, 1]]
+    assert [select(numbers(12, flip=True), 8, 7, step).mirrored.astype(int).tolist() for step in range(2)] == mirrored
+    assert not select(numbers(12), 8, 7, 0).mirrored.any()
 
 
 @pytest.mark.parametrize("batch_size", [4, 7])

@@ -90,6 +90,46 @@ def test_overlaps_are_integrals():
         np.testing.assert_allclose(ema._overlap(*one, *other), exact, rtol=1e-7)
 
 
+def test_early_on_the_averages_forget_the_start():
+    """After 1, 2, 10 steps; at the first the average becomes what the weights are."""
+    np.testing.assert_allclose([ema.half_life(100)(n) for n in (0, 1)], [0, 0.5**20], atol=1e-12)
+    for std in (0.05, 0.2):
+        expected = [0, 0.5 ** (ema.gamma(std) + 1), 0.9 ** (ema.gamma(std) + 1)]
+        np.testing.assert_allclose([ema.power(std)(n) for n in (0, 1, 9)], expected, rtol=1e-6)
+
+
+def test_the_averages_of_a_configuration():
+    """Half-lives are counted in examples, of which a step takes 8; ends of the ranges are allowed."""
+    spec = {"decay": (0.0, 0.99), "half_life": (4000,), "power": (1e-4, 0.288)}
+    found = ema.averages(spec, 8)
+    assert list(found) == ["ema_0", "ema_0.99", "half_life_4000", "power_0.0001", "power_0.288"]
+    assert found["ema_0"](5) == 0
+    np.testing.assert_allclose(found["ema_0.99"](10**6), 0.99, rtol=1e-6)
+    np.testing.assert_allclose(found["half_life_4000"](10**6) ** 500, 0.5, rtol=1e-4)
+    with pytest.raises(InputError, match="two averages are named ema_0.9:"):
+        ema.averages({"decay": (0.9, 0.9), "half_life": (), "power": ()}, 8)
+    for std in (0.9e-4, 0.2881):
+        with pytest.raises(InputError, match="must be from 0.0001 to 0.288"):
+            ema.gamma(std)
+
+
+def test_a_recipe_is_the_nearest_sum_of_profiles():
+    """Least squares with shares that sum to one, on a grid of the training so far."""
+    stored, end, wanted = [(0.05, 100), (0.1, 100), (0.1, 60)], 120, 0.08
+    t = (np.arange(60_000) + 0.5) / 500
+
+    def profile(std, last):
+        exponent = ema.gamma(std)
+        return (exponent + 1) * t**exponent / last ** (exponent + 1) * (t <= last)
+
+    p, aim = np.stack([profile(*s) for s in stored]), profile(wanted, end)
+    free = np.linalg.lstsq((p[:-1] - p[-1]).T, aim - p[-1], rcond=None)[0]
+    expected = np.append(free, 1 - free.sum())
+    shares, distance = ema.recipe(wanted, stored, end)
+    np.testing.assert_allclose(shares, expected, rtol=1e-3)
+    np.testing.assert_allclose(distance, np.linalg.norm(expected @ p - aim) / np.linalg.norm(aim), rtol=1e-3)
+
+
 @pytest.mark.slow
 def test_widths_made_afterwards_are_those_computed_along_the_way(tmp_path):
     """Noisy descent in 5 dimensions; two widths kept at 16 moments give six others."""

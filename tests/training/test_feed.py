@@ -147,6 +147,23 @@ def test_the_rows_of_the_hosts_make_up_the_batch(monkeypatch):
     assert sorted(np.concatenate(rows)) == list(range(8))
 
 
+def test_a_set_of_an_eighth_of_the_memory_is_resident(monkeypatch):
+    """On an accelerator of one host; as float32."""
+    size, memory = 4 * SIZE * 3 * 4 * 1, {}
+    monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(memory_stats=lambda: memory["now"])])
+    for backend, hosts, stats, expected in [
+        ("gpu", 1, {"bytes_limit": 8 * size}, True),
+        ("gpu", 1, {"bytes_limit": 8 * size - 1}, False),
+        ("gpu", 2, {"bytes_limit": 80 * size}, False),
+        ("cpu", 1, {"bytes_limit": 80 * size}, False),
+        ("gpu", 1, None, False),
+    ]:
+        memory["now"] = stats
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        monkeypatch.setattr(jax, "process_count", lambda hosts=hosts: hosts)
+        assert feed._fits(pictures()) == expected
+
+
 def test_the_number_of_steps_a_call(monkeypatch):
     every = {"train.log_every": 100, "train.checkpoint_every": 250}
     assert feed.steps_per_call(0, every, 1000) == 1
@@ -154,7 +171,11 @@ def test_the_number_of_steps_a_call(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert feed.steps_per_call(0, every, 1000) == 50
     assert feed.steps_per_call(0, every, 2**28 // 20) == 10
+    assert feed.steps_per_call(0, every, 2**28 // 9) == 5
     assert feed.steps_per_call(0, every, 2**30) == 1
+    assert feed.steps_per_call(0, every, 0) == 50
+    assert feed.steps_per_call(0, {"train.log_every": 7}, 2**28) == 1
+    assert feed.steps_per_call(25, every, 1000) == 25
     for asked, message in ((20, "train.checkpoint_every=250 is not a multiple of it"), (-1, "it is negative")):
         with pytest.raises(InputError, match=rf"train.steps_per_call={asked}: {message}.*choose 0"):
             feed.steps_per_call(asked, every, 1000)

@@ -5,8 +5,8 @@ import optax
 import pytest
 
 from jaxdiff.training.ema import warmed_up
-from jaxdiff.training.step import init_state, make_train_step
-from jaxdiff.types import Batch
+from jaxdiff.training.step import in_calls, init_state, make_train_step
+from jaxdiff.types import Batch, StatefulLoss
 
 
 def loss_fn(params, key, batch):
@@ -43,13 +43,58 @@ def test_a_step_is_adam_on_the_clipped_gradient_and_the_average_follows(params, 
 @pytest.mark.parametrize("parts", [2, 3, 12])
 def test_accumulated_parts_are_the_whole_batch(params, batch, parts):
     optimiser = optax.sgd(0.1)
-    states = [
+    results = [
         jax.jit(make_train_step(loss_fn, optimiser, {"average": warmed_up(0.9)}, jax.random.key(0), n))(
             init_state(params, optimiser, ["average"]), batch
         )
         for n in (1, parts)
     ]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), *states)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), *results)
+
+
+def test_each_part_takes_every_nth_example_its_own_key_and_the_memory_of_the_one_before(params, batch):
+    """Written out for a loss that remembers the sum of what it saw."""
+    seen = []
+
+    def remembering(params, memory, key, part):
+        seen.append(part.x_0)
+        total = memory + part.x_0.sum()
+        return jnp.mean(part.x_0 @ params["w"]) + 0 * memory, ({"draw": jax.random.uniform(key)}, total)
+
+    stateful = StatefulLoss(lambda: jnp.zeros(()), remembering)
+    key = jax.random.key(5)
+    step = make_train_step(stateful, optax.sgd(0.1), {"average": warmed_up(0.9)}, key, 3)
+    fresh = init_state(params, optax.sgd(0.1), ["average"], stateful)
+    np.testing.assert_array_equal(fresh.ema["average"]["w"], params["w"])
+    with jax.disable_jit():
+        state, metrics = step(fresh._replace(step=jnp.array(4)), batch)
+    shown = [x for x in seen if not isinstance(x, jax.core.Tracer)]
+    step_key = jax.random.fold_in(key, 4)
+    draws = [jax.random.uniform(jax.random.fold_in(step_key, i)) for i in range(3)]
+    np.testing.assert_allclose(metrics["draw"], np.mean(draws), rtol=1e-6)
+    np.testing.assert_allclose(state.memory, batch.x_0.sum(), rtol=1e-4)
+    np.testing.assert_allclose(state.params["w"], params["w"] - 0.1 * batch.x_0.mean(0), rtol=1e-5)
+    for i, part in enumerate(shown[-3:]):
+        np.testing.assert_array_equal(part, batch.x_0[i::3])
+    assert int(state.step) == 5
+
+
+def test_steps_of_one_call(params, batch):
+    """Three steps with three resident batches, and one: states and metrics of the steps one by one."""
+    optimiser, resident = optax.sgd(0.1), jnp.stack([batch.x_0, batch.x_0 + 1, batch.x_0 - 2])
+    one = make_train_step(loss_fn, optimiser, {"average": warmed_up(0.9)}, jax.random.key(0))
+    run = jax.jit(in_calls(one, lambda resident, i: Batch(resident[i])))
+    state, losses = init_state(params, optimiser, ["average"]), []
+    for x in resident:
+        state, metrics = jax.jit(one)(state, Batch(x))
+        losses.append(metrics["loss"])
+    for calls in ([[0, 1, 2]], [[0], [1], [2]]):
+        other, found = init_state(params, optimiser, ["average"]), []
+        for call in calls:
+            other, metrics = run(other, resident, jnp.array(call))
+            found.append(metrics["loss"])
+        np.testing.assert_allclose(np.concatenate(found), losses, rtol=1e-5)
+        np.testing.assert_allclose(other.params["w"], state.params["w"], rtol=1e-5)
 
 
 def test_every_step_and_every_part_has_its_own_key(params, batch):

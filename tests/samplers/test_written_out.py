@@ -1,0 +1,377 @@
+"""Every sampler's steps against its published formula, written out in NumPy, on the variance preserving path.
+
+Four steps of uneven length from t = 0.8, of two points in two dimensions, with a denoiser that is no one's exact one.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff import process, samplers
+
+VP, KEY = process.vp(), jax.random.key(3)
+TIMES = np.array([0.8, 0.6, 0.45, 0.27, 0.2])
+X = np.array([[0.3, -1.2], [0.8, 0.1]])
+TO_DATA = np.append(TIMES, 0.0)
+
+
+def alpha(t):
+    return np.exp(-0.5 * (0.1 * t + 9.95 * t**2))
+
+
+def sigma(t):
+    return np.sqrt(1 - alpha(t) ** 2)
+
+
+def half_snr(t):
+    """l = log(alpha / sigma)."""
+    return np.log(alpha(t) / sigma(t))
+
+
+def time_of(half):
+    """The root of 9.95 t² + 0.1 t = log(1 + e^(-2 l))."""
+    return (-0.1 + np.sqrt(0.01 + 4 * 9.95 * np.log1p(np.exp(-2 * half)))) / (2 * 9.95)
+
+
+def beta(t):
+    return 0.1 + 19.9 * t
+
+
+def data(x, t, numpy=np):
+    return (1 - 0.4 * t) * numpy.tanh(1.3 * x) + 0.1 * t
+
+
+def eps(x, t):
+    return (x - alpha(t) * data(x, t)) / sigma(t)
+
+
+def score(x, t):
+    return -eps(x, t) / sigma(t)
+
+
+def velocity(x, t):
+    return -0.5 * beta(t) * (x + score(x, t))
+
+
+def backward(x, t):
+    return beta(t) * (0.5 * x + score(x, t))
+
+
+def normal(key, x=X):
+    return np.asarray(jax.random.normal(key, x.shape, jnp.float64))
+
+
+def keys(times):
+    return [jax.random.fold_in(KEY, i) for i in range(len(times) - 1)]
+
+
+def written_out(step, times, x=X):
+    """`step(x, t, s, key, past)`, with `past` a list for what the step remembers."""
+    past = []
+    for t, s, key in zip(times[:-1], times[1:], keys(times), strict=True):
+        x = step(x, t, s, key, past)
+    return x
+
+
+def ours(make, times, x=X):
+    sampler = make(VP, lambda x, t: data(x, t, jnp))
+    state = sampler.init(jnp.asarray(x))
+    for t, s, key in zip(times[:-1], times[1:], keys(times), strict=True):
+        state = sampler.step(key, state, jnp.asarray(t), jnp.asarray(s))
+    return state.x
+
+
+def euler(x, t, s, key, past):
+    return x + (s - t) * velocity(x, t)
+
+
+def midpoint(x, t, s, key, past):
+    return x + (s - t) * velocity(x + (s - t) / 2 * velocity(x, t), (s + t) / 2)
+
+
+def heun(x, t, s, key, past):
+    first = velocity(x, t)
+    second = velocity(x + (s - t) * first, s) if s else first
+    return x + (s - t) * (first + second) / 2
+
+
+def churned(x, t, s, key, past):
+    """Up by a fifth of sigma / alpha, with 1.1 times the noise, while sigma / alpha is from 0.7 to 5."""
+    if 0.7 <= sigma(t) / alpha(t) <= 5:
+        higher = time_of(half_snr(t) - np.log(1.2))
+        ratio = alpha(higher) / alpha(t)
+        x = ratio * x + 1.1 * np.sqrt(sigma(higher) ** 2 - (ratio * sigma(t)) ** 2) * normal(key)
+        t = higher
+    return heun(x, t, s, key, past)
+
+
+def rk4(x, t, s, key, past):
+    h, m = s - t, (s + t) / 2
+    k1 = velocity(x, t)
+    k2 = velocity(x + h / 2 * k1, m)
+    k3 = velocity(x + h / 2 * k2, m)
+    return x + h * k3 if s == 0 else x + h * (k1 + 2 * k2 + 2 * k3 + velocity(x + h * k3, s)) / 6
+
+
+def euler_maruyama(x, t, s, key, past):
+    noise = np.sqrt(beta(t) * (t - s)) * normal(key) if s else 0
+    return x + (t - s) * backward(x, t) + noise
+
+
+def reverse_diffusion(x, t, s, key, past):
+    ratio = alpha(t) / alpha(s)
+    variance = sigma(t) ** 2 - (ratio * sigma(s)) ** 2
+    return (2 - ratio) * x + variance * score(x, t) + (np.sqrt(variance) * normal(key) if s else 0)
+
+
+def srk(x, t, s, key, past):
+    """SRA1 of Rößler 2010: c_1 = 3/4, A_21 = 3/4, B_21 = 3/2, a = (1/3, 2/3), b1 = 1, b2 = 1 and -1."""
+    h, g = t - s, lambda t: np.sqrt(beta(t)) if s else 0.0
+    first, second = (np.sqrt(h) * normal(k) for k in jax.random.split(key))
+    mixed = 0.5 * (first + second / np.sqrt(3))
+    k1 = backward(x, t)
+    k2 = backward(x + 0.75 * h * k1 + 1.5 * g(s) * mixed, t - 0.75 * h)
+    return x + h / 3 * (k1 + 2 * k2) + g(s) * first + (g(t) - g(s)) * mixed
+
+
+def ddim(eta, temperature=1.0):
+    def step(x, t, s, key, past):
+        c = eta * sigma(s) / sigma(t) * np.sqrt(1 - (alpha(t) / alpha(s)) ** 2)
+        x_s = alpha(s) * data(x, t) + np.sqrt(sigma(s) ** 2 - c**2) * eps(x, t)
+        return x_s + temperature * c * normal(key)
+
+    return step
+
+
+def ancestral(variance, temperature=1.0):
+    """`variance(small, large, of_x_0, t)`."""
+
+    def step(x, t, s, key, past):
+        ratio = alpha(t) / alpha(s)
+        large = sigma(t) ** 2 - (ratio * sigma(s)) ** 2
+        small, of_x_0 = large * (sigma(s) / sigma(t)) ** 2, alpha(s) * large / sigma(t) ** 2
+        mean = ratio * (sigma(s) / sigma(t)) ** 2 * x + of_x_0 * data(x, t)
+        return mean + (temperature * np.sqrt(variance(small, large, of_x_0, t)) * normal(key) if s else 0)
+
+    return step
+
+
+SHARE, GAMMA = 0.3, np.array([0.9, 0.8, 0.6, 1.2, 0.4])
+
+
+def analytic(small, large, of_x_0, t):
+    unsure = np.clip(1 - GAMMA[list(TIMES).index(t)], 0, 1)
+    return small + of_x_0**2 * (sigma(t) / alpha(t)) ** 2 * unsure
+
+
+def dpmpp_2s(eta):
+    def step(x, t, s, key, past):
+        if s == 0:
+            return data(x, t)
+        fresh = eta**2 * (1 - np.exp(-2 * (half_snr(s) - half_snr(t))))
+        down = sigma(s) * np.sqrt(1 - fresh)
+        h = np.log(alpha(s) / down) - half_snr(t)
+        m = time_of(half_snr(t) + h / 2)
+        x_m = sigma(m) / sigma(t) * x + alpha(m) * (1 - np.exp(-h / 2)) * data(x, t)
+        x_s = down / sigma(t) * x + alpha(s) * (1 - np.exp(-h)) * data(x_m, m)
+        return x_s + sigma(s) * np.sqrt(fresh) * normal(key)
+
+    return step
+
+
+def dpmpp(order, eta, curvature=1.0):
+    """The multistep methods as k-diffusion writes them (its second derivative has half the factor), in any alpha."""
+
+    def step(x, t, s, key, past):
+        d = data(x, t)
+        if s == 0:
+            return d
+        h = half_snr(s) - half_snr(t)
+        h_eta = h * (1 + eta)
+        mean = sigma(s) / sigma(t) * np.exp(-eta * h) * x - alpha(s) * np.expm1(-h_eta) * d
+        phi_2 = np.expm1(-h_eta) / h_eta + 1
+        if order == 2 and past:
+            mean += alpha(s) * -np.expm1(-h_eta) * 0.5 * h / past[-1][1] * (d - past[-1][0])
+        elif order == 3 and len(past) == 1:
+            mean += alpha(s) * phi_2 * h / past[-1][1] * (d - past[-1][0])
+        elif order == 3 and past:
+            (d_2, h_2), (d_1, h_1) = past[-2:]
+            r0, r1 = h_1 / h, h_2 / h
+            d1_0, d1_1 = (d - d_1) / r0, (d_1 - d_2) / r1
+            d1 = d1_0 + (d1_0 - d1_1) * r0 / (r0 + r1)
+            d2 = (d1_0 - d1_1) / (r0 + r1)
+            mean += alpha(s) * (phi_2 * d1 - 2 * curvature * (phi_2 / h_eta - 0.5) * d2)
+        past.append((d, h))
+        return mean + sigma(s) * np.sqrt(1 - np.exp(-2 * eta * h)) * normal(key)
+
+    return step
+
+
+def interpolated(places, values, at):
+    """The polynomial through these values."""
+    return sum(
+        np.prod([(at - q) / (p - q) for q in places if q != p], axis=0) * np.ones_like(at) * v[..., None]
+        for p, v in zip(places, values, strict=True)
+    )
+
+
+def integral(function, low, high):
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    return function(low + (high - low) * (nodes + 1) / 2) @ weights * (high - low) / 2
+
+
+def adams(order, clock, slope):
+    """d(x / alpha) = eps d(rho), with eps a polynomial in the clock."""
+
+    def step(x, t, s, key, past):
+        past.append((clock(t), eps(x, t)))
+        if s == 0 and clock is not rho:  # log(rho) is infinite: of first order
+            return data(x, t)
+        places, values = zip(*past[-order:], strict=True)
+        moved = integral(lambda u: slope(u) * interpolated(places, values, u), clock(t), clock(s))
+        return alpha(s) * (x / alpha(t) + moved)
+
+    return step
+
+
+def rho(t):
+    return sigma(t) / alpha(t)
+
+
+def unipc(order):
+    """Predictor and corrector, each exact for the polynomial in l through its results, but for the weights of 1/2."""
+
+    def move(x, t, s, results, end=None):
+        h = half_snr(s) - half_snr(t)
+        (_, newest), older = results[0], results[1:]
+        known = older + ([] if end is None else [(half_snr(s), end)])
+        x = sigma(s) / sigma(t) * x
+        if len(known) == 1:  # rho = 1/2 in place of b_1
+            ratio = h / (known[0][0] - half_snr(t))
+            return x + alpha(s) * (1 - np.exp(-h)) * (newest + 0.5 * ratio * (known[0][1] - newest))
+        places, values = zip(results[0], *known, strict=True)
+        kernel = lambda at: np.exp(at - half_snr(s)) * interpolated(places, values, at)  # noqa: E731
+        return x + alpha(s) * integral(kernel, half_snr(t), half_snr(s))
+
+    def step(x, t, s, key, past):
+        d = data(x, t)
+        if past:
+            before, x_before, results = past.pop()
+            x = move(x_before, before, t, results, d)
+            results = [(half_snr(t), d), *results][:order]
+        else:
+            results = [(half_snr(t), d)]
+        past.append((t, x, results))
+        return d if s == 0 else move(x, t, s, results)
+
+    return step
+
+
+def pndm(x, t, s, key, past):
+    def transfer(x, e, t, s):
+        return alpha(s) / alpha(t) * (x - sigma(t) * e) + sigma(s) * e
+
+    e = eps(x, t)
+    if len(past) < 3:
+        m = (t + s) / 2
+        e2 = eps(transfer(x, e, t, m), m)
+        e3 = eps(transfer(x, e2, t, m), m)
+        e4 = eps(transfer(x, e3, t, s), s)
+        mixed = (e + 2 * e2 + 2 * e3 + e4) / 6
+    else:
+        mixed = (55 * e - 59 * past[-1] + 37 * past[-2] - 9 * past[-3]) / 24
+    past.append(e)
+    return transfer(x, mixed, t, s)
+
+
+def langevin(x, t, s, key, past):
+    if s == 0:
+        return x
+    a = (2 * 0.3 * sigma(s)) ** 2
+    for i in range(2):
+        x = x + a / 2 * score(x, s) + np.sqrt(a) * normal(jax.random.fold_in(key, i))
+    return x
+
+
+def corrected(x, t, s, key, past):
+    first, second = jax.random.split(key)
+    return langevin(reverse_diffusion(x, t, s, first, past), t, s, second, past)
+
+
+UP = np.array([0.7, 0.5, 0.3])
+
+
+def restarted(x, t, s, key, past):
+    """DDIM with eta 0.5; on arrival below 0.3 twice up to 0.7 and down by 0.5."""
+    x = ddim(0.5)(x, t, s, jax.random.fold_in(key, 0), past)
+    if t > 0.3 >= s:
+        for again in jax.random.split(jax.random.fold_in(key, 1), 2):
+            up, down = jax.random.split(again)
+            ratio = alpha(0.7) / alpha(s)
+            x = ratio * x + np.sqrt(sigma(0.7) ** 2 - (ratio * sigma(s)) ** 2) * normal(up)
+            x = ddim(0.5)(x, 0.7, 0.5, jax.random.fold_in(down, 0), past)
+            x = ddim(0.5)(x, 0.5, s, jax.random.fold_in(down, 1), past)
+    return x
+
+
+def with_variance(variance, temperature=1.0):
+    return lambda p, d: samplers.ancestral(p, d, variance, temperature)
+
+
+ALL = {
+    "euler": (samplers.euler, euler),
+    "midpoint": (samplers.midpoint, midpoint),
+    "heun": (samplers.heun, heun),
+    "heun_churned": (lambda p, d: samplers.heun(p, d, 0.2, 1.1, 0.7, 5.0), churned),
+    "rk4": (samplers.rk4, rk4),
+    "euler_maruyama": (samplers.euler_maruyama, euler_maruyama),
+    "reverse_diffusion": (samplers.reverse_diffusion, reverse_diffusion),
+    "srk": (samplers.srk, srk),
+    "ddim": (lambda p, d: samplers.ddim(p, d, 0.6, 0.8), ddim(0.6, 0.8)),
+    "ancestral": (samplers.ancestral, ancestral(lambda small, large, of_x_0, t: small)),
+    "ancestral_large": (
+        with_variance(samplers.fixed_large, 0.7),
+        ancestral(lambda small, large, of_x_0, t: large, 0.7),
+    ),
+    "learned_range": (
+        with_variance(samplers.learned_range(lambda x, t: SHARE)),
+        ancestral(lambda small, large, of_x_0, t: large**SHARE * small ** (1 - SHARE)),
+    ),
+    "analytic": (lambda p, d: with_variance(samplers.analytic(TIMES, GAMMA))(p, d), ancestral(analytic)),
+    "dpmpp_1s": (lambda p, d: samplers.dpmpp_1s(p, d, 0.6), dpmpp(1, 0.6)),
+    "dpmpp_2s": (samplers.dpmpp_2s, dpmpp_2s(0)),
+    "dpmpp_2s_ancestral": (lambda p, d: samplers.dpmpp_2s(p, d, 0.6), dpmpp_2s(0.6)),
+    "dpmpp_2m": (samplers.dpmpp_2m, dpmpp(2, 0)),
+    "dpmpp_2m_sde": (lambda p, d: samplers.dpmpp_2m(p, d, 0.6), dpmpp(2, 0.6)),
+    "dpmpp_3m": (samplers.dpmpp_3m, dpmpp(3, 0)),
+    "dpmpp_3m_sde": (lambda p, d: samplers.dpmpp_3m(p, d, 0.6, 0.5), dpmpp(3, 0.6, 0.5)),
+    "lms": (samplers.lms, adams(4, rho, np.ones_like)),
+    "lms_2": (lambda p, d: samplers.lms(p, d, 2), adams(2, rho, np.ones_like)),
+    "deis": (samplers.deis, adams(3, lambda t: -half_snr(t), np.exp)),
+    "deis_1": (lambda p, d: samplers.deis(p, d, 1), adams(1, lambda t: -half_snr(t), np.exp)),
+    "unipc_1": (lambda p, d: samplers.unipc(p, d, 1), unipc(1)),
+    "unipc": (samplers.unipc, unipc(2)),
+    "unipc_3": (lambda p, d: samplers.unipc(p, d, 3), unipc(3)),
+    "pndm": (samplers.pndm, pndm),
+    "langevin": (lambda p, d: samplers.langevin(p, d, 0.3, 2), langevin),
+    "corrected": (
+        lambda p, d: samplers.then(samplers.reverse_diffusion(p, d), samplers.langevin(p, d, 0.3, 2)),
+        corrected,
+    ),
+    "restart": (lambda p, d: samplers.restart(p, samplers.ddim(p, d, 0.5), UP, 2), restarted),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_four_steps(name, float64):
+    make, step = ALL[name]
+    np.testing.assert_allclose(ours(make, TIMES), written_out(step, TIMES), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"pndm", "midpoint", "analytic", "restart", "learned_range"}))
+def test_the_step_to_the_data(name, float64):
+    """After two steps, or after none: the formula at sigma = 0, or what stands in for it."""
+    make, step = ALL[name]
+    for times in (TO_DATA[-3:], TO_DATA[-2:]):
+        np.testing.assert_allclose(ours(make, times), written_out(step, times), rtol=1e-8)
