@@ -123,6 +123,7 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
         init, bind, given, meaning = _learned(config["process"], init_net, meaning, network)
     else:
         given = chain = _process(config["process"])
+        parameterization.check_target(chain, meaning)
         init, bind = init_net, _binder(chain, meaning, module, spec["name"] == "hybrid")
 
     loss_fn = _prepared(_loss(spec, given, meaning, network), config, shape)

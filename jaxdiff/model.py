@@ -19,6 +19,7 @@ from jaxdiff.fields import check_value
 from jaxdiff.names import named
 from jaxdiff.process import ByExample, Process, normal, with_slopes
 from jaxdiff.samplers.cached import Remembering, along, cached
+from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.tasks.task import NOTHING, PLAIN, Inputs, Task
 from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
 from jaxdiff.types import Array, Condition, Denoiser, Key, Params
@@ -127,8 +128,9 @@ class Model:
           first: the number of the first image among those of the key.
           **options: the sampler's own, such as `eta` for ddim and `variance` for ancestral; `corrector`, "langevin" for
             predictor-corrector sampling, with that one's own; and for all, `clip`, the bound on x̂_0 (infinite for
-            none), `threshold`, the quantile for dynamic thresholding in place of plain clipping, and `cache`, to
-            compute the network's deeper levels at every so many steps only (`jaxdiff.samplers.cached`). Also
+            none), `threshold`, the quantile for dynamic thresholding in place of plain clipping, `noise_scale`, a
+            factor on all noise that is drawn, x_1 included, and `cache`, to compute the network's deeper levels at
+            every so many steps only (`jaxdiff.samplers.cached`). Also
             `guidance`, the scale of `jaxdiff.guidance.classifier_free`, with `rescale`, between the noise levels
             `guide_low` and `guide_high`; and `negative`, like `condition`, from which it leads away.
 
@@ -228,7 +230,15 @@ class Model:
         if corrector not in (None, *CORRECTORS):
             raise unknown("corrector", corrector, CORRECTORS)
         own = _own(SAMPLERS[name]) | (_own(CORRECTORS[corrector]) if corrector else {})
-        allowed = (*own, "clip", "threshold", "corrector", *GUIDANCE, *(("cache",) if name in CACHEABLE else ()))
+        allowed = (
+            *own,
+            "clip",
+            "threshold",
+            "corrector",
+            "noise_scale",
+            *GUIDANCE,
+            *(("cache",) if name in CACHEABLE else ()),
+        )
         for option in given:
             if option not in allowed:
                 raise unknown(f"option of sampler {name!r}", option, allowed)
@@ -238,9 +248,11 @@ class Model:
             if option not in ("variance", "corrector"):
                 whole = option == "cache" or (option in own and own[option].annotation is int)
                 _check_number(option, value, whole)
+        if name == "ddim" and "temperature" in given:
+            check_temperature(given.get("eta", 0.0), given["temperature"])
         # Numbers are traced also where they are left at their default, so that giving one compiles nothing.
         real = {p for p in own if own[p].annotation == float | Array}
-        free = {*real, *GUIDANCE, "clip", "threshold", "cache"}
+        free = {*real, *GUIDANCE, "clip", "threshold", "noise_scale", "cache"}
         traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in free}
         plain = {k: int(v) if k in own and own[k].annotation is int else v for k, v in given.items()}
         fixed = tuple(sorted((k, v) for k, v in plain.items() if k not in traced))
@@ -329,7 +341,7 @@ def _own(make: Callable) -> dict[str, inspect.Parameter]:
     }
 
 
-OPTIONS = {"clip", "threshold", "corrector", "cache", *GUIDANCE}.union(
+OPTIONS = {"clip", "threshold", "corrector", "noise_scale", "cache", *GUIDANCE}.union(
     *map(_own, (*SAMPLERS.values(), *CORRECTORS.values()))
 )
 """All that some sampler takes."""
@@ -407,7 +419,7 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
         options = dict(fixed) | traced
         guidance = [options.pop(name) for name in GUIDANCE if name in options]
         process, denoiser, fraction, remembering = _bound(bind, params, condition, negative, guidance, path)
-        process = process._replace(noise=ByExample(process.noise, index))
+        process = process._replace(noise=ByExample(process.noise, index, options.pop("noise_scale", 1.0)))
         denoiser = task.guide(process, denoiser, inputs)
         bound = options.pop("clip", jnp.inf)
         constrain = dynamic_threshold(options.pop("threshold"), bound) if "threshold" in options else clip(bound)

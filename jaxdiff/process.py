@@ -36,14 +36,16 @@ class ByExample(NamedTuple):
     Attributes:
       noise: as it is drawn for a batch.
       index: (batch,), whole numbers.
+      scale: a factor on it, 1 for the noise itself.
     """
 
     noise: Noise
     index: Array
+    scale: float | Array = 1.0
 
     def __call__(self, key: Key, x: Array) -> Array:
         def one(i, x):
-            return self.noise(jax.random.fold_in(key, i), x[None])[0]
+            return self.scale * self.noise(jax.random.fold_in(key, i), x[None])[0]
 
         return jax.vmap(one)(self.index, x)
 
