@@ -2,7 +2,7 @@
 
 Images are (n, height, width, channels) in [-1, 1], of the model's size unless something else is said; `options` are
 those of `Model.sample`: steps, sampler, condition (none by default), guidance, first ... What happens inside is in
-`jaxdiff.tasks`. An ancestral sampler suits tasks that push x̂_0 about better than DDIM does, whose eps is left behind.
+`jaxdiff.tasks`.
 """
 
 import functools

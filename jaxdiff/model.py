@@ -385,8 +385,8 @@ def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
                 f"sampler 'pndm' would amplify errors {amplified:.3g} times in a step of this grid, as alpha is near 0 "
                 f"where it starts; up to {AMPLIFIED} is allowed: start the grid below, take more steps or dpmpp_2m"
             )
-    if name == "dopri5" and _sigma(path, times[-1]) == 0:
-        raise InputError("sampler 'dopri5' cannot end at t=0, where sigma = 0: end the grid above, with t_min=0.001")
+    if name == "dopri5" and times[-1] <= 0:
+        raise InputError("sampler 'dopri5' cannot end at t=0, which its clock never reaches: end above, at t_min=0.001")
 
 
 def _sigma(path: Process, t: float) -> float:

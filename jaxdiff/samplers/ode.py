@@ -87,7 +87,7 @@ def rk4(process: Process, denoiser: Denoiser) -> Sampler:
 def dopri5(process: Process, denoiser: Denoiser, rtol: float = 1e-5, atol: float = 1e-5) -> Sampler:
     """Dormand and Prince's adaptive method of order 5, as many evaluations as each step of the grid needs.
 
-    The grid must end above the data (sigma > 0). The tolerances are compiled in; gradients come from the adjoint
+    The grid must end above t = 0. The tolerances are compiled in; gradients come from the adjoint
     method.
     """
     velocity = to_velocity(process, denoiser)
