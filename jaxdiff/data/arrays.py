@@ -10,9 +10,20 @@ from jaxdiff.data.source import Source, labelled, to_unit_range
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.types import Batch
 
-MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-"""Of the machine, in bytes: an array of a `.npz` has to fit."""
 LABELS = 2**31
+
+
+def _memory() -> float:
+    """Of the machine, in bytes; infinite where the system does not say."""
+    try:
+        pages = os.sysconf("SC_PHYS_PAGES")
+        return os.sysconf("SC_PAGE_SIZE") * pages if pages > 0 else math.inf
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, and other systems not all of its names
+        return math.inf
+
+
+MEMORY = _memory()
+"""An array of a `.npz` has to fit."""
 
 
 def arrays(

@@ -12,6 +12,11 @@ from jaxdiff.errors import InputError
 LOST = re.compile("gloo|nccl|heartbeat|coordination|connection (reset|closed)|unavailable|broken pipe", re.IGNORECASE)
 
 
+def looked_for(asked: bool) -> tuple[bool, bool]:
+    """Whether JAX looks for NaNs, and for infinities: where that is asked, or the user's JAX does so by itself."""
+    return asked or jax.config.jax_debug_nans, asked or jax.config.jax_debug_infs
+
+
 @contextmanager
 def explained(lower: str) -> Iterator[None]:
     """Turn JAX's errors for which the user can do something into an InputError: memory, lost processes, and NaNs.
@@ -24,11 +29,7 @@ def explained(lower: str) -> Iterator[None]:
     except InputError:
         raise
     except FloatingPointError as error:
-        ours = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
-        at = f"{ours[-1].filename}:{ours[-1].lineno}, {ours[-1].line}" if ours else "an unknown place"
-        raise InputError(
-            f"the first value that is not finite comes from {at} ({str(error).splitlines()[0]})"
-        ) from error
+        raise _first_bad(error) from error
     except (jax.errors.JaxRuntimeError, MemoryError, ValueError) as error:  # Gloo's are ValueErrors at times
         text = " ".join(str(error).split())
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
@@ -39,3 +40,14 @@ def explained(lower: str) -> Iterator[None]:
                 f"another process is gone ({text[:160]}): start all of them again, to go on from the newest checkpoint"
             ) from error
         raise
+    except Exception as error:
+        if type(error).__name__ != "InternalFloatingPointError":  # which JAX lets out of a compiled part's derivative
+            raise
+        raise _first_bad(error) from error
+
+
+def _first_bad(error: Exception) -> InputError:
+    """Where JAX found the first value that is not finite, by the last line that is not of a library."""
+    ours = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
+    at = f"{ours[-1].filename}:{ours[-1].lineno}, {ours[-1].line}" if ours else "an unknown place"
+    return InputError(f"the first value that is not finite comes from {at} ({str(error).splitlines()[0]})")

@@ -1,3 +1,9 @@
+import importlib
+import math
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -62,3 +68,21 @@ def test_bad_files_are_refused(tmp_path):
     for name in ("c.npy", "d.npz"):
         with pytest.raises(InputError, match="cannot be read"):
             arrays(str(tmp_path / name))
+
+
+def test_what_some_systems_lack_is_not_needed_to_import():
+    lacking = "del os.sysconf, os.getuid, os.mkfifo"
+    code = f"import os, sklearn.datasets, orbax.checkpoint; {lacking}; import jaxdiff; jaxdiff.load"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("answer", [-1, ValueError("unrecognized configuration name"), OSError("not supported")])
+def test_a_system_that_does_not_know_its_memory_refuses_no_array(monkeypatch, answer):
+    def sysconf(name):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(os, "sysconf", sysconf)
+    assert importlib.import_module("jaxdiff.data.arrays")._memory() == math.inf

@@ -1,8 +1,9 @@
 import jax
 import pytest
+from jax._src.api_util import InternalFloatingPointError
 
 from jaxdiff.errors import InputError
-from jaxdiff.training.errors import explained
+from jaxdiff.training.errors import explained, looked_for
 
 XLA = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 68719476736 bytes.\n[[tf-allocator-allocation-error]]"
 
@@ -36,3 +37,19 @@ def test_a_lost_process_is_told_only_where_there_are_several(monkeypatch):
         raise lost
     with pytest.raises(ValueError, match="a bug"), explained(""):
         raise ValueError("a bug")
+
+
+def test_a_nan_within_a_compiled_part_of_a_derivative_is_placed():
+    """JAX 0.10 at times hands out an error of its own there, which is no FloatingPointError."""
+    placed = r"the first value that is not finite comes from .*test_errors\.py:\d+, .*jit\(silu\)"
+    with pytest.raises(InputError, match=placed), explained(""):
+        raise InternalFloatingPointError("jit(silu)", "nan")
+    with pytest.raises(KeyError), explained(""):
+        raise KeyError("a bug")
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize(("nans", "infs"), [(False, False), (True, False), (False, True)])
+def test_what_the_user_has_jax_look_for_it_looks_for(asked, nans, infs):
+    with jax.debug_nans(nans), jax.debug_infs(infs):
+        assert looked_for(asked) == (asked or nans, asked or infs)
