@@ -218,3 +218,22 @@ def test_the_first_bad_operation_is_found(call, tmp_path):
     assert message.startswith("error: the first value that is not finite comes from ")
     assert "jaxdiff/" in message
     assert os.path.isfile(message.split(" comes from ")[1].split(":")[0])
+
+
+@pytest.mark.slow
+def test_the_users_own_search_for_nans_is_kept(environment, tmp_path):
+    """JAX reads its variables when it is imported, so this takes a process of its own."""
+    command = [sys.executable, "train.py", *DIVERGING, f"--workdir={tmp_path}"]
+    done = subprocess.run(command, env=environment | {"JAX_DEBUG_NANS": "1"}, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: the first value that is not finite comes from ")
+
+
+def test_a_guard_that_skips_much_says_so(call, tmp_path):
+    out, err = call("train.py", *DIVERGING, "--config.train.guard.patience=1000", f"--workdir={tmp_path}")
+    lost = rows(tmp_path)[-1]["skipped"]
+    assert lost > 30
+    said = f"{lost:.0f} of 40 steps were skipped, {lost / 40:.1%}: their loss or gradient was not finite. Likely"
+    assert err.count(said) == 1
+    assert f"warning: {said}" in out
+    assert "--config.debug.nans=True names the first bad operation" in out

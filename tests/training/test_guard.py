@@ -9,6 +9,7 @@ import pytest
 from jaxdiff.errors import InputError
 from jaxdiff.training.checkpoint import Checkpoints, steps
 from jaxdiff.training.ema import half_life, power, warmed_up
+from jaxdiff.training.guard import Tally
 from jaxdiff.training.rollback import check, roll_back
 from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.types import StatefulLoss
@@ -95,3 +96,27 @@ def test_going_back_keeps_the_step_and_has_an_end(tmp_path):
 def test_numbers_that_mean_nothing_are_refused(numbers):
     with pytest.raises(InputError, match=r"train\.guard patience="):
         check(*numbers)
+
+
+def test_more_than_one_percent_of_skipped_steps_is_told_once(caplog):
+    """Of a loss that is NaN at one step of 50, in a process that began at step 1000 of a run that had lost 7 there."""
+    state, _ = run([])
+    count = lambda: (int(state.step), int(state.health.skipped))  # noqa: E731
+    state = state._replace(step=state.step + 1000, health=state.health._replace(skipped=state.health.skipped + 7))
+    tally, told = Tally(*count()), []
+    for n in range(1, 301):
+        state, _ = run([np.nan if n % 50 == 0 else 1], state=state)
+        if n % 25 == 0:
+            told.append(tally.count(*count()))
+    assert told[:3] == [""] * 3
+    assert told[3].startswith("2 of 100 steps were skipped, 2.0%: ")
+    assert told[-1].startswith("6 of 300 steps were skipped, 2.0%: ")
+    assert [record.getMessage() for record in caplog.records] == [told[3]]
+    assert "or above 5 times the usual (train.guard.spike)" in Tally(0, 0, 5.0).count(40, 1, end=True)
+
+
+@pytest.mark.parametrize(
+    ("skipped", "steps", "told"), [(1, 100, False), (2, 199, True), (2, 200, False), (3, 299, True)]
+)
+def test_one_percent_is_borne(skipped, steps, told):
+    assert bool(Tally(0, 0).count(steps, skipped)) is told
