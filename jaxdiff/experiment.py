@@ -330,7 +330,10 @@ def remembering_network(module: Any, memory: Any) -> tuple[Network, Callable[[],
 
 
 def _optimiser(spec: Config) -> optax.GradientTransformation:
-    """An optimizer of optax, its learning rate a schedule after a linear warm-up, clipping by the global norm."""
+    """An optimizer of optax, its learning rate a schedule after a linear warm-up, clipping by the global norm.
+
+    A rate that never changes is a number, for which optax keeps no count of steps.
+    """
     spec = dict(spec)
     clip, warmup, rate, schedule = (spec.pop(name) for name in ("clip", "warmup", "learning_rate", "schedule"))
     if warmup and "warmup_steps" in schedule:
@@ -340,7 +343,8 @@ def _optimiser(spec: Config) -> optax.GradientTransformation:
     def learning_rate(step):
         return after(jnp.maximum(step - warmup, 0)) * (jnp.minimum(1, (step + 1) / warmup) if warmup else 1)
 
-    optimiser = call("optimizer", OPTIMIZERS, spec, learning_rate)
+    constant = schedule["name"] == "constant_schedule" and not warmup
+    optimiser = call("optimizer", OPTIMIZERS, spec, rate if constant else learning_rate)
     try:
         jax.eval_shape(optimiser.init, jnp.zeros(1))
     except (TypeError, ValueError) as error:

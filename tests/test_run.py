@@ -27,6 +27,19 @@ def test_a_record_from_before_there_was_a_field_has_its_default_and_may_go_on(tm
         run.write_record(tmp_path, changed(shrink=1, enlarge=2, enlarge_noise=0.0))
 
 
+def test_a_run_from_before_there_were_schedules_goes_on_with_a_constant_rate_and_no_other(tmp_path):
+    constant, cosine = ({"name": "constant_schedule"}, {"name": "cosine_decay_schedule", "decay_steps": 9})
+    optimizer = {"name": "adam", "learning_rate": 1e-3, "warmup": 0, "clip": 1.0}
+    of = lambda **more: run.Record({"optimizer": {**optimizer, **more}}, (8, 8, 1))  # noqa: E731
+    run.write_record(tmp_path, of())
+    assert run.read_record(tmp_path) == of(schedule=constant)
+    run.write_record(tmp_path, of(schedule=constant))
+    with pytest.raises(
+        InputError, match=r"optimizer.schedule.decay_steps \(None there, 9 now\); optimizer.schedule.name"
+    ):
+        run.write_record(tmp_path, of(schedule=cosine))
+
+
 def test_how_long_may_change_and_what_is_learned_may_not(tmp_path):
     run.write_record(tmp_path, RECORD)
     run.write_record(tmp_path, changed(steps=20))
