@@ -16,7 +16,6 @@ from pathlib import Path
 import jax
 from absl import flags
 from jax.sharding import Mesh
-from ml_collections import config_flags
 from tqdm import tqdm
 
 from jaxdiff import command, experiment, fields, pictures, run, watch
@@ -25,9 +24,10 @@ from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.model import Model
 from jaxdiff.training import checkpoint, feed, hosts, log, rollback, sharding, stop
+from jaxdiff.training.errors import looked_for
+from jaxdiff.training.guard import Tally
 from jaxdiff.training.step import TrainState, in_calls, init_state, make_train_step
 
-config_flags.DEFINE_config_file("config", None, "The experiment: a file of configs/, or file.py:setting.")
 flags.DEFINE_string("workdir", None, "The run's folder; by default one of its own under runs/.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "Of several processes: HOST:PORT of process 0.")
 PROCESSES = flags.DEFINE_integer("processes", None, "How many processes there are; found by itself on TPU and Slurm.")
@@ -62,7 +62,7 @@ def train(config: dict, workdir: Path) -> int:
     measure = watch.monitor(config, parts.model)
     preview = watch.make_preview(config, parts.model, source, preview_key)
     placed = sharding.shard(mesh, jax.eval_shape(initial, init_key), parts.tensor_axis)
-    guard, nans = settings["guard"], config["debug"]["nans"]
+    guard, (nans, infs) = settings["guard"], looked_for(config["debug"]["nans"])
     rollback.check(**guard)
     keep_batch = lambda step: rollback.save_batch(workdir, source, batch_size, config["seed"], step)  # noqa: E731
     step_fn = make_train_step(
@@ -70,7 +70,7 @@ def train(config: dict, workdir: Path) -> int:
     )
     step_fn = in_calls(step_fn, feed.examples)
     # Looking for NaNs JAX computes a call again, from the state that it would have given away.
-    donated = () if nans else (0,)
+    donated = () if nans or infs else (0,)
     step_fn = jax.jit(step_fn, donate_argnums=donated, out_shardings=(placed, sharding.replicated(mesh)))
 
     with contextlib.ExitStack() as held, hosts.together(LOWER):
@@ -80,15 +80,16 @@ def train(config: dict, workdir: Path) -> int:
         policy = {name: settings[name] for name in ("keep", "keep_every", "keep_best", "verify")}
         checkpoints = held.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", **policy))
         held.enter_context(jax.debug_nans(nans))
-        held.enter_context(jax.debug_infs(nans))
+        held.enter_context(jax.debug_infs(infs))
         asked = held.enter_context(stop.stopping(settings["max_hours"]))
         state = checkpoints.restore(jax.jit(initial, out_shardings=placed)(init_key))
         step = start = int(state.step)
+        tally = Tally(start, int(state.health.skipped), guard["spike"])
         announce(workdir, source, state, mesh, start, end)
         journal = log.Log(workdir, start) if hosts.is_writer() else log.Silent()
         plan = list(feed.calls(start, end, length))
         stream = feed.ahead(food.read, plan, settings["readers"])
-        clock, pending, means, reason = log.Clock(), [], {}, 0
+        clock, pending, means, reason, complaint = log.Clock(), [], {}, 0, ""
 
         with tqdm(total=end, initial=min(start, end), unit="step", dynamic_ncols=True, disable=not journal) as bar:
             for first, n in plan:
@@ -113,6 +114,7 @@ def train(config: dict, workdir: Path) -> int:
                     bar.update(step - bar.n)
                     bar.set_postfix_str(f"loss {means['loss']:.4f}, {means['images_per_s']:,.0f} images/s")
                     pending = []
+                    complaint = tally.count(step, int(means["skipped"]), end=last)
                     if means["skipped_in_row"] >= guard["patience"]:
                         state = rollback.roll_back(checkpoints, state, **guard, keep_batch=keep_batch)
                 if step % settings["sample_every"] == 0 and not last:
@@ -133,12 +135,14 @@ def train(config: dict, workdir: Path) -> int:
         journal.close()
         checkpoints.wait()
         if hosts.is_writer():
-            report(workdir, parts.model, step, reason)
+            report(workdir, parts.model, step, reason, complaint)
     return stop.exit_code(reason)
 
 
-def report(workdir: Path, model: Model | Classifier, step: int, reason: int) -> None:
-    """Say where things are, and how to go on."""
+def report(workdir: Path, model: Model | Classifier, step: int, reason: int, complaint: str) -> None:
+    """Say where things are, how to go on, and what there is to complain of."""
+    if complaint:
+        print(f"warning: {complaint}")
     if reason:
         print(f"stopped by {stop.named(reason)} at step {step:,}, saved: the same command goes on from there")
         return

@@ -4,6 +4,7 @@ A configuration may come from a file that somebody wrote or damaged. What is wro
 the field, before any of it is used.
 """
 
+import ast
 import inspect
 import math
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,15 @@ RANGES = {
     "eps": (0, 1),
     "eps_root": (0, 1),
     "weight_decay": (0, 1e6),
+    "decay_steps": (1, MOST),
+    "transition_steps": (1, MOST),
+    "transition_begin": (0, MOST),
+    "warmup_steps": (1, MOST),
+    "decay_rate": (1e-30, 1e30),
+    "end_value": (0, 1e38),
+    "learning.alpha": (0, 1),
+    "learning.exponent": (0, 100),
+    "learning.power": (0, 100),
 }
 """Of the numbers that are arguments, by name, or kind of function and name; for those of samplers: `jaxdiff.model`."""
 
@@ -113,7 +123,10 @@ FIELDS: dict[str, tuple[Any, float, float]] = {
 }
 """The fields that have to be there: `(kind, least, most)`."""
 
-LATER = {"train": {"shrink": 1, "enlarge": 1, "enlarge_noise": 0.0}}
+LATER = {
+    "train": {"shrink": 1, "enlarge": 1, "enlarge_noise": 0.0},
+    "optimizer": {"schedule": {"name": "constant_schedule"}},
+}
 """Fields that older runs do not name, and what they are there."""
 OPTIONAL = ("held_out", "sample.process")
 CLOSED = ("", "ema.", "train.", "train.guard.", "train.mesh.", "debug.", "sample.")
@@ -152,18 +165,35 @@ def check_argument(kind: str, name: str, value: Any, parameter: inspect.Paramete
     Args:
       kind: of function, "net", and its name: "net 'unet'".
     """
-    annotation, default = parameter.annotation, parameter.default
-    if annotation in PLAIN:
-        kinds = [annotation]
-    elif type(default) in (bool, float, str):
-        kinds = [type(default)]
-    else:
-        kinds = [kind for kind in (int, float, str, type(None)) if kind in get_args(annotation)]
-    if not kinds or Any in get_args(annotation) or callable(value):
+    kinds = _kinds(parameter)
+    if not kinds or Any in get_args(parameter.annotation) or callable(value):
         return
     least, most = RANGES.get(f"{kind.partition(' ')[0]}.{name}") or RANGES.get(name, (-math.inf, math.inf))
     if not any(_fits(value, k, least, most) for k in kinds):
         _refuse(f"{kind}: {name}", value, kinds, least, most)
+
+
+def read(text: str, parameter: inspect.Parameter | None) -> Any:
+    """The value of an argument that is written on a command line: plain data, or else the text itself.
+
+    A parameter that takes nothing but a text takes every text as it is.
+    """
+    if parameter and _kinds(parameter) == [str]:
+        return text
+    try:
+        return ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return {"inf": math.inf, "-inf": -math.inf}.get(text, text)
+
+
+def _kinds(parameter: inspect.Parameter) -> list[Any]:
+    """What a parameter takes, of the WORDS, by its annotation or, failing that, its default; empty if nobody knows."""
+    annotation, default = parameter.annotation, parameter.default
+    if annotation in PLAIN:
+        return [annotation]
+    if type(default) in (bool, float, str):
+        return [type(default)]
+    return [kind for kind in (int, float, str, type(None)) if kind in get_args(annotation)]
 
 
 def check_value(what: str, value: Any, kind: Any, least: float = -math.inf, most: float = math.inf) -> None:

@@ -48,7 +48,10 @@ ALLOWED = {
     "run": BASE | {"fields", "experiment", "model", "training", "classifier"},
     "held_out": MATHS | {"likelihood", "model", "data", "enlarge", "tasks"},
     "watch": BASE | {"data", "experiment", "held_out", "model", "classifier", "pictures", "training"},
-    "command": {"errors"},
+    "parts": BASE
+    | LOSSES
+    | {"names", "fields", "betas", "grids", "parameterization", "simplex", "nets", "data", "model", "experiment"},
+    "command": {"errors", "parts"},
     "__init__": {"run"},
 }
 CORE = LOSSES | MATHS | {"betas", "simplex", "grids", "samplers", "guidance", "likelihood", "tasks"}
