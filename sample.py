@@ -27,7 +27,7 @@ import jaxdiff
 from jaxdiff import edit_files, experiment, held_out, pictures, run
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.fields import check_fields
-from jaxdiff.model import OPTIONS
+from jaxdiff.model import OPTIONS, finite
 from jaxdiff.training.errors import explained
 from jaxdiff.training.sharding import use_compilation_cache, use_cpu_devices
 
@@ -123,15 +123,15 @@ def draw(arguments: argparse.Namespace) -> None:
     key, shown = jax.random.key(arguments.seed), min(SHOWN, arguments.num)
     known = None if labels is None else labels[:shown]
     _, frames = model.trajectory(key, shown, min(FRAMES, steps + 1), steps, arguments.sampler, known, **options)
+    frames = finite(np.asarray(frames).swapaxes(0, 1)).swapaxes(0, 1)
     out = folder / "samples"
+    part = out / "samples.npy.part"
     try:
         out.mkdir(exist_ok=True)
-        frames = np.asarray(frames)
         pictures.save_gif(out / "chain.gif", frames, note=model.weights)
         strip = np.round(np.linspace(0, len(frames) - 1, min(STRIP, len(frames)))).astype(int)
         pictures.save_film_strip(out / "chain.png", frames[strip], note=model.weights)
 
-        part = out / "samples.npy.part"
         images = np.lib.format.open_memmap(part, "w+", np.float32, (arguments.num, *model.shape))
         stream = model.stream(key, arguments.num, arguments.batch, steps, arguments.sampler, labels, **options)
         done, begin = 0, time.perf_counter()
@@ -146,6 +146,9 @@ def draw(arguments: argparse.Namespace) -> None:
         part.replace(out / "samples.npy")
         record = vars(arguments) | {"workdir": str(folder), "weights": model.weights, "steps": steps}
         (out / "samples.json").write_text(json.dumps(record, indent=2) + "\n")
+    except InputError:
+        part.unlink(missing_ok=True)
+        raise
     except OSError as error:
         raise InputError(f"cannot write to {str(out)!r}: {error.strerror or error}") from error
     seconds = time.perf_counter() - begin
@@ -161,6 +164,8 @@ def report(arguments: argparse.Namespace) -> None:
     chain = config["sample"]["grid"].get("total", 0) if config["process"]["name"] == "ddpm" else 0
     print(f"{folder}: {model.weights}, {n} held-out examples, bits per dimension")
     figures = held_out.measure(model, source, jax.random.key(arguments.seed), n, chain=chain)
+    if lost := [name.strip() for name, figure in figures.items() if not np.isfinite(figure).all()]:
+        raise InputError(f"{', '.join(lost)}: not finite with {model.weights}: take other --weights")
     for name, figure in figures.items():
         print(f"{name:24} {figure.mean:7.3f} ± {figure.error:.3f}")
     content = {name.strip(): figure._asdict() for name, figure in figures.items()}

@@ -7,7 +7,8 @@ autoguide    a model is led away from what a worse one would draw (Karras et al.
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,18 +17,19 @@ import numpy as np
 from jaxdiff import guidance
 from jaxdiff.classifier import Classifier, of_class
 from jaxdiff.denoiser import transfer
-from jaxdiff.edit import enlarge
+from jaxdiff.edit import MOST, check_noise, enlarge
 from jaxdiff.errors import InputError
-from jaxdiff.model import Bind, Given, Model
+from jaxdiff.model import Bind, Given, Model, check_levels, from_time, is_traced
+from jaxdiff.process import Process
 from jaxdiff.tasks.task import Inputs, Task
-from jaxdiff.types import Array, Key
+from jaxdiff.types import Array, Condition, Key
 
 
 def cascade(
     models: Sequence[Model],
     key: Key,
     n: int,
-    noise: float = 0.1,
+    noise: float | None = None,
     labels: np.ndarray | None = None,
     first: int = 0,
     **options,
@@ -36,7 +38,8 @@ def cascade(
 
     Args:
       models: the first draws; each other one enlarges what the one before it gives.
-      noise: that is added to each stage's images before they are enlarged (`edit.enlarge`).
+      noise: that is added to each stage's images before they are enlarged (`edit.enlarge`); by default 0.1, or the
+        most that the model which enlarges them was trained with.
       labels: classes, (n,), for the models that have them; all in turn by default.
       first: the number of the first image, see `Model.sample`.
 
@@ -48,6 +51,7 @@ def cascade(
         if large.enlarges == 1 or small.shape != wanted:
             takes = f"enlarges images of {wanted}" if large.enlarges > 1 else "does not enlarge"
             raise InputError(f"cascade: model {i} draws images of {small.shape}, and model {i + 1} {takes}")
+        check_noise(large, 0.0, 0.0 if noise is None else noise)
     keys = jax.random.split(key, len(models))
     classes = max(model.num_classes for model in models)
     labels = (first + np.arange(n)) % classes if labels is None and classes else labels
@@ -55,8 +59,8 @@ def cascade(
     known = lambda model: labels if model.num_classes else None  # noqa: E731
     stages = [models[0].sample(keys[0], n, condition=known(models[0]), **options)]
     for model, k in zip(models[1:], keys[1:], strict=True):
-        small = jnp.clip(stages[-1], -1, 1)
-        stages.append(enlarge(model, k, np.asarray(small), added=noise, condition=known(model), **options))
+        small, added = np.clip(stages[-1], -1, 1), min(0.1, model.enlarge_noise) if noise is None else noise
+        stages.append(enlarge(model, k, small, added=added, condition=known(model), **options))
     return stages
 
 
@@ -71,13 +75,13 @@ def guide(model: Model, key: Key, classifier: Classifier, labels: np.ndarray, sc
         raise InputError(f"labels={labels}: must be class labels from 0 to {classifier.num_classes - 1}")
     if classifier.shape != model.shape:
         raise InputError(f"a classifier of images of {classifier.shape} cannot guide a model of {model.shape}")
-    if not np.isfinite(scale):
-        raise InputError(f"scale={scale}: must be a finite number")
+    _check_scale(scale)
     inputs = Inputs(jnp.asarray(labels, jnp.int32), {"params": classifier.params, "scale": jnp.float32(scale)})
     if "condition" not in options and model.num_classes:
         if not model.guidable:
             raise InputError("guide: this model was never trained without a class, and needs no classifier to draw one")
         options["condition"] = np.full(len(labels), -1)
+    _check_way("the classifier", classifier.process, model, options)
     task = _by_classifier(classifier.bind, classifier.process)
     return model.trajectory(key, len(labels), 0, task=task, inputs=inputs, **options)[0]
 
@@ -99,17 +103,35 @@ def autoguide(
       scale: w; 1 for the model alone.
       first: the number of the first image, see `Model.sample`.
     """
-    if worse.shape != model.shape or worse.num_classes not in (0, model.num_classes):
+    if worse.shape != model.shape or not worse.known.items() <= model.known.items():
         raise InputError(
-            f"autoguide: the worse model draws images of {worse.shape} with {worse.num_classes} classes, and the other "
-            f"of {model.shape} with {model.num_classes}"
+            f"autoguide: the worse model draws images of {worse.shape} and is told {worse.known or 'nothing'}, and the "
+            f"other of {model.shape} and is told {model.known or 'nothing'}: the worse one can be told no more"
         )
-    if not np.isfinite(scale):
-        raise InputError(f"scale={scale}: must be a finite number")
+    _check_scale(scale)
     given = model._condition(condition, n, first=first)
-    inputs = Inputs(given if worse.num_classes else None, {"params": worse.params, "scale": jnp.float32(scale)})
+    told = worse._condition(worse.own(given) or Condition(), n) if worse.known else None
+    inputs = Inputs(told, {"params": worse.params, "scale": jnp.float32(scale)})
+    _check_way("the worse model", worse.bind(worse.params, told).process, model, options)
     task = _by_worse(worse.bind)
     return model.trajectory(key, n, 0, condition=given, task=task, inputs=inputs, first=first, **options)[0]
+
+
+def _check_scale(scale: float | Array) -> None:
+    if not is_traced(scale) and not np.isfinite(scale):
+        raise InputError(f"scale={scale}: must be a finite number")
+
+
+def _check_way(what: str, process: Process, model: Model, options: Mapping[str, Any]) -> None:
+    """Refuse to be led by what does not know the noise levels on the way; at the highest ones it is of no account."""
+    if model.path is None:
+        return
+    times = model.grid(options.get("steps") or model.steps)
+    start = options.get("start")
+    times = times if start is None or is_traced(start) else np.asarray(from_time(times, start))
+    with jax.ensure_compile_time_eval():
+        last = float(model.path.sigma(jnp.float32(times[-1])))
+    check_levels(what, process, model.path, times if last > 0 else times[:-1], MOST)
 
 
 @functools.cache

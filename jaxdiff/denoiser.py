@@ -139,12 +139,14 @@ def clip(bound: float | Array = 1.0) -> Constraint:
 def dynamic_threshold(quantile: float | Array = 0.995, bound: float | Array = 1.0) -> Constraint:
     """Clip each x̂_0 to the given quantile of its own |x̂_0|, then scale it back into [-bound, bound].
 
-    Images whose quantile is within the bound are clipped to the bound alone (Saharia et al. 2022, section 2.3).
+    Images whose quantile is within the bound are clipped to the bound alone (Saharia et al. 2022, section 2.3); so all
+    are, where the bound is infinite, left alone.
     """
 
     def constrain(x_0):
         size = jnp.abs(x_0).reshape(x_0.shape[0], -1)
         threshold = expand(jnp.maximum(jnp.quantile(size, quantile, axis=1), bound), x_0)
-        return jnp.clip(x_0, -threshold, threshold) * (bound / threshold)
+        factor = jnp.where(threshold > bound, bound / threshold, 1)
+        return jnp.clip(x_0, -threshold, threshold) * factor
 
     return constrain

@@ -16,12 +16,12 @@ import numpy as np
 from jaxdiff.enlarge import as_condition
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.fields import check_value
-from jaxdiff.model import GUIDANCE, Bind, Given, Model
+from jaxdiff.model import GUIDANCE, Bind, Given, Model, is_traced
 from jaxdiff.pictures import to_uint8
-from jaxdiff.process import ByExample, Process, log_snr, normal, require_white, time_at
+from jaxdiff.process import ByExample, Process, edm, log_snr, normal, require_white, time_at
 from jaxdiff.samplers import heun, invert, sample
 from jaxdiff.tasks import translate as translating
-from jaxdiff.tasks.detect import denoising_error, untypical
+from jaxdiff.tasks.detect import at_any_level, denoising_error, untypical
 from jaxdiff.tasks.edits import AS_NOISY, GUIDES, INPAINT, METHODS, OPERATORS, SDEDIT, restoration
 from jaxdiff.tasks.task import Inputs, Task
 from jaxdiff.types import Array, Condition, Key
@@ -75,7 +75,7 @@ def inpaint(
         task = restoration(method, "mask", model.shape, keep=True)
         return _mean(model, key, task, each, shared, draws, _restoring(model, method, options))
     repeats = (10 if repeats is None else repeats) if method == "repaint" else 1
-    if repeats < 1:
+    if not is_traced(repeats) and repeats < 1:
         raise InputError(f"repeats={repeats}: must be at least 1")
     return _mean(model, key, INPAINT, each, {"repeats": jnp.int32(repeats)}, draws, options)
 
@@ -109,10 +109,11 @@ def translate(model: Model, key: Key, images: np.ndarray, strength: float = 0.5,
       **options: among them `condition`, which may be another class.
     """
     images = _images(model, images)
-    if not 0 < strength <= 1:
+    if not is_traced(strength) and not 0 < strength <= 1:
         raise InputError(f"strength={strength}: must be above 0 and at most 1")
     times = model.grid(options.get("steps") or model.steps)
-    start = np.interp((1 - strength) * (len(times) - 1), np.arange(len(times)), times).astype(np.float32)
+    interp = jnp.interp if is_traced(strength) else np.interp
+    start = interp((1 - strength) * (len(times) - 1), np.arange(len(times)), times).astype(np.float32)
     return _draw(model, key, len(images), SDEDIT, Inputs(images), start=start, **options)
 
 
@@ -128,7 +129,7 @@ def denoise(model: Model, key: Key, images: np.ndarray, noise: float | None = No
     images = _images(model, images, anything=True)
     require_white(_path(model), "denoise: white noise, as of x_t,")
     level = float(np.median(translating.noise_level(images))) if noise is None else noise
-    if not level > 0:
+    if not is_traced(level) and not level > 0:
         raise InputError(f"noise={level}: must be above 0")
     return _draw(model, key, len(images), AS_NOISY, Inputs(images), start=_time_of(model, level), **options)
 
@@ -218,17 +219,27 @@ def enlarge(
         raise InputError(
             f"images of shape {small.shape}: this model takes (n, {height // factor}, {width // factor}, {channels})"
         )
-    if not (0 <= noise < np.inf and 0 <= added < np.inf):
-        raise InputError(f"noise={noise}, added={added}: must be 0 or above")
-    if condition is None and model.num_classes:
+    check_noise(model, noise, added)
+    known = condition if isinstance(condition, Condition) else Condition(condition)
+    if known.label is None and model.num_classes:
         raise InputError("condition: this model enlarges images of known classes: tell those of the images")
     key_noise, key = jax.random.split(key)
-    known = condition if isinstance(condition, Condition) else Condition(condition)
     more = jnp.full(len(small), added, jnp.float32)
     drawn = ByExample(normal, first + jnp.arange(len(small)))
     told = as_condition(key_noise, jnp.asarray(small), factor, more, known, drawn)
     told = told._replace(vector=jnp.hypot(told.vector, noise))
     return model.sample(key, len(small), condition=told, first=first, **options)
+
+
+def check_noise(model: Model, noise: float, added: float) -> None:
+    """Refuse noise in small images that a model which enlarges them was never trained with."""
+    if not all(is_traced(value) or 0 <= value < np.inf for value in (noise, added)):
+        raise InputError(f"noise={noise}, added={added}: must be 0 or above")
+    if not (is_traced(noise) or is_traced(added)) and np.hypot(noise, added) > model.enlarge_noise * (1 + 1e-6):
+        raise InputError(
+            f"noise={noise}, added={added}: this model was trained to enlarge images with noise up to "
+            f"{model.enlarge_noise:g}: take less, or a run with a higher train.enlarge_noise"
+        )
 
 
 def swap(model: Model, images: np.ndarray, condition: Given, to: Given, steps: int = 100) -> Array:
@@ -238,7 +249,7 @@ def swap(model: Model, images: np.ndarray, condition: Given, to: Given, steps: i
     same condition the images come back, but for the error of `steps` steps.
     """
     images, levels = _images(model, images), _levels(model, steps)
-    if not model.num_classes and not any(model.widths.values()):
+    if not model.known:
         raise InputError(f"swap: this model knows no classes, and nothing else of its images: take a run of {CLASSES}")
     before, after = (model._condition(given, len(images)) for given in (condition, to))
     noise = _inverse(model.params, images, levels, before, model.bind)
@@ -246,11 +257,15 @@ def swap(model: Model, images: np.ndarray, condition: Given, to: Given, steps: i
 
 
 def interpolate(model: Model, a: np.ndarray, b: np.ndarray, frames: int = 9, steps: int = 100, condition=None) -> Array:
-    """Images between two, (frames, height, width, channels): along the arc between their noises, see `swap`."""
+    """Images between two, (frames, height, width, channels): along the arc between their noises, see `swap`.
+
+    Args:
+      condition: of both: a class, or a `Condition` of one row; none by default.
+    """
     pair, levels = _images(model, np.stack([a, b])), _levels(model, steps)
     if frames < 2:
         raise InputError(f"frames={frames}: must be at least 2")
-    two, many = (_known(model, None if condition is None else [condition] * n, n) for n in (2, frames))
+    two, many = (_known(model, _repeated(condition, n), n) for n in (2, frames))
     two, many = model._condition(two, 2), model._condition(many, frames)
     noise = _inverse(model.params, pair, levels, two, model.bind)
     first, last = (jnp.broadcast_to(z, (frames, *model.shape)) for z in noise)
@@ -304,10 +319,13 @@ def detect(
         if method == "likelihood":
             _path(model)
             model.check_likelihood()
+            require_white(process, "likelihood")
             levels = np.geomspace(LEAST, MOST, len(levels)).tolist()
             factor = np.log(MOST / LEAST) * images[0].size
         at = jnp.asarray(levels, jnp.float32)
-        error, each = _error(model.params, key, images, at, given, first + jnp.arange(len(images)), model.bind)
+        beyond = method == "likelihood"
+        index = first + jnp.arange(len(images))
+        error, each = _error(model.params, key, images, at, given, index, model.bind, beyond)
         error = factor * error
         if normal is not None:
             nothing = model._condition(_known(model, normal_condition, len(normal)), len(normal))
@@ -359,6 +377,13 @@ def _known(model: Model, given: Given, n: int) -> Given:
     return np.full(n, -1)
 
 
+def _repeated(condition: int | Condition | None, n: int) -> Given:
+    """A condition of one image as that of n."""
+    if isinstance(condition, Condition):
+        return jax.tree.map(lambda row: np.repeat(row, n, axis=0), condition)
+    return None if condition is None else [condition] * n
+
+
 def _measurement(
     method: str, noise: float | None, usual: float, scale: float | None, options: Mapping[str, Any]
 ) -> dict[str, Array]:
@@ -374,7 +399,7 @@ def _measurement(
     ):
         raise InputError(f"{foreign[0]}: method 'ddrm' is a sampler of its own: leave the options of others out")
     noise, scale = usual if noise is None else noise, 1.0 if scale is None else scale
-    if not (0 < noise < np.inf and 0 < scale < np.inf):
+    if not all(is_traced(value) or 0 < value < np.inf for value in (noise, scale)):
         raise InputError(f"noise={noise}, scale={scale}: must be above 0")
     return {"noise": jnp.float32(noise), "scale": jnp.float32(scale)}
 
@@ -385,18 +410,21 @@ def _path(model: Model):
     return model.path
 
 
-def _time_of(model: Model, level: float) -> np.floating:
+def _time_of(model: Model, level: float | Array) -> np.floating | Array:
     """When the noise sigma / alpha on the sampling path is so high."""
     path = _path(model)
+    if is_traced(level):
+        return time_at(path, -2 * jnp.log(level))
     with jax.ensure_compile_time_eval():
         _check_level(path, level)
         return np.float32(time_at(path, -2 * jnp.log(jnp.float32(level))))
 
 
-def _check_level(process: Process, level: float) -> None:
-    most = float(jnp.exp(-0.5 * log_snr(process, jnp.float32(1))))
-    if not 0 < level < most * (1 + 1e-5):
-        raise InputError(f"noise level {level}: this model's process has levels (sigma / alpha) up to {most:.4g}")
+def _check_level(process: Process, level: float | Array) -> None:
+    least, most = (float(jnp.exp(-0.5 * log_snr(process, jnp.float32(t)))) for t in (0, 1))
+    if not (0 < level < most * (1 + 1e-5) and level > least * (1 - 1e-5)):
+        have = f"up to {most:.4g}" if least == 0 else f"from {least:.4g} to {most:.4g}"
+        raise InputError(f"noise level {level}: this model's process has levels (sigma / alpha) {have}")
 
 
 def _draw(model: Model, key: Key, n: int, task: Task, inputs: Inputs, **options) -> Array:
@@ -445,10 +473,12 @@ def _times(process: Process, levels: Array) -> Array:
     return time_at(process, low + (high - low) * (levels - levels[0]) / (levels[-1] - levels[0]))
 
 
-@functools.partial(jax.jit, static_argnames="bind")
-def _error(params, key, images, levels, condition, index, bind: Bind):
+@functools.partial(jax.jit, static_argnames=("bind", "beyond"))
+def _error(params, key, images, levels, condition, index, bind: Bind, beyond: bool = False):
     process, denoiser, *_ = bind(params, condition)
     process = process._replace(noise=ByExample(process.noise, index))
+    if beyond:
+        process, denoiser = edm(MOST)._replace(noise=process.noise), at_any_level(process, denoiser, edm(MOST))
     return denoising_error(process, denoiser, key, images, time_at(process, -2 * jnp.log(levels)))
 
 

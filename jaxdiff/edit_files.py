@@ -16,7 +16,7 @@ from PIL import Image
 from jaxdiff import compose, edit, pictures
 from jaxdiff.edit_input import MASKS, degrade, gaussian, is_conditional, read_counts, read_input, read_labels, read_mask
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.model import Model
+from jaxdiff.model import Model, finite
 from jaxdiff.run import load, load_classifier
 from jaxdiff.tasks.detect import threshold
 from jaxdiff.tasks.translate import noise_level
@@ -140,8 +140,8 @@ def perform(asked: argparse.Namespace, folder: Path, config: dict, model: Model,
         asked.noise = float(np.median(noise_level(given)))
     step = len(given) if asked.task == "interpolate" else asked.batch
     parts = [_run(asked, key, model, given[i : i + step], i, options) for i in range(0, len(given), step)]
-    result = np.concatenate([images for images, _ in parts])
-    extra = {name: np.concatenate([more[name] for _, more in parts]) for name in parts[0][1]}
+    result = finite(np.concatenate([images for images, _ in parts]))
+    extra = {name: finite(np.concatenate([more[name] for _, more in parts]), name) for name in parts[0][1]}
     if asked.task == "detect":
         extra["maps"] = result
         result = np.repeat(2 * result / max(result.max(), 1e-30) - 1, model.shape[-1], axis=-1)
@@ -167,8 +167,8 @@ def _draw(asked, key, out: Path, model: Model, options: dict) -> None:
     match asked.task:
         case "cascade":
             models = [model, *map(load, needed(asked, "then", "the runs that enlarge what this one draws"))]
-            noise, classes = 0.1 if asked.noise is None else asked.noise, max(m.num_classes for m in models)
-            draw = lambda i, n, labels: compose.cascade(models, key, n, noise, labels, i, **options)  # noqa: E731
+            classes = max(m.num_classes for m in models)
+            draw = lambda i, n, labels: compose.cascade(models, key, n, asked.noise, labels, i, **options)  # noqa: E731
         case "guide":
             classifier = load_classifier(needed(asked, "classifier", "a run of configs/classifier.py"))
             classes, options = classifier.num_classes, options | further
@@ -187,7 +187,7 @@ def _draw(asked, key, out: Path, model: Model, options: dict) -> None:
     for i in range(0, asked.num, asked.batch):
         n = min(asked.batch, asked.num - i)
         parts.append(draw(i, n, None if labels is None else labels[i : i + n]))
-    stages = [np.concatenate(stage) for stage in zip(*parts, strict=True)]
+    stages = [finite(np.concatenate(stage)) for stage in zip(*parts, strict=True)]
     shape = stages[-1].shape[1:]
     rows = [np.stack([_fill(image, shape) for image in stage[:SHOWN]]) for stage in stages] if len(stages) > 1 else None
     _write(out, stages[-1], {"images": stages[-1]}, rows)
@@ -222,7 +222,7 @@ def _report_scores(asked, key, model: Model, scores, normal: np.ndarray | None, 
     share = 0.05 if asked.false_positives is None else asked.false_positives
     starts = range(0, len(normal), asked.batch)
     known = [_run(asked, key, model, normal[i : i + asked.batch], i, options) for i in starts]
-    known = np.concatenate([more["scores"] for _, more in known])
+    known = finite(np.concatenate([more["scores"] for _, more in known]), "scores of --normal")
     bound = threshold(known, share)
     found = scores > bound
     print(f"threshold {bound:.4f}: above are {share:.1%} of {len(known)} normal images, {found.sum()} of the input")

@@ -36,13 +36,13 @@ from jaxdiff.denoiser import make_denoiser
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.fields import check_fields, check_value
 from jaxdiff.loss import Times, Weight
-from jaxdiff.model import Bind, Bound, Model, make_draw
+from jaxdiff.model import Bind, Bound, Model, check_levels, make_draw
 from jaxdiff.names import call, named
 from jaxdiff.parameterization import Parameterization
 from jaxdiff.process import Process
 from jaxdiff.training.ema import Decay, averages
 from jaxdiff.training.sharding import TensorAxis, make_mesh, replicated
-from jaxdiff.types import Key, LossFn, Network, Noise, Params, StatefulLoss
+from jaxdiff.types import Batch, Key, LossFn, Network, Noise, Params, StatefulLoss
 
 Config = Mapping[str, Any]
 
@@ -142,11 +142,17 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
         log_p = classifier.make_bind(chain, meaning, network)
         model = Classifier(params, log_p, chain, shape, module.num_classes)
         return Experiment(init, loss_fn, optimiser, ema, model, nets.tensor_axis)
-    model = _model(config["sample"], params, bind, chain, meaning, shape, mesh)
+    model = _model(config, params, bind, chain, meaning, shape, mesh)
+    train = config["train"]
     widths = {part: getattr(module, part) for part in ("vector", "image", "sequence")}
-    guidable, factor = config["train"]["drop_condition"] > 0, config["train"]["enlarge"]
+    widths |= {"vector": 0} if train["augment"] else {}  # what is drawn is always as it is
     model = dataclasses.replace(
-        model, num_classes=module.num_classes, widths=widths, guidable=guidable, enlarges=factor
+        model,
+        num_classes=module.num_classes,
+        widths=widths,
+        guidable=train["drop_condition"] > 0,
+        enlarges=train["enlarge"],
+        enlarge_noise=train["enlarge_noise"] if train["enlarge"] > 1 else np.inf,
     )
     model.check()
     return Experiment(init, loss_fn, optimiser, ema, model, nets.tensor_axis)
@@ -175,9 +181,9 @@ def _binder(chain: Process, meaning: Parameterization, module: Any, learns_varia
     mean = learned_variance.mean_network if learns_variance else lambda network: network
 
     def bind(params, condition):
-        fraction = None
-        if learns_variance:
-            fraction = learned_variance.make_fraction(chain, meaning, network, params, condition)
+        def fraction(x_t, t, memory=None):
+            known = network if memory is None else remembering_network(module, memory)[0]
+            return learned_variance.make_fraction(chain, meaning, known, params, condition)(x_t, t)
 
         def remembering(x_t, t, memory):
             known, left = remembering_network(module, memory)
@@ -185,14 +191,15 @@ def _binder(chain: Process, meaning: Parameterization, module: Any, learns_varia
             return x_0, left()
 
         denoiser = make_denoiser(chain, meaning, mean(network), params, condition)
-        return Bound(chain, denoiser, fraction, remembering)
+        return Bound(chain, denoiser, fraction if learns_variance else None, remembering)
 
     return bind
 
 
-def _model(sampling: Config, params: Any, bind: Bind, chain: Process | None, meaning, shape, mesh: Mesh) -> Model:
-    """The model, with the process along which to sample where it is not that of training, `sampling["process"]`."""
-    other = _process(sampling["process"]) if sampling.get("process") else None
+def _model(config: Config, params: Any, bind: Bind, chain: Process | None, meaning, shape, mesh: Mesh) -> Model:
+    """The model, with the process along which to sample where it is not that of training, `config.sample.process`."""
+    sampling = config["sample"]
+    other = _path(config, chain) if sampling.get("process") else None
     path = other or chain
     known = named(grids, np.ndarray)
 
@@ -206,6 +213,9 @@ def _model(sampling: Config, params: Any, bind: Bind, chain: Process | None, mea
         if chain and path:
             with jax.ensure_compile_time_eval():
                 there = times[:-1] if path is chain else process.time_at(chain, process.log_snr(path, times[:-1]))
+                last = float(path.sigma(jnp.float32(times[-1])))
+            if path is not chain:
+                check_levels("this model", chain, path, times if last > 0 else times[:-1])
             parameterization.check_defined(chain, meaning, np.append(there, 0))
         times.setflags(write=False)
         return times
@@ -222,6 +232,19 @@ def _model(sampling: Config, params: Any, bind: Bind, chain: Process | None, mea
         bind=bind,
         path=path,
     )
+
+
+def _path(config: Config, chain: Process | None) -> Process:
+    """The process along which to sample, with the noise of training.
+
+    Args:
+      chain: the process of training, if it is known before.
+    """
+    spec = config["sample"]["process"]
+    path = _process(spec)
+    if spec.get("noise") and spec["noise"] != config["process"].get("noise"):
+        raise InputError(f"sample.process.noise={spec['noise']}: must be that of process, or be left out")
+    return path._replace(noise=chain.noise if chain else process.normal)
 
 
 def _process(spec: Config) -> Process:
@@ -274,8 +297,9 @@ def _prepared(loss_fn: LossFn | StatefulLoss, config: Config, shape: tuple[int, 
         raise InputError(f"train.enlarge_noise={train['enlarge_noise']}: goes with train.enlarge above 1: set it, or 0")
     if shape[0] % factor or shape[1] % factor:
         raise InputError(f"train.enlarge={factor}: must divide the sides of {shape[0]}x{shape[1]} images")
-    dropped = loss.drop_condition(loss_fn, train["drop_condition"])
-    return augment.augmented(enlarge.enlarging(dropped, factor, train["enlarge_noise"]), rate)
+    # How an example was augmented is told also where its condition is dropped; a small image is dropped with its noise.
+    dropped = loss.drop_condition(augment.augmented(loss_fn, rate), train["drop_condition"])
+    return enlarge.enlarging(dropped, factor, train["enlarge_noise"])
 
 
 def source(config: Config) -> Source:
@@ -286,13 +310,19 @@ def source(config: Config) -> Source:
         images = balanced(images)
     classes = config["net"]["num_classes"]
     if not classes:
-        return images._replace(num_classes=0, take=lambda i: images.take(i)._replace(condition=None))
+        return images._replace(num_classes=0, take=lambda i: unlabelled(images.take(i)))
     if classes != images.num_classes:
         raise InputError(
             f"net.num_classes={classes}, but dataset {config['data']['name']!r} has {images.num_classes} classes: "
             "make them equal, or 0 for no classes"
         )
     return images
+
+
+def unlabelled(batch: Batch) -> Batch:
+    """The batch without labels; what else is known of it stays."""
+    rest = batch.condition and batch.condition._replace(label=None)
+    return batch._replace(condition=rest if jax.tree.leaves(rest) else None)
 
 
 def held_out(config: Config) -> Source:

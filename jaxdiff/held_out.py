@@ -44,7 +44,7 @@ class Figure(NamedTuple):
 def examples(model: Model, source: Source, n: int) -> Batch:
     """The first n examples, with all that the model is conditioned on."""
     batch = source.take(np.arange(n))
-    condition = batch.condition if model.num_classes else None
+    condition = model.own(batch.condition)
     if model.enlarges > 1:
         small = shrunk(model.enlarges)(jnp.asarray(batch.x_0))
         condition = enlarge.as_condition(jax.random.key(0), small, model.enlarges, jnp.zeros(n), condition)

@@ -169,6 +169,7 @@ def drop_condition(loss_fn: LossFn | StatefulLoss, rate: float) -> LossFn | Stat
     """The loss, with each example's condition left out at this rate, so that guidance has an unconditional model.
 
     All parts of a condition go together (Ho and Salimans 2022, algorithm 1, p_uncond); see `jaxdiff.types.Condition`.
+    What is known of every example and never missing, such as how it was augmented, is to be told by the loss within.
     """
     if not rate:
         return loss_fn

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import Mesh
 
 from jaxdiff import guidance as guiding
@@ -17,7 +18,7 @@ from jaxdiff.denoiser import clip, dynamic_threshold, transfer
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.fields import check_value
 from jaxdiff.names import named
-from jaxdiff.process import ByExample, Process, normal, with_slopes
+from jaxdiff.process import ByExample, Process, is_white, log_snr, with_slopes
 from jaxdiff.samplers.cached import Remembering, along, cached
 from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.tasks.task import NOTHING, PLAIN, Inputs, Task
@@ -56,8 +57,8 @@ class Bound(NamedTuple):
 
     process: Process
     denoiser: Denoiser
-    fraction: Callable[[Array, Array], Array] | None = None
-    """Of a learned variance, see `jaxdiff.samplers.learned_range`."""
+    fraction: Callable[..., Array] | None = None
+    """`(x_t, t, memory=None) -> f` of a learned variance, from the memory if there is one: `samplers.learned_range`."""
     remembering: Remembering | None = None
     """The denoiser with a memory, see `jaxdiff.samplers.cached`."""
 
@@ -79,6 +80,7 @@ class Model:
       widths: of the vectors, images and sequences that it is conditioned on, by these names.
       guidable: whether it was trained to do without its condition, too.
       enlarges: how many times smaller the images are that it is conditioned on (`jaxdiff.enlarge`); 1 for none.
+      enlarge_noise: the most noise that was in those in training, as a standard deviation; infinite where not known.
       grid: `(steps) -> times`.
       steps: how many `sample` takes, unless told otherwise.
       bind: `(params, condition) -> Bound`, the denoiser.
@@ -102,6 +104,17 @@ class Model:
     widths: Mapping[str, int] = dataclasses.field(default_factory=dict)
     guidable: bool = True
     enlarges: int = 1
+    enlarge_noise: float = np.inf
+
+    @property
+    def known(self) -> dict[str, int]:
+        """What it is conditioned on: how many classes, as "label", and the widths of the other parts of a condition."""
+        return {part: n for part, n in {"label": self.num_classes, **self.widths}.items() if n}
+
+    def own(self, condition: Condition | None) -> Condition | None:
+        """The parts of a condition that it is conditioned on; None if these are none."""
+        parts = {} if condition is None else {part: getattr(condition, part) for part in self.known}
+        return Condition(**parts) if any(part is not None for part in parts.values()) else None
 
     def sample(
         self,
@@ -152,6 +165,9 @@ class Model:
         """Draw n images as NumPy arrays of `batch`, the last one shorter, one at a time: memory does not grow with n.
 
         All batches run the same compiled call, and the images are those of one `sample` of n. The rest is as there.
+
+        Raises:
+          InputError: some are not finite, which `sample` returns as they are; and what it raises.
         """
         if not (_whole(n) and _whole(batch)):
             raise InputError(f"n={n}, batch={batch}: draw at least one image, in batches of at least one")
@@ -163,7 +179,7 @@ class Model:
             given, negative = jax.tree.map(lambda a, rows=rows: a[rows], every)
             further = options | ({} if negative is None else {"negative": negative})
             images = self.sample(key, batch, steps, sampler, given, i, **further)
-            yield np.asarray(images)[: n - i]
+            yield finite(np.asarray(images)[: n - i], f"images {i} to {min(i + batch, n) - 1}")
 
     def trajectory(
         self,
@@ -204,8 +220,9 @@ class Model:
             traced = {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
         if "cache" in traced and (task.guide, task.steer) != (PLAIN.guide, PLAIN.steer):
             raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
-        check_applies(name, self.path, times)
-        denoise = self.path is None or _sigma(self.path, times[-1]) > 0
+        known = self.grid(steps) if isinstance(times, Tracer) else np.asarray(times)
+        check_applies(name, self.path, known)
+        denoise = self.path is None or _sigma(self.path, known[-1]) > 0
         shape = (n, *self.shape)
         index = jnp.uint32(first)
         return self.draw(self.params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, task, index)
@@ -216,7 +233,7 @@ class Model:
 
     def check_likelihood(self) -> None:
         """Refuse a model whose noise has no density that the library knows."""
-        if self.path and self.path.noise is not normal:
+        if self.path and not is_white(self.path):
             raise InputError("likelihood: is that of normal noise, and this model's noise is another")
 
     def _options(self, sampler: str | None, options: Mapping[str, Any]) -> tuple[str, tuple, dict[str, Array]]:
@@ -244,15 +261,15 @@ class Model:
                 raise unknown(f"option of sampler {name!r}", option, allowed)
         if given.get("variance", "learned") not in list(VARIANCES):
             raise unknown("variance", given["variance"], VARIANCES)
-        for option, value in given.items():
-            if option not in ("variance", "corrector"):
-                whole = option == "cache" or (option in own and own[option].annotation is int)
-                _check_number(option, value, whole)
-        if name == "ddim" and "temperature" in given:
-            check_temperature(given.get("eta", 0.0), given["temperature"])
         # Numbers are traced also where they are left at their default, so that giving one compiles nothing.
         real = {p for p in own if own[p].annotation == float | Array}
         free = {*real, *GUIDANCE, "clip", "threshold", "noise_scale", "cache"}
+        for option, value in given.items():
+            if option not in ("variance", "corrector"):
+                whole = option == "cache" or (option in own and own[option].annotation is int)
+                _check_number(option, value, whole, option in free)
+        if name == "ddim" and "temperature" in given:
+            check_temperature(given.get("eta", 0.0), given["temperature"])
         traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in free}
         plain = {k: int(v) if k in own and own[k].annotation is int else v for k, v in given.items()}
         fixed = tuple(sorted((k, v) for k, v in plain.items() if k not in traced))
@@ -264,8 +281,8 @@ class Model:
             given = (first + np.arange(n)) % self.num_classes
         if given is not None and not isinstance(given, Condition):
             given = Condition(given)
-        for part in ("image", "sequence") if default and not self.guidable else ():
-            if self.widths.get(part) and getattr(given, part, None) is None:
+        for part in ("label", "image", "sequence") if default and not self.guidable else ():
+            if part in self.known and getattr(given, part, None) is None:
                 raise InputError(f"condition: this model was never trained without its {part}s: give them")
         if given is None:
             return None
@@ -302,7 +319,7 @@ class Model:
         return jnp.asarray(labels, jnp.int32)
 
     def _check_guidable(self, traced: Mapping[str, Array]) -> None:
-        if not (self.num_classes or any(self.widths.values())):
+        if not self.known:
             raise InputError("guidance: this model has no condition to follow: take one trained with net.num_classes")
         if not self.guidable:
             raise InputError(
@@ -313,12 +330,16 @@ class Model:
             raise InputError("guidance and cache: two networks would share one memory: leave one of them out")
 
 
-def from_time(times: np.ndarray, start: float | Array) -> np.ndarray:
-    """A grid of as many steps that starts at a later time and is spaced like the rest of this one.
+def from_time(times: np.ndarray, start: float | Array) -> np.ndarray | Array:
+    """A grid of as many steps that starts at a later time, perhaps a traced one, and is spaced like the rest of it.
 
     Raises:
       InputError: the time is not between the grid's ends.
     """
+    places = np.arange(len(times), dtype=np.float32)
+    if is_traced(start):
+        first = jnp.interp(-start, -times, places)
+        return jnp.interp(jnp.linspace(first, places[-1], len(times)), places, times)
     try:
         time = float(start)
     except (TypeError, ValueError, OverflowError):
@@ -326,7 +347,6 @@ def from_time(times: np.ndarray, start: float | Array) -> np.ndarray:
     if not times[-1] < time <= times[0]:
         shown = " ".join(str(start).split())[:80]
         raise InputError(f"start={shown}: must be a time above {times[-1]:g} and up to {times[0]:g}")
-    places = np.arange(len(times))
     first = np.interp(-time, -times, places)
     later = np.interp(np.linspace(first, places[-1], len(times)), places, times)
     return later.astype(times.dtype)
@@ -351,11 +371,19 @@ def _whole(value: Any, least: int = 1, most: int = 2**31 - 1) -> bool:
     return isinstance(value, (int, np.integer)) and bool(least <= value <= most)
 
 
-def _check_number(option: str, value: Any, whole: bool) -> None:
+def is_traced(value: Any) -> bool:
+    """Whether a number is one of a function that JAX is compiling, so that nothing is known of it yet."""
+    return isinstance(value, Tracer) and value.ndim == 0
+
+
+def _check_number(option: str, value: Any, whole: bool, free: bool) -> None:
+    """Refuse a value out of its range; of one that is traced, which only a `free` option may be, it is not known."""
+    if free and is_traced(value):
+        return
     low, high = RANGES.get(option, (0, np.inf))
     try:
         fits = not isinstance(value, bool) and low <= float(value) <= high and (not whole or int(value) == value)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):  # a tracer's error is a TypeError
         fits = False
     if not fits:
         raise InputError(f"{option}={value}: must be a {'whole ' * whole}number from {low} to {high}")
@@ -387,6 +415,40 @@ def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
             )
     if name == "dopri5" and times[-1] <= 0:
         raise InputError("sampler 'dopri5' cannot end at t=0, which its clock never reaches: end above, at t_min=0.001")
+
+
+def finite(images: np.ndarray, what: str = "images") -> np.ndarray:
+    """The images, (n, ...), if they are numbers.
+
+    Raises:
+      InputError: some hold NaN or infinity.
+    """
+    bad = ~np.isfinite(images).reshape(len(images), -1).all(1)
+    if bad.any():
+        raise InputError(
+            f"{bad.sum()} of {what} are not finite: bound them with clip=1, take more steps, another sampler such as "
+            "dpmpp_2m, a grid that starts later (t_max), or other weights"
+        )
+    return images
+
+
+def check_levels(what: str, process: Process, path: Process, times: np.ndarray, enough: float = np.inf) -> None:
+    """Refuse times on a path at which the noise is beyond all that another process has, by more than 1 %.
+
+    Args:
+      what: that was made for the other process.
+      times: without a last one at the data, where nothing is asked of a network.
+      enough: a noise level sigma / alpha above which it does not matter, as the data is drowned.
+    """
+    with jax.ensure_compile_time_eval():
+        logs = jax.jit(log_snr, static_argnums=0)
+        least, most = (np.exp(-0.5 * float(logs(process, jnp.float32(t)))) for t in (0, 1))
+        levels = np.exp(-0.5 * np.asarray(logs(path, jnp.asarray(times, jnp.float32)), np.float64))
+    if levels.max() > 1.01 * most < enough or levels.min() < least / 1.01:
+        raise InputError(
+            f"{what}: knows noise levels (sigma / alpha) from {least:.4g} to {most:.4g}, and the way of sampling has "
+            f"some from {levels.min():.4g} to {levels.max():.4g}: choose a process or a grid (t_max, t_min) within"
+        )
 
 
 def _sigma(path: Process, t: float) -> float:
@@ -423,22 +485,24 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
         denoiser = task.guide(process, denoiser, inputs)
         bound = options.pop("clip", jnp.inf)
         constrain = dynamic_threshold(options.pop("threshold"), bound) if "threshold" in options else clip(bound)
-        if "variance" in options:
-            options["variance"] = named_variance(options["variance"], fraction)
+        variance = options.pop("variance", None)
         corrector = CORRECTORS.get(options.pop("corrector", None))
         every = options.pop("cache", None)
         constrained = lambda x_t, t: constrain(denoiser(x_t, t))  # noqa: E731
         own = {name: options.pop(name) for name in list(options) if name in _own(SAMPLERS[sampler])}
 
-        def make(denoiser):
-            return SAMPLERS[sampler](process, lambda x_t, t: constrain(denoiser(x_t, t)), **own)
+        def make(denoiser, fraction=fraction):
+            further = {"variance": named_variance(variance, fraction)} if variance else {}
+            return SAMPLERS[sampler](process, lambda x_t, t: constrain(denoiser(x_t, t)), **own, **further)
 
         if every is None:
             steps = make(denoiser)
         elif remembering is None:
             raise InputError("cache: this model's network has no levels to remember; leave the option out")
-        else:
+        elif fraction is None:
             steps = cached(make, remembering, every)
+        else:
+            steps = cached(lambda both: make(*apart(both)), together(remembering, fraction), every)
         if corrector:
             steps = samplers.then(steps, corrector(process, constrained, **options))
 
@@ -468,6 +532,21 @@ def _bound(bind: Bind, params, condition, negative, guidance: Sequence[Array], p
         return Bound(process, denoiser, fraction, remembering)
     change = functools.partial(transfer, process, path)
     return Bound(path, change(denoiser), None, along(change, remembering) if remembering else None)
+
+
+def together(remembering: Remembering, fraction: Callable[..., Array]) -> Remembering:
+    """`(x_t, t, memory) -> ((x̂_0, f), memory)`: two calls of one network at one place, compiled as one."""
+
+    def both(x_t, t, memory):
+        x_0, left = remembering(x_t, t, memory)
+        return (x_0, fraction(x_t, t, memory)), left
+
+    return both
+
+
+def apart(both: Callable[[Array, Array], Any]) -> tuple[Denoiser, Callable[[Array, Array], Array]]:
+    """The denoiser, and the fraction."""
+    return lambda x_t, t: both(x_t, t)[0], lambda x_t, t: both(x_t, t)[1]
 
 
 def named_variance(name: str, fraction: Callable[[Array, Array], Array] | None) -> samplers.Variance:

@@ -1,9 +1,11 @@
 """Watch: what a run shows while it trains, of held-out data where there is some: figures, and pictures.
 
-A model draws a grid from each of its averages, always from the same noise; one that enlarges shows the small images
-above what it makes of them, above the originals. Of a classifier it is the accuracy at each noise level.
+A model draws a grid from each of its averages, always from the same noise; one that is told more than classes shows
+what it makes of that above the originals, and images that it is told above both. Of a classifier it is the accuracy at
+each noise level.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +17,11 @@ from jaxdiff import classifier, experiment, held_out, pictures
 from jaxdiff.classifier import Classifier
 from jaxdiff.data import Source
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.model import Model
+from jaxdiff.model import Model, finite
 from jaxdiff.training import hosts, log
-from jaxdiff.types import Batch, Key, Params
+from jaxdiff.types import Array, Batch, Key, Params
+
+logger = logging.getLogger(__name__)
 
 SHOWN, ENLARGED, CLASSIFIED = 64, 16, 1000
 LEVELS = np.geomspace(0.02, 50, 12)
@@ -40,7 +44,7 @@ def monitor(config: dict, model: Model | Classifier) -> Callable[[Params], dict[
 
 def make_preview(config: dict, model: Model | Classifier, source: Source, key: Key):
     """`(averages, workdir, journal, step)`: shows what each average, `(name, params)`, has learned so far."""
-    if isinstance(model, Model) and model.enlarges == 1:
+    if isinstance(model, Model) and not any(model.widths.values()):
         return lambda *given: _drawn(model, key, None, *given)
     source = experiment.held_out(config) if config.get("held_out") else source
     if isinstance(model, Model):
@@ -63,15 +67,26 @@ def _drawn(
     for i, (name, params) in enumerate(averages):
         each = replace(model, params=params)
         if batch is None or batch.condition is None:
-            images, columns = np.asarray(each.sample(key, SHOWN)), None
+            images, columns = _seen(name, each.sample(key, SHOWN)), None
         else:
             given, columns = batch.condition, len(batch.x_0)
-            images = np.concatenate([given.image, each.sample(key, columns, condition=given), batch.x_0])
+            above = [given.image] if np.shape(given.image) == np.shape(batch.x_0) else []
+            drawn = _seen(name, each.sample(key, columns, condition=given))
+            images = np.concatenate([*above, drawn, batch.x_0])
         if hosts.is_writer():
             file = workdir / (f"samples-{name}.png" if i else "samples.png")
             with log.surviving(file.name):
                 pictures.save_grid(file, images, columns, note=f"{name} of step {step:,}")
             journal.picture(step, f"samples/{name}", pictures.grid(images, columns))
+
+
+def _seen(name: str, images: Array) -> np.ndarray:
+    """What can be shown of images, with a warning where that is not all: pixels that are not finite are black."""
+    try:
+        return finite(np.asarray(images))
+    except InputError as error:
+        logger.warning("samples of %s: %s", name, error)
+        return np.nan_to_num(images, nan=-1.0, posinf=-1.0, neginf=-1.0)
 
 
 def _measured(

@@ -10,9 +10,10 @@ import pytest
 from jaxdiff import compose, grids
 from jaxdiff.classifier import Classifier
 from jaxdiff.denoiser import gaussian_mixture, mixture_log_density
+from jaxdiff.enlarge import as_condition
 from jaxdiff.errors import InputError
 from jaxdiff.model import Bound, make_draw
-from jaxdiff.process import cosine, flow, vp
+from jaxdiff.process import cosine, flow, ncsn, vp
 from tests.test_edit import MEANS, SHAPE, STD, TRACES, a_model
 from tests.test_enlarge import conditional
 
@@ -81,13 +82,38 @@ def test_autoguidance_leads_away_from_the_worse_model():
     assert stds[0] > stds[1] + 0.02 > stds[2] + 0.04
 
 
-def test_a_cascade_hands_each_stage_to_the_next_with_noise():
-    """A first model of single pixels at 0.4, then one whose images are what it is told, wider the more noise."""
+def dot():
+    """Single pixels around 0.4."""
 
     def bind(params, condition):
         return Bound(vp(), gaussian_mixture(vp(), np.ones(1), np.full((1, 1, 1, 1), 0.4), np.full((1, 1, 1, 1), 0.05)))
 
-    first = dataclasses.replace(a_model(), shape=(1, 1, 1), bind=bind, draw=make_draw(bind))
+    return dataclasses.replace(a_model(), shape=(1, 1, 1), bind=bind, draw=make_draw(bind))
+
+
+def test_a_worse_model_is_told_all_that_it_knows_of():
+    """Led away from itself under the same condition, a model is itself, whatever the condition is."""
+    key, model = jax.random.key(0), conditional()
+    told = as_condition(key, jnp.full((4, 1, 1, 1), 0.4), 2, jnp.full(4, 0.1))
+    led = compose.autoguide(model, key, 4, model, 3.0, told, steps=3)
+    np.testing.assert_allclose(led, model.sample(key, 4, condition=told, steps=3), atol=1e-5)
+    with pytest.raises(InputError, match=r"is told \{'vector': 1, 'image': 1\}, and the other .* is told nothing"):
+        compose.autoguide(a_model(), key, 4, model)
+
+
+def test_a_cascade_adds_no_more_noise_than_its_models_were_trained_with():
+    draw = lambda most, **noise: compose.cascade(  # noqa: E731
+        [dot(), dataclasses.replace(conditional(), enlarge_noise=most)], jax.random.key(0), 4, steps=3, **noise
+    )[1]
+    np.testing.assert_array_equal(draw(0.0), draw(0.3, noise=0.0))
+    np.testing.assert_array_equal(draw(0.3), draw(np.inf, noise=0.1))
+    with pytest.raises(InputError, match="added=0.4: this model was trained to enlarge images with noise up to 0.3"):
+        draw(0.3, noise=0.4)
+
+
+def test_a_cascade_hands_each_stage_to_the_next_with_noise():
+    """A first model of single pixels at 0.4, then one whose images are what it is told, wider the more noise."""
+    first = dot()
     small, large = compose.cascade([first, conditional()], jax.random.key(0), N, noise=0.2)
     assert (small.shape, large.shape) == ((N, 1, 1, 1), (N, *SHAPE))
     np.testing.assert_allclose(np.mean(large, 0), 0.4, atol=0.03)
@@ -100,17 +126,20 @@ def test_a_cascade_hands_each_stage_to_the_next_with_noise():
 
 def test_what_several_models_draw_does_not_depend_on_the_batch():
     key, its, labels = jax.random.key(0), classifier(vp()), np.array([0, 1, 0, 1, 0])
-    one = lambda: dataclasses.replace(narrow(0.3), shape=(1, 1, 1))  # noqa: E731
     for draw in (
         lambda n, i: compose.guide(a_model(steps=3), key, its, labels[i : i + n], first=i),
         lambda n, i: compose.autoguide(a_model(2, 3), key, n, a_model(2), first=i),
-        lambda n, i: compose.cascade([one(), conditional()], key, n, first=i, steps=3)[1],
+        lambda n, i: compose.cascade([dot(), conditional()], key, n, first=i, steps=3)[1],
     ):
         np.testing.assert_allclose(draw(3, 2), draw(5, 0)[2:], atol=1e-5)
 
 
 def test_bad_input_is_one_line():
     key, its = jax.random.key(0), classifier(vp())
+    with pytest.raises(
+        InputError, match="the classifier: knows noise levels .* to 1, and the way of sampling has some"
+    ):
+        compose.guide(a_model(), key, classifier(ncsn(10, 0.01, 1.0)), [0])
     with pytest.raises(InputError, match="must be class labels from 0 to 1"):
         compose.guide(a_model(), key, its, [0, 2])
     with pytest.raises(InputError, match=r"of images of \(4, 4, 1\) cannot guide a model of \(2, 2, 1\)"):

@@ -11,7 +11,7 @@ from jaxdiff import edit, grids
 from jaxdiff.denoiser import gaussian_mixture
 from jaxdiff.errors import InputError
 from jaxdiff.model import Bound, Model, make_draw
-from jaxdiff.process import vp
+from jaxdiff.process import ncsn, ve, vp
 from jaxdiff.tasks import translate
 from tests.oracle import sliced_wasserstein
 
@@ -180,6 +180,27 @@ def test_restoring_a_shrunk_image_agrees_with_it(method):
         gain = STD**2 / 4 / (STD**2 / 4 + noise**2)
         mean = MEANS[0] + gain * (small - MEANS[0].mean())
         np.testing.assert_allclose(np.mean(restored - mean, 0), 0, atol=5 * STD / np.sqrt(500))
+
+
+def test_a_likelihood_is_that_of_all_levels_whichever_the_process_has():
+    """The same data, denoised exactly, along processes that lack the highest levels, the lowest, or none."""
+    given = np.concatenate([images(500, 0), images(500, 1)])
+    found = []
+    for process in (vp(), ncsn(10, 0.01, 1.0), ve(0.05, 50.0)):
+        exact = gaussian_mixture(process, np.ones(2), MEANS, np.full((2, *SHAPE), STD))
+        model = dataclasses.replace(a_model(), bind=lambda *_, p=process, d=exact: Bound(p, d), path=process)
+        found.append(np.mean(edit.detect(model, jax.random.key(0), given, "likelihood", [1.0] * 40)[0]))
+    np.testing.assert_allclose(found, found[0], rtol=0.02)
+
+
+def test_numbers_may_be_traced_in_a_function_of_the_users():
+    model, given, key = a_model(steps=3), images(2), jax.random.key(0)
+    for task in (
+        lambda v: edit.translate(model, key, given, v),
+        lambda v: edit.denoise(model, key, given, v),
+        lambda v: edit.inpaint(model, key, given, HALF, "ddnm", noise=v),
+    ):
+        np.testing.assert_allclose(jax.jit(task)(0.4), task(0.4), atol=1e-4)
 
 
 def test_values_are_traced_one_call_for_each_shape():

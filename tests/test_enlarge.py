@@ -83,6 +83,10 @@ def test_held_out_examples_are_told_as_they_are_in_training(rng):
     means = x_0[:3].mean((1, 2), keepdims=True)
     np.testing.assert_allclose(batch.condition.image, np.broadcast_to(means, (3, 2, 2, 1)), atol=1e-6)
     assert held_out.examples(a_model(), source, 3).condition is None
+    vectors = source._replace(take=lambda i: Batch(x_0[i], Condition(i, vector=x_0[i, :, 0, 0])))
+    told = held_out.examples(dataclasses.replace(a_model(), widths={"vector": 2}), vectors, 3).condition
+    assert told.label is None
+    np.testing.assert_array_equal(told.vector, x_0[:3, :, 0, 0])
 
 
 def test_a_source_of_smaller_images(rng):
@@ -104,5 +108,9 @@ def test_bad_input_is_one_line():
         edit.enlarge(conditional(), jax.random.key(0), np.zeros((2, 2, 2, 1)))
     with pytest.raises(InputError, match="this model enlarges images of known classes: tell those"):
         edit.enlarge(conditional(2), jax.random.key(0), small)
+    trained = dataclasses.replace(conditional(), enlarge_noise=0.3)
+    for noise in ({"noise": 0.31}, {"added": 0.31}, {"noise": 0.25, "added": 0.25}):
+        with pytest.raises(InputError, match="trained to enlarge images with noise up to 0.3: take less"):
+            edit.enlarge(trained, jax.random.key(0), small, **noise)
     with pytest.raises(InputError, match=r"noise=-1, added=0.0: must be 0 or above"):
         edit.enlarge(conditional(), jax.random.key(0), small, -1)

@@ -10,6 +10,7 @@ import pytest
 
 from jaxdiff import experiment
 from jaxdiff.errors import InputError
+from jaxdiff.model import together
 from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.types import Batch, Condition, StatefulLoss
 
@@ -116,6 +117,62 @@ def test_losses_by_name():
     config["sample"] |= {"grid": {"name": "karras", "sigma_max": 50.0, "sigma_min": 0.01}, "sampler": {"name": "heun"}}
     model = experiment.build(config, (8, 8, 1)).model
     np.testing.assert_allclose(model.grid(18)[[0, -1]], [50 / 80, 0], rtol=1e-5)
+
+
+def test_a_path_with_noise_that_the_network_never_saw_is_refused():
+    config = changed("process", {"name": "ncsn", "levels": 10, "sigma_min": 0.01, "sigma_max": 1.0})
+    config["sample"] |= {"process": {"name": "vp"}, "grid": {"name": "uniform"}, "sampler": {"name": "dpmpp_2m"}}
+    with pytest.raises(InputError, match=r"knows noise levels \(sigma / alpha\) from 0 to 1, and the way of sampling"):
+        experiment.build(config, (8, 8, 1))
+
+
+def test_the_noise_of_sampling_is_that_of_training():
+    config = changed("process", {"name": "vp", "noise": {"name": "simplex"}})
+    config["sample"] |= {"process": {"name": "vp"}, "grid": {"name": "uniform", "t_max": 0.999}}
+    config["sample"] |= {"sampler": {"name": "ddim"}}
+    model = experiment.build(config, (8, 8, 1)).model
+    assert model.path.noise is model.bind(None, None).process.noise
+    with pytest.raises(InputError, match="likelihood: is that of normal noise"):
+        model.check_likelihood()
+    config["sample"]["process"] = {"name": "vp", "noise": {"name": "simplex", "octaves": 2}}
+    with pytest.raises(InputError, match="sample.process.noise=.*: must be that of process, or be left out"):
+        experiment.build(config, (8, 8, 1))
+
+
+def test_a_cached_step_computes_its_variance_with_its_image():
+    """Flops of a step of a learned variance, against those of the denoiser alone."""
+    config = changed("loss", {"name": "hybrid"})
+    config["net"] |= {"channels": 8, "groups": 4}
+    parts = experiment.build(config, (8, 8, 1))
+    params = parts.init(jax.random.key(0))
+    x, t = jnp.zeros((1, 8, 8, 1)), jnp.float32(0.5)
+    bound = parts.model.bind(params, None)
+    memory = bound.remembering(x, t, None)[1]
+
+    def flops(f):
+        return jax.jit(f).lower(x, memory).compile().cost_analysis()["flops"]
+
+    alone = flops(lambda x, memory: bound.remembering(x, t, memory)[0])
+    both = flops(lambda x, memory: together(bound.remembering, bound.fraction)(x, t, memory)[0])
+    whole = flops(lambda x, memory: (bound.denoiser(x, t), bound.fraction(x, t)))
+    assert both < 1.05 * alone < whole
+
+
+def test_how_an_image_was_augmented_is_told_also_where_its_condition_is_dropped():
+    """Images that are brighter to the right, unless they are mirrored."""
+    config, seen = changed("train.augment", 0.12), []
+    config["train"]["drop_condition"], config["net"] = 0.1, config["net"] | {"vector": 9, "num_classes": 10}
+    x = jnp.tile(jnp.linspace(-1, 1, 8)[None, None, :, None], (1000, 8, 1, 1))
+    spy = lambda params, key, batch: (seen.append(batch), {})  # noqa: E731
+    loss = experiment._prepared(spy, config, (8, 8, 1))
+    loss(None, jax.random.key(0), Batch(x, Condition(jnp.arange(1000) % 10)))
+    x_0, told = seen[0]
+    dropped = np.asarray(told.label) < 0
+    assert 70 < dropped.sum() < 130
+    plain = np.all(told.vector == 0, axis=1)
+    np.testing.assert_array_equal(plain, np.all(x_0 == x, axis=(1, 2, 3)))
+    assert 0.1 < plain[dropped].mean() < 0.5
+    assert experiment.build(config, (8, 8, 1)).model.known == {"label": 10}  # what is drawn is never augmented
 
 
 def rates(steps=12, **spec):

@@ -8,9 +8,9 @@ import pytest
 from jaxdiff import grids
 from jaxdiff.denoiser import make_denoiser
 from jaxdiff.errors import InputError
-from jaxdiff.model import SAMPLERS, Bound, Model, from_time, make_draw
+from jaxdiff.model import SAMPLERS, Bound, Model, check_levels, from_time, make_draw
 from jaxdiff.parameterization import eps
-from jaxdiff.process import edm, vp
+from jaxdiff.process import edm, ncsn, ve, vp
 from jaxdiff.types import Condition
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -176,6 +176,40 @@ def test_an_image_is_the_same_in_any_batch_with_all_the_noise_of_its_steps(model
         model.sample(key, 2, first=-1)
 
 
+def test_numbers_may_be_traced_in_a_function_of_the_users(model):
+    key, times = jax.random.key(0), {"sampler": "ddim", "steps": 3}
+    traced = jax.jit(lambda eta, clip: model.sample(key, 2, eta=eta, clip=clip, **times))(0.5, 0.8)
+    np.testing.assert_allclose(traced, model.sample(key, 2, eta=0.5, clip=0.8, **times), atol=1e-6)
+    traced = jax.jit(lambda start: model.trajectory(key, 2, 0, start=start, **times)[0])(0.7)
+    np.testing.assert_allclose(traced, model.trajectory(key, 2, 0, start=0.7, **times)[0], atol=1e-5)
+    with pytest.raises(InputError, match="order=.*: must be a whole number"):
+        jax.jit(lambda order: model.sample(key, 2, sampler="unipc", order=order))(2)
+
+
+def test_images_that_are_not_finite_do_not_pass_for_images(model):
+    broken = dataclasses.replace(model, params=jnp.float32(np.nan))
+    with pytest.raises(InputError, match=r"2 of images 0 to 1 are not finite: bound them with clip=1"):
+        next(broken.stream(jax.random.key(0), 3, 2, steps=2))
+    assert not jnp.isfinite(broken.sample(jax.random.key(0), 2, steps=2)).all()
+
+
+def test_thresholding_without_a_bound_leaves_images_alone(model):
+    key, free = jax.random.key(0), {"clip": np.inf, "steps": 3}
+    thresholded = model.sample(key, 2, threshold=0.9, **free)
+    np.testing.assert_allclose(thresholded, model.sample(key, 2, **free), atol=1e-5)
+    assert (model.sample(key, 2, threshold=0.9, clip=0.0, steps=3) == 0).all()
+
+
+def test_levels_that_a_model_does_not_have_are_refused():
+    times = grids.uniform(10)[:-1]
+    with pytest.raises(InputError, match="the net: knows noise levels .* from 0 to 1, and the way .* to 152.2: choose"):
+        check_levels("the net", ncsn(10, 0.01, 1.0), vp(), times)
+    with pytest.raises(InputError, match="from 0.5 to 50, and the way of sampling has some from 0.35"):
+        check_levels("the net", ve(0.5, 50.0), vp(), times[5:])
+    check_levels("the net", ve(0.3, 50.0), vp(), times[5:])
+    check_levels("the net", edm(30.0), vp(), times, enough=20)
+
+
 def test_classes_in_turn_unless_told(model):
     classes = dataclasses.replace(model, num_classes=3)
     key = jax.random.key(0)
@@ -255,6 +289,8 @@ def test_a_model_that_always_had_its_image_asks_for_it(classes):
         with pytest.raises(InputError, match="never trained without its images: give them"):
             always.sample(jax.random.key(0), 2, condition=given)
     image = np.zeros((2, *classes.shape[:2], 1))
+    with pytest.raises(InputError, match="never trained without its labels: give them"):
+        always.sample(jax.random.key(0), 2, condition=Condition(image=image))
     always.sample(jax.random.key(0), 2, condition=Condition(np.array([0, 1]), image=image))
 
 

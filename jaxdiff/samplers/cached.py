@@ -16,8 +16,11 @@ import jax.numpy as jnp
 from jaxdiff.samplers.base import Sampler, stepped
 from jaxdiff.types import Array, Denoiser
 
-Remembering = Callable[[Array, Array, Any], tuple[Array, Any]]
-"""`(x_t, t, memory) -> (x̂_0, memory)`: computes the memory where it is given None, and otherwise reuses it."""
+Remembering = Callable[[Array, Array, Any], tuple[Any, Any]]
+"""`(x_t, t, memory) -> (x̂_0, memory)`: computes the memory where it is given None, and otherwise reuses it.
+
+In place of x̂_0 there may be more that the network tells, such as `(x̂_0, fraction)`, and `make` is then given that.
+"""
 
 
 class Cached(NamedTuple):

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.process import Process, perturb
-from jaxdiff.types import Array, Denoiser, Key, expand
+from jaxdiff.process import Process, log_snr, perturb, time_at
+from jaxdiff.types import Array, Denoiser, Key, as_time, expand
 
 
 def denoising_error(process: Process, denoiser: Denoiser, key: Key, x_0: Array, times: Array) -> tuple[Array, Array]:
@@ -31,6 +31,27 @@ def denoising_error(process: Process, denoiser: Denoiser, key: Key, x_0: Array, 
 
     total, each = jax.lax.scan(body, jnp.zeros_like(x_0), (jnp.arange(len(times)), times))
     return total / len(times), each.T
+
+
+def at_any_level(process: Process, denoiser: Denoiser, to: Process) -> Denoiser:
+    """A denoiser of `to` from one of a process that has not all of its noise levels r = sigma / alpha.
+
+    Above the highest, R, x_0 + r eps tells x_0 through `x / r²` alone, but for a factor of its size: x̂_0 is that of
+    `R² x / r²` at R. Below the lowest it is x itself, of which the error is that of the noise, the same for all images.
+    Whatever x̂_0 is, the likelihood stays a bound.
+    """
+
+    def denoise(x_t, t):
+        t = as_time(t, x_t)
+        level = jnp.exp(-0.5 * log_snr(to, t))
+        least, most = (jnp.exp(-0.5 * log_snr(process, jnp.asarray(end, x_t.dtype))) for end in (0, 1))
+        near = jnp.clip(level, least, most)
+        there = time_at(process, -2 * jnp.log(near))
+        x = x_t / expand(to.alpha(t), x_t)
+        x_0 = denoiser(expand(process.alpha(there) * jnp.minimum(1, near / level) ** 2, x) * x, there)
+        return jnp.where(expand(level < least, x), x, x_0)
+
+    return denoise
 
 
 def untypical(normal: np.ndarray, errors: np.ndarray) -> np.ndarray:
