@@ -64,14 +64,16 @@ def test_an_exact_classifier_gives_the_conditional_model(points):
     close(guidance.by_density(CHAIN, of(0, 1, 2), posterior, 0.0), of(0, 1, 2), points)
 
 
-def test_without_data_in_x_nothing_is_added(points):
-    chain = process.flow()
-    denoiser = gaussian_mixture(chain, *component(0))
-    for guided in (
-        guidance.by_density(chain, denoiser, lambda x, t: -jnp.sum(x**2, 1)),
-        guidance.by_energy(chain, denoiser, lambda x: jnp.sum(x**2, 1)),
-    ):
-        np.testing.assert_allclose(guided(points, 1.0), denoiser(points, 1.0))
+def test_pure_noise_is_guided_by_the_limit(points):
+    """At alpha = 0: the mean of the class that a classifier asks for; E[x_0] - 2 s² (E[x_0] - aim) for an energy."""
+    chain, aim = process.flow(), np.array([0.3, -0.2])
+    known = lambda *chosen: gaussian_mixture(chain, *component(*chosen))  # noqa: E731
+    joint, alone = (mixture_log_density(chain, *component(*c)) for c in ((0, 1, 2), (2,)))
+    of_class = guidance.by_density(chain, known(0, 1, 2), lambda x, t: alone(x, t) - joint(x, t))
+    np.testing.assert_allclose(of_class(points, 1.0), np.tile(MEANS[2], (200, 1)), atol=1e-3)
+    lowered = guidance.by_energy(chain, known(0), lambda x: jnp.sum((x - aim) ** 2, 1))
+    expected = MEANS[0] - 2 * STDS[0] ** 2 * (MEANS[0] - aim)
+    np.testing.assert_allclose(lowered(points, 1.0), np.tile(expected, (200, 1)), atol=1e-3)
 
 
 def test_an_energy_moves_by_its_gradient_through_the_denoiser(points):
