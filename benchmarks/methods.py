@@ -3,19 +3,18 @@
     python train.py --config=configs/ddpm.py        and iddpm, ncsn, vdm, edm, flow, score_sde.py:vp, :sub_vp and :ve
     python benchmarks/methods.py --workdir runs/ --json benchmarks/results/methods_cpu.json --docs docs
 
-Every run below --workdir that was trained on the digits is drawn from, with the run's own sampler, judged as in
-digits_quality.py, and measured on held-out digits (`python sample.py --likelihood`). --docs writes the pictures and the
-table of docs/methods.md.
+Every run below --workdir that was trained on the digits is drawn from, with the run's own sampler, five times, judged
+as in digits_quality.py beside real digits and a Gaussian, and measured on held-out digits (`python sample.py
+--likelihood`). --docs writes the pictures and the table of docs/methods.md.
 """
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import jax
 import numpy as np
-from digits_quality import Judge
+from digits_quality import FIGURES, Judge
 from measure import surroundings
 
 import jaxdiff
@@ -29,16 +28,15 @@ EVALUATIONS = {"heun": 2, "midpoint": 2, "rk4": 4, "dpmpp_2s": 2, "srk": 2}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", default="runs/", help="a folder of runs")
-    parser.add_argument("--num", type=int, default=1000)
     parser.add_argument("--json", type=Path, help="write the rows here")
     parser.add_argument("--docs", type=Path, help="write pictures and the table here")
     arguments = parser.parse_args()
 
     use_cpu_devices(2)
     judge = Judge()
-    rows = [judge.row("held-out real digits", judge.held_out, 0.0, 0.0)]
+    rows = judge.floors()
     for record in sorted(Path(arguments.workdir).glob("*/config.json")):
-        row, images = measure(judge, record.parent, arguments.num)
+        row, images = measure(judge, record.parent)
         rows.append(row)
         print(json.dumps(row), flush=True)
         if arguments.docs:
@@ -52,13 +50,16 @@ def main() -> None:
         page.write_text(before + begin + table(rows) + end + rest.partition(end)[2])
 
 
-def measure(judge: Judge, folder: Path, num: int) -> tuple[dict, np.ndarray]:
+def measure(judge: Judge, folder: Path) -> tuple[dict, np.ndarray]:
     config = read_record(folder).config
     model = jaxdiff.load(folder)
-    start = time.perf_counter()
-    images = np.asarray(model.sample(jax.random.key(0), num))
-    seconds = time.perf_counter() - start
-    row = judge.row(folder.name, images, 0.0, seconds)
+    drawn = []
+
+    def draw(seed):
+        drawn.append(np.asarray(model.sample(jax.random.key(seed), judge.n)))
+        return drawn[-1]
+
+    row = judge.row(folder.name, draw)
     source = experiment.source({**config, "data": config["held_out"]})
     figures = held_out.measure(model, source, jax.random.key(0), source.size)
     spec = config["sample"]["sampler"]
@@ -69,8 +70,7 @@ def measure(judge: Judge, folder: Path, num: int) -> tuple[dict, np.ndarray]:
         "bound": figures["variational bound"]._asdict(),
         "flow": figures["probability flow"]._asdict(),
     }
-    del row["training_s"]
-    return row, images
+    return row, drawn[0]
 
 
 def table(rows: list[dict]) -> str:
@@ -79,7 +79,7 @@ def table(rows: list[dict]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        quality = f"{row['probability']:.3f} | {row['rarest']:.1%} | {row['frechet']:.3f}"
+        quality = " | ".join(f"{row[f]['mean']:.3f} ± {row[f]['spread']:.3f}" for f in FIGURES)
         if "sampler" not in row:
             lines.append(f"| {row['name']} | | | {quality} | | |")
             continue

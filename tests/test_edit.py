@@ -203,6 +203,40 @@ def test_numbers_may_be_traced_in_a_function_of_the_users():
         np.testing.assert_allclose(jax.jit(task)(0.4), task(0.4), atol=1e-4)
 
 
+def test_a_mean_of_draws_in_pairs_of_opposite_noise_is_the_posterior_mean():
+    """Exactly, for one Gaussian and a deterministic sampler: what the first draw is off, the second one is, too."""
+    model, noise, known = a_model(2), 0.05, np.zeros(20, int)
+    clean = images(20)
+    small = clean.mean((1, 2), keepdims=True) + noise * np.random.default_rng(3).normal(size=(20, 1, 1, 1))
+    gain = STD**2 / 4 / (STD**2 / 4 + noise**2)
+    mean = MEANS[0] + gain * (small - MEANS[0].mean())
+    draw = lambda draws: edit.restore(model, jax.random.key(0), small, "shrink", noise, draws=draws, condition=known)  # noqa: E731
+    one, two = draw(1), draw(2)
+    assert np.abs(one - mean).mean() > 0.05
+    np.testing.assert_allclose(two, mean, atol=0.03)
+    mask = np.array([1, 0, 0, 1]).reshape(1, *SHAPE)
+    filled = edit.inpaint(model, jax.random.key(0), clean, mask, "moment_matching", draws=3, condition=known)
+    shown = np.broadcast_to(mask > 0, filled.shape)
+    np.testing.assert_array_equal(np.asarray(filled)[shown], clean[shown])
+
+
+def test_restoring_draws_without_noise_in_a_few_steps_unless_told_otherwise():
+    model, given, key = a_model(2), images(2)[:, :1, :1], jax.random.key(0)
+    start = edit._time_of(model, edit.BEGIN)
+    told = edit.restore(model, key, given, "shrink", sampler="dpmpp_2m", steps=12, start=start)
+    np.testing.assert_allclose(edit.restore(model, key, given, "shrink"), told, atol=1e-6)
+    for options in ({"steps": 4}, {"sampler": "ddim", "steps": 4}, {"start": 0.3}):
+        other = edit.restore(model, key, given, "shrink", **options)
+        assert np.abs(np.asarray(other) - told).max() > 1e-3
+
+
+def test_noise_that_is_not_white_is_refused_where_white_noise_is_taken_out():
+    colored = vp()._replace(noise=lambda key, x: jnp.cumsum(jax.random.normal(key, x.shape), 1))
+    model = dataclasses.replace(a_model(), path=colored)
+    with pytest.raises(InputError, match="denoise: white noise, .*is that of normal noise"):
+        edit.denoise(model, jax.random.key(0), images(2), 0.3)
+
+
 def test_values_are_traced_one_call_for_each_shape():
     model, given, mask = a_model(2, 5), images(4), np.ones((1, *SHAPE))
     mask[0, 0] = 0
@@ -250,6 +284,7 @@ def test_what_becomes_of_an_image_does_not_depend_on_the_batch(task):
             "repeats: goes with method 'repaint', not with 'ddnm'",
         ),
         ("inpaint", (images(2), np.ones((1, *SHAPE)), "repaint", 0), "repeats=0: must be at least 1"),
+        ("restore", (images(2)[:, :1, :1], "shrink", 0.1, "ddnm", None, None, 0), "draws=0: must be a whole number"),
         ("restore", (images(2), "shrink", 0.1, "dps"), "noise: method 'dps' has no use for it"),
         ("restore", (images(2), "shrink", 0.1, "ddnm", None, 2.0), "scale: goes with method 'dps', not with 'ddnm'"),
         ("inpaint", (images(2), np.ones((1, 3, 2, 1))), r"mask of shape \(1, 3, 2, 1\): must fit images of shape"),

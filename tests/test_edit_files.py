@@ -63,7 +63,7 @@ def held_out(n=6):
         ["--task=translate", "--strength=0.3"],
         ["--task=vary"],
         ["--task=denoise", "--noise=0.3"],
-        ["--task=restore", "--blur=0.7", "--method=pigdm"],
+        ["--task=restore", "--blur=0.7", "--method=pigdm", "--draws=2"],
     ],
     ids=lambda a: a[0],
 )
@@ -136,6 +136,8 @@ def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
             ["--task=detect", "--method=likelihood", "--levels=1"],
             "--levels: the likelihood is that of levels of its own",
         ),
+        (["--task=inpaint", "--draws=0"], "draws=0: must be a whole number"),
+        (["--task=vary", "--draws=2"], "--draws: goes with inpaint, outpaint, restore, super_resolve, not with vary"),
         (["--task=inpaint", "--repeats=0"], "repeats=0: must be at least 1"),
         (["--task=super_resolve", "--method=conditional"], "--method conditional: this run does not enlarge"),
         (["--task=detect", "--false-positives=0.1"], "--false-positives: is the share of the images of --normal"),

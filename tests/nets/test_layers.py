@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.nets.layers import Attention, GroupNorm, Upsample, attend
+from jaxdiff.nets.layers import Attention, GroupNorm, Upsample, attend, conv, convolve
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -103,3 +103,35 @@ def test_the_attention_layer_is_flaxs_with_the_same_weights():
         return x + h.reshape(x.shape)
 
     agree(applied(layer), usual, params, x)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_convolution_is_the_usual_one_forth_back_and_twice(stride):
+    """Also the derivatives by forward mode, and the second one by both arguments, as sliced score matching takes it."""
+    x, kernel, v = normal(0, 2, 6, 6, 3), normal(1, 3, 3, 3, 4), normal(2, 2, 6, 6, 3)
+    usual = lambda x, kernel: jax.lax.conv_general_dilated(  # noqa: E731
+        x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    ours = lambda x, kernel: convolve(x, kernel, (stride, stride), "SAME")  # noqa: E731
+    agree(ours, usual, x, kernel)
+
+    def twice(f):
+        return lambda x, kernel: jax.jvp(lambda x: f(jnp.sin(x), kernel) ** 2, (x,), (v,))[1]
+
+    agree(twice(ours), twice(usual), x, kernel)
+
+
+def test_the_way_back_through_convolutions_is_one_that_is_fast_in_loops():
+    """XLA on CPU has a slow path, ten times so, for kernels whose last axes are not (in, out) within a loop."""
+    x = normal(0, 2, 6, 6, 4)
+    layers = [conv(4), conv(4, stride=2), Upsample()]
+    params = [layer.init(jax.random.key(0), x) for layer in layers]
+
+    def body(_, x):
+        out, back = jax.vjp(lambda x: [layer.apply(p, x) ** 2 for layer, p in zip(layers, params, strict=True)], x)
+        return back(out)[0]
+
+    text = jax.jit(lambda x: jax.lax.fori_loop(0, 3, body, x)).lower(x).compile().as_text()
+    kernels = [line.split("dim_labels=")[1].split("_")[1][:4] for line in text.splitlines() if " convolution(" in line]
+    assert len(kernels) == 6
+    assert set(kernels) == {"01io"}

@@ -101,3 +101,18 @@ def test_without_noise_the_draw_agrees_with_the_measurement(problem, rng):
     sampler = ddrm.ddrm(CHAIN, lambda x, t: 0.5 * x, spectrum, y, 0.0)
     x = samplers.sample(sampler, jax.random.key(0), x_1, np.linspace(1, 0, 6))
     np.testing.assert_allclose(x @ A.T, y, atol=1e-8)
+
+
+def test_the_chain_begins_as_in_the_paper(problem, rng):
+    """Equation 6, coordinate by coordinate: of three measured ones the last is drowned in noise at this time."""
+    A, spectrum = problem
+    y, z, t = jnp.asarray(rng.normal(size=(4, 3))), jnp.asarray(rng.normal(size=(4, 5))), jnp.float64(0.5)
+    alpha, sigma = float(CHAIN.alpha(t)), float(CHAIN.sigma(t))
+    assert NOISE / 0.6 < sigma / alpha < NOISE / 0.05
+    begun = ddrm.begin(CHAIN, z, spectrum, y, NOISE, t)  # for `vp` the prior is z itself
+    U, S, Vt = np.linalg.svd(A)
+    for i in range(4):
+        bar = np.array(Vt @ z[i])
+        for k in range(2):
+            bar[k] = alpha * (U[:, k] @ y[i] / S[k] + np.sqrt((sigma / alpha) ** 2 - (NOISE / S[k]) ** 2) * bar[k])
+        np.testing.assert_allclose(begun[i], Vt.T @ bar, atol=1e-9)

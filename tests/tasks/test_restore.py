@@ -8,7 +8,8 @@ from scipy.ndimage import convolve
 
 from jaxdiff import process, samplers
 from jaxdiff.denoiser import gaussian_mixture
-from jaxdiff.tasks import restore
+from jaxdiff.errors import InputError
+from jaxdiff.tasks import ddrm, restore
 
 CHAIN = process.vp()
 TIMES = [0.05, 0.4, 0.95]
@@ -93,3 +94,42 @@ def test_operators(rng):
     np.testing.assert_allclose(restore.shrunk(2)(x)[1, 2, 3, 1], x[1, 4:6, 6:8, 1].mean())
     np.testing.assert_allclose(restore.grey()(x)[..., 0], x.mean(-1))
     np.testing.assert_allclose(restore.masked(np.arange(3) > 0)(x)[..., 0], 0)
+
+
+COLORED = process.interpolant(CHAIN.alpha, CHAIN.sigma, lambda key, x: jnp.cumsum(jax.random.normal(key, x.shape), -1))
+
+
+@pytest.mark.parametrize("name", ["moment_matching", "pigdm", "ddnm", "dps", "ddrm"])
+def test_other_noise_is_refused_where_the_formula_takes_it_to_be_white(name):
+    operator, denoiser, y = lambda x: x[:, :1], lambda x, t: x, jnp.ones((1, 1))
+    calls = {
+        "dps": lambda p: restore.dps(p, denoiser, samplers.ddim(p, denoiser), operator, y),
+        "ddrm": lambda p: ddrm.ddrm(p, denoiser, ddrm.of_operator(operator, (2,)), y, NOISE),
+    }
+    make = calls.get(name, lambda p: getattr(restore, name)(p, denoiser, operator, y, NOISE))
+    make(CHAIN)
+    with pytest.raises(InputError, match="is that of normal noise, and this process has another"):
+        make(COLORED)
+
+
+def test_moment_matching_has_its_limit_where_alpha_is_0(float64):
+    """Of correlated data, one coordinate measured: the other is known by it at t = 1 as well as just before."""
+    path, C = process.flow(), jnp.array([[1.0, 0.9], [0.9, 1.0]])
+
+    def denoiser(x, t):
+        alpha, sigma = path.alpha(t), path.sigma(t)
+        return alpha * x @ jnp.linalg.inv(alpha**2 * C + sigma**2 * jnp.eye(2)) @ C
+
+    guided = restore.moment_matching(path, denoiser, lambda x: x[:, :1], jnp.full((1, 1), 1.5), 0.1)
+    x = jnp.array([[0.3, -0.4]])
+    at_1 = guided(x, jnp.float64(1))
+    np.testing.assert_allclose(at_1, guided(x, jnp.float64(0.9999)), atol=1e-2)
+    np.testing.assert_allclose(at_1, 1.5 / 1.01 * C[:1], atol=1e-2)
+
+
+def test_a_chain_begins_at_the_measurement(problem):
+    A, operator, x_1, y = problem
+    t = jnp.float64(0.7)
+    told = y @ np.linalg.solve(A @ A.T + NOISE**2 * np.eye(3), A)  # E[x_0 | y] of N(0, I)
+    begun = restore.begin(CHAIN, x_1, operator, y, NOISE, t)
+    np.testing.assert_allclose(begun, CHAIN.alpha(t) * told + x_1, atol=1e-8)
