@@ -435,14 +435,14 @@ def _draw(model: Model, key: Key, n: int, task: Task, inputs: Inputs, **options)
 def _mean(model: Model, key: Key, task: Task, each: dict, shared: dict, draws: int, options: dict) -> Array:
     """The mean of draws, in pairs of opposite noise; what all of them share comes back as it is."""
     check_value("draws", draws, int, 1, 10**6)
-    first, moved = None, 0.0
-    for i in range(draws):
+
+    def draw(i):
         half = {"pair": jax.random.fold_in(key, i // 2), "sign": jnp.float32(1 - 2 * (i % 2))}
         inputs = Inputs(each, shared | half)
-        drawn = _draw(model, jax.random.fold_in(key, draws + i), len(each["y"]), task, inputs, **options)
-        first = drawn if first is None else first
-        moved += drawn - first
-    return first + moved / draws
+        return _draw(model, jax.random.fold_in(key, draws + i), len(each["y"]), task, inputs, **options)
+
+    first = draw(0)
+    return first + sum(draw(i) - first for i in range(1, draws)) / draws
 
 
 def _restoring(model: Model, method: str, options: dict) -> dict:

@@ -410,8 +410,8 @@ def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
             amplified = (alpha[1:] / alpha[:-1]).max()
         if len(times) < 5 or not amplified <= AMPLIFIED:
             raise InputError(
-                f"sampler 'pndm' needs 4 steps, and alpha, with which errors grow, no more than {AMPLIFIED} times larger after "
-                f"one: here are {len(times) - 1} with up to {amplified:.3g} times; start the grid lower or take dpmpp_2m"
+                f"sampler 'pndm' needs 4 steps, in none of which alpha, and errors with it, grow over {AMPLIFIED}x: "
+                f"here are {len(times) - 1} with up to {amplified:.3g}x; start the grid lower or take dpmpp_2m"
             )
     if name == "dopri5" and times[-1] <= 0:
         raise InputError("sampler 'dopri5' cannot end at t=0, which its clock never reaches: end above, at t_min=0.001")
