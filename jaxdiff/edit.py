@@ -223,7 +223,7 @@ def enlarge(
     known = condition if isinstance(condition, Condition) else Condition(condition)
     if known.label is None and model.num_classes:
         raise InputError("condition: this model enlarges images of known classes: tell those of the images")
-    key_noise, key = jax.random.split(key)
+    key, key_noise = jax.random.split(key)
     more = jnp.full(len(small), added, jnp.float32)
     drawn = ByExample(normal, first + jnp.arange(len(small)))
     told = as_condition(key_noise, jnp.asarray(small), factor, more, known, drawn)
