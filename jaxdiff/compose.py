@@ -54,6 +54,8 @@ def cascade(
         check_noise(large, 0.0, 0.0 if noise is None else noise)
     keys = jax.random.split(key, len(models))
     classes = max(model.num_classes for model in models)
+    if labels is not None and not classes:
+        raise InputError("labels: these models were trained without classes; leave them out")
     labels = (first + np.arange(n)) % classes if labels is None and classes else labels
     options["first"] = first
     known = lambda model: labels if model.num_classes else None  # noqa: E731
@@ -77,7 +79,7 @@ def guide(model: Model, key: Key, classifier: Classifier, labels: np.ndarray, sc
         raise InputError(f"a classifier of images of {classifier.shape} cannot guide a model of {model.shape}")
     _check_scale(scale)
     inputs = Inputs(jnp.asarray(labels, jnp.int32), {"params": classifier.params, "scale": jnp.float32(scale)})
-    if "condition" not in options and model.num_classes:
+    if options.get("condition") is None and model.num_classes:
         if not model.guidable:
             raise InputError("guide: this model was never trained without a class, and needs no classifier to draw one")
         options["condition"] = np.full(len(labels), -1)

@@ -242,9 +242,16 @@ def _path(config: Config, chain: Process | None) -> Process:
     """
     spec = config["sample"]["process"]
     path = _process(spec)
-    if spec.get("noise") and spec["noise"] != config["process"].get("noise"):
-        raise InputError(f"sample.process.noise={spec['noise']}: must be that of process, or be left out")
+    noise = _noise(spec)
+    if noise and noise != _noise(config["process"]):
+        raise InputError(f"sample.process.noise={noise}: must be that of process, or be left out")
     return path._replace(noise=chain.noise if chain else process.normal)
+
+
+def _noise(spec: Config) -> Config | None:
+    """The noise that a process is given, or the one within it."""
+    within = spec.get("process")
+    return spec.get("noise") or (_noise(within) if isinstance(within, Mapping) else None)
 
 
 def _process(spec: Config) -> Process:

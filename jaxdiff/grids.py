@@ -104,10 +104,9 @@ def _levels(process: Process, sigmas: np.ndarray) -> np.ndarray:
     """The times of noise levels sigma / alpha, and 0."""
     with jax.ensure_compile_time_eval():
         times = np.asarray(time_at(process, jnp.asarray(-2 * np.log(sigmas))))
+        high, low = np.exp(-0.5 * np.asarray(log_snr_of(process, jnp.array([1.0, 0.0]))))
     times = np.append(times, 0).astype(np.float32)
-    if not np.all(np.diff(times) < 0):
-        with jax.ensure_compile_time_eval():
-            high, low = np.exp(-0.5 * np.asarray(log_snr_of(process, jnp.array([1.0, 0.0]))))
+    if not (np.all(np.diff(times) < 0) and sigmas[0] <= 1.01 * high and sigmas[-1] >= 0.99 * low):
         raise InputError(
             f"noise levels from {sigmas[0]:g} to {sigmas[-1]:g} are not all those of this process, which has "
             f"sigma / alpha from {high:g} down to {low:g}: set sigma_max and sigma_min, or t_max and t_min, within"

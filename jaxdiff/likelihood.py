@@ -22,6 +22,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.scipy.special import log_ndtr
 
 from jaxdiff.denoiser import to_velocity
@@ -163,6 +164,10 @@ def continuous_bound(
     The times of a batch are stratified (Kingma et al. 2021, appendix I.1). sigma(t_min) must not be 0.
     """
     require_white(process, "a likelihood")
+    with jax.ensure_compile_time_eval():
+        last = process.sigma(jnp.float32(t_min))
+    if not isinstance(last, Tracer) and last == 0:
+        raise InputError(f"t_min={t_min}: sigma is 0 there, where the bound is infinite: end above, at 0.001")
     batch = x_0.shape[0]
 
     def term(i):

@@ -49,7 +49,9 @@ RANGES = {
     "repeats": (1, 10**6),
     "cache": (1, np.inf),
 }
-"""Of the samplers' numbers; all others are from 0 to infinity."""
+"""Of the samplers' numbers; all others are from 0 on."""
+UNBOUNDED = ("clip", "guide_high", "churn_max")
+"""Those that may be infinite."""
 
 
 class Bound(NamedTuple):
@@ -160,6 +162,7 @@ class Model:
         steps: int | None = None,
         sampler: str | None = None,
         condition: Given = None,
+        first: int = 0,
         **options: Any,
     ) -> Iterator[np.ndarray]:
         """Draw n images as NumPy arrays of `batch`, the last one shorter, one at a time: memory does not grow with n.
@@ -169,16 +172,18 @@ class Model:
         Raises:
           InputError: some are not finite, which `sample` returns as they are; and what it raises.
         """
-        if not (_whole(n) and _whole(batch)):
-            raise InputError(f"n={n}, batch={batch}: draw at least one image, in batches of at least one")
+        if not (_whole(n) and _whole(batch) and _whole(first, 0)):
+            raise InputError(
+                f"n={n}, batch={batch}, first={first}: draw at least one image, in batches of at least one, from 0 on"
+            )
         batch = min(n, batch)
         negative = self._condition(options.pop("negative", None), n, False)
-        every = jax.device_get((self._condition(condition, n), negative))
+        every = jax.device_get((self._condition(condition, n, first=first), negative))
         for i in range(0, n, batch):
             rows = (i + np.arange(batch)) % n
             given, negative = jax.tree.map(lambda a, rows=rows: a[rows], every)
             further = options | ({} if negative is None else {"negative": negative})
-            images = self.sample(key, batch, steps, sampler, given, i, **further)
+            images = self.sample(key, batch, steps, sampler, given, first + i, **further)
             yield finite(np.asarray(images)[: n - i], f"images {i} to {min(i + batch, n) - 1}")
 
     def trajectory(
@@ -382,7 +387,8 @@ def _check_number(option: str, value: Any, whole: bool, free: bool) -> None:
         return
     low, high = RANGES.get(option, (0, np.inf))
     try:
-        fits = not isinstance(value, bool) and low <= float(value) <= high and (not whole or int(value) == value)
+        finite = option in UNBOUNDED or np.isfinite(float(value))
+        fits = finite and not isinstance(value, bool) and low <= value <= high and (not whole or int(value) == value)
     except (TypeError, ValueError, OverflowError):  # a tracer's error is a TypeError
         fits = False
     if not fits:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.process import Process, with_slopes
+from jaxdiff.process import Process, interior, log_snr, with_slopes
 from jaxdiff.types import Array, Condition, Key, Network, Params, expand
 
 Coefficient = Callable[[Process, Array], Array]
@@ -82,7 +82,8 @@ def velocity(unit_input: bool = False) -> Parameterization:
 def edm(sigma_data: float = 0.5) -> Parameterization:
     """Karras et al. 2022, table 1, for any process: c_skip, c_out, c_in and c_noise at noise level `sigma / alpha`.
 
-    The network is given, and gives, unit variance when the data has standard deviation `sigma_data`.
+    The network is given, and gives, unit variance when the data has standard deviation `sigma_data`. c_noise, which is
+    infinite at alpha = 0 and at sigma = 0, is there what it is close by (`jaxdiff.process.interior`).
     """
 
     def norm(process, t):
@@ -95,7 +96,7 @@ def edm(sigma_data: float = 0.5) -> Parameterization:
     return Parameterization(
         coefficients,
         input_scale=lambda process, t: 1 / norm(process, t),
-        time_input=lambda process, t: 0.25 * (jnp.log(process.sigma(t)) - jnp.log(process.alpha(t))),
+        time_input=lambda process, t: -0.125 * log_snr(process, interior(process, t)),
     )
 
 

@@ -64,7 +64,7 @@ def _beside(spec: Spec) -> Arguments:
     """What every sampler takes beside its own: bounds, guidance, and a corrector with what that takes."""
     chosen = model.CORRECTORS.get(spec.get("corrector", ""))
     cache = ("cache",) if spec.get("name") in model.CACHEABLE else ()
-    shared = dict.fromkeys(("clip", "threshold", "corrector", *model.GUIDANCE, *cache))
+    shared = dict.fromkeys(("clip", "threshold", "corrector", "noise_scale", *model.GUIDANCE, *cache))
     return shared | (_parameters(chosen, SAMPLER) if chosen else {})
 
 
@@ -167,6 +167,8 @@ def settled(config: Spec, before: Spec, chosen: Sequence[str]) -> dict[str, Any]
     out = dict(config)
     for top, part in PARTS.items():
         first, _, second = top.partition(".")
+        if second and not (isinstance(out.get(first), dict) and isinstance(before.get(first), Mapping)):
+            continue
         old = before.get(first, {}).get(second, {}) if second else before.get(first, {})
         holder, key = (out[first], second) if second else (out, first)
         if isinstance(holder.get(key), dict) and isinstance(old, Mapping):

@@ -59,13 +59,18 @@ def learned_range(fraction: Callable[[Array, Array], Array]) -> Variance:
 
 
 def analytic(times: Array, gamma: Array) -> Variance:
-    """The optimal variance, from `gamma = mean_square_eps(...)` at the times that the grid visits, in any order."""
+    """The optimal variance, from `gamma = mean_square_eps(...)` at the times that the grid visits, in any order.
+
+    Where alpha = 0, x_t says nothing of x_0, whose variance is taken to be 1, as `jaxdiff.process.prior` does.
+    """
     order = jnp.argsort(jnp.asarray(times))
     times, gamma = jnp.asarray(times)[order], jnp.asarray(gamma)[order]
 
     def variance(process, x_t, s, t):
         _, of_x_0, small = posterior(process, s, t)
-        unsure = (process.sigma(t) / process.alpha(t)) ** 2 * jnp.clip(1 - jnp.interp(t, times, gamma), 0, 1)
+        alpha, left = process.alpha(t), jnp.clip(1 - jnp.interp(t, times, gamma), 0, 1)
+        known = alpha > 1e-6
+        unsure = jnp.where(known, (process.sigma(t) / jnp.where(known, alpha, 1)) ** 2 * left, 1.0)
         return small + of_x_0**2 * unsure
 
     return variance
