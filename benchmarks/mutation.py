@@ -125,18 +125,12 @@ def faulty(file: str) -> Iterator[tuple[dict, str]]:
 
 
 class First:
-    """A plugin of pytest that keeps the first failure."""
+    """A plugin of pytest that keeps the name of the first failure."""
 
-    def __init__(self):
-        self.name = None
+    name = None
 
     def pytest_runtest_logreport(self, report):
-        if report.failed and self.name is None:
-            self.name = report.nodeid.removeprefix("tests/")
-
-    def pytest_collectreport(self, report):
-        if report.failed and self.name is None:
-            self.name = f"{report.nodeid.removeprefix('tests/')} does not load"
+        self.name = self.name or (report.nodeid.removeprefix("tests/") if report.failed else None)
 
 
 def run(tree: Path, tests: list[str], limit: int, answer: Connection) -> None:

@@ -92,10 +92,10 @@ def weights(path, t):
 
 @pytest.fixture
 def given(monkeypatch):
-    """`given(process, noise)`: the process with this noise, (batch,), taken to be normal."""
+    """`given(process, noise)`: the process with this noise, (batch,) or (batch, width), taken to be normal."""
 
     def replace(chain, noise):
-        monkeypatch.setattr(process, "normal", lambda key, x: jnp.asarray(noise).reshape(-1, *[1] * (x.ndim - 1)))
+        monkeypatch.setattr(process, "normal", lambda key, x: jnp.asarray(noise).reshape(len(x), -1))
         return chain._replace(noise=process.normal)
 
     return replace
@@ -205,7 +205,7 @@ STEPS, LEVELS, UNSURE = 4, 5, 0.2
 
 
 def hybrid_value(x_0, eps, t, slope, v):
-    """(error, bound) of each example: L_simple, and T times KL or decoder in bits (Nichol and Dhariwal, section 3)."""
+    """(error, bound) of each component: L_simple, and T times KL or decoder in bits (Nichol and Dhariwal, section 3)."""
     alpha, sigma = vp_levels(t)
     x_t = alpha * x_0 + sigma * eps
     x_hat = (x_t - sigma * slope * x_t) / alpha
@@ -235,8 +235,8 @@ def hybrid_value(x_0, eps, t, slope, v):
 @pytest.mark.parametrize("weight", [1e-3, 0.5])
 def test_the_hybrid_loss_and_its_gradient(weight, given, float64):
     """Value, and gradients: of the mean from L_simple alone, of the variance from the bound alone."""
-    rng, n, seen = np.random.default_rng(0), 32, []
-    x_0, eps = rng.choice(np.linspace(-1, 1, LEVELS), n), rng.normal(size=n)
+    rng, seen = np.random.default_rng(0), []
+    x_0, eps = rng.choice(np.linspace(-1, 1, LEVELS), (16, 2)), rng.normal(size=(16, 2))
     chain = given(process.vp(), eps)
 
     def network(params, x, t, condition=None, key=None):
@@ -247,19 +247,20 @@ def test_the_hybrid_loss_and_its_gradient(weight, given, float64):
     loss_fn = hybrid_loss(chain, parameterization.eps(), network, STEPS, LEVELS, **options)
 
     def with_times(params):
-        value, metrics = loss_fn(params, jax.random.key(2), Batch(jnp.asarray(x_0)[:, None]))
+        value, metrics = loss_fn(params, jax.random.key(2), Batch(jnp.asarray(x_0)))
         return value, (metrics, seen[-1])
 
     params = {"mean": SLOPE, "v": UNSURE}
     (value, (metrics, index)), slopes = jax.value_and_grad(with_times, has_aux=True)(params)
     t = (np.asarray(index) + 1) / 1000
     np.testing.assert_allclose(np.unique(np.round(t, 9)), np.arange(1, STEPS + 1) / STEPS, rtol=1e-9)
-    error, bound = hybrid_value(x_0, eps, t, SLOPE, UNSURE)
+    parts = x_0.ravel(), eps.ravel(), np.repeat(t, 2)
+    error, bound = hybrid_value(*parts, SLOPE, UNSURE)
     np.testing.assert_allclose(metrics["mse"], error.mean(), rtol=1e-9)
     np.testing.assert_allclose(metrics["bits_per_dim"], bound.mean(), rtol=1e-6)
     np.testing.assert_allclose(value, error.mean() + weight * bound.mean(), rtol=1e-6)
-    of_mean = hybrid_value(x_0, eps, t, SLOPE + 1e-6, UNSURE)[0].mean() - error.mean()
-    of_v = hybrid_value(x_0, eps, t, SLOPE, UNSURE + 1e-6)[1].mean() - bound.mean()
+    of_mean = hybrid_value(*parts, SLOPE + 1e-6, UNSURE)[0].mean() - error.mean()
+    of_v = hybrid_value(*parts, SLOPE, UNSURE + 1e-6)[1].mean() - bound.mean()
     np.testing.assert_allclose(slopes["mean"], of_mean / 1e-6, rtol=1e-4)
     np.testing.assert_allclose(slopes["v"], weight * of_v / 1e-6, rtol=1e-4)
 

@@ -44,7 +44,7 @@ def between(process: Process, fraction: Array, s: Array, t: Array) -> Array:
     large, half = transition(process, s, t)[1], t <= 0.5
     before = posterior(process, jnp.where(half, t, 0.5), jnp.where(half, 2 * t, 1.0))[2]
     at_data = process.sigma(s) == 0
-    small = jnp.where(at_data, jnp.where(half, before, large), jnp.where(at_data, 1.0, posterior(process, s, t)[2]))
+    small = jnp.where(at_data, jnp.where(half, before, large), posterior(process, s, t)[2])
     large, small = expand(large, fraction), expand(small, fraction)
     return jnp.exp(fraction * jnp.log(large) + (1 - fraction) * jnp.log(small))
 

@@ -63,4 +63,6 @@ def test_temperature_scales_the_noise():
 def test_a_temperature_without_noise_is_refused():
     with pytest.raises(InputError, match="temperature=0.5"):
         ddim(vp(), lambda x_t, t: x_t, temperature=0.5)
+    with pytest.raises(InputError, match="temperature="):
+        ddim(vp(), lambda x_t, t: x_t, temperature=np.array([1.0, 0.5]))
     ddim(vp(), lambda x_t, t: x_t, temperature=1.0)
