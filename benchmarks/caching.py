@@ -42,7 +42,7 @@ def main() -> None:
                 seconds[every].append(measure.seconds(lambda every=every: draw(every)))
         for every in EVERY:
             took = statistics.median(seconds[every])
-            judged = judge.row("", images[every], 0.0, took)
+            judged = judge.figures(images[every])
             row = {
                 "name": f"{sampler}, {steps} steps, every {every}",
                 "difference": float(np.sqrt(np.mean((images[every] - images[1]) ** 2))),

@@ -58,7 +58,7 @@ def main() -> None:
 
 
 class Judge:
-    """Rates digits, (n, 64) in [-1, 1], always as many: the distance depends on the number."""
+    """Rates digits, 64 numbers in [-1, 1] each."""
 
     def __init__(self):
         self.train, _ = flat("train")
@@ -71,7 +71,9 @@ class Judge:
         begin = time.perf_counter()
         drawn = [np.asarray(draw(seed), np.float64).reshape(-1, 64) for seed in range(SEEDS)]
         seconds = (time.perf_counter() - begin) / SEEDS
-        each = [self._figures(images) for images in drawn]
+        if any(len(images) != self.n for images in drawn):
+            raise ValueError(f"{name}: all rows are of {self.n} images")
+        each = [self.figures(images) for images in drawn]
         spread = lambda values: {"mean": float(np.mean(values)), "spread": float(np.std(values, ddof=1))}  # noqa: E731
         return {"name": name, **{f: spread([e[f] for e in each]) for f in FIGURES}, "sampling_s": seconds}
 
@@ -88,9 +90,9 @@ class Judge:
 
         return [self.row("real digits", real), self.row("a Gaussian", gaussian)]
 
-    def _figures(self, images: np.ndarray) -> dict[str, float]:
-        if len(images) != self.n:
-            raise ValueError(f"{len(images)} images, where all rows have {self.n}")
+    def figures(self, images: np.ndarray) -> dict[str, float]:
+        """Those of one set; sets of as many images alone can be compared by the distance."""
+        images = np.asarray(images, np.float64).reshape(len(images), 64)
         probabilities = self.machine.predict_proba(images)
         classes = np.bincount(probabilities.argmax(1), minlength=10) / len(images)
         distance = frechet_distance(images, self.reference)
