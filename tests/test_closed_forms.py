@@ -205,7 +205,7 @@ STEPS, LEVELS, UNSURE = 4, 5, 0.2
 
 
 def hybrid_value(x_0, eps, t, slope, v):
-    """(error, bound) of each component: L_simple, and T times KL or decoder in bits (Nichol and Dhariwal, section 3)."""
+    """(error, bound) of each component: L_simple, and T times KL or decoder in bits (Improved DDPM, section 3)."""
     alpha, sigma = vp_levels(t)
     x_t = alpha * x_0 + sigma * eps
     x_hat = (x_t - sigma * slope * x_t) / alpha

@@ -10,6 +10,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.loss import Weight, diffusion_loss
 from jaxdiff.names import named
 from jaxdiff.parameterization import Parameterization, check_defined, check_target, to_eps, to_x0
+from jaxdiff.samplers import analytic
 from jaxdiff.types import Batch
 from tests import oracle
 
@@ -150,3 +151,17 @@ def test_a_step_of_training_on_a_zero_terminal_chain_is_finite():
         total = lambda scale, f=loss_fn: f(scale, jax.random.key(0), Batch(jnp.ones((1024, 2))))[0]  # noqa: E731
         value, gradient = jax.value_and_grad(total)(0.7)
         assert np.isfinite([value, gradient]).all(), weight
+
+
+def test_an_edm_network_is_asked_at_a_finite_noise_level():
+    """c_noise at pure noise and at the data, where its logarithm is infinite."""
+    for path in ("flow", "cosine", "ddpm_zero_snr", "edm"):
+        seen = parameterization.edm().time_input(oracle.PROCESSES[path](), jnp.array([0.0, 1.0]))
+        assert np.isfinite(seen).all(), path
+
+
+def test_the_optimal_variance_is_finite_at_pure_noise():
+    variance = analytic([1.0, 0.5], [1.0, 0.9])
+    s, t = jnp.float32(0.5), jnp.float32(1.0)
+    of_x_0, small = process.posterior(process.flow(), s, t)[1:]
+    np.testing.assert_allclose(variance(process.flow(), None, s, t), small + of_x_0**2, rtol=1e-5)

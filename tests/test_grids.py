@@ -164,3 +164,11 @@ def test_beta():
 def test_bad_levels_are_refused(grid, message):
     with pytest.raises(InputError, match=message):
         grid()
+
+
+@pytest.mark.parametrize("steps", [1, 3, 20])
+def test_a_single_level_beyond_the_process_is_refused_too(steps):
+    edm, ve = process.edm, process.ve
+    for chain, make in ((edm(50.0), grids.karras), (edm(5.0), grids.exponential), (ve(), grids.karras)):
+        with pytest.raises(InputError, match="are not all those of this process"):
+            make(chain, steps, 80.0, 0.02)
