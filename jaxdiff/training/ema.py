@@ -34,11 +34,15 @@ from jaxdiff.types import Array, Params
 class Decay(NamedTuple):
     """How an average forgets: `decay(n)` is beta of the next update, by how many there were before it."""
 
-    share: Callable[[Array], Array]
-    """1 - beta, with all its digits also where beta rounds to 1."""
+    rate: Callable[[Array], Array]
+    """-log(beta), of which both beta and 1 - beta have all their digits, near 0 and near 1."""
 
     def __call__(self, n: Array) -> Array:
-        return 1 - self.share(n)
+        return jnp.exp(-self.rate(n))
+
+    def share(self, n: Array) -> Array:
+        """1 - beta."""
+        return -jnp.expm1(-self.rate(n))
 
 
 NARROWEST, WIDEST = 1e-4, 0.288
@@ -48,18 +52,18 @@ POWER = "power_"
 
 def warmed_up(decay: float) -> Decay:
     """`min(decay, (1 + n) / (10 + n))` after n updates, so that the average forgets the random start."""
-    return Decay(lambda n: jnp.maximum(1 - decay, 9 / (10 + n)))
+    return Decay(lambda n: -jnp.log1p(-jnp.maximum(1 - decay, 9 / (10 + n))))
 
 
 def half_life(steps: float, share: float = 0.05) -> Decay:
     """What is `steps` old weighs half; early on, what is `share` of the training so far (Karras et al. 2022)."""
-    return Decay(lambda n: -jnp.expm1(-np.log(2) / jnp.clip(share * n, 1e-8, steps)))
+    return Decay(lambda n: np.log(2) / jnp.clip(share * n, 1e-8, steps))
 
 
 def power(std: float) -> Decay:
     """`(1 - 1/t)^(gamma + 1)` at update t: the power function of this relative standard deviation."""
     exponent = gamma(std) + 1
-    return Decay(lambda n: -jnp.expm1(exponent * jnp.log1p(-1 / (n + 1))))
+    return Decay(lambda n: -exponent * jnp.log1p(-1 / (n + 1)))
 
 
 def follow(decay: Callable[[Array], Array], average: Params, params: Params, n: Array) -> Params:

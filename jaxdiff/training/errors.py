@@ -4,6 +4,7 @@ import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import jax
 
@@ -14,7 +15,8 @@ LOST = re.compile("gloo|nccl|heartbeat|coordination|connection (reset|closed)|un
 
 def looked_for(asked: bool) -> tuple[bool, bool]:
     """Whether JAX looks for NaNs, and for infinities: where that is asked, or the user's JAX does so by itself."""
-    return asked or jax.config.jax_debug_nans, asked or jax.config.jax_debug_infs
+    users: Any = jax.config
+    return asked or users.jax_debug_nans, asked or users.jax_debug_infs
 
 
 @contextmanager
