@@ -20,7 +20,7 @@ from jaxdiff.denoiser import transfer
 from jaxdiff.edit import MOST, check_noise, enlarge
 from jaxdiff.errors import InputError
 from jaxdiff.model import Bind, Given, Model, check_levels, from_time, is_traced
-from jaxdiff.process import Process
+from jaxdiff.process import Process, log_snr, time_at
 from jaxdiff.tasks.task import Inputs, Task
 from jaxdiff.types import Array, Condition, Key
 
@@ -140,7 +140,10 @@ def _check_way(what: str, process: Process, model: Model, options: Mapping[str, 
 def _by_classifier(bind, its_process) -> Task:
     def guide(process, denoiser, inputs):
         log_p = of_class(transfer(its_process, process, bind(inputs.shared["params"])), inputs.each)
-        return guidance.by_density(process, denoiser, log_p, inputs.shared["scale"])
+        led = guidance.by_density(process, lambda x_t, t: jnp.zeros_like(x_t), log_p, inputs.shared["scale"])
+        # Above the noise that it was trained on, a classifier is asked at the highest level it knows.
+        last = time_at(process, log_snr(its_process, jnp.float32(1)))
+        return lambda x_t, t: denoiser(x_t, t) + led(x_t, jnp.minimum(t, last))
 
     return Task(guide=guide)
 

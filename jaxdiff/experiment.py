@@ -245,7 +245,7 @@ def _path(config: Config, chain: Process | None) -> Process:
     noise = _noise(spec)
     if noise and noise != _noise(config["process"]):
         raise InputError(f"sample.process.noise={noise}: must be that of process, or be left out")
-    return path._replace(noise=chain.noise if chain else process.normal)
+    return path._replace(noise=chain.noise if chain else process.normal, white=chain.white if chain else True)
 
 
 def _noise(spec: Config) -> Config | None:
@@ -264,7 +264,7 @@ def _process(spec: Config) -> Process:
         spec["process"] = _process(spec["process"])
     noise = spec.pop("noise", None)
     made = call("process", {**PROCESSES, "learned": _misplaced}, spec)
-    return made._replace(noise=call("noise", named(simplex, Noise), noise)) if noise else made
+    return made._replace(noise=call("noise", named(simplex, Noise), noise), white=False) if noise else made
 
 
 def _misplaced() -> Process:

@@ -117,9 +117,9 @@ def prior_kl(process: Process, x_0: Array, t: Array | float = 1.0) -> Array:
     """KL(q(x_t | x_0) || p(x_t)), with p the normal that `prior` draws from.
 
     Raises:
-      InputError: the process has noise other than `normal`; so for the bounds and the likelihood below.
+      InputError: the process declares noise that is not white; so for the bounds and the likelihood below.
     """
-    require_white(process, "a likelihood")
+    _require_declared_white(process)
     t = as_time(t, x_0)
     alpha, variance = process.alpha(t), process.sigma(t) ** 2
     return _sum(normal_kl(alpha * x_0, variance, jnp.zeros_like(x_0), alpha**2 + variance))
@@ -140,7 +140,7 @@ def discrete_bound(
       times: (steps + 1,), falling to 0: the first is the prior's, and the step to 0 is the decoder's.
       variance: of the reverse steps, as for `ancestral`.
     """
-    require_white(process, "a likelihood")
+    _require_declared_white(process)
     times = as_time(times, x_0)
 
     def term(i, t, s):
@@ -163,7 +163,7 @@ def continuous_bound(
 
     The times of a batch are stratified (Kingma et al. 2021, appendix I.1). sigma(t_min) must not be 0.
     """
-    require_white(process, "a likelihood")
+    _require_declared_white(process)
     with jax.ensure_compile_time_eval():
         last = process.sigma(jnp.float32(t_min))
     if not isinstance(last, Tracer) and last == 0:
@@ -259,6 +259,11 @@ def bits_per_dim(nats: Array, dimensions: int, levels: int | None = None) -> Arr
         raise InputError(f"levels={levels}: data has 2 levels or more")
     width = math.log(2 / (levels - 1)) if levels else 0.0
     return (nats / dimensions - width) / math.log(2)
+
+
+def _require_declared_white(process: Process) -> None:
+    if not process.white:
+        raise InputError("a likelihood is that of normal noise, and this process declares another")
 
 
 def _sum(terms: Array) -> Array:

@@ -229,8 +229,8 @@ class Model:
         check_applies(name, self.path, known)
         denoise = self.path is None or _sigma(self.path, known[-1]) > 0
         shape = (n, *self.shape)
-        index = jnp.uint32(first)
-        return self.draw(self.params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, task, index)
+        traced["first"] = jnp.uint32(first)
+        return self.draw(self.params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, task)
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""
@@ -362,7 +362,7 @@ def _own(make: Callable) -> dict[str, inspect.Parameter]:
     return {
         name: parameter
         for name, parameter in inspect.signature(make).parameters.items()
-        if name not in ("process", "denoiser", "constrain")
+        if name not in ("process", "denoiser", "constrain", "use_clipped_model_output")
     }
 
 
@@ -420,7 +420,8 @@ def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
                 f"here are {len(times) - 1} with up to {amplified:.3g}x; start the grid lower or take dpmpp_2m"
             )
     if name == "dopri5" and times[-1] <= 0:
-        raise InputError("sampler 'dopri5' cannot end at t=0, which its clock never reaches: end above, at t_min=0.001")
+        where = "where sigma = 0" if _sigma(path, 0.0) == 0 else "which its clock never reaches"
+        raise InputError(f"sampler 'dopri5' cannot end at t=0, {where}: end the grid above, with t_min=0.001")
 
 
 def finite(images: np.ndarray, what: str = "images") -> np.ndarray:
@@ -477,14 +478,13 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
     shards = batch_shards(mesh)
 
     @functools.partial(jax.jit, static_argnames=("sampler", "fixed", "denoise", "shape", "task"))
-    def draw(
-        params, key, times, keep, given, traced, sampler, fixed, denoise, shape, inputs=NOTHING, task=PLAIN, first=0
-    ):
+    def draw(params, key, times, keep, given, traced, sampler, fixed, denoise, shape, inputs=NOTHING, task=PLAIN):
         n, more = shape[0], -shape[0] % shards
+        options = dict(fixed) | traced
+        first = options.pop("first", jnp.uint32(0))
         index = jax.lax.with_sharding_constraint(first + jnp.arange(n + more, dtype=jnp.uint32), split(mesh))
         padded = jax.tree.map(lambda c: jnp.concatenate([c, c[jnp.arange(more) % n]]), (given, inputs.each))
         (condition, negative), inputs = padded[0], inputs._replace(each=padded[1])
-        options = dict(fixed) | traced
         guidance = [options.pop(name) for name in GUIDANCE if name in options]
         process, denoiser, fraction, remembering = _bound(bind, params, condition, negative, guidance, path)
         process = process._replace(noise=ByExample(process.noise, index, options.pop("noise_scale", 1.0)))

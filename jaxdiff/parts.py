@@ -68,7 +68,7 @@ def _beside(spec: Spec) -> Arguments:
     return shared | (_parameters(chosen, SAMPLER) if chosen else {})
 
 
-SAMPLER = ("process", "denoiser", "constrain")
+SAMPLER = ("process", "denoiser", "constrain", "use_clipped_model_output")
 DATA = Part("dataset", named(data, Source))
 _within = {"betas": Part("table of betas", named(betas, np.ndarray)), "noise": Part("noise", named(simplex, Noise))}
 PROCESS = Part("process", experiment.PROCESSES, inner=_within)

@@ -65,6 +65,8 @@ class Process(NamedTuple):
     """`(s, t) -> lambda(s) - lambda(t)`, where the process knows it better than as a difference."""
     inverse: TimeFunction | None = None
     """`lambda -> t`, where it is known in closed form."""
+    white: bool = True
+    """Whether the noise was declared to be white, as likelihoods take it."""
 
 
 def perturb(process: Process, key: Key, x_0: Array, t: Array) -> tuple[Array, Array]:
@@ -400,7 +402,7 @@ def interpolant(alpha: TimeFunction, sigma: TimeFunction, noise: Noise = normal)
     Raises:
       InputError: alpha or sigma is negative somewhere, or the log-SNR does not fall strictly from t = 0 to 1.
     """
-    process = Process(alpha, sigma, noise)
+    process = Process(alpha, sigma, noise, white=noise is normal)
     with jax.ensure_compile_time_eval():
         t = jnp.linspace(0, 1, 257)
         a, b, ratio = alpha(t), sigma(t), np.asarray(log_snr(process, t[1:-1]))

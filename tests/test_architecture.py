@@ -23,7 +23,7 @@ ALLOWED = {
     "augment": BASE | {"loss"},
     "classifier": MATHS | {"guidance", "loss"},
     "simplex": BASE,
-    "enlarge": BASE | {"loss", "tasks"},
+    "enlarge": BASE | {"loss", "process", "tasks"},
     "samplers": MATHS | {"samplers"},
     "guidance": MATHS | {"samplers"},
     "likelihood": MATHS | {"samplers"},
@@ -41,7 +41,7 @@ ALLOWED = {
     "experiment": MATHS
     | LOSSES
     | {"names", "fields", "betas", "grids", "simplex", "samplers", "nets", "data", "training", "model"},
-    "edit": MATHS | {"samplers", "guidance", "tasks", "model", "pictures", "classifier", "enlarge"},
+    "edit": MATHS | {"fields", "samplers", "guidance", "tasks", "model", "pictures", "classifier", "enlarge"},
     "compose": MATHS | {"guidance", "classifier", "edit", "model", "tasks"},
     "edit_input": BASE | {"experiment", "model", "data", "tasks"},
     "edit_files": BASE | {"edit", "edit_input", "compose", "model", "pictures", "run", "tasks"},

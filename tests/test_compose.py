@@ -117,7 +117,7 @@ def test_a_cascade_hands_each_stage_to_the_next_with_noise():
     small, large = compose.cascade([first, conditional()], jax.random.key(0), N, noise=0.2)
     assert (small.shape, large.shape) == ((N, 1, 1, 1), (N, *SHAPE))
     np.testing.assert_allclose(np.mean(large, 0), 0.4, atol=0.03)
-    np.testing.assert_allclose(np.std(large - small), np.hypot(0.2, 0.1 + 0.2 * 0.2), rtol=0.05)
+    np.testing.assert_allclose(np.std(large - small), np.hypot(0.2, 0.1 + 0.2 * 0.2), rtol=0.08)
     with pytest.raises(InputError, match=r"model 1 draws images of \(2, 2, 1\), and model 2 enlarges images of \(1,"):
         compose.cascade([a_model(), conditional()], jax.random.key(0), 4)
     with pytest.raises(InputError, match="model 2 does not enlarge"):

@@ -68,8 +68,9 @@ ASSUME_WHITE = {
 @pytest.mark.parametrize("noise", [coloured, simplex()], ids=["coloured", "simplex"])
 @pytest.mark.parametrize("name", ASSUME_WHITE)
 def test_formulas_of_white_noise_refuse_another(name, noise):
+    vp = process.vp()
     with pytest.raises(InputError, match="normal noise"):
-        ASSUME_WHITE[name](process.vp()._replace(noise=noise))
+        ASSUME_WHITE[name](process.interpolant(vp.alpha, vp.sigma, noise))
 
 
 @pytest.mark.parametrize("name", sorted(set(ASSUME_WHITE) - {"log_likelihood", "discrete_bound", "continuous_bound"}))
@@ -80,7 +81,7 @@ def test_they_take_white_noise(name):
 def test_every_formula_with_a_score_is_in_the_table():
     """Functions of these modules that take a process and make a denoiser, sampler, loss or figure of it."""
     known = {*ASSUME_WHITE, "within", "cfg_pp", "discretised_decoder", "softmax_decoder", "normal_decoder"}
-    known |= {"make_fraction", "spread", "continuous_term", "continuous_weight", "step_bound", "check_defined"}
+    known |= {"make_fraction", "spread", "begin", "continuous_term", "continuous_weight", "step_bound", "check_defined"}
     for module in (guidance, restore, score_matching, learned_variance, likelihood):
         for name, function in vars(module).items():
             own = getattr(function, "__module__", "") == module.__name__ and not name.startswith("_")

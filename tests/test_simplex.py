@@ -63,7 +63,7 @@ def test_planes_are_not_alike():
 
 
 def test_drawing_finds_the_brightness_of_the_data():
-    """Flat images, each of one brightness, with the exact denoiser, which knows the covariance of a plane."""
+    """Flat images, each of one brightness, with the best linear denoiser, which knows the covariance of a plane."""
     chain = process.vp()._replace(noise=simplex())
     shape, mean, std = (2000, 2, 2, 1), -0.6, 0.2
     eps = np.asarray(jax.jit(lambda k: simplex()(k, jnp.zeros((8000, 2, 2, 1))))(KEY)).reshape(-1, 4)
@@ -79,7 +79,8 @@ def test_drawing_finds_the_brightness_of_the_data():
     x_1 = prior(chain, KEY, jnp.zeros(shape))
     x = sample(unipc(chain, denoiser), KEY, x_1, grids.uniform(30))
     brightness = np.asarray(x).mean((1, 2, 3))
-    np.testing.assert_allclose([brightness.mean(), brightness.std()], [mean, std], atol=0.02)
+    np.testing.assert_allclose(brightness.mean(), mean, atol=0.02)
+    np.testing.assert_allclose(brightness.std(), std, atol=0.05)  # the denoiser is that of normal planes
 
 
 def test_it_is_smoother_than_normal_noise_the_more_so_the_fewer_octaves():

@@ -23,6 +23,7 @@ def ddim(
     eta: float | Array = 0.0,
     temperature: float | Array = 1.0,
     constrain: Constraint = lambda x_0: x_0,
+    use_clipped_model_output: bool = True,
 ) -> Sampler:
     """The DDIM sampler.
 
@@ -30,6 +31,7 @@ def ddim(
       eta: in [0, 1], how much of the ancestral step's noise is drawn anew.
       temperature: factor on that noise; there is none where eta = 0.
       constrain: applied to x̂_0, such as `jaxdiff.denoiser.clip(1.0)`.
+      use_clipped_model_output: derive eps from the constrained x̂_0; False is diffusers' default, which leaves eps.
 
     Raises:
       InputError: a temperature other than 1 with eta = 0.
@@ -37,8 +39,10 @@ def ddim(
     check_temperature(eta, temperature)
 
     def step(key, state, t, s):
-        x_0 = constrain(denoiser(state.x, t))
-        eps = (state.x - process.alpha(t) * x_0) / process.sigma(t)
+        free = denoiser(state.x, t)
+        x_0 = constrain(free)
+        kept = x_0 if use_clipped_model_output else free
+        eps = (state.x - process.alpha(t) * kept) / process.sigma(t)
         fresh = eta**2 * -jnp.expm1(-log_snr_drop(process, s, t))
         sigma_s = process.sigma(s)
         x_s = process.alpha(s) * x_0 + sigma_s * jnp.sqrt(1 - fresh) * eps
