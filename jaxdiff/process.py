@@ -220,7 +220,8 @@ def ddpm(betas: np.ndarray, zero_terminal_snr: bool = False) -> Process:
     # lambda is kept as the sum of two floats, so that the drop over one step of thousands loses no digits.
     high = jnp.asarray(table)
     low = jnp.asarray(np.where(np.isfinite(table), table - np.nan_to_num(np.asarray(high, np.float64)), 0))
-    slope = jnp.asarray(np.nan_to_num(np.append(np.diff(table), 0.0), neginf=0))
+    rises = np.diff(table)  # the last step, at t = 1, has the slope of the interval before it
+    slope = jnp.asarray(np.nan_to_num(np.append(rises, rises[-1:] if steps > 1 else 0.0), neginf=0))
     beta_0 = float(betas[0])
     last_alpha_bar = float(np.exp(log_alpha_bar[-2])) if zero_terminal_snr else 0.0
     last_step = steps - 2 if zero_terminal_snr else steps - 1
