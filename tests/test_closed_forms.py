@@ -4,6 +4,7 @@ Such a loss is a quadratic form in x_0 and eps. So four pairs (±STD, ±1), whos
 data and noise, give its expectation to the last digit. The formulas are those of the papers, in NumPy.
 """
 
+import inspect
 import itertools
 
 import jax
@@ -112,6 +113,31 @@ def linear(params, x, t, condition=None, key=None):
     return params * x
 
 
+DEFAULTS = {
+    loss.min_snr: {"gamma": 5.0},
+    loss.p2: {"k": 1.0, "gamma": 1.0},
+    loss.sigmoid: {"bias": -3.0},
+    loss.edm: {"sigma_data": 0.5},
+    loss.log_normal: {"mean": -1.2, "std": 1.2},
+    loss.logit_normal: {"mean": 0.0, "std": 1.0, "t_min": 0.0},
+    loss.uniform: {"t_min": 0.0, "steps": None},
+    loss.stratified: {"t_min": 0.0, "steps": None},
+    loss.antithetic: {"t_min": 0.0, "steps": None},
+    importance_loss: {"steps": 1000, "keep": 10, "even": 1e-3},
+    hybrid_loss: {"steps": 1000, "levels": 256, "bound_weight": 1e-3},
+    parameterization.edm: {"sigma_data": 0.5},
+    continuous_bound: {"t_min": 0.0, "draws": 1},
+    log_likelihood: {"t_min": 1e-5, "trace": "hutchinson", "rtol": 1e-5, "atol": 1e-5},
+}
+"""EDM's P_mean, P_std and sigma_data, Min-SNR's 5, Improved DDPM's 10 losses and 0.001s, and the like."""
+
+
+@pytest.mark.parametrize("function", DEFAULTS, ids=lambda f: f.__name__)
+def test_published_constants_are_the_defaults(function):
+    parameters = inspect.signature(function).parameters.values()
+    assert {p.name: p.default for p in parameters if p.default is not p.empty} == DEFAULTS[function]
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_every_weight_and_output_has_the_published_loss_and_gradient(path, given, float64):
     chain, times, batch = corners(path, given)
@@ -205,7 +231,7 @@ STEPS, LEVELS, UNSURE = 4, 5, 0.2
 
 
 def hybrid_value(x_0, eps, t, slope, v):
-    """(error, bound) of each component: L_simple, and T times KL or decoder in bits (Nichol and Dhariwal, section 3)."""
+    """(error, bound) of each component: L_simple, and T times KL or decoder in bits (Nichol and Dhariwal, sec. 3)."""
     alpha, sigma = vp_levels(t)
     x_t = alpha * x_0 + sigma * eps
     x_hat = (x_t - sigma * slope * x_t) / alpha
