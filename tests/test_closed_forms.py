@@ -296,14 +296,14 @@ def test_the_importance_sampled_loss_and_what_it_remembers(given, float64):
     steps, n, even = 4, 4000, 0.1
     rng, seen = np.random.default_rng(1), []
     x_0, eps = rng.normal(size=n), rng.normal(size=n)
-    history = History(jnp.asarray(rng.uniform(0.5, 3, (steps, 2)) * np.array([[1], [2], [4], [8]])), jnp.full(steps, 2))
+    history = History(jnp.asarray(rng.uniform(0.5, 3, (steps, 3)) * np.array([[1], [2], [4], [8]])), jnp.full(steps, 3))
     chain = given(process.vp(), eps)
 
     def network(params, x, t, condition=None, key=None):
         seen.append(jax.lax.stop_gradient(t))
         return params * x
 
-    stateful = importance_loss(chain, parameterization.eps(), network, loss.elbo(), steps, 2, even)
+    stateful = importance_loss(chain, parameterization.eps(), network, loss.elbo(), steps, 3, even)
 
     def with_times(params):
         value, (metrics, after) = stateful.loss(params, history, jax.random.key(0), Batch(jnp.asarray(x_0)[:, None]))
@@ -322,9 +322,9 @@ def test_the_importance_sampled_loss_and_what_it_remembers(given, float64):
     of_slope = weight * 2 * (SLOPE * x_t - eps) * x_t / (steps * p[index])
     np.testing.assert_allclose(slope, np.mean(of_slope), rtol=1e-9)
     np.testing.assert_allclose(metrics["mse"], np.mean((SLOPE * x_t - eps) ** 2), rtol=1e-9)
-    np.testing.assert_array_equal(after.seen, 2 + np.bincount(index, minlength=steps))
+    np.testing.assert_array_equal(after.seen, 3 + np.bincount(index, minlength=steps))
     for i in range(steps):
-        np.testing.assert_allclose(after.losses[i], losses[index == i][-2:], rtol=1e-9)
+        np.testing.assert_allclose(after.losses[i], losses[index == i][-3:], rtol=1e-9)
     # Whatever p is, the mean over it is the plain mean.
     np.testing.assert_allclose(np.sum(p * (1 / (steps * p)) * np.arange(4.0)), 1.5)
 
