@@ -4,6 +4,7 @@ Such a loss is a quadratic form in x_0 and eps. So four pairs (±STD, ±1), whos
 data and noise, give its expectation to the last digit. The formulas are those of the papers, in NumPy.
 """
 
+import inspect
 import itertools
 
 import jax
@@ -110,6 +111,31 @@ def corners(path, given):
 
 def linear(params, x, t, condition=None, key=None):
     return params * x
+
+
+DEFAULTS = {
+    loss.min_snr: {"gamma": 5.0},
+    loss.p2: {"k": 1.0, "gamma": 1.0},
+    loss.sigmoid: {"bias": -3.0},
+    loss.edm: {"sigma_data": 0.5},
+    loss.log_normal: {"mean": -1.2, "std": 1.2},
+    loss.logit_normal: {"mean": 0.0, "std": 1.0, "t_min": 0.0},
+    loss.uniform: {"t_min": 0.0, "steps": None},
+    loss.stratified: {"t_min": 0.0, "steps": None},
+    loss.antithetic: {"t_min": 0.0, "steps": None},
+    importance_loss: {"steps": 1000, "keep": 10, "even": 1e-3},
+    hybrid_loss: {"steps": 1000, "levels": 256, "bound_weight": 1e-3},
+    parameterization.edm: {"sigma_data": 0.5},
+    continuous_bound: {"t_min": 0.0, "draws": 1},
+    log_likelihood: {"t_min": 1e-5, "trace": "hutchinson", "rtol": 1e-5, "atol": 1e-5},
+}
+"""EDM's P_mean, P_std and sigma_data, Min-SNR's 5, Improved DDPM's 10 losses and 0.001s, and the like."""
+
+
+@pytest.mark.parametrize("function", DEFAULTS, ids=lambda f: f.__name__)
+def test_published_constants_are_the_defaults(function):
+    parameters = inspect.signature(function).parameters.values()
+    assert {p.name: p.default for p in parameters if p.default is not p.empty} == DEFAULTS[function]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -270,14 +296,14 @@ def test_the_importance_sampled_loss_and_what_it_remembers(given, float64):
     steps, n, even = 4, 4000, 0.1
     rng, seen = np.random.default_rng(1), []
     x_0, eps = rng.normal(size=n), rng.normal(size=n)
-    history = History(jnp.asarray(rng.uniform(0.5, 3, (steps, 2)) * np.array([[1], [2], [4], [8]])), jnp.full(steps, 2))
+    history = History(jnp.asarray(rng.uniform(0.5, 3, (steps, 3)) * np.array([[1], [2], [4], [8]])), jnp.full(steps, 3))
     chain = given(process.vp(), eps)
 
     def network(params, x, t, condition=None, key=None):
         seen.append(jax.lax.stop_gradient(t))
         return params * x
 
-    stateful = importance_loss(chain, parameterization.eps(), network, loss.elbo(), steps, 2, even)
+    stateful = importance_loss(chain, parameterization.eps(), network, loss.elbo(), steps, 3, even)
 
     def with_times(params):
         value, (metrics, after) = stateful.loss(params, history, jax.random.key(0), Batch(jnp.asarray(x_0)[:, None]))
@@ -296,9 +322,9 @@ def test_the_importance_sampled_loss_and_what_it_remembers(given, float64):
     of_slope = weight * 2 * (SLOPE * x_t - eps) * x_t / (steps * p[index])
     np.testing.assert_allclose(slope, np.mean(of_slope), rtol=1e-9)
     np.testing.assert_allclose(metrics["mse"], np.mean((SLOPE * x_t - eps) ** 2), rtol=1e-9)
-    np.testing.assert_array_equal(after.seen, 2 + np.bincount(index, minlength=steps))
+    np.testing.assert_array_equal(after.seen, 3 + np.bincount(index, minlength=steps))
     for i in range(steps):
-        np.testing.assert_allclose(after.losses[i], losses[index == i][-2:], rtol=1e-9)
+        np.testing.assert_allclose(after.losses[i], losses[index == i][-3:], rtol=1e-9)
     # Whatever p is, the mean over it is the plain mean.
     np.testing.assert_allclose(np.sum(p * (1 / (steps * p)) * np.arange(4.0)), 1.5)
 

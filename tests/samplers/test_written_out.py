@@ -3,6 +3,8 @@
 Four steps of uneven length from t = 0.8, of two points in two dimensions, with a denoiser that is no one's exact one.
 """
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -453,3 +455,28 @@ def test_the_adaptive_method_follows_a_gaussian_down_and_up(float64):
     for t, s in ((0.9, 0.05), (0.05, 0.9)):
         x = step(KEY, samplers.State(jnp.asarray(X)), t, s).x
         np.testing.assert_allclose(x, X * std(s) / std(t), rtol=1e-7)
+
+
+DEFAULTS = {
+    samplers.ancestral: {"temperature": 1.0},
+    samplers.ddim: {"eta": 0.0, "temperature": 1.0},
+    samplers.dpmpp_1s: {"eta": 0.0},
+    samplers.dpmpp_2s: {"eta": 0.0},
+    samplers.dpmpp_2m: {"eta": 0.0},
+    samplers.dpmpp_3m: {"eta": 0.0, "curvature": 1.0},
+    samplers.heun: {"churn": 0.0, "churn_noise": 1.0, "churn_min": 0.0, "churn_max": np.inf},
+    samplers.dopri5: {"rtol": 1e-5, "atol": 1e-5},
+    samplers.lms: {"order": 4},
+    samplers.deis: {"order": 3},
+    samplers.unipc: {"order": 2},
+    samplers.langevin: {"snr": 0.16, "repeats": 1},
+    samplers.annealed_langevin: {"rate": 0.2, "repeats": 100},
+    samplers.restart: {"repeats": 1},
+}
+
+
+@pytest.mark.parametrize("sampler", DEFAULTS, ids=lambda f: f.__name__)
+def test_published_constants_are_the_defaults(sampler):
+    """Song et al.'s 0.16 and 2e-5 / 0.01², and nothing random where a method is deterministic."""
+    parameters = inspect.signature(sampler).parameters
+    assert {name: parameters[name].default for name in DEFAULTS[sampler]} == DEFAULTS[sampler]
