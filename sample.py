@@ -24,10 +24,14 @@ import numpy as np
 from tqdm import tqdm
 
 import jaxdiff
-from jaxdiff import edit_files, experiment, held_out, pictures, run
+from jaxdiff.cli import tasks as edit_files
+from jaxdiff.config import build as experiment
+from jaxdiff.config import record as run_record
+from jaxdiff.config.schema import check_fields
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.fields import check_fields
-from jaxdiff.model import OPTIONS, finite
+from jaxdiff.evaluation import held_out
+from jaxdiff.modalities.images import pictures
+from jaxdiff.pipelines.model import OPTIONS, finite
 from jaxdiff.training.errors import explained
 from jaxdiff.training.sharding import use_compilation_cache, use_cpu_devices
 
@@ -101,8 +105,8 @@ def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def opened(workdir: str) -> tuple[Path, dict]:
     """The run and its configuration; JAX then uses as many devices as it trained on."""
-    folder = run.find(workdir)
-    config = run.read_record(folder).config
+    folder = run_record.find(workdir)
+    config = run_record.read_record(folder).config
     check_fields(config, "train.cpu_devices")
     use_cpu_devices(config["train"]["cpu_devices"])
     return folder, config

@@ -18,12 +18,18 @@ from absl import flags
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from jaxdiff import command, experiment, fields, pictures, run, watch
-from jaxdiff.classifier import Classifier
+from jaxdiff.cli import command
+from jaxdiff.cli import preview as watch
+from jaxdiff.config import build as experiment
+from jaxdiff.config import record as run_record
+from jaxdiff.config import schema as fields
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
-from jaxdiff.model import Model
-from jaxdiff.training import checkpoint, feed, hosts, log, rollback, sharding, stop
+from jaxdiff.modalities.images import pictures
+from jaxdiff.pipelines.classifier import Classifier
+from jaxdiff.pipelines.model import Model
+from jaxdiff.training import feed, hosts, log, sharding, stop
+from jaxdiff.training.checkpoints import checkpoint, rollback
 from jaxdiff.training.errors import looked_for
 from jaxdiff.training.guard import Tally
 from jaxdiff.training.step import TrainState, in_calls, init_state, make_train_step
@@ -75,8 +81,8 @@ def train(config: dict, workdir: Path) -> int:
 
     with contextlib.ExitStack() as held, hosts.together(LOWER):
         if hosts.is_writer():
-            held.enter_context(run.locked(workdir))
-        run.write_record(workdir, run.Record(config, source.shape), write=hosts.is_writer())
+            held.enter_context(run_record.locked(workdir))
+        run_record.write_record(workdir, run_record.Record(config, source.shape), write=hosts.is_writer())
         policy = {name: settings[name] for name in ("keep", "keep_every", "keep_best", "verify")}
         checkpoints = held.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", **policy))
         held.enter_context(jax.debug_nans(nans))

@@ -25,8 +25,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 import jaxdiff
-from jaxdiff.process import time_at
-from jaxdiff.tasks.detect import denoising_error, untypical
+from jaxdiff.gaussian.process import time_at
+from jaxdiff.pipelines.anomaly import denoising_error, untypical
 from jaxdiff.training.sharding import use_cpu_devices
 
 ROOT = Path(__file__).parent.parent

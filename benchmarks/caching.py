@@ -14,7 +14,7 @@ import numpy as np
 from digits_quality import Judge
 
 import jaxdiff
-from jaxdiff.run import find, read_record
+from jaxdiff.config.record import find, read_record
 from jaxdiff.training.sharding import use_cpu_devices
 
 CHAINS = {"ancestral": 250, "ddim": 50, "dpmpp_2m": 20}

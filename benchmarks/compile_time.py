@@ -24,8 +24,11 @@ import measure
 import nets
 import optax
 
-from jaxdiff import betas, grids, loss, parameterization, process
-from jaxdiff.denoiser import make_denoiser
+from jaxdiff.gaussian import betas, grids, parameterization, schedules
+from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.losses import diffusion
+from jaxdiff.losses import times as loss_times
+from jaxdiff.losses import weights as loss_weights
 from jaxdiff.samplers import ancestral, fixed_large, sample
 from jaxdiff.training import sharding
 from jaxdiff.training.ema import warmed_up
@@ -94,10 +97,10 @@ def starts(rounds: int) -> list[dict]:
 def functions(net: str) -> dict:
     """`{name: (function, arguments)}` to be compiled."""
     shape, module, network = nets.ours(net)
-    chain, meaning = process.ddpm(betas.linear(1000)), parameterization.eps()
+    chain, meaning = schedules.ddpm(betas.linear(1000)), parameterization.eps()
     params = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, *shape)), jnp.zeros(1))["params"]
     optimiser = optax.adam(2e-4)
-    loss_fn = loss.diffusion_loss(chain, meaning, network, loss.simple(), loss.uniform(steps=1000))
+    loss_fn = diffusion.diffusion_loss(chain, meaning, network, loss_weights.simple(), loss_times.uniform(steps=1000))
     step = make_train_step(loss_fn, optimiser, {"average": warmed_up(0.9999)}, jax.random.key(1))
     x = jax.ShapeDtypeStruct((16, *shape), jnp.float32)
 

@@ -4,12 +4,12 @@
     python benchmarks/digits_quality.py --workdir runs/ddpm --peer     and diffusers' U-Net beside it (extra `parity`)
 
 All rows are 718 images, five times, and all are compared with one reference: the 360 digits that no run is trained on
-(`jaxdiff.data.digits("test")`), and no row draws from. The judge is a support vector machine trained on these, too.
-"Real digits" are one half of the training digits, another at each time, and "a Gaussian" has the mean and covariance of
-all training digits. The table gives the mean top probability, the share of the rarest class, and the Fréchet distance
-in pixel space (64 values in [-1, 1]), which is above 0 also for real digits, since so few differ by chance. The peer is
-a U-Net of the same size from diffusers in a plain PyTorch loop with the same betas, optimizer and average, trained on
-as many images.
+(`jaxdiff.modalities.images.digits("test")`), and no row draws from. The judge is a support vector machine trained on
+these, too. "Real digits" are one half of the training digits, another at each time, and "a Gaussian" has the mean and
+covariance of all training digits. The table gives the mean top probability, the share of the rarest class, and the
+Fréchet distance in pixel space (64 values in [-1, 1]), which is above 0 also for real digits, since so few differ by
+chance. The peer is a U-Net of the same size from diffusers in a plain PyTorch loop with the same betas, optimizer and
+average, trained on as many images.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.svm import SVC
 
 import jaxdiff
-from jaxdiff import data
+from jaxdiff.config.record import find, read_record
 from jaxdiff.evaluation.frechet import frechet_distance
-from jaxdiff.run import find, read_record
+from jaxdiff.modalities import images
 from jaxdiff.training.log import read
 from jaxdiff.training.sharding import use_cpu_devices
 
@@ -101,7 +101,7 @@ class Judge:
 
 def flat(split: str) -> tuple[np.ndarray, np.ndarray]:
     """A split of the digits, (n, 64), and their classes."""
-    source = data.digits(split)
+    source = images.digits(split)
     batch = source.take(np.arange(source.size))
     return np.asarray(batch.x_0, np.float64).reshape(-1, 64), np.asarray(batch.condition.label)
 

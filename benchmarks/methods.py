@@ -18,8 +18,10 @@ from digits_quality import FIGURES, Judge
 from measure import surroundings
 
 import jaxdiff
-from jaxdiff import experiment, held_out, pictures
-from jaxdiff.run import read_record
+from jaxdiff.config import build as experiment
+from jaxdiff.config.record import read_record
+from jaxdiff.evaluation import held_out
+from jaxdiff.modalities.images import pictures
 from jaxdiff.training.sharding import use_cpu_devices
 
 EVALUATIONS = {"heun": 2, "midpoint": 2, "rk4": 4, "dpmpp_2s": 2, "srk": 2}

@@ -12,7 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxdiff import experiment, nets
+from jaxdiff import nets
+from jaxdiff.config import build as experiment
 from jaxdiff.nets import layers, unet
 
 PAPER = {"channels": 128, "multipliers": (1, 2, 2, 2), "blocks": 2, "attention": (16,), "dropout": 0.0}

@@ -19,10 +19,12 @@ import numpy as np
 from measure import surroundings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from jaxdiff import process, samplers
-from jaxdiff.denoiser import gaussian_mixture
-from jaxdiff.process import prior
-from jaxdiff.tasks import ddrm, inpaint, restore, twisted
+from jaxdiff import guidance, samplers
+from jaxdiff.gaussian import schedules
+from jaxdiff.gaussian.mixture import gaussian_mixture
+from jaxdiff.gaussian.process import prior
+from jaxdiff.guidance import inpainting as inpaint
+from jaxdiff.guidance.ddrm import of_operator
 from tests.oracle import sliced_wasserstein
 
 DIMENSIONS, KNOWN = 8, 4
@@ -55,15 +57,15 @@ def methods(chain, A, y, noise, n):
     operator = lambda x: x @ jnp.asarray(A.T, x.dtype)  # noqa: E731
     ancestral = lambda denoiser: samplers.ancestral(chain, denoiser)  # noqa: E731
     found = {
-        "moment matching": ancestral(restore.moment_matching(chain, plain, operator, y, noise, len(A))),
-        "pigdm": ancestral(restore.pigdm(chain, plain, operator, y, noise, iterations=len(A))),
-        "ddnm": ancestral(restore.ddnm(chain, plain, operator, y, noise, iterations=len(A))),
-        "ddrm": ddrm.ddrm(chain, plain, ddrm.of_operator(operator, (DIMENSIONS,)), y, noise),
-        "dps, 0.3": restore.dps(chain, plain, ancestral(plain), operator, y, 0.3),
-        "dps, 1.0": restore.dps(chain, plain, ancestral(plain), operator, y, 1.0),
+        "moment matching": ancestral(guidance.moment_matching(chain, plain, operator, y, noise, len(A))),
+        "pigdm": ancestral(guidance.pigdm(chain, plain, operator, y, noise, iterations=len(A))),
+        "ddnm": ancestral(guidance.ddnm(chain, plain, operator, y, noise, iterations=len(A))),
+        "ddrm": guidance.ddrm(chain, plain, of_operator(operator, (DIMENSIONS,)), y, noise),
+        "dps, 0.3": guidance.dps(chain, plain, ancestral(plain), operator, y, 0.3),
+        "dps, 1.0": guidance.dps(chain, plain, ancestral(plain), operator, y, 1.0),
     }
     if noise:
-        found["twisted"] = twisted.twisted(chain, plain, operator, y[:1], noise)
+        found["twisted"] = guidance.twisted(chain, plain, operator, y[:1], noise)
     else:
         mask = jnp.arange(DIMENSIONS) < KNOWN
         image = jnp.pad(y, ((0, 0), (0, DIMENSIONS - KNOWN)))
@@ -81,7 +83,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    rng, chain = np.random.default_rng(0), process.vp()
+    rng, chain = np.random.default_rng(0), schedules.vp()
     _, means, stds = mixture()
     point = means[3] + stds[3] * rng.normal(size=DIMENSIONS)
     projections = rng.normal(size=(3, DIMENSIONS)) / np.sqrt(DIMENSIONS)

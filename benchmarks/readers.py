@@ -15,8 +15,8 @@ import numpy as np
 from measure import record
 from PIL import Image
 
-from jaxdiff import data
 from jaxdiff.data.source import Source, read, read_ahead, select
+from jaxdiff.modalities import images
 from jaxdiff.training.feed import ahead
 
 BATCH, STEPS = 128, 24
@@ -28,7 +28,7 @@ def sources(folder: Path) -> dict[str, Source]:
     for i in range(2000):
         coarse = Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8))
         coarse.resize((256, 256), Image.Resampling.BICUBIC).save(folder / f"{i}.jpg", quality=90)
-    return {"JPEG files": data.folder(str(folder), 64, 3, False, 0.0), "arrays in memory": data.digits()}
+    return {"JPEG files": images.folder(str(folder), 64, 3, False, 0.0), "arrays in memory": images.digits()}
 
 
 def main() -> None:

@@ -29,9 +29,10 @@ from skimage.transform import resize
 from sklearn.mixture import GaussianMixture
 
 import jaxdiff
-from jaxdiff import edit, pictures
-from jaxdiff.edit_input import gaussian
-from jaxdiff.tasks import restore
+from jaxdiff.cli.inputs import gaussian
+from jaxdiff.guidance import operators
+from jaxdiff.modalities.images import pictures
+from jaxdiff.pipelines import edit
 from jaxdiff.training.sharding import use_cpu_devices
 
 MASK = np.ones((1, 28, 28, 1))
@@ -46,8 +47,8 @@ def degraded(x: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     noise = np.random.default_rng(seed).normal(size=x.shape)
     return {
         "inpainting": np.where(MASK > 0, x, 0),
-        "super-resolution": np.asarray(restore.shrunk(4)(jnp.asarray(x))),
-        "deblurring": np.asarray(restore.blurred(jnp.asarray(KERNEL))(jnp.asarray(x))) + NOISE * noise,
+        "super-resolution": np.asarray(operators.shrunk(4)(jnp.asarray(x))),
+        "deblurring": np.asarray(operators.blurred(jnp.asarray(KERNEL))(jnp.asarray(x))) + NOISE * noise,
         "denoising": x + STRONG * noise,
     }
 
@@ -81,8 +82,8 @@ GRIDS = {
 
 LINEAR = {
     "inpainting": (lambda x: x[:, MASK[0] > 0], 0.01),
-    "super-resolution": (restore.shrunk(4), 0.01),
-    "deblurring": (restore.blurred(jnp.asarray(KERNEL)), NOISE),
+    "super-resolution": (operators.shrunk(4), 0.01),
+    "deblurring": (operators.blurred(jnp.asarray(KERNEL)), NOISE),
     "denoising": (lambda x: x, STRONG),
 }
 """The operator and the noise of each task."""

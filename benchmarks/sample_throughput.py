@@ -14,9 +14,9 @@ import measure
 import nets
 import numpy as np
 
-from jaxdiff import betas, grids, parameterization, process
-from jaxdiff.denoiser import make_denoiser
-from jaxdiff.model import Bound, Model, make_draw
+from jaxdiff.gaussian import betas, grids, parameterization, schedules
+from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.pipelines.model import Bound, Model, make_draw
 from jaxdiff.training import sharding
 
 
@@ -31,7 +31,7 @@ def jaxdiff(arguments) -> measure.Ready:
     """`Model.sample`."""
     sharding.use_cpu_devices(arguments.devices)
     shape, network, params = prepared(arguments)
-    chain, meaning = process.ddpm(betas.linear(1000)), parameterization.eps()
+    chain, meaning = schedules.ddpm(betas.linear(1000)), parameterization.eps()
 
     def bind(params, condition):
         return Bound(chain, make_denoiser(chain, meaning, network, params, condition))

@@ -18,9 +18,13 @@ import measure
 import numpy as np
 import optax
 
-from jaxdiff import betas, grids, loss, nets, parameterization, process
-from jaxdiff.denoiser import make_denoiser
-from jaxdiff.experiment import linen_network
+from jaxdiff import nets
+from jaxdiff.config.build import linen_network
+from jaxdiff.gaussian import betas, grids, parameterization, schedules
+from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.losses import diffusion
+from jaxdiff.losses import times as loss_times
+from jaxdiff.losses import weights as loss_weights
 from jaxdiff.samplers import ancestral, fixed_large, sample
 from jaxdiff.training import sharding
 from jaxdiff.training.ema import warmed_up
@@ -60,7 +64,7 @@ def point(arguments: argparse.Namespace) -> measure.Ready:
         dropout=0.0,
         dtype=arguments.dtype,
     )
-    network, chain, meaning = linen_network(net), process.ddpm(betas.linear(1000)), parameterization.eps()
+    network, chain, meaning = linen_network(net), schedules.ddpm(betas.linear(1000)), parameterization.eps()
     place = sharding.replicated(mesh)
     params = jax.jit(net.init, out_shardings=place)(jax.random.key(0), jnp.zeros((1, size, size, 3)), jnp.zeros(1))[
         "params"
@@ -71,7 +75,9 @@ def point(arguments: argparse.Namespace) -> measure.Ready:
 
     if at["what"] == "step":
         optimiser = optax.adam(1e-4)
-        loss_fn = loss.diffusion_loss(chain, meaning, network, loss.simple(), loss.uniform(steps=1000))
+        loss_fn = diffusion.diffusion_loss(
+            chain, meaning, network, loss_weights.simple(), loss_times.uniform(steps=1000)
+        )
         step = jax.jit(make_train_step(loss_fn, optimiser, {"average": warmed_up(0.99)}, key))
         state = jax.jit(lambda p: init_state(p, optimiser, ["average"]))(params)
         return measure.warm(lambda: jax.block_until_ready(step(state, Batch(x))), batch)

@@ -20,7 +20,8 @@ import numpy as np
 from measure import surroundings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from jaxdiff import grids, samplers
+from jaxdiff import samplers
+from jaxdiff.gaussian import grids
 from jaxdiff.samplers import sample
 from tests import oracle
 from tests.samplers import test_orders, test_weak_orders

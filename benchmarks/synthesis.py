@@ -22,8 +22,8 @@ import numpy as np
 from measure import surroundings
 
 import jaxdiff
-from jaxdiff import classifier, edit
-from jaxdiff.run import load_classifier
+from jaxdiff.pipelines import classifier, edit
+from jaxdiff.pipelines.load import load_classifier
 from jaxdiff.training.sharding import use_cpu_devices
 from jaxdiff.types import Batch, Condition
 

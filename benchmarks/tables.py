@@ -11,7 +11,7 @@ before. The figure is the ROC-AUC, times 100, of a score:
     reverse                squared distance to what 250 reverse steps make of the row: of x as it is, without noise, and
                            without noise in the steps, which is what the paper's code does
     noised, reverse        the same of x noised to step 250, with the noise of ancestral sampling in the steps
-    denoising error, 250   `jaxdiff.tasks.detect.denoising_error` at ten levels up to step 250, four draws each
+    denoising error, 250   `jaxdiff.pipelines.anomaly.denoising_error` at ten levels up to step 250, four draws each
     denoising error, 1000  the same at ten levels of the whole chain
     k-NN                   distance to the fifth nearest row of training
 
@@ -32,12 +32,13 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from jaxdiff import betas, parameterization, process, samplers
-from jaxdiff.denoiser import make_denoiser
-from jaxdiff.loss import uniform
+from jaxdiff import samplers
+from jaxdiff.gaussian import betas, parameterization, schedules
+from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.gaussian.process import perturb
+from jaxdiff.losses.times import uniform
 from jaxdiff.nets import MLP
-from jaxdiff.process import perturb
-from jaxdiff.tasks.detect import denoising_error
+from jaxdiff.pipelines.anomaly import denoising_error
 from jaxdiff.training.step import in_calls, init_state, make_train_step
 from jaxdiff.types import Batch, StatefulLoss
 
@@ -54,7 +55,7 @@ PUBLISHED = {  # the paper's DDPM and k-NN, semi-supervised
     "satellite": (77.70, 82.24),
 }
 STEPS, BACK, BATCH, NEIGHBOURS = 1000, 250, 64, 5
-CHAIN = process.ddpm(betas.linear(STEPS, 1e-4, 0.01))
+CHAIN = schedules.ddpm(betas.linear(STEPS, 1e-4, 0.01))
 EPS = parameterization.eps()
 
 

@@ -17,8 +17,11 @@ import nets
 import numpy as np
 import optax
 
-from jaxdiff import betas, loss, parameterization, process
 from jaxdiff.data.source import Source, read_ahead
+from jaxdiff.gaussian import betas, parameterization, schedules
+from jaxdiff.losses import diffusion
+from jaxdiff.losses import times as loss_times
+from jaxdiff.losses import weights as loss_weights
 from jaxdiff.training import feed, sharding
 from jaxdiff.training.ema import warmed_up
 from jaxdiff.training.step import in_calls, init_state, make_train_step
@@ -47,8 +50,10 @@ def jaxdiff(arguments) -> measure.Ready:
         forward = jax.jit(network)
         return measure.warm(lambda: jax.block_until_ready(forward(params, x, t)), batch)
 
-    chain = process.ddpm(betas.linear(1000))
-    loss_fn = loss.diffusion_loss(chain, parameterization.eps(), network, loss.simple(), loss.uniform(steps=1000))
+    chain = schedules.ddpm(betas.linear(1000))
+    loss_fn = diffusion.diffusion_loss(
+        chain, parameterization.eps(), network, loss_weights.simple(), loss_times.uniform(steps=1000)
+    )
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-4))
     state = jax.jit(lambda p: init_state(p, optimiser, ["average"]))(params)
     step = make_train_step(loss_fn, optimiser, {"average": warmed_up(0.9999)}, jax.random.key(1))

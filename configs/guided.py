@@ -32,7 +32,7 @@ def fashion_mnist(path: str = "") -> ConfigDict:
 
     Args:
       path: of a .npz with train_images, train_labels, test_images and test_labels; "" for what
-        `python -m jaxdiff.data prepare fashion_mnist` has prepared.
+        `python -m jaxdiff.cli.data prepare fashion_mnist` has prepared.
     """
     config = edm.get_config("fashion_mnist")
     sigma_data = 0.7

@@ -7,7 +7,7 @@
     python sample.py --workdir runs/super_resolution --task super_resolve --method conditional --degrade
     python sample.py --workdir runs/super_resolution-digits_4 --task cascade --then runs/super_resolution
 
-Without a path, Fashion-MNIST is what `python -m jaxdiff.data prepare fashion_mnist` has prepared.
+Without a path, Fashion-MNIST is what `python -m jaxdiff.cli.data prepare fashion_mnist` has prepared.
 """
 
 from ml_collections import ConfigDict

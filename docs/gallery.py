@@ -83,9 +83,9 @@ def make_inputs(folder: Path) -> None:
     """Threes, and digits with three things that are none, of the held-out data."""
     import numpy as np
 
-    from jaxdiff import data
+    from jaxdiff.modalities import images
 
-    held_out = data.digits("test")
+    held_out = images.digits("test")
     batch = held_out.take(np.arange(held_out.size))
     np.save(folder / "threes.npy", batch.x_0[batch.condition.label == 3][:12])
     strange = batch.x_0[:12].copy()

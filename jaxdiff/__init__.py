@@ -8,7 +8,7 @@ for training one more, `loss`. `jaxdiff.load(path)` gives a trained run, ready t
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxdiff.run import load
+    from jaxdiff.pipelines.load import load
 
 __all__ = ["load"]
 __version__ = "0.1.0"
@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """`load` is imported when it is used, so that one part of the library comes without the others."""
     if name == "load":
-        from jaxdiff.run import load
+        from jaxdiff.pipelines.load import load
 
         return load
     raise AttributeError(f"module 'jaxdiff' has no attribute {name!r}")

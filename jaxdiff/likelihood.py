@@ -25,9 +25,9 @@ import numpy as np
 from jax.core import Tracer
 from jax.scipy.special import log_ndtr
 
-from jaxdiff.denoiser import to_velocity
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.process import Process, perturb, posterior, prior_log_density, require_white, with_slopes
+from jaxdiff.gaussian.denoiser import to_velocity
+from jaxdiff.gaussian.process import Process, perturb, posterior, prior_log_density, require_white, with_slopes
 from jaxdiff.samplers.ancestral import Variance, fixed_small
 from jaxdiff.samplers.ode import integrate
 from jaxdiff.types import Array, Denoiser, Key, as_time, expand

@@ -8,13 +8,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdiff import betas, process
+from jaxdiff.gaussian import betas, schedules
 
 PROCESSES = {
-    "ddpm": lambda: process.ddpm(betas.linear(1000)),
-    "ddpm_cosine": lambda: process.ddpm(betas.cosine(1000)),
-    "vp": process.vp,
-    "cosine": process.cosine,
+    "ddpm": lambda: schedules.ddpm(betas.linear(1000)),
+    "ddpm_cosine": lambda: schedules.ddpm(betas.cosine(1000)),
+    "vp": schedules.vp,
+    "cosine": schedules.cosine,
 }
 
 
@@ -29,6 +29,15 @@ def pytest_collection_modifyitems(items):
         "test_corpus.py",
     ]
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
+
+
+CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"
+"""Compiled programs, shared by all tests and the processes that they start, and kept from one run to the next."""
+
+
+def pytest_configure(config):
+    jax.config.update("jax_compilation_cache_dir", str(CACHE))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 @pytest.fixture(params=PROCESSES)
@@ -56,11 +65,11 @@ def quick_compilation():
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
+def environment():
     """Of the programs that tests start: one compilation cache for all, and quick compilation."""
     return {
         **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
+        "JAX_COMPILATION_CACHE_DIR": str(CACHE),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }

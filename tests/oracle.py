@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff import betas, process
-from jaxdiff.denoiser import gaussian_mixture, mixture_log_density, to_score
+from jaxdiff.gaussian import betas, schedules
+from jaxdiff.gaussian.denoiser import to_score
+from jaxdiff.gaussian.mixture import gaussian_mixture, mixture_log_density
 
 PLANE = (
     np.array([0.3, 0.5, 0.2]),
@@ -22,21 +23,21 @@ def wide(dimensions: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 PROCESSES = {
-    "ddpm": lambda: process.ddpm(betas.linear(1000)),
-    "ddpm_cosine": lambda: process.ddpm(betas.cosine(1000)),
-    "ddpm_zero_snr": lambda: process.ddpm(betas.linear(1000), zero_terminal_snr=True),
-    "vp": process.vp,
-    "sub_vp": process.sub_vp,
-    "cosine": process.cosine,
-    "sigmoid": process.sigmoid,
-    "ve": process.ve,
-    "ncsn": process.ncsn,
-    "edm": process.edm,
-    "flow": process.flow,
-    "interpolant": lambda: process.interpolant(lambda t: (1 - t) ** 2, lambda t: jnp.sin(t * np.pi / 2)),
-    "from_log_snr": lambda: process.from_log_snr(lambda t: 12 - 17 * t),
-    "shifted_vp": lambda: process.shifted(process.vp(), 2.0),
-    "shifted_flow": lambda: process.shifted(process.flow(), 3.0, power=1.0),
+    "ddpm": lambda: schedules.ddpm(betas.linear(1000)),
+    "ddpm_cosine": lambda: schedules.ddpm(betas.cosine(1000)),
+    "ddpm_zero_snr": lambda: schedules.ddpm(betas.linear(1000), zero_terminal_snr=True),
+    "vp": schedules.vp,
+    "sub_vp": schedules.sub_vp,
+    "cosine": schedules.cosine,
+    "sigmoid": schedules.sigmoid,
+    "ve": schedules.ve,
+    "ncsn": schedules.ncsn,
+    "edm": schedules.edm,
+    "flow": schedules.flow,
+    "interpolant": lambda: schedules.interpolant(lambda t: (1 - t) ** 2, lambda t: jnp.sin(t * np.pi / 2)),
+    "from_log_snr": lambda: schedules.from_log_snr(lambda t: 12 - 17 * t),
+    "shifted_vp": lambda: schedules.shifted(schedules.vp(), 2.0),
+    "shifted_flow": lambda: schedules.shifted(schedules.flow(), 3.0, power=1.0),
 }
 """Every constructor there is."""
 

@@ -10,10 +10,10 @@ import sys
 import tempfile
 import traceback
 
-import jaxdiff.experiment
-import jaxdiff.pictures
-import jaxdiff.run
-import jaxdiff.training.checkpoint
+import jaxdiff.config.build
+import jaxdiff.config.record
+import jaxdiff.modalities.images.pictures
+import jaxdiff.training.checkpoints.checkpoint
 import jaxdiff.training.log  # noqa: F401
 
 

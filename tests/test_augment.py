@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from scipy.ndimage import affine_transform
 
-from jaxdiff.augment import augment, augmented, transform
+from jaxdiff.transforms.augment import augment, augmented, transform
 from jaxdiff.types import Batch, Condition
 
 

@@ -3,13 +3,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import experiment
-from jaxdiff.classifier import Classifier, accuracy, classification_loss, make_bind, of_class
+from jaxdiff.config import build as experiment
 from jaxdiff.errors import InputError
-from jaxdiff.loss import uniform
+from jaxdiff.gaussian.parameterization import eps
+from jaxdiff.gaussian.process import perturb
+from jaxdiff.gaussian.schedules import vp
+from jaxdiff.guidance.classifier import make_bind, of_class
+from jaxdiff.losses.classification import classification_loss
+from jaxdiff.losses.times import uniform
 from jaxdiff.nets import Classifier as Network
-from jaxdiff.parameterization import eps
-from jaxdiff.process import perturb, vp
+from jaxdiff.pipelines.classifier import Classifier, accuracy
 from jaxdiff.types import Batch, Condition
 from tests.test_experiment import get_config
 

@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxdiff import loss, parameterization, process
-from jaxdiff.importance import History, importance_loss
-from jaxdiff.learned_variance import hybrid_loss
+from jaxdiff.gaussian import noise, parameterization, process, schedules
 from jaxdiff.likelihood import (
     continuous_bound,
     dequantise,
@@ -25,8 +23,13 @@ from jaxdiff.likelihood import (
     normal_decoder,
     softmax_decoder,
 )
+from jaxdiff.losses import diffusion
+from jaxdiff.losses import times as loss_times
+from jaxdiff.losses import weights as loss_weights
+from jaxdiff.losses.hybrid import hybrid_loss
+from jaxdiff.losses.importance import History, importance_loss
+from jaxdiff.losses.sliced import sliced_loss
 from jaxdiff.samplers import fixed_large
-from jaxdiff.score_matching import sliced_loss
 from jaxdiff.types import Batch
 
 STD, SLOPE, TIMES = 0.7, 0.4, np.array([0.2, 0.55, 0.9])
@@ -97,14 +100,14 @@ def given(monkeypatch):
 
     def replace(chain, noise):
         monkeypatch.setattr(process, "normal", lambda key, x: jnp.asarray(noise).reshape(len(x), -1))
-        return chain._replace(noise=process.normal)
+        return chain._replace(noise=noise.normal)
 
     return replace
 
 
 def corners(path, given):
     """A process whose noise, and a batch and times, are the four pairs at each of the times."""
-    chain = given(getattr(process, path)(), np.tile(NOISE, len(TIMES)))
+    chain = given(getattr(schedules, path)(), np.tile(NOISE, len(TIMES)))
     times = lambda process, key, n: jnp.repeat(jnp.asarray(TIMES), len(NOISE))  # noqa: E731
     return chain, times, Batch(jnp.tile(DATA, len(TIMES))[:, None])
 
@@ -114,15 +117,15 @@ def linear(params, x, t, condition=None, key=None):
 
 
 DEFAULTS = {
-    loss.min_snr: {"gamma": 5.0},
-    loss.p2: {"k": 1.0, "gamma": 1.0},
-    loss.sigmoid: {"bias": -3.0},
-    loss.edm: {"sigma_data": 0.5},
-    loss.log_normal: {"mean": -1.2, "std": 1.2},
-    loss.logit_normal: {"mean": 0.0, "std": 1.0, "t_min": 0.0},
-    loss.uniform: {"t_min": 0.0, "steps": None},
-    loss.stratified: {"t_min": 0.0, "steps": None},
-    loss.antithetic: {"t_min": 0.0, "steps": None},
+    loss_weights.min_snr: {"gamma": 5.0},
+    loss_weights.p2: {"k": 1.0, "gamma": 1.0},
+    loss_weights.sigmoid: {"bias": -3.0},
+    loss_weights.edm: {"sigma_data": 0.5},
+    loss_times.log_normal: {"mean": -1.2, "std": 1.2},
+    loss_times.logit_normal: {"mean": 0.0, "std": 1.0, "t_min": 0.0},
+    loss_times.uniform: {"t_min": 0.0, "steps": None},
+    loss_times.stratified: {"t_min": 0.0, "steps": None},
+    loss_times.antithetic: {"t_min": 0.0, "steps": None},
     importance_loss: {"steps": 1000, "keep": 10, "even": 1e-3},
     hybrid_loss: {"steps": 1000, "levels": 256, "bound_weight": 1e-3},
     parameterization.edm: {"sigma_data": 0.5},
@@ -148,7 +151,7 @@ def test_every_weight_and_output_has_the_published_loss_and_gradient(path, given
         found = {}
         for m, w in names:
             meaning = getattr(parameterization, m)()
-            found[m, w] = loss.diffusion_loss(chain, meaning, linear, getattr(loss, w)(), times)(
+            found[m, w] = diffusion.diffusion_loss(chain, meaning, linear, getattr(loss_weights, w)(), times)(
                 params, jax.random.key(0), batch
             )
         return {pair: value for pair, (value, _) in found.items()}, {m: found[m, "simple"][1]["mse"] for m, _ in names}
@@ -172,23 +175,23 @@ def test_weights_with_other_settings(name, options, float64):
     alpha, sigma, *_ = vp(TIMES)
     snr = (alpha / sigma) ** 2
     expected = {"min_snr": np.minimum(snr, 0.5) / snr, "p2": (2 + snr) ** -0.5}[name]
-    ours = getattr(loss, name)(**options)(process.vp(), parameterization.eps(), jnp.asarray(TIMES))
+    ours = getattr(loss_weights, name)(**options)(schedules.vp(), parameterization.eps(), jnp.asarray(TIMES))
     np.testing.assert_allclose(ours, expected, rtol=1e-9)
-    biased = loss.sigmoid(-1.0)(process.flow(), parameterization.eps(), jnp.array([0.3]))
+    biased = loss_weights.sigmoid(-1.0)(schedules.flow(), parameterization.eps(), jnp.array([0.3]))
     np.testing.assert_allclose(biased, 1 / (0.3 * 0.7) / (1 + np.exp(1) * (0.7 / 0.3) ** 2), rtol=1e-9)
-    wide = loss.edm(0.25)(process.flow(), parameterization.x0(), jnp.array([0.3]))
+    wide = loss_weights.edm(0.25)(schedules.flow(), parameterization.x0(), jnp.array([0.3]))
     np.testing.assert_allclose(wide, (0.3**2 / 0.7**2 + 0.25**2) / (0.3 / 0.7 * 0.25) ** 2, rtol=1e-9)
 
 
 def test_times_run_from_t_min_to_1_and_chains_over_all_their_steps(float64):
     """Drawn from fixed numbers: u = 0 is t = 1, and u near 1 is t_min; of a chain the first and the last step."""
     u = jnp.array([0.0, 0.3, 1 - 1e-16])
-    fixed = loss._uniform(lambda key, batch: u, 0.2, None)
+    fixed = loss_times._uniform(lambda key, batch: u, 0.2, None)
     np.testing.assert_allclose(fixed(None, None, 3), [1, 0.76, 0.2], rtol=1e-12)
-    chain = loss._uniform(lambda key, batch: jnp.append(u, 1.0), 0.0, 4)
+    chain = loss_times._uniform(lambda key, batch: jnp.append(u, 1.0), 0.0, 4)
     np.testing.assert_allclose(chain(None, None, 4), [0.25, 0.5, 1, 1], rtol=1e-12)
-    np.testing.assert_array_equal(np.unique(loss.uniform(steps=1)(None, jax.random.key(0), 9)), [1])
-    late = loss.logit_normal(0.0, 1.0, 0.4)(None, jax.random.key(0), 99)
+    np.testing.assert_array_equal(np.unique(loss_times.uniform(steps=1)(None, jax.random.key(0), 9)), [1])
+    late = loss_times.logit_normal(0.0, 1.0, 0.4)(None, jax.random.key(0), 99)
     assert late.min() == 0.4
     assert late.max() > 0.8
 
@@ -217,12 +220,12 @@ def test_the_sliced_loss_of_gaussian_data(given, float64):
 
 def test_the_slices_of_the_sliced_loss_are_signs(given, float64):
     """Of s = A x the estimate is u · A u, whose mean over signs is the trace: here 1, with ±(A_12 + A_21) beside it."""
-    chain = given(process.vp(), np.zeros(1))
+    chain = given(schedules.vp(), np.zeros(1))
     matrix = jnp.array([[0.4, 0.5], [0.1, 0.6]])
     network = lambda params, x, t, condition=None, key=None: x @ matrix.T  # noqa: E731
     loss_fn = sliced_loss(chain, parameterization.score(), network, lambda process, key, n: jnp.full(n, 0.5))
     found = [loss_fn(None, jax.random.key(k), Batch(jnp.zeros((1, 2))))[0] for k in range(40)]
-    expected = process.vp().sigma(jnp.array(0.5)) ** 2 * np.array([0.4, 1.6]) / 2
+    expected = schedules.vp().sigma(jnp.array(0.5)) ** 2 * np.array([0.4, 1.6]) / 2
     assert all(np.isclose(value, expected, rtol=1e-9).any() for value in found)
     assert {int(np.argmin(np.abs(value - expected))) for value in found} == {0, 1}
 
@@ -263,7 +266,7 @@ def test_the_hybrid_loss_and_its_gradient(weight, given, float64):
     """Value, and gradients: of the mean from L_simple alone, of the variance from the bound alone."""
     rng, seen = np.random.default_rng(0), []
     x_0, eps = rng.choice(np.linspace(-1, 1, LEVELS), (16, 2)), rng.normal(size=(16, 2))
-    chain = given(process.vp(), eps)
+    chain = given(schedules.vp(), eps)
 
     def network(params, x, t, condition=None, key=None):
         seen.append(jax.lax.stop_gradient(t))
@@ -297,13 +300,13 @@ def test_the_importance_sampled_loss_and_what_it_remembers(given, float64):
     rng, seen = np.random.default_rng(1), []
     x_0, eps = rng.normal(size=n), rng.normal(size=n)
     history = History(jnp.asarray(rng.uniform(0.5, 3, (steps, 3)) * np.array([[1], [2], [4], [8]])), jnp.full(steps, 3))
-    chain = given(process.vp(), eps)
+    chain = given(schedules.vp(), eps)
 
     def network(params, x, t, condition=None, key=None):
         seen.append(jax.lax.stop_gradient(t))
         return params * x
 
-    stateful = importance_loss(chain, parameterization.eps(), network, loss.elbo(), steps, 3, even)
+    stateful = importance_loss(chain, parameterization.eps(), network, loss_weights.elbo(), steps, 3, even)
 
     def with_times(params):
         value, (metrics, after) = stateful.loss(params, history, jax.random.key(0), Batch(jnp.asarray(x_0)[:, None]))
@@ -338,7 +341,7 @@ def bound_pieces(x_0, t_min, draws):
         return SLOPE * x
 
     with jax.disable_jit():
-        bound = continuous_bound(process.vp(), denoiser, key, x_0, normal_decoder(), t_min, draws)
+        bound = continuous_bound(schedules.vp(), denoiser, key, x_0, normal_decoder(), t_min, draws)
     return bound, seen
 
 
@@ -350,7 +353,7 @@ def test_the_continuous_bound_by_hand(draws, float64):
     bound, seen = bound_pieces(x_0, t_min, draws)
     terms, places = [], []
     for i, (x_t, t) in enumerate(seen[:draws]):
-        eps = process.normal(jax.random.split(jax.random.fold_in(jax.random.key(6), i))[1], x_0)
+        eps = noise.normal(jax.random.split(jax.random.fold_in(jax.random.key(6), i))[1], x_0)
         alpha, sigma, d_alpha, d_sigma = (c[:, None] for c in vp(t))
         np.testing.assert_allclose(x_t, alpha * x_0 + sigma * eps, rtol=1e-9)
         gap = eps - (x_t - alpha * SLOPE * x_t) / sigma
@@ -376,19 +379,19 @@ def test_the_continuous_bound_by_hand(draws, float64):
 
 def test_the_discrete_bound_by_hand(float64):
     """Three steps with the larger variance, each with noise of its own."""
-    chain, key, times = process.vp(), jax.random.key(8), np.array([0.7, 0.5, 0.3, 0.0])
+    chain, key, times = schedules.vp(), jax.random.key(8), np.array([0.7, 0.5, 0.3, 0.0])
     x_0 = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)))
     denoiser = lambda x, t: SLOPE * x  # noqa: E731
     bound = discrete_bound(chain, denoiser, key, x_0, times, normal_decoder(), fixed_large)
     for i, (t, s) in enumerate(itertools.pairwise(times[:-1])):
         (alpha, sigma), (alpha_s, sigma_s) = vp_levels(t), vp_levels(s)
-        x_t = alpha * x_0 + sigma * process.normal(jax.random.fold_in(key, i), x_0)
+        x_t = alpha * x_0 + sigma * noise.normal(jax.random.fold_in(key, i), x_0)
         large = sigma**2 - (alpha / alpha_s * sigma_s) ** 2
         ratio, gap = (sigma_s / sigma) ** 2, alpha_s * large / sigma**2 * (x_0 - SLOPE * x_t)
         expected = 0.5 * (ratio - 1 - np.log(ratio) + gap**2 / large).sum(1)
         np.testing.assert_allclose(bound.diffusion[i], expected, rtol=1e-9)
     alpha, sigma = vp_levels(0.3)
-    x_t = alpha * x_0 + sigma * process.normal(jax.random.fold_in(key, 2), x_0)
+    x_t = alpha * x_0 + sigma * noise.normal(jax.random.fold_in(key, 2), x_0)
     expected = -stats.norm.logpdf(x_0, SLOPE * x_t, sigma / alpha).sum(1)
     np.testing.assert_allclose(bound.reconstruction, expected, rtol=1e-9)
     alpha, sigma = vp_levels(0.7)
@@ -400,7 +403,7 @@ def test_the_discrete_bound_by_hand(float64):
 
 def test_decoders_by_hand(float64):
     """Of levels -1, -0.5 ... 1: shares of normal densities or of a normal cut into bins, over all components."""
-    chain, t, levels = process.vp(), jnp.array(0.1), np.linspace(-1, 1, LEVELS)
+    chain, t, levels = schedules.vp(), jnp.array(0.1), np.linspace(-1, 1, LEVELS)
     x_0, x_t = np.array([[-1.0, 0.5], [1.0, 0.0]]), np.array([[-0.8, 0.4], [0.9, 0.2]])
     alpha, sigma = vp_levels(0.1)
     density = stats.norm.pdf(x_t[..., None], alpha * levels, sigma)
@@ -432,7 +435,7 @@ def test_decoders_by_hand(float64):
 @pytest.mark.parametrize("trace", ["hutchinson", "exact"])
 def test_the_flow_of_a_gaussian_by_hand(trace, float64):
     """Data N(0, diag(spread²)): x_i / std_i is constant along the flow; its Jacobian is diagonal, so signs suffice."""
-    chain, spread, t_min, x = process.vp(), np.array([0.3, 2.0]), 0.1, np.array([[0.2, -1.0], [0.7, 3.0]])
+    chain, spread, t_min, x = schedules.vp(), np.array([0.3, 2.0]), 0.1, np.array([[0.2, -1.0], [0.7, 3.0]])
 
     def std(t):
         alpha, sigma = vp_levels(t)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from absl import flags
 
-from jaxdiff import command, experiment
+from jaxdiff.cli import command
+from jaxdiff.config import build as experiment
+from jaxdiff.config.parts import PARTS
+from jaxdiff.config.schema import check_argument
 from jaxdiff.errors import InputError
-from jaxdiff.fields import check_argument
-from jaxdiff.parts import PARTS
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # of ml_collections
 

@@ -25,14 +25,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import jaxdiff
-from jaxdiff import experiment, run
-from jaxdiff.data import arrays, folder
+from jaxdiff.config import build as experiment
+from jaxdiff.config import record as run_record
+from jaxdiff.config.schema import RANGES
 from jaxdiff.errors import InputError
-from jaxdiff.fields import RANGES
+from jaxdiff.modalities.images import arrays, folder
 from jaxdiff.nets import UNet
-from jaxdiff.training import feed, rollback, sharding, stop
-from jaxdiff.training.checkpoint import Checkpoints
-from jaxdiff.training.seal import CHECKSUMS, seal
+from jaxdiff.training import feed, sharding, stop
+from jaxdiff.training.checkpoints import rollback
+from jaxdiff.training.checkpoints.checkpoint import Checkpoints
+from jaxdiff.training.checkpoints.seal import CHECKSUMS, seal
 from jaxdiff.training.step import init_state
 from jaxdiff.types import Condition
 from tests.test_experiment import get_config
@@ -626,7 +628,7 @@ def test_an_array_cut_short_is_refused(tmp_path, whole, part):
 
 
 def test_a_zip_bomb_is_refused_by_its_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("jaxdiff.data.arrays"), "MEMORY", 10**6)
+    monkeypatch.setattr(importlib.import_module("jaxdiff.modalities.images.arrays"), "MEMORY", 10**6)
     (tmp_path / "x.npz").write_bytes(savez(x=np.zeros((2000, 32, 32), np.uint8)))
     assert (tmp_path / "x.npz").stat().st_size < 10**4
     with refused("x.npz.*2.0 MB.*memory.*npy"):
@@ -958,7 +960,7 @@ def whole(tmp_path_factory):
     parts = experiment.build(config, (8, 8, 1))
     params = jax.tree.map(lambda p: jax.device_put(np.ones(p.shape, p.dtype), p.sharding), parts.model.params)
     state = init_state(params, optax.identity(), parts.ema)
-    run.write_record(place, run.Record(config, (8, 8, 1)))
+    run_record.write_record(place, run_record.Record(config, (8, 8, 1)))
     averages = []
     with Checkpoints(place / "checkpoints") as checkpoints:
         for step in (10, 20):
@@ -1358,7 +1360,7 @@ def TestRecords(data):
         bytes_ = damaged(data.draw, json.dumps(whole).encode())
     with a_file("config.json", bytes_) as place:
         try:
-            read = run.read_record(place)
+            read = run_record.read_record(place)
         except InputError as error:
             one_line(error)
         else:

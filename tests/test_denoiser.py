@@ -3,9 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import parameterization
-from jaxdiff.denoiser import clip, dynamic_threshold, gaussian_mixture, make_denoiser, mixture_log_density
-from jaxdiff.parameterization import target
+from jaxdiff.gaussian import parameterization
+from jaxdiff.gaussian.denoiser import clip, dynamic_threshold, make_denoiser
+from jaxdiff.gaussian.mixture import gaussian_mixture, mixture_log_density
+from jaxdiff.gaussian.parameterization import target
 
 WEIGHTS = jnp.array([1.0, 2.0, 3.0])
 MEANS = jnp.array([[-1.0, 0.5], [2.0, 0.0], [0.0, -1.5]])

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxdiff import betas, grids
-from jaxdiff.denoiser import clip as clip_to
+from jaxdiff.gaussian import betas, grids
+from jaxdiff.gaussian.denoiser import clip as clip_to
+from jaxdiff.gaussian.parameterization import eps, to_x0
+from jaxdiff.gaussian.process import transition
+from jaxdiff.gaussian.schedules import ddpm
 from jaxdiff.nets import UNet
-from jaxdiff.parameterization import eps, to_x0
-from jaxdiff.process import ddpm, transition
 from jaxdiff.samplers import State, ancestral, ddim, fixed_large, fixed_small
 from tests import diffusers_reference as theirs
 

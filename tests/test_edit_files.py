@@ -11,12 +11,16 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from jaxdiff import data, edit, edit_files, grids, pictures
-from jaxdiff.classifier import Classifier
-from jaxdiff.denoiser import gaussian_mixture
+from jaxdiff.cli import tasks as edit_files
 from jaxdiff.errors import InputError
-from jaxdiff.model import Bound, Model, make_draw
-from jaxdiff.process import vp
+from jaxdiff.gaussian import grids
+from jaxdiff.gaussian.mixture import gaussian_mixture
+from jaxdiff.gaussian.schedules import vp
+from jaxdiff.modalities import images
+from jaxdiff.modalities.images import pictures
+from jaxdiff.pipelines import edit
+from jaxdiff.pipelines.classifier import Classifier
+from jaxdiff.pipelines.model import Bound, Model, make_draw
 from tests.test_experiment import get_config
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -53,7 +57,7 @@ def perform(tmp_path, *arguments, model=MODEL):
 
 
 def held_out(n=6):
-    return data.digits("test").take(np.arange(n)).x_0
+    return images.digits("test").take(np.arange(n)).x_0
 
 
 @pytest.mark.parametrize(
@@ -221,7 +225,7 @@ def test_a_mask_must_be_black_and_white_and_of_the_size_of_the_model(tmp_path):
 
 def test_synthesized_images_are_a_data_set_that_is_read_back(tmp_path):
     result = perform(tmp_path, "--task=synthesize", "--per-class=4", model=replace(MODEL, num_classes=3))
-    source = data.arrays(str(tmp_path / "samples" / "synthesize" / "images.npz"), "images", "labels")
+    source = images.arrays(str(tmp_path / "samples" / "synthesize" / "images.npz"), "images", "labels")
     batch = source.take(np.arange(12))
     np.testing.assert_array_equal(batch.condition.label, np.repeat([0, 1, 2], 4))
     np.testing.assert_array_equal(pictures.to_uint8(batch.x_0), result["images"])

@@ -5,16 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import betas, loss, parameterization, process
+from jaxdiff.config.names import named
 from jaxdiff.errors import InputError
-from jaxdiff.loss import Weight, diffusion_loss
-from jaxdiff.names import named
-from jaxdiff.parameterization import Parameterization, check_defined, check_target, to_eps, to_x0
+from jaxdiff.gaussian import betas, parameterization, process, schedules
+from jaxdiff.gaussian.parameterization import Parameterization, check_defined, check_target, to_eps, to_x0
+from jaxdiff.losses import times as loss_times
+from jaxdiff.losses import weights as loss_weights
+from jaxdiff.losses.diffusion import diffusion_loss
+from jaxdiff.losses.weights import Weight
 from jaxdiff.samplers import analytic
 from jaxdiff.types import Batch
 from tests import oracle
 
-WEIGHTS, MEANINGS = named(loss, Weight), named(parameterization, Parameterization)
+WEIGHTS, MEANINGS = named(loss_weights, Weight), named(parameterization, Parameterization)
 ENDS = np.array([1e-5, 1 - 1e-5], np.float32)
 
 
@@ -33,7 +36,7 @@ def losses(chain, dtype):
         out, fixed = {}, lambda process, key, n: jnp.full(n, t)
         for m, meaning in MEANINGS.items():
             # At one t the weight is one number: the loss of `simple`, and its gradient, times that of another weight.
-            loss_fn = diffusion_loss(given, meaning(), network, loss.simple(), fixed)
+            loss_fn = diffusion_loss(given, meaning(), network, loss_weights.simple(), fixed)
             value, slope = jax.value_and_grad(lambda s, f=loss_fn: f(s, jax.random.key(0), Batch(x_0))[0])(scale)
             for w, weight in WEIGHTS.items():
                 factor = weight()(chain, meaning(), t[None])[0]
@@ -104,8 +107,8 @@ def test_slopes_at_the_very_end():
     alpha = np.exp(0.5 * np.cumsum(np.log1p(-betas.linear(1000))))
     last = alpha[0] / (alpha[0] - alpha[-1]) * (alpha[-2] - alpha[-1])
     for factor in (1.0, 2.0):
-        chain = process.ddpm(betas.linear(1000), zero_terminal_snr=True)
-        chain = chain if factor == 1 else process.shifted(chain, factor)
+        chain = schedules.ddpm(betas.linear(1000), zero_terminal_snr=True)
+        chain = chain if factor == 1 else schedules.shifted(chain, factor)
         _, slopes = process.with_slopes(chain, jnp.ones(()))
         np.testing.assert_allclose(slopes, [-1000 * last / factor, 0.0], rtol=1e-5)
 
@@ -127,25 +130,25 @@ def test_weights_at_the_ends_are_their_limits(name):
 
 def test_limits_of_weights_at_pure_noise():
     at_end = lambda chain, w, m: float(WEIGHTS[w]()(chain, MEANINGS[m](), jnp.ones(())))  # noqa: E731
-    zero, sigmoid = oracle.PROCESSES["ddpm_zero_snr"](), process.sigmoid()
+    zero, sigmoid = oracle.PROCESSES["ddpm_zero_snr"](), schedules.sigmoid()
     for weight in ("elbo", "sigmoid"):
         assert abs(at_end(zero, weight, "v")) < 1e-5
         np.testing.assert_allclose(at_end(sigmoid, weight, "v"), 0.1497, atol=2e-4)
     for weight in ("min_snr", "p2", "eps"):
-        np.testing.assert_allclose(at_end(process.flow(), weight, "eps"), 1.0, rtol=1e-4)
+        np.testing.assert_allclose(at_end(schedules.flow(), weight, "eps"), 1.0, rtol=1e-4)
 
 
 def test_a_velocity_that_is_infinite_is_refused():
-    check_target(process.flow(), parameterization.velocity())
+    check_target(schedules.flow(), parameterization.velocity())
     with pytest.raises(InputError, match="infinite|inf"):
-        check_target(process.sigmoid(), parameterization.velocity())
+        check_target(schedules.sigmoid(), parameterization.velocity())
 
 
 def test_a_step_of_training_on_a_zero_terminal_chain_is_finite():
     """Stratified times of 1,024 examples meet t = 1 at every step."""
     chain = oracle.PROCESSES["ddpm_zero_snr"]()
     for weight in ("elbo", "likelihood", "sigmoid", "min_snr"):
-        times = loss.stratified(steps=1000)
+        times = loss_times.stratified(steps=1000)
         loss_fn = diffusion_loss(chain, parameterization.v(), network, WEIGHTS[weight](), times)
         assert (times(chain, jax.random.key(0), 1024) == 1).any()
         total = lambda scale, f=loss_fn: f(scale, jax.random.key(0), Batch(jnp.ones((1024, 2))))[0]  # noqa: E731
@@ -163,5 +166,5 @@ def test_an_edm_network_is_asked_at_a_finite_noise_level():
 def test_the_optimal_variance_is_finite_at_pure_noise():
     variance = analytic([1.0, 0.5], [1.0, 0.9])
     s, t = jnp.float32(0.5), jnp.float32(1.0)
-    of_x_0, small = process.posterior(process.flow(), s, t)[1:]
-    np.testing.assert_allclose(variance(process.flow(), None, s, t), small + of_x_0**2, rtol=1e-5)
+    of_x_0, small = process.posterior(schedules.flow(), s, t)[1:]
+    np.testing.assert_allclose(variance(schedules.flow(), None, s, t), small + of_x_0**2, rtol=1e-5)

@@ -8,9 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdiff import experiment
+from jaxdiff.config import build as experiment
 from jaxdiff.errors import InputError
-from jaxdiff.model import together
+from jaxdiff.pipelines.model import together
 from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.types import Batch, Condition, StatefulLoss
 

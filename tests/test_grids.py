@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxdiff import betas, grids, process
 from jaxdiff.errors import InputError
+from jaxdiff.gaussian import betas, grids, schedules
 
 
 @pytest.mark.parametrize("spacing", [grids.leading, grids.trailing, grids.linspace])
@@ -48,14 +48,14 @@ def test_what_a_grid_is_unless_told_otherwise():
     """Uniform on [0, 1]; EDM's 80, 0.002 and 7; even log-SNR down to t = 0.001; Beta(0.6, 0.6) on [0, 1]."""
     np.testing.assert_allclose(grids.uniform(2), [1, 0.5, 0])
     np.testing.assert_allclose(grids.uniform(1, 0.5, 0.0), [0.5, 0])
-    chain, i = process.edm(), np.arange(5) / 4
+    chain, i = schedules.edm(), np.arange(5) / 4
     karras = (80 ** (1 / 7) + i * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
     np.testing.assert_allclose(80 * grids.karras(chain, 5), np.append(karras, 0), rtol=1e-5)
     other = (9 ** (1 / 3) + i * (0.1 ** (1 / 3) - 9 ** (1 / 3))) ** 3
     np.testing.assert_allclose(80 * grids.karras(chain, 5, 9.0, 0.1, 3.0), np.append(other, 0), rtol=1e-5)
     np.testing.assert_allclose(80 * grids.exponential(chain, 5), np.append(80 * (0.002 / 80) ** i, 0), rtol=1e-5)
     np.testing.assert_allclose(grids.log_snr(chain, 5), np.append(0.001**i, 0), rtol=1e-5)
-    np.testing.assert_allclose(grids.log_snr(process.flow(), 1, 0.9, 0.1), [0.9, 0], rtol=1e-6)
+    np.testing.assert_allclose(grids.log_snr(schedules.flow(), 1, 0.9, 0.1), [0.9, 0], rtol=1e-6)
     np.testing.assert_allclose(stats.beta.cdf(grids.beta(4), 0.6, 0.6), [1, 0.75, 0.5, 0.25, 0], atol=1e-6)
     inner = stats.beta.cdf((grids.beta(4, 2.0, 3.0, 0.9, 0.2) - 0.2) / 0.7, 2, 3)
     np.testing.assert_allclose(inner, [1, 0.75, 0.5, 0.25, 0], atol=1e-6)
@@ -70,23 +70,23 @@ def test_ends_outside_of_the_path_are_refused(ends):
         with pytest.raises(InputError, match=f"t_max={ends[0]}, t_min={ends[1]}"):
             grid()
     with pytest.raises(InputError, match=f"t_max={ends[0]}, t_min={ends[1]}"):
-        grids.log_snr(process.edm(), 3, *ends)
+        grids.log_snr(schedules.edm(), 3, *ends)
     with pytest.raises(InputError, match="within"):
-        grids.log_snr(process.edm(), 3, 1.0, 0.0)
+        grids.log_snr(schedules.edm(), 3, 1.0, 0.0)
     for a, b in ((0.0, 1.0), (1.0, 0.0)):
         with pytest.raises(InputError, match=f"a={a}, b={b}"):
             grids.beta(3, a, b)
     for sigmas in ((1.0, 1.0), (1.0, 0.0), (0.5, 1.0)):
         with pytest.raises(InputError, match=f"sigma_max={sigmas[0]}, sigma_min={sigmas[1]}"):
-            grids.exponential(process.edm(), 3, *sigmas)
+            grids.exponential(schedules.edm(), 3, *sigmas)
     for table in ((1.0,), (1.0, 1.0), (1.0, 0.0), ((2.0, 1.0),)):
         with pytest.raises(InputError, match="a table is a row of 2 or more"):
-            grids.table(process.edm(), 3, table)
+            grids.table(schedules.edm(), 3, table)
 
 
 def test_as_many_steps_as_there_may_be():
     assert len(grids.uniform(10**6)) == 10**6 + 1
-    for grid in (grids.uniform, lambda n: grids.karras(process.edm(), n)):
+    for grid in (grids.uniform, lambda n: grids.karras(schedules.edm(), n)):
         with pytest.raises(InputError, match="a grid of 1000001 steps: .* from 1 to 1000000"):
             grid(10**6 + 1)
     for grid in (grids.leading, grids.trailing, grids.linspace):
@@ -110,7 +110,12 @@ def test_bad_grids_are_refused(grid, message):
         grid()
 
 
-PATHS = {"vp": process.vp, "edm": process.edm, "flow": process.flow, "ddpm": lambda: process.ddpm(betas.linear(1000))}
+PATHS = {
+    "vp": schedules.vp,
+    "edm": schedules.edm,
+    "flow": schedules.flow,
+    "ddpm": lambda: schedules.ddpm(betas.linear(1000)),
+}
 
 
 def levels(path, times):
@@ -136,7 +141,7 @@ def test_noise_levels_are_the_published_ones(name):
 def test_tables_of_ones_own():
     """Align your steps: its ten levels as they are, and in between for other numbers of steps; the last is the data."""
     table = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)
-    path = process.ddpm(betas.quadratic(1000, 0.00085, 0.012))
+    path = schedules.ddpm(betas.quadratic(1000, 0.00085, 0.012))
     np.testing.assert_allclose(levels(path, grids.table(path, 10, table)), np.append(table[:-1], 0), rtol=1e-4)
     twice = levels(path, grids.table(path, 20, table))
     np.testing.assert_allclose(twice[:-1:2], table[:-1], rtol=1e-4)
@@ -153,11 +158,11 @@ def test_beta():
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        (lambda: grids.karras(process.vp(), 10, 1e6), "noise levels from 1e[+]06 to 0.002 are not all those"),
-        (lambda: grids.karras(process.ve(), 10, 50.0, 0.001), "down to 0.01"),
-        (lambda: grids.karras(process.edm(), 10, 1.0, 2.0), "sigma_max=1.0, sigma_min=2.0"),
-        (lambda: grids.log_snr(process.flow(), 10), "not finite there"),
-        (lambda: grids.table(process.edm(), 10, (1.0, 2.0)), "positive noise levels that fall"),
+        (lambda: grids.karras(schedules.vp(), 10, 1e6), "noise levels from 1e[+]06 to 0.002 are not all those"),
+        (lambda: grids.karras(schedules.ve(), 10, 50.0, 0.001), "down to 0.01"),
+        (lambda: grids.karras(schedules.edm(), 10, 1.0, 2.0), "sigma_max=1.0, sigma_min=2.0"),
+        (lambda: grids.log_snr(schedules.flow(), 10), "not finite there"),
+        (lambda: grids.table(schedules.edm(), 10, (1.0, 2.0)), "positive noise levels that fall"),
         (lambda: grids.beta(10, a=0.0), "a=0.0"),
     ],
 )
@@ -168,7 +173,7 @@ def test_bad_levels_are_refused(grid, message):
 
 @pytest.mark.parametrize("steps", [1, 3, 20])
 def test_a_single_level_beyond_the_process_is_refused_too(steps):
-    edm, ve = process.edm, process.ve
+    edm, ve = schedules.edm, schedules.ve
     for chain, make in ((edm(50.0), grids.karras), (edm(5.0), grids.exponential), (ve(), grids.karras)):
         with pytest.raises(InputError, match="are not all those of this process"):
             make(chain, steps, 80.0, 0.02)

@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import guidance, process, samplers
-from jaxdiff.denoiser import gaussian_mixture, mixture_log_density, to_score
+from jaxdiff import guidance, samplers
+from jaxdiff.gaussian import schedules
+from jaxdiff.gaussian.denoiser import to_score
+from jaxdiff.gaussian.mixture import gaussian_mixture, mixture_log_density
 from tests import oracle
 
-CHAIN = process.vp()
+CHAIN = schedules.vp()
 TIMES = [0.1, 0.5, 0.9]
 WEIGHTS, MEANS, STDS = oracle.PLANE
 
@@ -66,7 +68,7 @@ def test_an_exact_classifier_gives_the_conditional_model(points):
 
 def test_pure_noise_is_guided_by_the_limit(points):
     """At alpha = 0: the mean of the class that a classifier asks for; E[x_0] - 2 s² (E[x_0] - aim) for an energy."""
-    chain, aim = process.flow(), np.array([0.3, -0.2])
+    chain, aim = schedules.flow(), np.array([0.3, -0.2])
     known = lambda *chosen: gaussian_mixture(chain, *component(*chosen))  # noqa: E731
     joint, alone = (mixture_log_density(chain, *component(*c)) for c in ((0, 1, 2), (2,)))
     of_class = guidance.by_density(chain, known(0, 1, 2), lambda x, t: alone(x, t) - joint(x, t))
@@ -117,7 +119,7 @@ def test_guidance_within_an_interval_of_noise_levels(points):
 
 def test_the_interval_holds_both_of_its_ends(points):
     """On a path where sigma / alpha is a time: from 0.25 to 0.5 of 80, and nothing but a step of floats further."""
-    chain, inside, outside = process.edm(), (lambda x, t: x + 1), (lambda x, t: x - 1)
+    chain, inside, outside = schedules.edm(), (lambda x, t: x + 1), (lambda x, t: x - 1)
     guided = guidance.within(chain, inside, outside, 20.0, 40.0)
     t = np.array([0.25, 0.5, 0.375, np.nextafter(0.25, 0), np.nextafter(0.5, 1), 0.0, 1.0])
     chosen = np.array([1, 1, 1, -1, -1, -1, -1])
@@ -126,7 +128,7 @@ def test_the_interval_holds_both_of_its_ends(points):
 
 
 def test_an_interval_without_end_reaches_where_alpha_is_0(points):
-    flow = process.flow()
+    flow = schedules.flow()
     guided = guidance.within(flow, of(0), of(1), 0.0, jnp.inf)
     assert flow.alpha(1.0) == 0
     np.testing.assert_allclose(guided(points, 1.0), of(0)(points, 1.0), rtol=1e-12)

@@ -4,11 +4,14 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdiff import loss, parameterization
 from jaxdiff.errors import InputError
-from jaxdiff.importance import History, importance_loss, probabilities, remember
-from jaxdiff.process import vp
-from jaxdiff.training import checkpoint
+from jaxdiff.gaussian import parameterization
+from jaxdiff.gaussian.schedules import vp
+from jaxdiff.losses import diffusion
+from jaxdiff.losses import times as loss_times
+from jaxdiff.losses import weights as loss_weights
+from jaxdiff.losses.importance import History, importance_loss, probabilities, remember
+from jaxdiff.training.checkpoints import checkpoint
 from jaxdiff.training.ema import warmed_up
 from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.types import Batch
@@ -38,14 +41,16 @@ def test_the_loss_stays_unbiased_and_its_variance_falls():
     """The variational bound of a poor network: the same mean as with uniform times, with less scatter."""
     chain, meaning, n = vp(), parameterization.eps(), 64
     x_0 = jax.random.normal(jax.random.key(9), (n, 4))
-    stateful = importance_loss(chain, meaning, network, loss.elbo(), steps=20, keep=10)
+    stateful = importance_loss(chain, meaning, network, loss_weights.elbo(), steps=20, keep=10)
     step = jax.jit(stateful.loss)
     history, keys = stateful.init(), jax.random.split(jax.random.key(0), 600)
     for key in keys[:100]:
         _, (_, history) = step(jnp.float32(0.5), history, key, Batch(x_0))
     assert (history.seen >= 10).all()
     weighted = [float(step(jnp.float32(0.5), history, key, Batch(x_0))[0]) for key in keys[100:]]
-    plain_loss = jax.jit(loss.diffusion_loss(chain, meaning, network, loss.elbo(), loss.uniform(steps=20)))
+    plain_loss = jax.jit(
+        diffusion.diffusion_loss(chain, meaning, network, loss_weights.elbo(), loss_times.uniform(steps=20))
+    )
     plain = [float(plain_loss(jnp.float32(0.5), key, Batch(x_0))[0]) for key in keys[100:]]
     error = np.hypot(np.std(weighted), np.std(plain)) / np.sqrt(500)
     assert abs(np.mean(weighted) - np.mean(plain)) < 4 * error
@@ -54,7 +59,7 @@ def test_the_loss_stays_unbiased_and_its_variance_falls():
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_memory_is_trained_and_saved_with_the_state(tmp_path, accumulate):
-    stateful = importance_loss(vp(), parameterization.eps(), network, loss.simple(), steps=5, keep=2)
+    stateful = importance_loss(vp(), parameterization.eps(), network, loss_weights.simple(), steps=5, keep=2)
     optimiser = optax.sgd(0.1)
     step = jax.jit(make_train_step(stateful, optimiser, {"average": warmed_up(0.9)}, jax.random.key(0), accumulate))
     fresh = init_state(jnp.float32(0.5), optimiser, ["average"], stateful)
@@ -70,4 +75,4 @@ def test_the_memory_is_trained_and_saved_with_the_state(tmp_path, accumulate):
 
 def test_bad_settings_are_refused():
     with pytest.raises(InputError, match="steps=0"):
-        importance_loss(vp(), parameterization.eps(), network, loss.simple(), steps=0)
+        importance_loss(vp(), parameterization.eps(), network, loss_weights.simple(), steps=0)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxdiff import betas, parameterization
-from jaxdiff.denoiser import make_denoiser
 from jaxdiff.errors import InputError
-from jaxdiff.learned_variance import hybrid_loss, make_fraction, mean_network, step_bound
+from jaxdiff.gaussian import betas, parameterization
+from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.gaussian.process import posterior, transition
+from jaxdiff.gaussian.schedules import ddpm
 from jaxdiff.likelihood import discretised_decoder
-from jaxdiff.process import ddpm, posterior, transition
+from jaxdiff.losses.hybrid import hybrid_loss, make_fraction, mean_network, step_bound
 from jaxdiff.samplers import ancestral, learned_range, sample
 
 CHAIN = ddpm(betas.cosine(100))

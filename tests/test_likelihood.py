@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from jaxdiff import grids, likelihood, process
+from jaxdiff import likelihood
 from jaxdiff.errors import InputError
+from jaxdiff.gaussian import grids, process, schedules
 from jaxdiff.likelihood import (
     bits_per_dim,
     continuous_bound,
@@ -55,7 +56,7 @@ def test_the_flow_knows_the_mixture(path, trace, float64):
 
 
 def test_the_flow_in_single_precision():
-    chain = process.vp()
+    chain = schedules.vp()
     x = oracle.noised(chain, 0, CENTRED, 64, 1e-3)
     ours = log_likelihood(chain, oracle.denoiser(chain, CENTRED), jax.random.key(0), x, 1e-3, "exact")
     np.testing.assert_allclose(ours, oracle.log_density(chain, CENTRED)(x, jnp.float32(1e-3)), atol=3e-3)
@@ -67,7 +68,7 @@ def test_the_discrete_bound_comes_down_to_the_entropy(float64):
     x_0 = mean + std * jnp.asarray(np.random.default_rng(0).normal(size=(n, 1)))
     own = -stats.norm.logpdf(np.asarray(x_0), mean, std).mean()  # the entropy, of these very points
     gaps = []
-    chain = process.vp()
+    chain = schedules.vp()
     for steps in (50, 200, 800):
         times = grids.log_snr(chain, steps, t_min=1e-4)
         bound = jax.jit(
@@ -84,7 +85,7 @@ def test_the_discrete_bound_comes_down_to_the_entropy(float64):
 
 def test_each_term_of_the_discrete_bound(float64):
     """KL of a step, prior and decoder, against their definitions by quadrature."""
-    chain, x_0 = process.vp(), 0.3
+    chain, x_0 = schedules.vp(), 0.3
     t, s = jnp.array(0.5), jnp.array(0.4)
     _, of_x_0, variance = process.posterior(chain, s, t)
     by_hand, _ = integrate.quad(
@@ -127,11 +128,11 @@ def test_the_bound_does_not_see_the_schedules_interior(float64):
     own = -stats.norm.logpdf(np.asarray(x_0), mean, std).mean()
     totals = []
     for curve in curves:
-        chain = process.from_log_snr(curve)._replace(noise=lambda key, x: jnp.asarray(w))
+        chain = schedules.from_log_snr(curve)._replace(noise=lambda key, x: jnp.asarray(w))
         bound = continuous_bound(chain, gaussian(chain, mean, std), jax.random.key(2), x_0, normal_decoder())
         totals.append(bound.total().mean() - own)
     np.testing.assert_allclose(totals, totals[0], atol=1e-3)
-    exact = [expected_diffusion(process.from_log_snr(c), std) for c in curves]
+    exact = [expected_diffusion(schedules.from_log_snr(c), std) for c in curves]
     np.testing.assert_allclose(exact, exact[0], atol=1e-3)
     assert min(totals) > -1e-3
     assert max(totals) < 5e-3
@@ -146,7 +147,7 @@ def expected_diffusion(chain, std):
 
 def test_the_flow_and_the_bound_agree_on_pixels():
     """Data on 9 levels: -E log P, by the bound with its softmax decoder and by the dequantised flow."""
-    levels, chain = 9, process.vp()
+    levels, chain = 9, schedules.vp()
     values = np.linspace(-1, 1, levels)
     weights = stats.norm.pdf(values, 0.1, 0.4)
     weights /= weights.sum()
@@ -189,7 +190,7 @@ def log_gap(low, high):
 
 def test_decoders_are_distributions():
     """Over all levels of one pixel the probabilities sum to one."""
-    levels, chain, t = 17, process.vp(), jnp.float32(0.02)
+    levels, chain, t = 17, schedules.vp(), jnp.float32(0.02)
     values = jnp.linspace(-1, 1, levels)[:, None]
     x_t = jnp.full((levels, 1), 0.3)
     for decoder in (softmax_decoder(levels), discretised_decoder(levels)):
@@ -210,4 +211,4 @@ def test_bits_per_dim():
 
 def test_an_unknown_trace_is_named():
     with pytest.raises(InputError, match="unknown trace 'hutchinsen'.*'hutchinson'.*exact, hutchinson"):
-        log_likelihood(process.vp(), lambda x, t: x, jax.random.key(0), jnp.ones((1, 1)), trace="hutchinsen")
+        log_likelihood(schedules.vp(), lambda x, t: x, jax.random.key(0), jnp.ones((1, 1)), trace="hutchinsen")

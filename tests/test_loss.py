@@ -4,13 +4,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxdiff import loss, parameterization, process
 from jaxdiff.errors import InputError
-from jaxdiff.process import log_snr, vp
+from jaxdiff.gaussian import parameterization, process, schedules
+from jaxdiff.gaussian.process import log_snr
+from jaxdiff.gaussian.schedules import vp
+from jaxdiff.losses import diffusion
+from jaxdiff.losses import times as loss_times
+from jaxdiff.losses import weights as loss_weights
+from jaxdiff.transforms import dropout
 from jaxdiff.types import Batch, Condition
 
 
-@pytest.mark.parametrize("sampler", [loss.uniform, loss.stratified, loss.antithetic])
+@pytest.mark.parametrize("sampler", [loss_times.uniform, loss_times.stratified, loss_times.antithetic])
 def test_times_are_uniform(sampler):
     draws = jax.vmap(lambda key: sampler(0.001)(vp(), key, 64))(jax.random.split(jax.random.key(0), 300)).ravel()
     assert draws.min() > 0.001 - 1e-6
@@ -18,7 +23,7 @@ def test_times_are_uniform(sampler):
     assert stats.kstest((np.asarray(draws) - 0.001) / 0.999, "uniform").pvalue > 0.01
 
 
-@pytest.mark.parametrize("sampler", [loss.uniform, loss.stratified, loss.antithetic])
+@pytest.mark.parametrize("sampler", [loss_times.uniform, loss_times.stratified, loss_times.antithetic])
 def test_times_of_a_chain_are_its_steps_equally_often(sampler):
     draws = jax.vmap(lambda key: sampler(steps=10)(vp(), key, 100))(jax.random.split(jax.random.key(0), 200)).ravel()
     index = np.asarray(draws) * 10
@@ -29,7 +34,7 @@ def test_times_of_a_chain_are_its_steps_equally_often(sampler):
 
 
 def test_stratified_times_leave_no_gap():
-    t = np.sort(loss.stratified()(vp(), jax.random.key(3), 50))
+    t = np.sort(loss_times.stratified()(vp(), jax.random.key(3), 50))
     assert np.diff(t).max() < 1 / 50 + 1e-5
 
 
@@ -48,7 +53,7 @@ def test_weighted_losses_do_not_depend_on_the_parameterization(name, weight, rng
 
     batch = Batch(jnp.asarray(rng.normal(size=(6, 2))))
     fixed = lambda chain, key, n: 0.5 * jnp.ones(n)  # noqa: E731
-    value, _ = loss.diffusion_loss(chain, meaning, network, getattr(loss, weight)(), fixed)(
+    value, _ = diffusion.diffusion_loss(chain, meaning, network, getattr(loss_weights, weight)(), fixed)(
         None, jax.random.key(0), batch
     )
 
@@ -68,7 +73,9 @@ def test_simple_loss_is_ddpms(rng):
     params = jnp.float32(0.7)
     network = lambda params, x, t, condition=None, key=None: params * x + t[:, None] / 1000  # noqa: E731
     x_0 = jnp.asarray(rng.normal(size=(8, 5)), jnp.float32)
-    loss_fn = loss.diffusion_loss(chain, parameterization.eps(), network, loss.simple(), loss.uniform(steps=1000))
+    loss_fn = diffusion.diffusion_loss(
+        chain, parameterization.eps(), network, loss_weights.simple(), loss_times.uniform(steps=1000)
+    )
     value, metrics = loss_fn(params, jax.random.key(5), Batch(x_0))
 
     key_t, key_error = jax.random.split(jax.random.key(5))
@@ -88,25 +95,27 @@ def test_training_passes_a_key_and_the_condition():
         seen.update(condition=condition, key=key)
         return x
 
-    loss_fn = loss.diffusion_loss(vp(), parameterization.eps(), network, loss.simple(), loss.uniform())
+    loss_fn = diffusion.diffusion_loss(
+        vp(), parameterization.eps(), network, loss_weights.simple(), loss_times.uniform()
+    )
     loss_fn(None, jax.random.key(0), Batch(jnp.ones((2, 3)), jnp.array([1, 2])))
     assert seen["key"] is not None
     np.testing.assert_array_equal(seen["condition"], [1, 2])
 
 
 def test_antithetic_pairs():
-    t = np.asarray(loss.antithetic()(vp(), jax.random.key(0), 7))
+    t = np.asarray(loss_times.antithetic()(vp(), jax.random.key(0), 7))
     np.testing.assert_allclose(t[0:6:2] + t[1:6:2], 1, atol=1e-6)
     assert t.shape == (7,)
 
 
 def test_levels_and_times_have_their_laws():
     """log-normal noise levels on any path (EDM's P_mean, P_std), and logit-normal times (SD3)."""
-    for chain in (process.edm(), process.ve(0.001, 1000.0), process.flow()):
-        t = loss.log_normal(-1.2, 1.2)(chain, jax.random.key(0), 20_000)
+    for chain in (schedules.edm(), schedules.ve(0.001, 1000.0), schedules.flow()):
+        t = loss_times.log_normal(-1.2, 1.2)(chain, jax.random.key(0), 20_000)
         level = np.log(np.asarray(chain.sigma(t) / chain.alpha(t), np.float64))
         assert stats.kstest((level + 1.2) / 1.2, "norm").pvalue > 0.01
-    t = np.asarray(loss.logit_normal(0.3, 0.8)(vp(), jax.random.key(1), 20_000), np.float64)
+    t = np.asarray(loss_times.logit_normal(0.3, 0.8)(vp(), jax.random.key(1), 20_000), np.float64)
     assert stats.kstest((np.log(t / (1 - t)) - 0.3) / 0.8, "norm").pvalue > 0.01
 
 
@@ -130,21 +139,21 @@ def published(chain, t):
 
 @pytest.mark.parametrize("path", ["vp", "sub_vp", "ve", "edm", "flow"])
 def test_published_weights(path, float64):
-    chain, t, eps = getattr(process, path)(), jnp.array([0.01, 0.3, 0.9]), parameterization.eps()
+    chain, t, eps = getattr(schedules, path)(), jnp.array([0.01, 0.3, 0.9]), parameterization.eps()
     for name, expected in published(chain, t).items():
-        np.testing.assert_allclose(getattr(loss, name)()(chain, eps, t), expected, rtol=1e-9, err_msg=name)
+        np.testing.assert_allclose(getattr(loss_weights, name)()(chain, eps, t), expected, rtol=1e-9, err_msg=name)
 
 
 def test_edm_trains_with_unit_weight(float64):
     """Karras et al.: with their preconditioning lambda(sigma) c_out² = 1."""
-    chain, t = process.edm(), jnp.array([1e-4, 0.01, 0.9])
-    np.testing.assert_allclose(loss.edm()(chain, parameterization.edm(), t), 1, rtol=1e-9)
+    chain, t = schedules.edm(), jnp.array([1e-4, 0.01, 0.9])
+    np.testing.assert_allclose(loss_weights.edm()(chain, parameterization.edm(), t), 1, rtol=1e-9)
 
 
 @pytest.mark.parametrize("arguments", [{"t_min": 1.0}, {"t_min": -0.1}, {"steps": 0}, {"steps": 5, "t_min": 0.1}])
 def test_bad_times_are_refused(arguments):
     with pytest.raises(InputError, match="t_min"):
-        loss.uniform(**arguments)
+        loss_times.uniform(**arguments)
 
 
 def test_conditions_are_dropped_whole_and_as_often_as_asked():
@@ -155,10 +164,10 @@ def test_conditions_are_dropped_whole_and_as_often_as_asked():
         return jnp.zeros(()), {}
 
     condition = Condition(jnp.arange(1, 4001), vector=jnp.ones((4000, 2)))
-    loss.drop_condition(plain, 0.1)({}, jax.random.key(0), Batch(jnp.zeros((4000, 2)), condition))
+    dropout.drop_condition(plain, 0.1)({}, jax.random.key(0), Batch(jnp.zeros((4000, 2)), condition))
     (dropped,) = seen
     missing = np.asarray(dropped.label) == -1
     np.testing.assert_allclose(missing.mean(), 0.1, atol=4 * np.sqrt(0.09 / 4000))
     np.testing.assert_array_equal(dropped.vector[:, 0] == 0, missing)
     np.testing.assert_array_equal(dropped.label[~missing], condition.label[~missing])
-    assert loss.drop_condition(plain, 0.0) is plain
+    assert dropout.drop_condition(plain, 0.0) is plain

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids
-from jaxdiff.denoiser import make_denoiser
 from jaxdiff.errors import InputError
-from jaxdiff.model import SAMPLERS, Bound, Model, check_levels, from_time, make_draw
-from jaxdiff.parameterization import eps
-from jaxdiff.process import edm, ncsn, ve, vp
+from jaxdiff.gaussian import grids
+from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.gaussian.parameterization import eps
+from jaxdiff.gaussian.schedules import edm, ncsn, ve, vp
+from jaxdiff.pipelines.model import SAMPLERS, Bound, Model, check_levels, from_time, make_draw
 from jaxdiff.types import Condition
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

@@ -1,7 +1,7 @@
 import pytest
 
+from jaxdiff.config.names import call
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.names import call
 
 
 def scaled(x: int, factor: int = 2) -> int:

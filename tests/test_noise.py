@@ -1,19 +1,26 @@
 """Noise that is not white: what is right with it, and what is refused, since its formula takes white noise."""
 
+import importlib
+import pkgutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import guidance, learned_variance, likelihood, loss, parameterization, process, samplers, score_matching
-from jaxdiff.denoiser import transfer
+from jaxdiff import guidance, likelihood, samplers
 from jaxdiff.errors import InputError
-from jaxdiff.process import prior_log_density
+from jaxdiff.gaussian import parameterization, process, schedules
+from jaxdiff.gaussian.denoiser import transfer
+from jaxdiff.gaussian.process import prior_log_density
+from jaxdiff.gaussian.simplex import simplex
+from jaxdiff.guidance import ddnm, dps, moment_matching, pigdm
+from jaxdiff.guidance.ddrm import ddrm, of_mask
+from jaxdiff.guidance.twisted import twisted
+from jaxdiff.losses import hybrid as learned_variance
+from jaxdiff.losses import sliced as score_matching
+from jaxdiff.losses import times as loss_times
 from jaxdiff.samplers import sample
-from jaxdiff.simplex import simplex
-from jaxdiff.tasks import restore
-from jaxdiff.tasks.ddrm import ddrm, of_mask
-from jaxdiff.tasks.twisted import twisted
 
 SIGMA = np.array([[1.0, 0.8], [0.8, 1.0]])
 COVARIANCE = np.array([[1.0, -0.3], [-0.3, 0.5]])
@@ -24,7 +31,7 @@ def coloured(key, x):
     return jax.random.normal(key, x.shape, x.dtype) @ ROOT.T
 
 
-CHAIN = process.interpolant(process.vp().alpha, process.vp().sigma, coloured)
+CHAIN = schedules.interpolant(schedules.vp().alpha, schedules.vp().sigma, coloured)
 X = jax.random.normal(jax.random.key(1), (20_000, 2))
 KEY, T = jax.random.key(0), jnp.float32(0.5)
 
@@ -49,13 +56,13 @@ DECODER = likelihood.normal_decoder()
 ASSUME_WHITE = {
     "by_density": lambda p: guidance.by_density(p, denoiser, lambda x, t: -x.sum(1)),
     "by_energy": lambda p: guidance.by_energy(p, denoiser, lambda x: x.sum(1)),
-    "moment_matching": lambda p: restore.moment_matching(p, denoiser, first, Y, 0.1),
-    "pigdm": lambda p: restore.pigdm(p, denoiser, first, Y, 0.1),
-    "ddnm": lambda p: restore.ddnm(p, denoiser, first, Y, 0.1),
-    "dps": lambda p: restore.dps(p, denoiser, samplers.ddim(p, denoiser), first, Y),
+    "moment_matching": lambda p: moment_matching(p, denoiser, first, Y, 0.1),
+    "pigdm": lambda p: pigdm(p, denoiser, first, Y, 0.1),
+    "ddnm": lambda p: ddnm(p, denoiser, first, Y, 0.1),
+    "dps": lambda p: dps(p, denoiser, samplers.ddim(p, denoiser), first, Y),
     "ddrm": lambda p: ddrm(p, denoiser, of_mask(jnp.ones_like(X)), X, 0.1),
     "twisted": lambda p: twisted(p, denoiser, first, Y[:1], 0.1),
-    "sliced_loss": lambda p: score_matching.sliced_loss(p, parameterization.eps(), network, loss.uniform()),
+    "sliced_loss": lambda p: score_matching.sliced_loss(p, parameterization.eps(), network, loss_times.uniform()),
     "hybrid_loss": lambda p: learned_variance.hybrid_loss(p, parameterization.eps(), network),
     "prior_log_density": lambda p: prior_log_density(p, X),
     "prior_kl": lambda p: likelihood.prior_kl(p, X),
@@ -68,21 +75,24 @@ ASSUME_WHITE = {
 @pytest.mark.parametrize("noise", [coloured, simplex()], ids=["coloured", "simplex"])
 @pytest.mark.parametrize("name", ASSUME_WHITE)
 def test_formulas_of_white_noise_refuse_another(name, noise):
-    vp = process.vp()
+    vp = schedules.vp()
     with pytest.raises(InputError, match="normal noise"):
-        ASSUME_WHITE[name](process.interpolant(vp.alpha, vp.sigma, noise))
+        ASSUME_WHITE[name](schedules.interpolant(vp.alpha, vp.sigma, noise))
 
 
 @pytest.mark.parametrize("name", sorted(set(ASSUME_WHITE) - {"log_likelihood", "discrete_bound", "continuous_bound"}))
 def test_they_take_white_noise(name):
-    ASSUME_WHITE[name](process.vp())
+    ASSUME_WHITE[name](schedules.vp())
+
+
+METHODS = [importlib.import_module(m.name) for m in pkgutil.iter_modules(guidance.__path__, "jaxdiff.guidance.")]
 
 
 def test_every_formula_with_a_score_is_in_the_table():
     """Functions of these modules that take a process and make a denoiser, sampler, loss or figure of it."""
     known = {*ASSUME_WHITE, "within", "cfg_pp", "discretised_decoder", "softmax_decoder", "normal_decoder"}
     known |= {"make_fraction", "spread", "begin", "continuous_term", "continuous_weight", "step_bound", "check_defined"}
-    for module in (guidance, restore, score_matching, learned_variance, likelihood):
+    for module in (*METHODS, score_matching, learned_variance, likelihood):
         for name, function in vars(module).items():
             own = getattr(function, "__module__", "") == module.__name__ and not name.startswith("_")
             if own and "process" in getattr(function, "__annotations__", {}):
@@ -110,5 +120,5 @@ def test_samplers_are_right_with_any_noise(name):
 
 def test_a_model_is_not_taken_to_another_noise():
     with pytest.raises(InputError, match="noise of two kinds"):
-        transfer(CHAIN, process.flow(), denoiser)
-    transfer(CHAIN, process.flow()._replace(noise=coloured), denoiser)
+        transfer(CHAIN, schedules.flow(), denoiser)
+    transfer(CHAIN, schedules.flow()._replace(noise=coloured), denoiser)

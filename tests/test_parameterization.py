@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import parameterization, process
-from jaxdiff.names import named
-from jaxdiff.parameterization import Parameterization, convert, eps_error, target, to_eps, to_x0
+from jaxdiff.config.names import named
+from jaxdiff.gaussian import parameterization, process, schedules
+from jaxdiff.gaussian.parameterization import Parameterization, convert, eps_error, target, to_eps, to_x0
 
 ALL = named(parameterization, Parameterization)
 T = np.array([0.01, 0.3, 0.6, 0.95])
@@ -62,7 +62,7 @@ def test_an_error_in_the_output_is_the_stated_error_in_eps(name, any_process, rn
 
 def test_published_formulas(float64):
     """v as Salimans and Ho state it, and EDM's preconditioning as its table 1 does, on a process with alpha = 1."""
-    vp, x_t, out, t = process.vp(), jnp.array([[0.3]]), jnp.array([[-0.8]]), jnp.array([0.4])
+    vp, x_t, out, t = schedules.vp(), jnp.array([[0.3]]), jnp.array([[-0.8]]), jnp.array([0.4])
     alpha, sigma = vp.alpha(t), vp.sigma(t)
     np.testing.assert_allclose(
         to_x0(vp, parameterization.v(), out, x_t, t)[0], alpha * x_t[0] - sigma * out[0], rtol=1e-12
@@ -79,4 +79,4 @@ def test_published_formulas(float64):
 
 def test_networks_see_the_index_of_ddpms_chain():
     t = jnp.asarray((np.arange(1000) + 1) / 1000, jnp.float32)
-    np.testing.assert_allclose(parameterization.eps().time_input(process.vp(), t), np.arange(1000), atol=1e-4)
+    np.testing.assert_allclose(parameterization.eps().time_input(schedules.vp(), t), np.arange(1000), atol=1e-4)

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from jaxdiff import pictures
+from jaxdiff.modalities.images import pictures
 
 
 def test_bytes_are_clipped_and_rounded():

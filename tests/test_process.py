@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import betas, process
 from jaxdiff.errors import InputError
+from jaxdiff.gaussian import betas, noise, process, schedules
 
 TABLES = [betas.linear, betas.cosine, betas.quadratic, betas.sigmoid]
 
@@ -16,7 +16,7 @@ def test_chain_agrees_with_float64_at_every_step(table, steps):
     log_alpha_bar = np.cumsum(np.log1p(-beta))
     alpha_bar, one_minus = np.exp(log_alpha_bar), -np.expm1(log_alpha_bar)
     before, one_minus_before = np.append(1, alpha_bar[:-1]), np.append(0, one_minus[:-1])
-    chain = process.ddpm(beta)
+    chain = schedules.ddpm(beta)
     t, s = (jnp.asarray((np.arange(steps) + k) / steps, jnp.float32) for k in (1, 0))
 
     scale, variance = process.transition(chain, s, t)
@@ -63,18 +63,18 @@ def test_published_paths(float64):
     integral = lambda low, high: low * t + (high - low) * t**2 / 2  # noqa: E731
     angle = lambda s, t: np.cos((t + s) / (1 + s) * np.pi / 2) / np.cos(s / (1 + s) * np.pi / 2)  # noqa: E731
     for chain, alpha, sigma in [
-        (process.vp(), np.exp(-integral(0.1, 20) / 2), np.sqrt(1 - np.exp(-integral(0.1, 20)))),
-        (process.vp(0.5, 3.0), np.exp(-integral(0.5, 3) / 2), np.sqrt(1 - np.exp(-integral(0.5, 3)))),
-        (process.sub_vp(), np.exp(-integral(0.1, 20) / 2), 1 - np.exp(-integral(0.1, 20))),
-        (process.cosine(), angle(0.008, t), np.sqrt(1 - angle(0.008, t) ** 2)),
-        (process.cosine(0.1), angle(0.1, t), np.sqrt(1 - angle(0.1, t) ** 2)),
-        (process.ve(), 1 + 0 * t, 0.01 * 5000**t),
-        (process.ve(0.1, 2.0), 1 + 0 * t, 0.1 * 20**t),
-        (process.ncsn(), 1 + 0 * t, 0.01 * 100 ** ((10 * t - 1) / 9)),
-        (process.ncsn(5, 0.1, 2.0), 1 + 0 * t, [0.05, 0.1 * 20 ** (1.5 / 4), 0.1 * 20 ** (3.5 / 4)]),
-        (process.edm(), 1 + 0 * t, 80 * t),
-        (process.flow(), 1 - t, t),
-        (process.from_log_snr(lambda t: 3 - 5 * t), (1 + np.exp(5 * t - 3)) ** -0.5, (1 + np.exp(3 - 5 * t)) ** -0.5),
+        (schedules.vp(), np.exp(-integral(0.1, 20) / 2), np.sqrt(1 - np.exp(-integral(0.1, 20)))),
+        (schedules.vp(0.5, 3.0), np.exp(-integral(0.5, 3) / 2), np.sqrt(1 - np.exp(-integral(0.5, 3)))),
+        (schedules.sub_vp(), np.exp(-integral(0.1, 20) / 2), 1 - np.exp(-integral(0.1, 20))),
+        (schedules.cosine(), angle(0.008, t), np.sqrt(1 - angle(0.008, t) ** 2)),
+        (schedules.cosine(0.1), angle(0.1, t), np.sqrt(1 - angle(0.1, t) ** 2)),
+        (schedules.ve(), 1 + 0 * t, 0.01 * 5000**t),
+        (schedules.ve(0.1, 2.0), 1 + 0 * t, 0.1 * 20**t),
+        (schedules.ncsn(), 1 + 0 * t, 0.01 * 100 ** ((10 * t - 1) / 9)),
+        (schedules.ncsn(5, 0.1, 2.0), 1 + 0 * t, [0.05, 0.1 * 20 ** (1.5 / 4), 0.1 * 20 ** (3.5 / 4)]),
+        (schedules.edm(), 1 + 0 * t, 80 * t),
+        (schedules.flow(), 1 - t, t),
+        (schedules.from_log_snr(lambda t: 3 - 5 * t), (1 + np.exp(5 * t - 3)) ** -0.5, (1 + np.exp(3 - 5 * t)) ** -0.5),
     ]:
         np.testing.assert_allclose(chain.alpha(jnp.asarray(t)), alpha, rtol=1e-9)
         np.testing.assert_allclose(chain.sigma(jnp.asarray(t)), sigma, rtol=1e-9)
@@ -82,31 +82,31 @@ def test_published_paths(float64):
 
 def test_the_prior_by_hand(float64):
     """At t = 1 unless told otherwise; log density of each example, over all of its components."""
-    chain, x = process.ve(0.1, 2.0), jnp.array([[[0.3, -1.0]], [[2.0, 0.1]]])
+    chain, x = schedules.ve(0.1, 2.0), jnp.array([[[0.3, -1.0]], [[2.0, 0.1]]])
     for t, arguments in ((1.0, ()), (0.5, (0.5,))):
         variance = 1 + 0.01 * 400**t
         drawn = process.prior(chain, jax.random.key(0), x, *arguments)
-        np.testing.assert_allclose(drawn, np.sqrt(variance) * process.normal(jax.random.key(0), x), rtol=1e-9)
+        np.testing.assert_allclose(drawn, np.sqrt(variance) * noise.normal(jax.random.key(0), x), rtol=1e-9)
         expected = -0.5 * (np.sum(np.square(x), (1, 2)) / variance) - np.log(2 * np.pi * variance)
         np.testing.assert_allclose(process.prior_log_density(chain, x, *arguments), expected, rtol=1e-9)
 
 
 def test_a_path_draws_anew_at_every_step(float64):
     """Written out, with the keys of its steps: x_t = ratio x_s + sqrt(variance) z."""
-    chain, key, x_0, times = process.vp(), jax.random.key(4), jnp.ones((3, 2)), np.array([0.2, 0.5, 0.7])
+    chain, key, x_0, times = schedules.vp(), jax.random.key(4), jnp.ones((3, 2)), np.array([0.2, 0.5, 0.7])
     path = process.diffuse(chain, key, x_0, times)
     alpha, sigma = np.asarray(chain.alpha(jnp.asarray(times))), np.asarray(chain.sigma(jnp.asarray(times)))
-    x = alpha[0] * x_0 + sigma[0] * process.normal(jax.random.fold_in(key, 0), x_0)
+    x = alpha[0] * x_0 + sigma[0] * noise.normal(jax.random.fold_in(key, 0), x_0)
     np.testing.assert_allclose(path[0], x, rtol=1e-9)
     for i in (1, 2):
         ratio = alpha[i] / alpha[i - 1]
-        z = process.normal(jax.random.fold_in(key, i), x_0)
+        z = noise.normal(jax.random.fold_in(key, i), x_0)
         x = ratio * x + np.sqrt(sigma[i] ** 2 - (ratio * sigma[i - 1]) ** 2) * z
         np.testing.assert_allclose(path[i], x, rtol=1e-9)
 
 
 def test_chain_between_its_steps_is_monotone_and_continuous():
-    chain = process.ddpm(betas.linear(10))
+    chain = schedules.ddpm(betas.linear(10))
     t = jnp.linspace(0, 1, 4001)
     sigma = np.asarray(chain.sigma(t))
     assert sigma[0] == 0
@@ -119,7 +119,7 @@ def test_chain_between_its_steps_is_monotone_and_continuous():
 
 
 def test_chain_has_its_slope_at_its_steps(float64):
-    chain = process.ddpm(betas.linear(1000))
+    chain = schedules.ddpm(betas.linear(1000))
     rate = process.diffusion2(chain, jnp.array(0.5))
     # Between steps i and i+1 log-SNR is linear, and the mean of g² over a step of length 1/T is about T beta.
     np.testing.assert_allclose(rate, 1000 * betas.linear(1000)[500], rtol=2e-2)
@@ -128,23 +128,23 @@ def test_chain_has_its_slope_at_its_steps(float64):
 def test_published_formulas_of_drift_and_diffusion(float64):
     t = jnp.linspace(0.01, 1, 50)
     beta = 0.1 + 19.9 * t
-    vp = process.vp()
+    vp = schedules.vp()
     np.testing.assert_allclose(jax.vmap(lambda t: process.drift(vp, t))(t), -beta / 2, rtol=1e-12)
     np.testing.assert_allclose(jax.vmap(lambda t: process.diffusion2(vp, t))(t), beta, rtol=1e-12)
-    cosine = process.cosine()
+    cosine = schedules.cosine()
     angle = (t + 0.008) / 1.008 * np.pi / 2
     expected = -np.pi / 2 / 1.008 * np.tan(angle)
     np.testing.assert_allclose(jax.vmap(lambda t: process.drift(cosine, t))(t)[:-1], expected[:-1], rtol=1e-10)
 
 
 def test_vp_is_the_limit_of_the_linear_chain(float64):
-    chain, limit = process.ddpm(betas.linear(20_000, 0.1 / 20_000, 20 / 20_000)), process.vp()
+    chain, limit = schedules.ddpm(betas.linear(20_000, 0.1 / 20_000, 20 / 20_000)), schedules.vp()
     t = jnp.array([0.1, 0.5, 0.9])
     np.testing.assert_allclose(chain.alpha(t), limit.alpha(t), rtol=5e-3)
 
 
 def test_cosine_chain_follows_the_cosine_process(float64):
-    chain, limit = process.ddpm(betas.cosine(1000)), process.cosine()
+    chain, limit = schedules.ddpm(betas.cosine(1000)), schedules.cosine()
     t = jnp.array([0.001, 0.1, 0.5, 0.9])
     np.testing.assert_allclose(chain.alpha(t), limit.alpha(t), rtol=1e-9)
     np.testing.assert_allclose(chain.sigma(t), limit.sigma(t), rtol=1e-9)
@@ -185,7 +185,7 @@ def test_perturb_has_the_mean_and_variance_of_theory(any_process):
 
 
 def test_noise_belongs_to_the_process():
-    still = process.vp()._replace(noise=lambda key, x: jnp.zeros_like(x))
+    still = schedules.vp()._replace(noise=lambda key, x: jnp.zeros_like(x))
     x_t, _ = process.perturb(still, jax.random.key(0), jnp.ones((3, 2)), jnp.array([0.1, 0.2, 0.3]))
     np.testing.assert_allclose(x_t[:, 0], still.alpha(jnp.array([0.1, 0.2, 0.3])))
 
@@ -193,7 +193,7 @@ def test_noise_belongs_to_the_process():
 @pytest.mark.parametrize("table", [[], [0.1, 1.0], [0.0, 0.1], [[0.1]], [np.nan]])
 def test_bad_tables_are_refused(table):
     with pytest.raises(InputError, match=r"one-dimensional table of numbers in \(0, 1\)"):
-        process.ddpm(np.array(table))
+        schedules.ddpm(np.array(table))
 
 
 def test_a_chain_of_no_steps_is_refused():

@@ -6,10 +6,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxdiff import betas, process
-from jaxdiff.denoiser import to_velocity, transfer
 from jaxdiff.errors import InputError
-from jaxdiff.process import diffuse, diffusion2, drift, log_snr, log_snr_drop, prior, prior_log_density, time_at
+from jaxdiff.gaussian import betas, schedules
+from jaxdiff.gaussian.denoiser import to_velocity, transfer
+from jaxdiff.gaussian.process import (
+    diffuse,
+    diffusion2,
+    drift,
+    log_snr,
+    log_snr_drop,
+    prior,
+    prior_log_density,
+    time_at,
+)
 from tests import oracle
 
 T = np.array([0.05, 0.2, 0.5, 0.8, 0.95])
@@ -57,10 +66,10 @@ def test_published_drift_and_diffusion(float64):
     beta = 0.1 + 19.9 * T
     total = 0.1 * T + 0.5 * 19.9 * T**2
     for chain, f, g2 in [
-        (process.sub_vp(), -beta / 2, beta * (1 - np.exp(-2 * total))),
-        (process.ve(0.01, 50.0), 0 * T, (0.01 * 5000**T) ** 2 * 2 * np.log(5000)),
-        (process.edm(80.0), 0 * T, 2 * 80**2 * T),
-        (process.flow(), -1 / (1 - T), 2 * T / (1 - T)),
+        (schedules.sub_vp(), -beta / 2, beta * (1 - np.exp(-2 * total))),
+        (schedules.ve(0.01, 50.0), 0 * T, (0.01 * 5000**T) ** 2 * 2 * np.log(5000)),
+        (schedules.edm(80.0), 0 * T, 2 * 80**2 * T),
+        (schedules.flow(), -1 / (1 - T), 2 * T / (1 - T)),
     ]:
         np.testing.assert_allclose(at(drift, chain), f, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(at(diffusion2, chain), g2, rtol=1e-9)
@@ -69,15 +78,17 @@ def test_published_drift_and_diffusion(float64):
 def test_published_schedules(float64):
     t = jnp.asarray(T)
     gamma = (stats.logistic.cdf(3) - stats.logistic.cdf(6 * T - 3)) / (stats.logistic.cdf(3) - stats.logistic.cdf(-3))
-    np.testing.assert_allclose(process.sigmoid().alpha(t) ** 2, gamma, rtol=1e-12)
-    np.testing.assert_allclose(process.sigmoid().sigma(t) ** 2, 1 - gamma, rtol=1e-11)
-    levels = process.ncsn(10, 0.01, 1.0).sigma(jnp.asarray((np.arange(10) + 1) / 10))
+    np.testing.assert_allclose(schedules.sigmoid().alpha(t) ** 2, gamma, rtol=1e-12)
+    np.testing.assert_allclose(schedules.sigmoid().sigma(t) ** 2, 1 - gamma, rtol=1e-11)
+    levels = schedules.ncsn(10, 0.01, 1.0).sigma(jnp.asarray((np.arange(10) + 1) / 10))
     np.testing.assert_allclose(levels, np.geomspace(0.01, 1.0, 10), rtol=1e-12)
     # Simple diffusion: the log-SNR of a picture f times as wide is lower by 2 log f. SD3: t' = f t / (1 + (f - 1) t).
     np.testing.assert_allclose(
-        log_snr(process.shifted(process.cosine(), 4.0), t), log_snr(process.cosine(), t) - 2 * np.log(4), rtol=1e-9
+        log_snr(schedules.shifted(schedules.cosine(), 4.0), t),
+        log_snr(schedules.cosine(), t) - 2 * np.log(4),
+        rtol=1e-9,
     )
-    moved = process.shifted(process.flow(), 3.0, power=1.0)
+    moved = schedules.shifted(schedules.flow(), 3.0, power=1.0)
     np.testing.assert_allclose(moved.sigma(t), 3 * T / (1 + 2 * T), rtol=1e-12)
     np.testing.assert_allclose(moved.alpha(t), 1 - 3 * T / (1 + 2 * T), rtol=1e-12)
 
@@ -86,7 +97,7 @@ def test_zero_terminal_snr_is_algorithm_1(float64):
     table = betas.linear(1000)
     root = np.sqrt(np.cumprod(1 - table))
     expected = (root - root[-1]) * root[0] / (root[0] - root[-1])
-    chain = process.ddpm(table, zero_terminal_snr=True)
+    chain = schedules.ddpm(table, zero_terminal_snr=True)
     t = jnp.asarray((np.arange(1000) + 1) / 1000)
     np.testing.assert_allclose(chain.alpha(t), expected, rtol=1e-6, atol=1e-9)
     assert chain.alpha(t)[-1] == 0
@@ -157,19 +168,19 @@ def test_the_flow_carries_the_marginals(each, float64):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: process.interpolant(lambda t: 1 - t, lambda t: 0.5 + 0 * t), None),
-        (lambda: process.interpolant(lambda t: 1 - t, lambda t: jnp.sin(3 * t)), None),
-        (lambda: process.interpolant(lambda t: 1 + 0 * t, lambda t: 1 - t), "must fall strictly"),
-        (lambda: process.interpolant(lambda t: jnp.cos(4 * t), lambda t: t), "must not be negative"),
-        (lambda: process.interpolant(lambda t: 1 - t / 2, lambda t: t * (1.2 - t)), "must fall strictly"),
-        (lambda: process.vp(beta_min=-1.0), "beta from -1.0"),
-        (lambda: process.vp(beta_min=5.0, beta_max=1.0), "must be positive and not fall"),
-        (lambda: process.ve(1.0, 0.1), "sigma from 1.0 to 0.1"),
-        (lambda: process.edm(0.0), "sigma_max=0.0"),
-        (lambda: process.ncsn(levels=1), "2 or more"),
-        (lambda: process.sigmoid(start=3.0, end=-3.0), "start must be below end"),
-        (lambda: process.shifted(process.vp(), 0.0), "factor=0.0"),
-        (lambda: process.ddpm(np.array([0.1]), zero_terminal_snr=True), "2 steps or more"),
+        (lambda: schedules.interpolant(lambda t: 1 - t, lambda t: 0.5 + 0 * t), None),
+        (lambda: schedules.interpolant(lambda t: 1 - t, lambda t: jnp.sin(3 * t)), None),
+        (lambda: schedules.interpolant(lambda t: 1 + 0 * t, lambda t: 1 - t), "must fall strictly"),
+        (lambda: schedules.interpolant(lambda t: jnp.cos(4 * t), lambda t: t), "must not be negative"),
+        (lambda: schedules.interpolant(lambda t: 1 - t / 2, lambda t: t * (1.2 - t)), "must fall strictly"),
+        (lambda: schedules.vp(beta_min=-1.0), "beta from -1.0"),
+        (lambda: schedules.vp(beta_min=5.0, beta_max=1.0), "must be positive and not fall"),
+        (lambda: schedules.ve(1.0, 0.1), "sigma from 1.0 to 0.1"),
+        (lambda: schedules.edm(0.0), "sigma_max=0.0"),
+        (lambda: schedules.ncsn(levels=1), "2 or more"),
+        (lambda: schedules.sigmoid(start=3.0, end=-3.0), "start must be below end"),
+        (lambda: schedules.shifted(schedules.vp(), 0.0), "factor=0.0"),
+        (lambda: schedules.ddpm(np.array([0.1]), zero_terminal_snr=True), "2 steps or more"),
     ],
 )
 def test_what_is_no_process_is_refused(make, message):

@@ -14,9 +14,12 @@ import pytest
 from PIL import Image
 
 import jaxdiff
-from jaxdiff import data, experiment, held_out, run
-from jaxdiff.training import checkpoint
-from jaxdiff.training.checkpoint import Checkpoints
+from jaxdiff.config import build as experiment
+from jaxdiff.config import record as run_record
+from jaxdiff.evaluation import held_out
+from jaxdiff.modalities import images
+from jaxdiff.training.checkpoints import checkpoint
+from jaxdiff.training.checkpoints.checkpoint import Checkpoints
 from jaxdiff.training.step import init_state
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -47,7 +50,7 @@ def size_of(file):
 
 
 def state_of(folder):
-    record = run.read_record(folder)
+    record = run_record.read_record(folder)
     parts = experiment.build(record.config, record.shape)
     like = jax.jit(lambda key: init_state(parts.init(key), parts.optimiser, parts.ema))(jax.random.key(9))
     with Checkpoints(folder / "checkpoints") as checkpoints:
@@ -205,7 +208,7 @@ def test_a_run_of_another_configuration_is_left_alone(call, finished):
 @pytest.mark.slow
 def test_a_picture_that_turns_out_bad_loses_nothing(call, tmp_path):
     data, folder = tmp_path / "data", tmp_path / "run"
-    data.mkdir()
+    images.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
     for i in range(40):
         Image.fromarray(pixels).save(data / f"{i}.png")
@@ -243,7 +246,7 @@ def test_the_model_in_the_checkpoint_with_the_least_error_is_the_one_measured(me
     measured = {row["step"]: row["held_out_mse"] for row in rows(measured_run, "held_out_mse")}
     assert list(measured) == [10, 20, 30, 40]
     assert checkpoint.best(measured_run / "checkpoints", "held_out_mse") == 40 == min(measured, key=measured.get)
-    monitor = held_out.make_monitor(jaxdiff.load(measured_run), data.digits("test"), 60)
+    monitor = held_out.make_monitor(jaxdiff.load(measured_run), images.digits("test"), 60)
     again = monitor(state_of(measured_run).ema["ema_0.998"])["held_out_mse"]
     np.testing.assert_allclose(again, measured[40], rtol=1e-4)
 

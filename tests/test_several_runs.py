@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import jaxdiff
-from jaxdiff import data, edit
-from jaxdiff.run import load_classifier
+from jaxdiff.modalities import images
+from jaxdiff.pipelines import edit
+from jaxdiff.pipelines.load import load_classifier
 from tests.test_scripts import size_of
 
 pytestmark = pytest.mark.slow
@@ -61,7 +62,7 @@ def test_a_cascade_and_a_guided_model_by_command(call, runs):
 def test_a_run_that_enlarges_is_read_as_one(runs):
     model = jaxdiff.load(runs / "large")
     assert (model.enlarges, model.widths["image"], model.widths["vector"]) == (2, 1, 1)
-    small = data.digits("test").take(np.arange(4)).x_0.reshape(4, 4, 2, 4, 2, 1).mean((2, 4))
+    small = images.digits("test").take(np.arange(4)).x_0.reshape(4, 4, 2, 4, 2, 1).mean((2, 4))
     assert edit.enlarge(model, jax.random.key(0), small).shape == (4, 8, 8, 1)
 
 

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import experiment, grids, process
-from jaxdiff.process import perturb, prior
+from jaxdiff.config import build as experiment
+from jaxdiff.gaussian import grids, schedules
+from jaxdiff.gaussian.process import perturb, prior
+from jaxdiff.gaussian.simplex import octave, simplex
 from jaxdiff.samplers import sample, unipc
-from jaxdiff.simplex import octave, simplex
 from tests.test_experiment import changed
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -64,7 +65,7 @@ def test_planes_are_not_alike():
 
 def test_drawing_finds_the_brightness_of_the_data():
     """Flat images, each of one brightness, with the best linear denoiser, which knows the covariance of a plane."""
-    chain = process.vp()._replace(noise=simplex())
+    chain = schedules.vp()._replace(noise=simplex())
     shape, mean, std = (2000, 2, 2, 1), -0.6, 0.2
     eps = np.asarray(jax.jit(lambda k: simplex()(k, jnp.zeros((8000, 2, 2, 1))))(KEY)).reshape(-1, 4)
     precision = jnp.asarray(np.linalg.inv(np.cov(eps.T)), jnp.float32)

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import betas, grids, process, samplers
+from jaxdiff import samplers
+from jaxdiff.gaussian import betas, grids, process, schedules
 from jaxdiff.samplers import trajectory
 from tests import trajectory_reference as theirs
 
-CHAIN, EDM, FLOW = process.ddpm(betas.linear(1000)), process.edm(200.0), process.flow()
+CHAIN, EDM, FLOW = schedules.ddpm(betas.linear(1000)), schedules.edm(200.0), schedules.flow()
 TOLERANCE = 1e-4
 
 # name there: (process here, sampler, how many of the last steps differ by design)

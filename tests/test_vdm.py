@@ -3,12 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import parameterization, process
-from jaxdiff.denoiser import make_denoiser
+from jaxdiff.gaussian import parameterization, process, schedules
+from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.likelihood import continuous_term, even_shares, prior_kl, softmax_decoder
+from jaxdiff.losses.vlb import bound_loss, by_log_snr
 from jaxdiff.nets import MonotoneLogSNR
 from jaxdiff.types import Batch
-from jaxdiff.vdm import bound_loss, by_log_snr
 
 
 def test_the_schedule_is_monotone_between_its_ends():
@@ -23,7 +23,7 @@ def test_the_schedule_is_monotone_between_its_ends():
 def test_a_learned_process_is_variance_preserving():
     schedule = MonotoneLogSNR()
     params = schedule.init(jax.random.key(0), jnp.zeros(1))
-    chain = process.from_log_snr(lambda t: schedule.apply(params, t))
+    chain = schedules.from_log_snr(lambda t: schedule.apply(params, t))
     t = jnp.linspace(0, 1, 100)
     np.testing.assert_allclose(chain.alpha(t) ** 2 + chain.sigma(t) ** 2, 1, atol=1e-6)
     np.testing.assert_allclose(process.log_snr(chain, t), schedule.apply(params, t), atol=1e-4)
@@ -34,7 +34,7 @@ def test_the_interior_follows_the_variance_and_all_else_the_bound():
     schedule = MonotoneLogSNR(2.0, -1.0, width=4)
     x_0 = jnp.asarray(np.random.default_rng(0).choice([-0.5, 0.0, 0.5], (8, 3)), jnp.float32)
     network = lambda params, x, t, condition=None, key=None: jnp.tanh(params * x) * t[:, None] / 1000  # noqa: E731
-    given = lambda params: process.from_log_snr(lambda t: schedule.apply({"params": params}, t))  # noqa: E731
+    given = lambda params: schedules.from_log_snr(lambda t: schedule.apply({"params": params}, t))  # noqa: E731
     meaning, key = by_log_snr(parameterization.eps()), jax.random.key(3)
     params = {"net": jnp.float32(0.8), "schedule": schedule.init(jax.random.key(0), jnp.zeros(1))["params"]}
 
@@ -63,7 +63,7 @@ def test_training_improves_the_bound_and_moves_the_ends():
     schedule = MonotoneLogSNR(2.0, -1.0, width=16)
     x_0 = jnp.asarray(np.random.default_rng(0).choice([-0.5, 0.0, 0.5], (512, 2)), jnp.float32)
     network = lambda params, x, t, condition=None, key=None: params * x  # noqa: E731
-    given = lambda params: process.from_log_snr(lambda t: schedule.apply({"params": params}, t))  # noqa: E731
+    given = lambda params: schedules.from_log_snr(lambda t: schedule.apply({"params": params}, t))  # noqa: E731
     loss_fn = bound_loss(given, by_log_snr(parameterization.eps()), network, 17)
     params = {"net": jnp.float32(0.8), "schedule": schedule.init(jax.random.key(0), jnp.zeros(1))["params"]}
     step = jax.jit(jax.value_and_grad(lambda p, k: loss_fn(p, k, Batch(x_0))[0]))
@@ -80,5 +80,5 @@ def test_training_improves_the_bound_and_moves_the_ends():
 
 def test_the_network_sees_the_log_snr():
     meaning = by_log_snr(parameterization.eps())
-    seen = meaning.time_input(process.from_log_snr(lambda t: 13.3 - 18.3 * t), jnp.array([0.0, 0.5, 1.0]))
+    seen = meaning.time_input(schedules.from_log_snr(lambda t: 13.3 - 18.3 * t), jnp.array([0.0, 0.5, 1.0]))
     np.testing.assert_allclose(seen, [0, 500, 1000], atol=1e-2)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.process import Process, log_snr
+from jaxdiff.gaussian.process import Process, log_snr
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array, Denoiser, as_time
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.process import Process, perturb, posterior, transition
+from jaxdiff.gaussian.process import Process, perturb, posterior, transition
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Constraint, Denoiser, Key, as_time, expand
 
@@ -50,7 +50,7 @@ def between(process: Process, fraction: Array, s: Array, t: Array) -> Array:
 
 
 def learned_range(fraction: Callable[[Array, Array], Array]) -> Variance:
-    """`between` the two fixed variances by `fraction(x_t, t)` (Improved DDPM, equation 15; `jaxdiff.learned_variance`).
+    """`between` the two fixed variances by `fraction(x_t, t)` (Improved DDPM, equation 15; `jaxdiff.losses.hybrid`).
 
     A fraction that is read from the denoiser's own network costs no second pass: the two calls are one after
     compilation.
@@ -61,7 +61,7 @@ def learned_range(fraction: Callable[[Array, Array], Array]) -> Variance:
 def analytic(times: Array, gamma: Array) -> Variance:
     """The optimal variance, from `gamma = mean_square_eps(...)` at the times that the grid visits, in any order.
 
-    Where alpha = 0, x_t says nothing of x_0, whose variance is taken to be 1, as `jaxdiff.process.prior` does.
+    Where alpha = 0, x_t says nothing of x_0, whose variance is taken to be 1, as `jaxdiff.gaussian.process.prior` does.
     """
     order = jnp.argsort(jnp.asarray(times))
     times, gamma = jnp.asarray(times)[order], jnp.asarray(gamma)[order]
@@ -100,7 +100,7 @@ def ancestral(
     Args:
       variance: `fixed_small`, `fixed_large`, `learned_range(...)`, `analytic(...)` or any function like them.
       temperature: factor on the noise that each step adds; x_1 is drawn as it is.
-      constrain: applied to x̂_0, such as `jaxdiff.denoiser.clip(1.0)`.
+      constrain: applied to x̂_0, such as `jaxdiff.gaussian.denoiser.clip(1.0)`.
     """
 
     def step(key, state, t, s):

@@ -38,7 +38,7 @@ def sample(sampler: Sampler, key: Key, x_1: Array, times: Array) -> Array:
 
     Args:
       x_1: (batch, ...), noise at `times[0]`.
-      times: (steps + 1,), falling; see `jaxdiff.grids`.
+      times: (steps + 1,), falling; see `jaxdiff.gaussian.grids`.
 
     Raises:
       InputError: the times do not fall strictly (unless they are traced).

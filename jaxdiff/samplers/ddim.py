@@ -12,7 +12,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxdiff.errors import InputError
-from jaxdiff.process import Process, log_snr_drop
+from jaxdiff.gaussian.process import Process, log_snr_drop
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Constraint, Denoiser
 
@@ -30,7 +30,7 @@ def ddim(
     Args:
       eta: in [0, 1], how much of the ancestral step's noise is drawn anew.
       temperature: factor on that noise; there is none where eta = 0.
-      constrain: applied to x̂_0, such as `jaxdiff.denoiser.clip(1.0)`.
+      constrain: applied to x̂_0, such as `jaxdiff.gaussian.denoiser.clip(1.0)`.
       use_clipped_model_output: derive eps from the constrained x̂_0; False is diffusers' default, which leaves eps.
 
     Raises:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxdiff.process import Process, log_snr, log_snr_drop, time_at
+from jaxdiff.gaussian.process import Process, log_snr, log_snr_drop, time_at
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Denoiser, Key, as_time
 

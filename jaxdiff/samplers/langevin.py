@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from jaxdiff.denoiser import to_score
 from jaxdiff.errors import InputError
-from jaxdiff.process import Process
+from jaxdiff.gaussian.denoiser import to_score
+from jaxdiff.gaussian.process import Process
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Denoiser
 

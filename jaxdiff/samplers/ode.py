@@ -1,8 +1,9 @@
 """Solvers of the probability flow dx/dt, the classical ones, in the process's own time.
 
-On `jaxdiff.process.edm`, whose time is the noise level, `heun` is the sampler of Karras et al. 2022 (algorithms 1 and
-2); on `flow`, `euler` is the usual sampler of flow matching. `jaxdiff.denoiser.transfer` takes a model to either path.
-Where a step ends at the data, sigma = 0, the slope there is unknown, and the step is made of the slopes before it.
+On `jaxdiff.gaussian.schedules.edm`, whose time is the noise level, `heun` is the sampler of Karras et al. 2022
+(algorithms 1 and 2); on `flow`, `euler` is the usual sampler of flow matching. `jaxdiff.gaussian.denoiser.transfer`
+takes a model to either path. Where a step ends at the data, sigma = 0, the slope there is unknown, and the step is made
+of the slopes before it.
 """
 
 from collections.abc import Callable
@@ -12,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax.experimental.ode import odeint
 
-from jaxdiff.denoiser import to_velocity
-from jaxdiff.process import Process, log_snr, time_at, transition
+from jaxdiff.gaussian.denoiser import to_velocity
+from jaxdiff.gaussian.process import Process, log_snr, time_at, transition
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Denoiser
 

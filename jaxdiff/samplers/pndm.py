@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.process import Process
+from jaxdiff.gaussian.process import Process
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array, Denoiser
 

@@ -7,7 +7,7 @@ new ones. What the sampler remembers afterwards is of the last way down.
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.process import Process, transition
+from jaxdiff.gaussian.process import Process, transition
 from jaxdiff.samplers.base import Sampler, stepped
 from jaxdiff.types import Array, as_time
 

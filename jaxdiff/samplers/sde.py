@@ -7,8 +7,8 @@ strong order 1.5. As everywhere, the step that ends at the data (sigma = 0) adds
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.denoiser import to_score
-from jaxdiff.process import Process, diffusion2, drift, transition
+from jaxdiff.gaussian.denoiser import to_score
+from jaxdiff.gaussian.process import Process, diffusion2, drift, transition
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Denoiser
 

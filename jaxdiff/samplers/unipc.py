@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
-from jaxdiff.process import Process, log_snr_drop
+from jaxdiff.gaussian.process import Process, log_snr_drop
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array, Denoiser, as_time
 

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from jaxdiff.data import arrays, digits
 from jaxdiff.errors import InputError
+from jaxdiff.modalities.images import arrays, digits
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5), np.uint8)
 
@@ -85,4 +85,4 @@ def test_a_system_that_does_not_know_its_memory_refuses_no_array(monkeypatch, an
         return answer
 
     monkeypatch.setattr(os, "sysconf", sysconf)
-    assert importlib.import_module("jaxdiff.data.arrays")._memory() == math.inf
+    assert importlib.import_module("jaxdiff.modalities.images.arrays")._memory() == math.inf

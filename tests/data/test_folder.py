@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxdiff.data import folder
 from jaxdiff.errors import InputError
+from jaxdiff.modalities.images import folder
 
 
 @pytest.fixture

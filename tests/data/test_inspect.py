@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxdiff.data.__main__ import main
+from jaxdiff.cli.data import main
 
 
 def test_the_digits(capsys, tmp_path):

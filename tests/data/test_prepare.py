@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from tensorflow_datasets.core.hashing import Hasher
 
-from jaxdiff import experiment
-from jaxdiff.data import tfds
-from jaxdiff.data.__main__ import main
-from jaxdiff.data.prepare import STOCK, prepare
+from jaxdiff.cli.data import main
+from jaxdiff.config import build as experiment
 from jaxdiff.errors import InputError
+from jaxdiff.modalities.images import tfds
+from jaxdiff.modalities.images.prepare import STOCK, prepare
 
 SIZES = {"train": 50, "test": 20}
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -204,7 +204,7 @@ def test_archives_are_downloaded_and_checked(monkeypatch, tmp_path, capsys):
 
 KILLED = """
 import os, sys
-from jaxdiff.data import prepare
+from jaxdiff.modalities.images import prepare
 made = []
 def die(pixels):
     made.append(pixels)
@@ -225,7 +225,7 @@ def test_an_interrupted_preparation_is_none(monkeypatch, tmp_path):
     (left,) = (tmp_path / "data" / "mnist").iterdir()
     (left / "dataset_info.json").write_text("{}")  # killed at the last moment
     with pytest.raises(
-        InputError, match=r"'mnist' is not prepared in .*: prepare it once, with `python -m jaxdiff.data "
+        InputError, match=r"'mnist' is not prepared in .*: prepare it once, with `python -m jaxdiff.cli.data "
     ):
         tfds("mnist", data_dir=data)
     archives = tmp_path / "archives"

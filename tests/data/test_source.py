@@ -3,7 +3,7 @@ import pytest
 
 from jaxdiff.data.source import Source, balanced, batches, indices, select, to_unit_range
 from jaxdiff.errors import InputError
-from jaxdiff.pictures import to_uint8
+from jaxdiff.modalities.images.pictures import to_uint8
 from jaxdiff.types import Batch
 
 

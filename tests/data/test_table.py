@@ -3,8 +3,8 @@ import pytest
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from jaxdiff.data.table import learn_cleaning
 from jaxdiff.errors import InputError
+from jaxdiff.modalities.tables.cleaning import learn_cleaning
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxdiff.data import tfds
-from jaxdiff.data.prepare import prepare
 from jaxdiff.errors import InputError
+from jaxdiff.modalities.images import tfds
+from jaxdiff.modalities.images.prepare import prepare
 
 PREPARE = """
 import sys
@@ -64,7 +64,7 @@ def test_what_is_not_there_is_named(prepared):
     ):
         tfds("lsun/bedroom", data_dir=prepared)
     with pytest.raises(
-        InputError, match=r"'cifar10' is not prepared.*once, with `python -m jaxdiff.data prepare cifar10"
+        InputError, match=r"'cifar10' is not prepared.*once, with `python -m jaxdiff.cli.data prepare cifar10"
     ):
         tfds("cifar10", data_dir=prepared)
     with pytest.raises(InputError, match="version of 'tiny_images'.*allowed are 1.0.0"):

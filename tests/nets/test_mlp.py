@@ -6,13 +6,17 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdiff.denoiser import gaussian_mixture, make_denoiser
 from jaxdiff.errors import InputError
-from jaxdiff.loss import diffusion_loss, simple, uniform
+from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.gaussian.mixture import gaussian_mixture
+from jaxdiff.gaussian.parameterization import v
+from jaxdiff.gaussian.process import perturb
+from jaxdiff.gaussian.schedules import vp
+from jaxdiff.losses.diffusion import diffusion_loss
+from jaxdiff.losses.times import uniform
+from jaxdiff.losses.weights import simple
 from jaxdiff.nets import MLP
 from jaxdiff.nets.layers import sinusoidal
-from jaxdiff.parameterization import v
-from jaxdiff.process import perturb, vp
 from jaxdiff.types import Batch, Condition
 
 SMALL = {"widths": (32, 48, 32), "blocks": 2, "embedding": 16, "dropout": 0.0, "dropout_out": 0.0}

@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import betas, grids, process
-from jaxdiff.denoiser import clip, gaussian_mixture
+from jaxdiff.gaussian import betas, grids, schedules
+from jaxdiff.gaussian.denoiser import clip
+from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.samplers import State, ancestral, fixed_large, fixed_small, sample
 
 
@@ -15,7 +16,7 @@ def gaussian(chain, mean, std):
 @pytest.mark.parametrize(("std", "variance"), [(1e-4, fixed_small), (1.0, fixed_large)])
 def test_each_variance_is_exact_for_its_data(std, variance):
     """fixed_small for data at a point, fixed_large for standard normal data: x_s has its true width after any steps."""
-    chain = process.ddpm(betas.linear(1000))
+    chain = schedules.ddpm(betas.linear(1000))
     x_1 = jax.random.normal(jax.random.key(0), (100_000, 1))
     x_1 = x_1 * jnp.sqrt((chain.alpha(jnp.float32(1)) * std) ** 2 + chain.sigma(jnp.float32(1)) ** 2)
     times = np.linspace(1, 0.2, 6)
@@ -27,7 +28,7 @@ def test_each_variance_is_exact_for_its_data(std, variance):
 
 def test_the_thousand_step_chain_draws_the_mixture():
     """Weights, means and widths of a mixture, within four standard errors and the chain's own bias."""
-    chain, n = process.ddpm(betas.linear(1000)), 50_000
+    chain, n = schedules.ddpm(betas.linear(1000)), 50_000
     denoiser = gaussian_mixture(chain, jnp.array([0.3, 0.7]), jnp.array([[-1.0], [1.0]]), jnp.array([[0.15], [0.2]]))
     x_1 = jax.random.normal(jax.random.key(0), (n, 1))
     x_0 = np.asarray(sample(ancestral(chain, denoiser), jax.random.key(1), x_1, grids.trailing(1000, 1000)))
@@ -39,7 +40,7 @@ def test_the_thousand_step_chain_draws_the_mixture():
 
 
 def test_the_step_to_the_data_is_the_denoiser():
-    chain = process.ddpm(betas.linear(1000))
+    chain = schedules.ddpm(betas.linear(1000))
     x = jnp.array([[0.3], [-2.0]])
     for variance in (fixed_small, fixed_large):
         sampler = ancestral(chain, lambda x_t, t: 3 * x_t, variance, constrain=clip(1.0))
@@ -48,7 +49,7 @@ def test_the_step_to_the_data_is_the_denoiser():
 
 
 def test_temperature_scales_the_noise():
-    chain, x = process.vp(), jnp.zeros((50_000, 1))
+    chain, x = schedules.vp(), jnp.zeros((50_000, 1))
 
     def spread(temperature):
         sampler = ancestral(chain, lambda x_t, t: x_t, temperature=temperature)

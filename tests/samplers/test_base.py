@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import betas, grids, samplers
-from jaxdiff.process import ddpm, vp
+from jaxdiff import samplers
+from jaxdiff.gaussian import betas, grids
+from jaxdiff.gaussian.schedules import ddpm, vp
 from jaxdiff.samplers import Sampler, ancestral, ddim, sample, trajectory
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids, samplers
-from jaxdiff.denoiser import transfer
-from jaxdiff.model import CACHEABLE, SAMPLERS
-from jaxdiff.process import edm, vp
+from jaxdiff import samplers
+from jaxdiff.gaussian import grids
+from jaxdiff.gaussian.denoiser import transfer
+from jaxdiff.gaussian.schedules import edm, vp
+from jaxdiff.pipelines.model import CACHEABLE, SAMPLERS
 from jaxdiff.samplers import ddim, sample
 from jaxdiff.samplers.cached import along, cached
 

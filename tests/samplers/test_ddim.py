@@ -3,10 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids
-from jaxdiff.denoiser import clip, gaussian_mixture
 from jaxdiff.errors import InputError
-from jaxdiff.process import vp
+from jaxdiff.gaussian import grids
+from jaxdiff.gaussian.denoiser import clip
+from jaxdiff.gaussian.mixture import gaussian_mixture
+from jaxdiff.gaussian.schedules import vp
 from jaxdiff.samplers import State, ancestral, ddim, sample
 
 
@@ -26,9 +27,9 @@ def test_eta_one_is_the_ancestral_step(any_process, clipped):
 @pytest.mark.parametrize("name", ["vp", "cosine"])
 def test_first_order_on_the_exact_denoiser(name, float64):
     """The probability flow of a Gaussian is known, x_0 = mean + std x_1': DDIM's error falls as 1 / steps."""
-    from jaxdiff import process
+    from jaxdiff.gaussian import schedules
 
-    chain, mean, std = getattr(process, name)(), 0.4, 0.3
+    chain, mean, std = getattr(schedules, name)(), 0.4, 0.3
     denoiser = gaussian_mixture(chain, jnp.ones(1), jnp.full((1, 1), mean), jnp.full((1, 1), std))
     z, one = jnp.array([[-1.3], [0.2], [0.9]]), jnp.array(0.99)
     x_1 = chain.alpha(one) * mean + jnp.sqrt((chain.alpha(one) * std) ** 2 + chain.sigma(one) ** 2) * z

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdiff import samplers
-from jaxdiff.denoiser import transfer
+from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.samplers import sample
 from tests import oracle
 

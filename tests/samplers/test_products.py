@@ -12,13 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import betas, grids, guidance, process, samplers
-from jaxdiff.denoiser import clip, dynamic_threshold, gaussian_mixture
+from jaxdiff import guidance, samplers
 from jaxdiff.errors import InputError
-from jaxdiff.model import SAMPLERS, check_applies
-from jaxdiff.process import Process, log_snr, log_snr_drop, prior, time_at
+from jaxdiff.gaussian import betas, grids, schedules
+from jaxdiff.gaussian.denoiser import clip, dynamic_threshold
+from jaxdiff.gaussian.mixture import gaussian_mixture
+from jaxdiff.gaussian.process import Process, log_snr, log_snr_drop, prior, time_at
+from jaxdiff.guidance import inpainting as inpaint
+from jaxdiff.pipelines.model import SAMPLERS, check_applies
 from jaxdiff.samplers.base import sample, stepped
-from jaxdiff.tasks import inpaint, restore
 from tests import oracle
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -122,7 +124,7 @@ def test_both_ends_of_every_process(name):
 
 def test_pndm_is_refused_where_it_would_amplify_its_errors():
     """On cosine betas, where alpha begins at 5e-5, trailing grids of up to 250 steps saturate or explode."""
-    cosine, linear = (process.ddpm(table(1000)) for table in (betas.cosine, betas.linear))
+    cosine, linear = (schedules.ddpm(table(1000)) for table in (betas.cosine, betas.linear))
     for steps in (10, 50, 250):
         with pytest.raises(InputError, match="'pndm' needs 4 steps"):
             check_applies("pndm", cosine, grids.trailing(steps))
@@ -138,7 +140,7 @@ MODES = jnp.stack([jnp.full(16, -0.9), jnp.full(16, 0.9)])
 @pytest.mark.parametrize("name", ORDINARY)
 def test_a_constraint_on_x_0_reaches_all_that_is_derived_from_it(name):
     """Guided by 1, 3 and 8, clipped or thresholded, every sampler ends at the class, and not at another."""
-    vp, std = process.vp(), jnp.full((2, 1), 0.1)
+    vp, std = schedules.vp(), jnp.full((2, 1), 0.1)
     model, of_class = (gaussian_mixture(vp, jnp.ones(n), MODES[-n:], std[:n]) for n in (2, 1))
 
     @jax.jit
@@ -154,7 +156,7 @@ def test_a_constraint_on_x_0_reaches_all_that_is_derived_from_it(name):
 
 @pytest.mark.parametrize("name", [n for n in SAMPLERS if "constrain" in inspect.signature(SAMPLERS[n]).parameters])
 def test_an_argument_that_constrains_is_a_constrained_denoiser(name):
-    vp, constrain = process.vp(), clip(0.4)
+    vp, constrain = schedules.vp(), clip(0.4)
     t, s, x = jnp.float32(0.6), jnp.float32(0.5), jax.random.normal(KEY, (64, 3))
     inside = SAMPLERS[name](vp, lambda x, t: jnp.tanh(2 * x), constrain=constrain)
     outside = SAMPLERS[name](vp, lambda x, t: constrain(jnp.tanh(2 * x)))
@@ -168,7 +170,7 @@ def test_an_argument_that_constrains_is_a_constrained_denoiser(name):
 
 
 def two_modes():
-    vp = process.vp()
+    vp = schedules.vp()
     return vp, gaussian_mixture(vp, jnp.ones(2), jnp.array([[-0.9, -0.9], [0.9, 0.9]]), jnp.full((2, 1), 0.2))
 
 
@@ -196,7 +198,7 @@ def moved(name):
     movers = {
         "restart": samplers.restart(vp, sampler, np.linspace(0.4, 0.2, 6), 3),
         "langevin": samplers.then(sampler, samplers.langevin(vp, denoiser, repeats=3)),
-        "dps": restore.dps(vp, denoiser, sampler, lambda x: x[:, :1], image[:, :1], 0.3),
+        "dps": guidance.dps(vp, denoiser, sampler, lambda x: x[:, :1], image[:, :1], 0.3),
         "replace": inpaint.replace(vp, sampler, image, mask),
         "repaint": inpaint.repaint(vp, sampler, image, mask, 3),
     }

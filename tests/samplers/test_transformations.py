@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids, process, samplers
+from jaxdiff import samplers
+from jaxdiff.gaussian import grids, schedules
 from jaxdiff.samplers import sample
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-EDM, KARRAS = process.edm(), lambda n: grids.karras(process.edm(), n)
+EDM, KARRAS = schedules.edm(), lambda n: grids.karras(schedules.edm(), n)
 ALL = {
     name: getattr(samplers, name)
     for name in (
@@ -146,7 +147,7 @@ def test_samplers_are_refused_where_they_do_not_apply():
     from jaxdiff.errors import InputError
 
     with pytest.raises(InputError, match="needs a process with alpha = 1"):
-        samplers.annealed_langevin(process.vp(), denoiser(0.5))
+        samplers.annealed_langevin(schedules.vp(), denoiser(0.5))
     for bad in (lambda: samplers.unipc(EDM, denoiser(0.5), 4), lambda: samplers.lms(EDM, denoiser(0.5), 0)):
         with pytest.raises(InputError, match="order="):
             bad()

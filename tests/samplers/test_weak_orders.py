@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids, samplers
+from jaxdiff import samplers
+from jaxdiff.gaussian import grids
 from jaxdiff.samplers import sample
 from tests import oracle
 

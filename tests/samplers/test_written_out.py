@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import process, samplers
-from jaxdiff.denoiser import clip
+from jaxdiff import samplers
+from jaxdiff.gaussian import schedules
+from jaxdiff.gaussian.denoiser import clip
 
-VP, KEY = process.vp(), jax.random.key(3)
+VP, KEY = schedules.vp(), jax.random.key(3)
 TIMES = np.array([0.8, 0.6, 0.45, 0.27, 0.2])
 X = np.array([[0.3, -1.2], [0.8, 0.1]])
 TO_DATA = np.append(TIMES, 0.0)
@@ -404,7 +405,7 @@ def test_from_pure_noise(name, monkeypatch, float64):
     begun = 0.3 * data(X, 1.0) + 0.7 * X
     for times in ([1.0, 0.7], [1.0, 0.7, 0.5], [1.0, 0.7, 0.5, 0.4]):
         expected = written_out(step, np.array(times[1:]), x=begun)
-        np.testing.assert_allclose(ours(make, np.array(times), chain=process.flow()), expected, rtol=1e-8)
+        np.testing.assert_allclose(ours(make, np.array(times), chain=schedules.flow()), expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize("make", [samplers.ancestral, lambda p, d, **more: samplers.ddim(p, d, eta=0.5, **more)])
@@ -434,7 +435,7 @@ def test_the_mean_square_of_eps(float64):
 
 def test_annealed_langevin_walks_where_it_comes_to(float64):
     """On sigma = 80 t: at every s twice, and at the last to the mean."""
-    chain = process.edm()
+    chain = schedules.edm()
     sampler = samplers.annealed_langevin(chain, lambda x, t: data(x, t, jnp), 0.3, 2)
     x, s = X, 0.01
     for i in range(2):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import mahalanobis
 
-from jaxdiff.denoiser import gaussian_mixture
 from jaxdiff.errors import InputError
-from jaxdiff.process import vp
-from jaxdiff.tasks.detect import denoising_error, threshold, untypical
+from jaxdiff.gaussian.mixture import gaussian_mixture
+from jaxdiff.gaussian.schedules import vp
+from jaxdiff.pipelines.anomaly import denoising_error, threshold, untypical
 
 
 def test_the_error_of_a_gaussian_is_what_its_posterior_leaves_and_its_bias():

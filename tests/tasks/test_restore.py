@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from scipy.ndimage import convolve
 
-from jaxdiff import process, samplers
-from jaxdiff.denoiser import gaussian_mixture
+from jaxdiff import guidance, samplers
 from jaxdiff.errors import InputError
-from jaxdiff.tasks import ddrm, restore
+from jaxdiff.gaussian import schedules
+from jaxdiff.gaussian.mixture import gaussian_mixture
+from jaxdiff.guidance import linear, operators
+from jaxdiff.guidance.ddrm import of_operator
 
-CHAIN = process.vp()
+CHAIN = schedules.vp()
 TIMES = [0.05, 0.4, 0.95]
 NOISE = 0.3
 
@@ -39,12 +41,12 @@ def posterior_mean(mean, std, A, x_t, y, t):
 def test_moment_matching_is_exact_for_gaussians(problem, t):
     A, operator, x_t, y = problem
     mean, std = np.arange(5) / 5.0, np.linspace(0.3, 1.5, 5)
-    denoise = restore.moment_matching(CHAIN, gaussian(mean, std), operator, y, NOISE, iterations=3)
+    denoise = guidance.moment_matching(CHAIN, gaussian(mean, std), operator, y, NOISE, iterations=3)
     np.testing.assert_allclose(denoise(x_t, t), posterior_mean(mean, std, A, x_t, y, t), atol=1e-8)
 
 
 @pytest.mark.parametrize("t", TIMES)
-@pytest.mark.parametrize("method", [restore.pigdm, restore.ddnm])
+@pytest.mark.parametrize("method", [guidance.pigdm, guidance.ddnm])
 def test_with_a_fixed_variance_they_are_exact_for_round_gaussians(problem, method, t):
     A, operator, x_t, y = problem
     mean, std = np.arange(5) / 5.0, np.full(5, 0.8)
@@ -55,7 +57,7 @@ def test_with_a_fixed_variance_they_are_exact_for_round_gaussians(problem, metho
 def test_without_noise_ddnm_agrees_with_the_measurement_and_leaves_the_rest(problem):
     A, operator, x_t, y = problem
     denoiser = gaussian(np.zeros(5), np.ones(5))
-    x_0, restored = denoiser(x_t, 0.4), restore.ddnm(CHAIN, denoiser, operator, y, iterations=3)(x_t, 0.4)
+    x_0, restored = denoiser(x_t, 0.4), guidance.ddnm(CHAIN, denoiser, operator, y, iterations=3)(x_t, 0.4)
     np.testing.assert_allclose(operator(restored), y, atol=1e-8)
     np.testing.assert_allclose(restored - x_0, (y - operator(x_0)) @ np.linalg.pinv(A).T, atol=1e-8)
 
@@ -64,7 +66,7 @@ def test_dps_moves_by_the_gradient_of_the_distance(problem):
     A, operator, x_t, y = problem
     denoiser, sampler = gaussian(np.zeros(5), np.ones(5)), samplers.ddim(CHAIN, gaussian(np.zeros(5), np.ones(5)))
     key, t, s = jax.random.key(0), jnp.float64(0.5), jnp.float64(0.4)
-    moved = restore.dps(CHAIN, denoiser, sampler, operator, y, 0.7).step(key, sampler.init(x_t), t, s).x
+    moved = guidance.dps(CHAIN, denoiser, sampler, operator, y, 0.7).step(key, sampler.init(x_t), t, s).x
     residual = y - operator(denoiser(x_t, t))
     slope = CHAIN.alpha(t)  # of x̂_0, for unit variance
     gradient = -slope * residual @ A / np.linalg.norm(residual, axis=1, keepdims=True)
@@ -76,37 +78,39 @@ def test_an_example_that_is_solved_stays_and_others_go_on(problem):
     denoiser = gaussian(np.zeros(5), np.ones(5))
     exact = operator(denoiser(x_t, 0.4))
     y = y.at[:10].set(exact[:10])
-    restored = restore.moment_matching(CHAIN, denoiser, operator, y, NOISE, iterations=30)(x_t, 0.4)
+    restored = guidance.moment_matching(CHAIN, denoiser, operator, y, NOISE, iterations=30)(x_t, 0.4)
     np.testing.assert_allclose(restored[:10], denoiser(x_t, 0.4)[:10], atol=1e-10)
     assert np.isfinite(restored).all()
-    step = restore.dps(CHAIN, denoiser, samplers.ddim(CHAIN, denoiser), operator, exact).step
+    step = guidance.dps(CHAIN, denoiser, samplers.ddim(CHAIN, denoiser), operator, exact).step
     assert np.isfinite(step(jax.random.key(0), samplers.State(x_t), jnp.float64(0.4), jnp.float64(0.3)).x).all()
 
 
 def test_operators(rng):
     x = rng.normal(size=(2, 6, 8, 3))
     kernel = rng.uniform(size=(3, 5))[:, :3]
-    blurred = restore.blurred(jnp.asarray(kernel))(jnp.asarray(x, jnp.float32))
+    blurred = operators.blurred(jnp.asarray(kernel))(jnp.asarray(x, jnp.float32))
     for n in range(2):
         for c in range(3):
             expected = convolve(x[n, ..., c], kernel, mode="mirror")
             np.testing.assert_allclose(blurred[n, ..., c], expected, atol=1e-5)
-    np.testing.assert_allclose(restore.shrunk(2)(x)[1, 2, 3, 1], x[1, 4:6, 6:8, 1].mean())
-    np.testing.assert_allclose(restore.grey()(x)[..., 0], x.mean(-1))
-    np.testing.assert_allclose(restore.masked(np.arange(3) > 0)(x)[..., 0], 0)
+    np.testing.assert_allclose(operators.shrunk(2)(x)[1, 2, 3, 1], x[1, 4:6, 6:8, 1].mean())
+    np.testing.assert_allclose(operators.grey()(x)[..., 0], x.mean(-1))
+    np.testing.assert_allclose(operators.masked(np.arange(3) > 0)(x)[..., 0], 0)
 
 
-COLORED = process.interpolant(CHAIN.alpha, CHAIN.sigma, lambda key, x: jnp.cumsum(jax.random.normal(key, x.shape), -1))
+COLORED = schedules.interpolant(
+    CHAIN.alpha, CHAIN.sigma, lambda key, x: jnp.cumsum(jax.random.normal(key, x.shape), -1)
+)
 
 
 @pytest.mark.parametrize("name", ["moment_matching", "pigdm", "ddnm", "dps", "ddrm"])
 def test_other_noise_is_refused_where_the_formula_takes_it_to_be_white(name):
     operator, denoiser, y = lambda x: x[:, :1], lambda x, t: x, jnp.ones((1, 1))
     calls = {
-        "dps": lambda p: restore.dps(p, denoiser, samplers.ddim(p, denoiser), operator, y),
-        "ddrm": lambda p: ddrm.ddrm(p, denoiser, ddrm.of_operator(operator, (2,)), y, NOISE),
+        "dps": lambda p: guidance.dps(p, denoiser, samplers.ddim(p, denoiser), operator, y),
+        "ddrm": lambda p: guidance.ddrm(p, denoiser, of_operator(operator, (2,)), y, NOISE),
     }
-    make = calls.get(name, lambda p: getattr(restore, name)(p, denoiser, operator, y, NOISE))
+    make = calls.get(name, lambda p: getattr(guidance, name)(p, denoiser, operator, y, NOISE))
     make(CHAIN)
     with pytest.raises(InputError, match="is that of normal noise, and this process has another"):
         make(COLORED)
@@ -114,13 +118,13 @@ def test_other_noise_is_refused_where_the_formula_takes_it_to_be_white(name):
 
 def test_moment_matching_has_its_limit_where_alpha_is_0(float64):
     """Of correlated data, one coordinate measured: the other is known by it at t = 1 as well as just before."""
-    path, C = process.flow(), jnp.array([[1.0, 0.9], [0.9, 1.0]])
+    path, C = schedules.flow(), jnp.array([[1.0, 0.9], [0.9, 1.0]])
 
     def denoiser(x, t):
         alpha, sigma = path.alpha(t), path.sigma(t)
         return alpha * x @ jnp.linalg.inv(alpha**2 * C + sigma**2 * jnp.eye(2)) @ C
 
-    guided = restore.moment_matching(path, denoiser, lambda x: x[:, :1], jnp.full((1, 1), 1.5), 0.1)
+    guided = guidance.moment_matching(path, denoiser, lambda x: x[:, :1], jnp.full((1, 1), 1.5), 0.1)
     x = jnp.array([[0.3, -0.4]])
     at_1 = guided(x, jnp.float64(1))
     np.testing.assert_allclose(at_1, guided(x, jnp.float64(0.9999)), atol=1e-2)
@@ -131,5 +135,5 @@ def test_a_chain_begins_at_the_measurement(problem):
     A, operator, x_1, y = problem
     t = jnp.float64(0.7)
     told = y @ np.linalg.solve(A @ A.T + NOISE**2 * np.eye(3), A)  # E[x_0 | y] of N(0, I)
-    begun = restore.begin(CHAIN, x_1, operator, y, NOISE, t)
+    begun = linear.begin(CHAIN, x_1, operator, y, NOISE, t)
     np.testing.assert_allclose(begun, CHAIN.alpha(t) * told + x_1, atol=1e-8)

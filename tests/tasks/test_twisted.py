@@ -3,15 +3,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids, parameterization, process, samplers
-from jaxdiff.denoiser import gaussian_mixture, make_denoiser
-from jaxdiff.tasks.twisted import systematic, twisted
+from jaxdiff import samplers
+from jaxdiff.gaussian import grids, parameterization, schedules
+from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.gaussian.mixture import gaussian_mixture
+from jaxdiff.guidance.twisted import systematic, twisted
 from tests.oracle import sliced_wasserstein
 
 
 @pytest.mark.parametrize(
     ("chain", "end", "y", "noise"),
-    [(process.vp(), 0.001, 0.8, 0.3), (process.vp(), 0.0, 0.8, 0.3), (process.edm(0.5), 0.001, 1.6, 1.0)],
+    [(schedules.vp(), 0.001, 0.8, 0.3), (schedules.vp(), 0.0, 0.8, 0.3), (schedules.edm(0.5), 0.001, 1.6, 1.0)],
     ids=["above the data", "to the data", "from what tells of the data"],
 )
 def test_a_swarm_tends_to_the_posterior_of_a_mixture_with_the_right_share_of_each_mode(chain, end, y, noise):
@@ -44,7 +46,7 @@ def test_a_swarm_tends_to_the_posterior_of_a_mixture_with_the_right_share_of_eac
 
 def test_a_network_that_is_undefined_at_the_data_is_not_asked_there():
     """EDM's network is told log(sigma / alpha), -inf at the last time: the swarm stays a swarm."""
-    chain, meaning = process.edm(), parameterization.edm()
+    chain, meaning = schedules.edm(), parameterization.edm()
     exact = gaussian_mixture(chain, np.ones(1), np.zeros((1, 1)), np.full((1, 1), 0.5))
 
     def network(params, x, t, condition=None, key=None):

@@ -10,7 +10,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from jaxdiff import experiment
+from jaxdiff.config import build as experiment
 from jaxdiff.training import feed, sharding
 from jaxdiff.training.step import in_calls, init_state, make_train_step
 from tests.test_experiment import changed

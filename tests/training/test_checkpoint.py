@@ -11,10 +11,11 @@ import numpy as np
 import optax
 import pytest
 
+from jaxdiff.cli.checkpoints import main
 from jaxdiff.errors import InputError
-from jaxdiff.training import checkpoint
-from jaxdiff.training.checkpoint import Checkpoints, main, newest_intact, restore_weights, steps
-from jaxdiff.training.seal import CHECKSUMS, damage
+from jaxdiff.training.checkpoints import checkpoint
+from jaxdiff.training.checkpoints.checkpoint import Checkpoints, newest_intact, restore_weights, steps
+from jaxdiff.training.checkpoints.seal import CHECKSUMS, damage
 from jaxdiff.training.step import init_state
 
 
@@ -183,7 +184,7 @@ def test_the_command_line(tmp_path, state, capsys):
 
 def test_the_command_runs_as_a_module(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    command = [sys.executable, "-W", "error", "-m", "jaxdiff.training.checkpoint", "verify", str(tmp_path)]
+    command = [sys.executable, "-W", "error", "-m", "jaxdiff.training.checkpoints.checkpoint", "verify", str(tmp_path)]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "no checkpoint yet\n"
 
 

@@ -7,9 +7,9 @@ from scipy.integrate import quad
 
 from jaxdiff.errors import InputError
 from jaxdiff.training import ema
-from jaxdiff.training.checkpoint import Checkpoints
-from jaxdiff.training.post_hoc import reconstruct
-from jaxdiff.training.rollback import roll_back
+from jaxdiff.training.checkpoints.checkpoint import Checkpoints
+from jaxdiff.training.checkpoints.post_hoc import reconstruct
+from jaxdiff.training.checkpoints.rollback import roll_back
 from jaxdiff.training.step import init_state, make_train_step
 
 

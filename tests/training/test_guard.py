@@ -7,10 +7,10 @@ import optax
 import pytest
 
 from jaxdiff.errors import InputError
-from jaxdiff.training.checkpoint import Checkpoints, steps
+from jaxdiff.training.checkpoints.checkpoint import Checkpoints, steps
+from jaxdiff.training.checkpoints.rollback import check, roll_back
 from jaxdiff.training.ema import half_life, power, warmed_up
 from jaxdiff.training.guard import Tally
-from jaxdiff.training.rollback import check, roll_back
 from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.types import StatefulLoss
 

@@ -8,8 +8,8 @@ import optax
 import pytest
 import tensorstore
 
-from jaxdiff.training import leaks
-from jaxdiff.training.checkpoint import Checkpoints
+from jaxdiff.training.checkpoints import leaks
+from jaxdiff.training.checkpoints.checkpoint import Checkpoints
 from jaxdiff.training.step import init_state
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxdiff.training.seal import fingerprint
+from jaxdiff.training.checkpoints.seal import fingerprint
 from jaxdiff.training.sharding import make_mesh
 
 

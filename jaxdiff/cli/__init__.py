@@ -1,0 +1,1 @@
+"""Command lines: train, sample, and data sets."""

@@ -1,0 +1,96 @@
+"""Command: what the command line of train.py says, or one clear line of what is wrong with it.
+
+A field that the configuration has is set by ml_collections. An argument of what it names (`jaxdiff.config.parts`) may
+be left out there; it is set here, by the function's own parameters.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from jaxdiff.config import parts
+from jaxdiff.errors import InputError
+
+FLAG = re.compile(r"--?config\.([^=]+)(=?)(.*)", re.DOTALL)
+
+
+def parse(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> tuple[dict, Path]:
+    """The configuration that `--config` asks for, and the run's folder, `--workdir` or by default one under runs/."""
+    try:
+        before = _file(argv)
+        argv, further = _split(argv, before)
+        help_ = "The experiment: a file of configs/, or file.py:setting."
+        config_flags.DEFINE_config_file("config", None, help_, flag_values=values, sys_argv=argv)
+        rest = values(argv)[1:]
+        config = values["config"].value
+        config = config and config.to_dict()
+    except InputError:
+        raise
+    except Exception as error:  # absl and ml_collections raise all kinds, and a config file may raise any
+        reason = str(error).partition("Traceback")
+        raise InputError(" ".join((reason[2].strip().splitlines()[-1] if reason[1] else reason[0]).split())) from error
+    if not config or rest:
+        raise InputError(f"give --config=configs/ddpm.py or another file of configs/, and flags alone, not {rest}")
+    for field, text in sorted(further, key=_order):
+        parts.put(config, field, text)
+    chosen = [*config_flags.get_override_values(values["config"]), *(field for field, _ in further)]
+    config = parts.settled(config, before.to_dict() if isinstance(before, ConfigDict) else {}, chosen)
+    file = config_flags.get_config_filename(values["config"])
+    return config, Path(values["workdir"].value or default_workdir(file))
+
+
+def default_workdir(config_file: str) -> Path:
+    """`runs/ddpm` for configs/ddpm.py, `runs/ddpm-cifar10` for configs/ddpm.py:cifar10, ..."""
+    file, _, setting = config_file.partition(":")
+    name, _, path = setting.partition("=")
+    return Path("runs") / "-".join(part for part in (Path(file).stem, name, Path(path).stem) if part)
+
+
+def _file(argv: Sequence[str]) -> Any:
+    """The configuration as the file has it; something else if there is no such file, as the flags themselves say."""
+    plain = flags.FlagValues()
+    bare = [arg for arg in argv if not FLAG.match(arg)]
+    config_flags.DEFINE_config_file("config", None, flag_values=plain, sys_argv=bare)
+    plain(bare, known_only=True)
+    return plain["config"].value
+
+
+def _split(argv: Sequence[str], config: Any) -> tuple[list[str], list[tuple[str, str]]]:
+    """The arguments without, and `(field, text)` of, those for fields that the configuration does not have.
+
+    As everywhere a value may be an argument of its own, and none means True.
+    """
+    known: list[str] = []
+    further: list[tuple[str, str]] = []
+    left = list(argv)
+    while left:
+        arg = left.pop(0)
+        match = FLAG.match(arg)
+        if not match or not isinstance(config, ConfigDict) or _settable(config, *match.groups()):
+            known.append(arg)
+        elif match[2]:
+            further.append((match[1], match[3]))
+        else:
+            further.append((match[1], left.pop(0) if left and not re.match("--?[a-z]", left[0]) else "True"))
+    return known, further
+
+
+def _settable(config: Any, field: str, given: str, text: str) -> bool:
+    """Whether ml_collections can set a field: it is there, and stays fields by name if it holds these."""
+    *parents, _ = names = field.split(".")
+    for name in names:
+        if not isinstance(config, ConfigDict) or name not in config:
+            return False
+        config = config[name]
+    listed = isinstance(config, ConfigDict) and given and not text.lstrip().startswith("{")
+    return not (listed and parts.part_at(parents))
+
+
+def _order(field_and_text: tuple[str, str]) -> tuple[int, bool]:
+    """Parts before what is within them, and names before arguments."""
+    field = field_and_text[0]
+    return field.count("."), not field.endswith((".name", ".corrector"))

@@ -1,0 +1,1 @@
+"""Configurations: the schema, the names in it, and the parts built from it."""

@@ -1,0 +1,172 @@
+"""Run: a folder that holds all that training left, and what it takes to go on or to sample.
+
+config.json      the whole configuration, the shape of the images, and the number of this format
+checkpoints/     the newest states, one folder a step
+lock             held by the process that trains here
+metrics.jsonl    loss, images/s ... ; tensorboard/ the same, and the pictures
+samples.png, loss.png
+
+A release reads the formats of all releases since 0.1, and refuses one that is newer than itself.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from jaxdiff.config.schema import LATER, check_value
+from jaxdiff.errors import InputError
+
+FORMAT = 1
+
+
+LARGEST = 2**16
+
+
+MAY_CHANGE = (
+    "train.steps",
+    "train.log_every",
+    "train.sample_every",
+    "train.checkpoint_every",
+    "train.keep",
+    "train.keep_every",
+    "train.keep_best",
+    "train.verify",
+    "train.held_out_examples",
+    "train.max_hours",
+    "train.guard.patience",
+    "train.guard.rollbacks",
+    "debug",
+    "train.cpu_devices",
+    "train.mesh",
+    "train.steps_per_call",
+    "train.device_data",
+    "train.readers",
+    "net.attention_kernel",
+    "net.remat",
+    "sample",
+    "held_out",
+)
+"""What may differ when a run goes on: how long, how often, on which devices, how it draws; never what it learns."""
+
+
+class Record(NamedTuple):
+    """What `config.json` holds."""
+
+    config: dict[str, Any]
+    shape: tuple[int, ...]
+
+
+def find(path: str | Path) -> Path:
+    """The run at this path, or the one below it that was worked on last.
+
+    Raises:
+      InputError: there is no run with a checkpoint.
+    """
+    root = Path(path)
+    if os.path.isfile(root / "config.json"):
+        return root
+    below = root.glob("*/config.json") if os.path.isdir(root) else ()
+    runs = [f.parent for f in below if any((f.parent / "checkpoints").glob("[0-9]*"))]
+    if not runs:
+        raise InputError(
+            f"no run with a checkpoint at {str(path)!r}: "
+            "train one with `python train.py --config=configs/ddpm.py`, or name another folder"
+        )
+    return max(runs, key=lambda run: max(f.stat().st_mtime for f in (run / "checkpoints").glob("[0-9]*")))
+
+
+def read_record(folder: Path) -> Record:
+    """What a run is, from its `config.json`."""
+    try:
+        content = json.loads((folder / "config.json").read_text())
+        form, record = content["format"], Record(content["config"], tuple(content["shape"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{str(folder / 'config.json')!r} is not the record of a run: {error}") from error
+    if form != FORMAT or type(form) is not int:
+        raise InputError(
+            f"{str(folder)!r} is a run of format {form!r}; this version of jaxdiff reads {FORMAT}: update it"
+        )
+    where = f"{str(folder / 'config.json')!r}: "
+    check_value(f"{where}config", record.config, Mapping)
+    check_value(f"{where}shape", record.shape, Sequence[int], 1, LARGEST)
+    if len(record.shape) != 3:
+        raise InputError(f"{where}shape={record.shape}: must be (height, width, channels)")
+    return _completed(record)
+
+
+def _completed(record: Record) -> Record:
+    """With the fields that came later, as they are in runs from before."""
+    config = record.config
+    given = {part: later | config[part] for part, later in LATER.items() if isinstance(config.get(part), dict)}
+    return record._replace(config=config | given)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder, and keep other processes from training in it; the lock ends with this process, however it ends.
+
+    Raises:
+      InputError: another process holds the lock, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock", blocking=False)
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(
+            f"another process is training in {str(folder)!r}: wait for its end, or choose another --workdir"
+        ) from error
+    except OSError as error:
+        raise InputError(f"cannot write the run's folder {str(folder)!r}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_record(folder: Path, record: Record, write: bool = True) -> None:
+    """Make `folder` a run of this configuration, or go on with it there.
+
+    Args:
+      write: False to check only, in all but one of several processes.
+
+    Raises:
+      InputError: the folder holds a run of another configuration, or cannot be written.
+    """
+    if (folder / "config.json").exists():
+        _check_same(folder, read_record(folder), record)
+    if not write:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / "config.json.part"
+        part.write_text(json.dumps({"format": FORMAT, **record._asdict()}, indent=2) + "\n")
+        os.replace(part, folder / "config.json")
+    except OSError as error:
+        raise InputError(f"cannot write the run's folder {str(folder)!r}: {error.strerror or error}") from error
+
+
+def _check_same(folder: Path, old: Record, new: Record) -> None:
+    before, after = (_flat(json.loads(json.dumps(_completed(record)._asdict()))) for record in (old, new))
+    differ = [
+        f"{name.removeprefix('config.')} ({before.get(name)} there, {after.get(name)} now)"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+        and not any(f"{name}.".startswith(f"config.{free}.") for free in MAY_CHANGE)
+    ]
+    if differ:
+        raise InputError(
+            f"{str(folder)!r} holds a run of another configuration, {'; '.join(differ)}: choose another --workdir"
+        )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves = {}
+    for name, value in tree.items():
+        leaves |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return leaves

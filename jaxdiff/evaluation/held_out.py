@@ -1,0 +1,127 @@
+"""How well a model knows held-out data: how probable it is, in bits per dimension, and how well it is denoised.
+
+Two figures for the same model: the variational bound in its continuous form, term by term, and the probability flow's
+likelihood of dequantised data. For chains also the bound of the chain's own steps, with the variance that the model
+draws them with: `fixed_large`, `fixed_small` or its own. Each is a mean over examples, and its standard error that of
+the mean, which includes the randomness of the estimate.
+
+The continuous bound does not depend on the path, so it is taken along one that suits all: log-SNR linear in time.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.data.source import Source
+from jaxdiff.errors import InputError
+from jaxdiff.gaussian.denoiser import transfer
+from jaxdiff.gaussian.process import log_snr, perturb, time_at
+from jaxdiff.gaussian.schedules import from_log_snr
+from jaxdiff.guidance.operators import shrunk
+from jaxdiff.likelihood import (
+    bits_per_dim,
+    continuous_bound,
+    dequantise,
+    discrete_bound,
+    discretised_decoder,
+    log_likelihood,
+    softmax_decoder,
+)
+from jaxdiff.pipelines.model import Model, named_variance
+from jaxdiff.transforms import low_resolution as enlarge
+from jaxdiff.types import Batch, Key, Params, expand
+
+
+class Figure(NamedTuple):
+    """A mean and its standard error, in bits per dimension."""
+
+    mean: float
+    error: float
+
+
+def examples(model: Model, source: Source, n: int) -> Batch:
+    """The first n examples, with all that the model is conditioned on."""
+    batch = source.take(np.arange(n))
+    condition = model.own(batch.condition)
+    if model.enlarges > 1:
+        small = shrunk(model.enlarges)(jnp.asarray(batch.x_0))
+        condition = enlarge.as_condition(jax.random.key(0), small, model.enlarges, jnp.zeros(n), condition)
+    return batch._replace(condition=condition)
+
+
+def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, chain: int = 0) -> dict[str, Figure]:
+    """The figures of the first n examples, by name.
+
+    Args:
+      draws: times for each example in the continuous bound.
+      chain: steps of the discrete bound; 0 to leave it out.
+
+    Raises:
+      InputError: the data is not on known levels, or there are not as many examples.
+    """
+    model.check_likelihood()
+    if not source.levels:
+        raise InputError("likelihood: this data has no known levels (8-bit images keep theirs if they are not resized)")
+    if not 2 <= n <= source.size:
+        raise InputError(f"n={n}: there are {source.size} held-out examples, and 2 are needed")
+    batch, levels = examples(model, source, n), source.levels
+    x_0, condition = jnp.asarray(batch.x_0), batch.condition
+    variance = model.sampler.get("variance", "fixed_small")
+    run = jax.jit(_nats, static_argnames=("bind", "levels", "draws", "chain", "variance"))
+    bound, flow, discrete = run(model.params, key, x_0, condition, model.bind, levels, draws, chain, variance)
+    dimensions = x_0[0].size
+    bits = {"variational bound": bits_per_dim(bound.total(), dimensions)}
+    bits |= {f"  {name}": bits_per_dim(term, dimensions) for name, term in bound._asdict().items()}
+    if discrete:
+        bits[f"bound of {chain} steps, {variance}"] = bits_per_dim(discrete.total(), dimensions)
+    bits["probability flow"] = bits_per_dim(-flow, dimensions, levels)
+    return {name: Figure(float(b.mean()), float(b.std(ddof=1) / np.sqrt(n))) for name, b in bits.items()}
+
+
+def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dict[str, float]]:
+    """`params -> {"held_out_mse"}`: the mean squared error of eps over the first n examples, for use during training.
+
+    Each has its own time, evenly spread over (0, 1), and its own noise, the same at every call: a curve without jitter.
+
+    Raises:
+      InputError: there are not as many examples.
+    """
+    if not 1 <= n <= source.size:
+        raise InputError(f"train.held_out_examples={n}: there are {source.size} held-out examples")
+    batch = examples(model, source, n)
+    condition = batch.condition
+    t = jax.random.permutation(jax.random.key(1), (jnp.arange(n) + 0.5) / n)
+
+    @jax.jit
+    def error(params):
+        process, denoiser, *_ = model.bind(params, condition)
+        x_0 = jnp.asarray(batch.x_0)
+        x_t, _ = perturb(process, jax.random.key(0), x_0, t)
+        weight = (process.alpha(t) / process.sigma(t)) ** 2
+        return jnp.mean(expand(weight, x_0) * (denoiser(x_t, t) - x_0) ** 2)
+
+    return lambda params: {"held_out_mse": float(error(params))}
+
+
+def _nats(params, key, x_0, condition, bind, levels, draws, chain, variance):
+    """The continuous bound, the log density of the flow, and the chain's bound, if one was asked for."""
+    process, denoiser, fraction, *_ = bind(params, condition)
+    keys = jax.random.split(key, 4)
+    # The decoder works best where the noise is a sixth of the distance of two levels, or as near to it as there is.
+    high = jnp.minimum(-2 * jnp.log(2 / (levels - 1) / 6), log_snr(process, jnp.float32(0)))
+    low = jnp.maximum(-10.0, log_snr(process, jnp.float32(1)))
+    path = from_log_snr(lambda t: high + (low - high) * t)
+    decoder = softmax_decoder(levels)
+    bound = continuous_bound(path, transfer(process, path, denoiser), keys[0], x_0, decoder, draws=draws)
+    flow = log_likelihood(process, denoiser, keys[1], dequantise(keys[2], x_0, levels), time_at(process, high))
+    discrete = None
+    if chain:
+        times = jnp.arange(chain, -1, -1) / chain
+        of_steps = named_variance(variance, fraction)
+        # The step to the data has a width of its own, but for `fixed_small`, which is 0 there.
+        last = discretised_decoder(levels, None if variance == "fixed_small" else of_steps)
+        discrete = discrete_bound(process, denoiser, keys[3], x_0, times, last, of_steps)
+    return bound, flow, discrete

@@ -1,0 +1,1 @@
+"""Gaussian diffusion in JAX alone: processes, parameterizations, denoisers and grids of times."""

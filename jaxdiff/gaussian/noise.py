@@ -1,0 +1,37 @@
+"""Noise: the standard noise `(key, x) -> eps` of a process, normal by default, drawn for a batch or by example."""
+
+from typing import NamedTuple
+
+import jax
+
+from jaxdiff.types import Array, Key, Noise
+
+
+def normal(key: Key, x: Array) -> Array:
+    """Standard normal noise, shaped and typed like x."""
+    return jax.random.normal(key, x.shape, x.dtype)
+
+
+class ByExample(NamedTuple):
+    """Noise of which that of example i is drawn from `fold_in(key, index[i])`, whatever else the batch holds.
+
+    Attributes:
+      noise: as it is drawn for a batch.
+      index: (batch,), whole numbers.
+      scale: a factor on it, 1 for the noise itself.
+    """
+
+    noise: Noise
+    index: Array
+    scale: float | Array = 1.0
+
+    def __call__(self, key: Key, x: Array) -> Array:
+        def one(i, x):
+            return self.scale * self.noise(jax.random.fold_in(key, i), x[None])[0]
+
+        return jax.vmap(one)(self.index, x)
+
+
+def kind(noise: Noise) -> Noise:
+    """What noise it is, whether it is drawn by example or not."""
+    return noise.noise if isinstance(noise, ByExample) else noise

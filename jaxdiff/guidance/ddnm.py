@@ -1,0 +1,25 @@
+"""DDNM: the range-space component of x̂_0 from the measurement, its null-space component kept (Wang et al. 2023)."""
+
+from jaxdiff.gaussian.process import Process, require_white
+from jaxdiff.guidance.linear import _pull, spread
+from jaxdiff.guidance.operators import Operator
+from jaxdiff.types import Array, Denoiser
+
+
+def ddnm(
+    process: Process,
+    denoiser: Denoiser,
+    operator: Operator,
+    y: Array,
+    noise: float | Array = 0.0,
+    std: float | Array = 1.0,
+    iterations: int = 5,
+) -> Denoiser:
+    """What of x̂_0 the measurement tells is replaced by it; the rest is left alone."""
+    require_white(process, "DDNM")
+
+    def denoise(x_t, t):
+        x_0, variance = denoiser(x_t, t), spread(process, t, std)
+        return x_0 + variance * _pull(operator, y - operator(x_0), x_0, variance, noise, iterations)
+
+    return denoise

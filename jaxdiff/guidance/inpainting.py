@@ -1,0 +1,60 @@
+"""Inpaint: draw what is unknown of an image, and keep what is known. Outpainting is inpainting with a wide margin.
+
+    replace   after each step, the known part is that of the image, noised to the step's level (Song et al. 2021)
+    repaint   and each step is done several times, going back up in between, so that the two parts come to agree
+              (Lugmayr et al. 2022, algorithm 1, with jumps of one step)
+
+Both are sampler -> sampler, and approximate: the drawn part sees the known one only through its noise. Closer to the
+posterior is `jaxdiff.guidance.linear` with `masked`.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxdiff.gaussian.process import Process, transition
+from jaxdiff.samplers.base import Sampler
+from jaxdiff.types import Array
+
+
+def replace(process: Process, sampler: Sampler, image: Array, mask: Array) -> Sampler:
+    """The sampler, with the known part put in its place after each step.
+
+    Args:
+      image: (batch, ...); what it holds where it is unknown does not matter.
+      mask: broadcast against it: 1 where it is known, 0 where it is to be drawn.
+    """
+
+    def step(key, state, t, s):
+        first, second = jax.random.split(key)
+        moved = sampler.step(first, state, t, s)
+        noised = process.alpha(s) * image + process.sigma(s) * process.noise(second, image)
+        return moved._replace(x=keep(moved.x, noised.astype(moved.x.dtype), mask))
+
+    return Sampler(sampler.init, step)
+
+
+def repaint(process: Process, sampler: Sampler, image: Array, mask: Array, repeats: int | Array = 10) -> Sampler:
+    """As `replace`, each step taken `repeats` times, all but the last followed by the noise that leads back to t.
+
+    A sampler remembers what it knew before the step in each of them; with one repeat this is `replace`.
+    """
+    replaced = replace(process, sampler, image, mask)
+
+    def step(key, state, t, s):
+        scale, variance = transition(process, s, t)
+
+        def again(i, x):
+            up, down = jax.random.split(jax.random.fold_in(key, i))
+            moved = replaced.step(down, state._replace(x=x), t, s)
+            back = scale * moved.x + jnp.sqrt(variance) * process.noise(up, moved.x)
+            return back.astype(x.dtype)
+
+        x = jax.lax.fori_loop(0, repeats - 1, again, state.x)
+        return replaced.step(jax.random.fold_in(key, repeats - 1), state._replace(x=x), t, s)
+
+    return Sampler(sampler.init, step)
+
+
+def keep(x: Array, image: Array, mask: Array) -> Array:
+    """The image where it is known, exactly, and x elsewhere."""
+    return jnp.where(mask > 0, image, x)

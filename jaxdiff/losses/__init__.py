@@ -1,0 +1,10 @@
+"""Losses, one a file: `(params, key, batch) -> (loss, metrics)`; and their weights and time samplers."""
+
+from jaxdiff.losses.classification import classification_loss
+from jaxdiff.losses.diffusion import diffusion_loss
+from jaxdiff.losses.hybrid import hybrid_loss
+from jaxdiff.losses.importance import importance_loss
+from jaxdiff.losses.sliced import sliced_loss
+from jaxdiff.losses.vlb import bound_loss
+
+__all__ = ["bound_loss", "classification_loss", "diffusion_loss", "hybrid_loss", "importance_loss", "sliced_loss"]

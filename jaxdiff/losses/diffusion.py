@@ -1,0 +1,65 @@
+"""Loss: the weighted squared error of a network's output, over times drawn at random.
+
+    L = E_{t, x_0, eps} w(t) |out(x_t, t) - (a x_0 + b eps)|²,  averaged over the components of an example
+
+The weights are in `jaxdiff.losses.weights`, the time samplers in `jaxdiff.losses.times`.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxdiff.gaussian.parameterization import Parameterization, evaluate, target
+from jaxdiff.gaussian.process import Process, perturb
+from jaxdiff.losses.times import Times
+from jaxdiff.losses.weights import Weight
+from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params, StatefulLoss
+
+
+def squared_error(
+    process: Process,
+    parameterization: Parameterization,
+    network: Network,
+    params: Params,
+    key: Key,
+    batch: Batch,
+    t: Array,
+) -> Array:
+    """The mean squared error of the output over the components of each example, (batch,), at times t (batch,)."""
+    key_eps, key_net = jax.random.split(key)
+    x_0 = batch.x_0
+    x_t, eps = perturb(process, key_eps, x_0, t)
+    out = evaluate(process, parameterization, network, params, x_t, t, batch.condition, key_net)
+    return jnp.square(out - target(process, parameterization, x_0, eps, t)).reshape(x_0.shape[0], -1).mean(axis=1)
+
+
+def of_changed(loss_fn: LossFn | StatefulLoss, change: Callable[[Key, Batch], Batch]) -> LossFn | StatefulLoss:
+    """The loss of a batch that has been changed at random."""
+    if isinstance(loss_fn, StatefulLoss):
+
+        def remembering(params, memory, key, batch):
+            key_change, key = jax.random.split(key)
+            return loss_fn.loss(params, memory, key, change(key_change, batch))
+
+        return StatefulLoss(loss_fn.init, remembering)
+
+    def plain(params, key, batch):
+        key_change, key = jax.random.split(key)
+        return loss_fn(params, key, change(key_change, batch))
+
+    return plain
+
+
+def diffusion_loss(
+    process: Process, parameterization: Parameterization, network: Network, weight: Weight, times: Times
+) -> LossFn:
+    """`(params, key, batch) -> (loss, metrics)`: the mean over the batch, and "mse", its unweighted error."""
+
+    def loss_fn(params, key, batch):
+        key_t, key_error = jax.random.split(key)
+        t = times(process, key_t, batch.x_0.shape[0])
+        error = squared_error(process, parameterization, network, params, key_error, batch, t)
+        return jnp.mean(weight(process, parameterization, t) * error), {"mse": jnp.mean(error)}
+
+    return loss_fn

@@ -1,0 +1,39 @@
+"""Sliced score matching (Song et al. 2019): learn a score from its own divergence, without knowing the noise.
+
+    L = E_t sigma(t)² E_x [ u · J u + |s|² / 2 ],        s = s(x_t, t),  J = ds/dx,  u random signs
+
+up to a constant the squared error of the score. Denoising score matching is `jaxdiff.losses.diffusion.diffusion_loss`
+with parameterization `score` and weight `eps`: it is cheaper, and exact for the noise that a process adds.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxdiff.gaussian.denoiser import make_denoiser, to_score
+from jaxdiff.gaussian.parameterization import Parameterization
+from jaxdiff.gaussian.process import Process, perturb, require_white
+from jaxdiff.losses.times import Times
+from jaxdiff.types import LossFn, Network
+
+
+def sliced_loss(process: Process, parameterization: Parameterization, network: Network, times: Times) -> LossFn:
+    """The variance-reduced form, one projection an example; the score is what the network's output means.
+
+    Raises:
+      InputError: the process has noise other than `normal`, with which a score is not what samplers ask of a network.
+    """
+    require_white(process, "sliced score matching")
+
+    def loss_fn(params, key, batch):
+        key_t, key_eps, key_slice, key_net = jax.random.split(key, 4)
+        x_0 = batch.x_0
+        t = times(process, key_t, x_0.shape[0])
+        x_t, _ = perturb(process, key_eps, x_0, t)
+        denoiser = make_denoiser(process, parameterization, network, params, batch.condition, key_net)
+        u = jax.random.rademacher(key_slice, x_t.shape, x_t.dtype)
+        score, along = jax.jvp(lambda x: to_score(process, denoiser)(x, t), (x_t,), (u,))
+        value = (u * along + 0.5 * score**2).reshape(x_0.shape[0], -1).mean(1)
+        loss = jnp.mean(process.sigma(t) ** 2 * value)
+        return loss, {"sliced": loss}
+
+    return loss_fn

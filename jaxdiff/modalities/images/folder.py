@@ -1,0 +1,124 @@
+"""A folder of pictures of any size, read when they are needed and kept in memory if they fit."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from jaxdiff.data.source import Source, labelled, to_unit_range
+from jaxdiff.errors import InputError
+from jaxdiff.modalities.images.picture import check_size, fit
+from jaxdiff.types import Batch
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+"""What a file may hold, whatever its suffix: others, such as PostScript, run programs to be read."""
+NAMED = 5
+"""Of the pictures that cannot be read, so many are named."""
+
+
+def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cache_gb: float = 4.0) -> Source:
+    """All pictures below a folder; where each lies in a sub-folder, the first sub-folder's name is its class.
+
+    Args:
+      path: of the folder.
+      size: side in pixels; pictures are resized with antialiasing and cropped at the centre.
+      channels: 3 for RGB, 1 for grey.
+      flip: allow horizontal flips.
+      cache_gb: keep the prepared pictures in memory if they take no more than this.
+
+    Raises:
+      InputError: no such folder, no picture in it, or some that cannot be read, which are named: here, or, for damage
+        behind the header, when they are first taken. Links are followed within the folder only.
+    """
+    check_size(size, channels)
+    root = Path(path)
+    if not os.path.isdir(root):
+        raise InputError(f"{path!r} is not a folder")
+    below = sorted(root.rglob("*"))
+    _refuse([_follow(f, root.resolve()) for f in below if f.is_symlink()])
+    files = [f for f in below if f.suffix.lower() in SUFFIXES and f.is_file()]
+    if not files:
+        raise InputError(f"no picture below {path!r}: looked for {', '.join(sorted(SUFFIXES))}")
+    pool = ThreadPoolExecutor(16)
+    _refuse(list(pool.map(_look, files)))
+
+    places = [f.relative_to(root).parts for f in files]
+    classes = sorted({p[0] for p in places}) if all(len(p) > 1 for p in places) else []
+    labels = np.array([classes.index(p[0]) for p in places], np.int32) if len(classes) > 1 else None
+
+    shape = (size, size, channels)
+    cached = len(files) * size * size * channels <= cache_gb * 1e9
+    cache = np.empty((len(files) if cached else 0, *shape), np.uint8)
+    known = np.zeros(len(files), bool)
+
+    def read(i):
+        if known[i]:
+            return cache[i]
+        pixels = _read(files[i], size, channels)
+        if cached:
+            cache[i], known[i] = pixels, True
+        return pixels
+
+    def take(indices):
+        pixels = np.stack(list(pool.map(read, indices)))
+        return Batch(to_unit_range(pixels))
+
+    return labelled(Source(len(files), shape, 0 if labels is None else len(classes), take, flip), labels)
+
+
+def read_picture(path: Path, size: int, channels: int) -> np.ndarray:
+    """One picture, in [-1, 1]: float32 (size, size, channels).
+
+    Raises:
+      InputError: it cannot be read.
+    """
+    check_size(size, channels)
+    return to_unit_range(_read(path, size, channels))
+
+
+def _refuse(problems: list[str]) -> None:
+    """Refuse what has problems, if any are not empty."""
+    if bad := [problem for problem in problems if problem]:
+        raise InputError("; ".join(bad[:NAMED]) + (f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""))
+
+
+def _follow(link: Path, root: Path) -> str:
+    """What is wrong with a link to a picture or a folder, if anything."""
+    picture = link.suffix.lower() in SUFFIXES
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # the latter of a circle
+        return f"{str(link)!r} is a link that leads to nothing: mend it or take it out" if picture else ""
+    if target.is_relative_to(root) or not (picture or target.is_dir()):
+        return ""
+    return f"{str(link)!r} is a link to {str(target)!r}, outside of the folder: put what it means in its place"
+
+
+def _look(file: Path) -> str:
+    """What is wrong with a picture's header, if anything."""
+    try:
+        with _naming(file):
+            Image.open(file, formats=FORMATS).close()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _read(file: Path, size: int, channels: int) -> np.ndarray:
+    with _naming(file), Image.open(file, formats=FORMATS) as picture:
+        return fit(picture, size, channels)
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Whatever is wrong with a picture, say which."""
+    try:
+        yield
+    except Exception as error:  # of a damaged file, Pillow's decoders raise all kinds
+        reason = " ".join(str(error).split())
+        raise InputError(f"{str(file)!r} cannot be read as a picture: mend it or take it out ({reason})") from error

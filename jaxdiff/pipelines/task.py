@@ -1,0 +1,46 @@
+"""Task: how sampling is turned to another end than drawing from noise. Four functions, each of which may do nothing.
+
+A task is compiled into the sampling call; its inputs, such as an image, a mask and a strength, are traced.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxdiff.gaussian.process import Process, prior
+from jaxdiff.samplers.base import Sampler
+from jaxdiff.types import Array, Denoiser, Key
+
+
+class Inputs(NamedTuple):
+    """What a task is given: arrays (batch, ...), by any names, and others that all examples share."""
+
+    each: Any = None
+    shared: Any = None
+
+
+NOTHING = Inputs()
+
+
+def from_noise(process: Process, key: Key, x: Array, times: Array, inputs: Inputs) -> Array:
+    """Noise at the grid's first time, shaped like x."""
+    return prior(process, key, x, times[0])
+
+
+class Task(NamedTuple):
+    """What is done differently.
+
+    Attributes:
+      begin: `(process, key, x, times, inputs) -> x_t` at `times[0]`, shaped like x.
+      guide: `(process, denoiser, inputs) -> denoiser`.
+      steer: `(process, denoiser, sampler, inputs) -> sampler`; the denoiser is the constrained one.
+      finish: `(images, inputs) -> images`.
+    """
+
+    begin: Callable[[Process, Key, Array, Array, Inputs], Array] = from_noise
+    guide: Callable[[Process, Denoiser, Inputs], Denoiser] = lambda process, denoiser, inputs: denoiser
+    steer: Callable[[Process, Denoiser, Sampler, Inputs], Sampler] = lambda process, denoiser, sampler, inputs: sampler
+    finish: Callable[[Array, Inputs], Array] = lambda images, inputs: images
+
+
+PLAIN = Task()
+"""Drawing from noise."""

@@ -1,0 +1,71 @@
+"""Post-hoc averages: any width of averaging, made after training from the averages that a run kept.
+
+The run needs power-function averages (`ema.power`, two of them do well) in several checkpoints (`train.keep_every`).
+The mathematics is in `jaxdiff.training.ema`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.errors import InputError
+from jaxdiff.training.checkpoints.checkpoint import HISTORY, history_of, restore_weights, steps
+from jaxdiff.training.checkpoints.seal import damage
+from jaxdiff.training.ema import POWER, recipe
+
+FARTHEST = 0.2
+"""A profile that misses the wanted one by more than this share of its norm is refused."""
+
+
+def reconstruct(folder: Path, std: float, names: list[str], like: Any) -> tuple[str, Any]:
+    """`(description, weights)`: the average of relative standard deviation `std` over all training so far.
+
+    Args:
+      folder: of the checkpoints; damaged ones among them do not count.
+      names: the run's averages.
+      like: a tree of arrays, or of shapes with shardings.
+
+    Raises:
+      InputError: the run has no power-function averages, or kept too few for this one; or `std` is out of its range.
+    """
+    powers = {name: float(name.removeprefix(POWER)) for name in names if name.startswith(POWER)}
+    if not powers:
+        raise InputError(f"weights {std:g}: this run has no power-function averages, which ema.power asks for")
+    updates = _updates(folder)
+    stored = [(name, step) for step in updates for name in powers if not damage(folder / str(step), f"{name}/")]
+    if not stored:
+        raise InputError(f"weights {std:g}: no intact checkpoint of trained weights in {str(folder)!r}")
+    end = stored[-1][1]
+    shares, distance = recipe(std, [(powers[name], updates[step]) for name, step in stored], updates[end])
+    if distance > FARTHEST:
+        raise InputError(
+            f"weights {std:g}: the {len(stored)} averages that this run kept come no nearer to it than {distance:.0%}: "
+            f"choose one between {min(powers.values()):g} and {max(powers.values()):g}, or train with a smaller "
+            "train.keep_every"
+        )
+    total = jax.tree.map(lambda x: np.zeros(x.shape), like)
+    for share, (name, step) in zip(shares, stored, strict=True):
+        _, part = restore_weights(folder, name, like, up_to=step)
+        total = jax.tree.map(lambda sum_, x, share=share: sum_ + share * np.asarray(x, np.float64), total, part)
+    weights = jax.tree.map(lambda x, sum_: jax.device_put(jnp.asarray(sum_, x.dtype), x.sharding), like, total)
+    return f"{POWER}{std:g}, made of {len(stored)} averages, {distance:.1%} off, of step {end:,}", weights
+
+
+def _updates(folder: Path) -> dict[int, int]:
+    """How many updates the averages of each checkpoint have seen, by its step, rising.
+
+    Left out are those that the newest did not come by way of, since the run had returned to an earlier one; those of as
+    many updates as a later one, which hold the same; and those of none.
+    """
+    known = {step: history_of(folder / str(step)) for step in steps(folder) if _intact(folder / str(step))}
+    newest = list(known.values())[-1:]
+    by_updates = {past.updates: step for step, past in known.items() if all(last.has(step) for last in newest)}
+    return {step: updates for updates, step in by_updates.items() if updates}
+
+
+def _intact(path: Path) -> bool:
+    """Whether a checkpoint's history is what was written; older ones have none."""
+    return not (path / HISTORY).exists() or not damage(path, HISTORY)

@@ -1,0 +1,94 @@
+"""Augmentation that does not leak (Karras et al. 2022, appendix F.2, and Karras et al. 2020).
+
+Each training image is mirrored, scaled, turned, stretched and shifted at random, and the network is told how, in nine
+numbers that are all zero for an image as it is. Told zeros, or nothing, it draws images as they are.
+
+    number    0           1           2           3, 4               5, 6                        7, 8
+    what      mirrored    flipped     2^0.2a      turned by b:       stretched by 2^0.2c         shifted by d/8, e/8
+                          upside      times as    cos b - 1, sin b   along angle f:              of its size
+                          down        large: a                       c cos f, c sin f            d, e
+
+with a, c, d and e normal, b and f uniform. The mirroring happens to half of the images, each of the others at `rate`.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxdiff.losses.diffusion import of_changed
+from jaxdiff.types import Array, Batch, Condition, Key, LossFn, StatefulLoss, expand
+
+WIDTH = 9
+"""Numbers that say what was done."""
+FINER = 2
+"""Images are enlarged so many times before they are resampled, linearly."""
+
+
+def augment(key: Key, x: Array, rate: float = 0.12) -> tuple[Array, Array]:
+    """`(images, (batch, 9))`: images (batch, height, width, channels), and what was done to them.
+
+    What lies beyond the border is the mirror of what is inside. Images that are only mirrored are so exactly.
+    """
+    n = x.shape[0]
+    keys = iter(jax.random.split(key, 16))
+    seldom = lambda: jax.random.uniform(next(keys), (n,)) < rate  # noqa: E731
+    normal = lambda: jnp.where(seldom(), jax.random.normal(next(keys), (n,)), 0.0)  # noqa: E731
+    angle = lambda: jax.random.uniform(next(keys), (n,), minval=-jnp.pi, maxval=jnp.pi)  # noqa: E731
+
+    mirrored = jax.random.bernoulli(next(keys), 0.5, (n,))
+    upside_down = seldom() & jax.random.bernoulli(next(keys), 0.5, (n,))
+    size, stretch, along = normal(), normal(), angle()
+    turn = jnp.where(seldom(), angle(), 0.0)
+    shift = jnp.where(seldom(), jax.random.normal(next(keys), (2, n)), 0.0)
+
+    x = jnp.where(expand(mirrored, x), x[:, :, ::-1], x)
+    x = jnp.where(expand(upside_down, x), x[:, ::-1], x)
+    longer = _rotation(along) @ _diagonal(2 ** (0.2 * stretch), 2 ** (-0.2 * stretch)) @ _rotation(-along)
+    matrix = _rotation(turn) @ longer * 2 ** (0.2 * size)[:, None, None]
+    moved = transform(x, matrix, shift.T / 8)
+    said = [1.0 * mirrored, 1.0 * upside_down, size, jnp.cos(turn) - 1, jnp.sin(turn)]
+    said += [stretch * jnp.cos(along), stretch * jnp.sin(along), *shift]
+    labels = jnp.stack(said, axis=1)
+    return jnp.where(expand(jnp.any(labels[:, 2:] != 0, axis=1), x), moved, x), labels
+
+
+def transform(x: Array, matrix: Array, shift: Array) -> Array:
+    """Images whose content is moved by an affine map about their centre.
+
+    Args:
+      matrix: (batch, 2, 2), of (down, right).
+      shift: (batch, 2), down and right, as shares of the height and the width.
+    """
+    _, height, width, channels = x.shape
+    fine = jax.image.resize(x, (x.shape[0], FINER * height, FINER * width, channels), "lanczos3")
+    sides = jnp.array([height, width], x.dtype)
+    places = jnp.stack(jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij"), -1) + 0.5 - sides / 2
+
+    def one(image, matrix, shift):
+        source = jnp.einsum("ij,hwj->hwi", jnp.linalg.inv(matrix), places - shift * sides) + sides / 2
+        coordinates = [FINER * source[..., axis] - 0.5 for axis in (0, 1)]
+        plane = lambda p: jax.scipy.ndimage.map_coordinates(p, coordinates, order=1, mode="reflect")  # noqa: E731
+        return jax.vmap(plane, in_axes=-1, out_axes=-1)(image)
+
+    return jax.vmap(one)(fine, matrix, shift)
+
+
+def augmented(loss_fn: LossFn | StatefulLoss, rate: float) -> LossFn | StatefulLoss:
+    """The loss of augmented images, with what was done to them as the vector of their condition."""
+    if not rate:
+        return loss_fn
+
+    def changed(key, batch):
+        x_0, labels = augment(key, batch.x_0, rate)
+        return Batch(x_0, (batch.condition or Condition())._replace(vector=labels))
+
+    return of_changed(loss_fn, changed)
+
+
+def _rotation(angle: Array) -> Array:
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    return jnp.stack([jnp.stack([cos, -sin], -1), jnp.stack([sin, cos], -1)], -2)
+
+
+def _diagonal(first: Array, second: Array) -> Array:
+    zero = jnp.zeros_like(first)
+    return jnp.stack([jnp.stack([first, zero], -1), jnp.stack([zero, second], -1)], -2)
