@@ -72,7 +72,7 @@ def train(config: dict, workdir: Path) -> int:
     rollback.check(**guard)
     keep_batch = lambda step: rollback.save_batch(workdir, source, batch_size, config["seed"], step)  # noqa: E731
     step_fn = make_train_step(
-        parts.loss_fn, parts.optimiser, parts.ema, train_key, settings["accumulate"], guard["spike"]
+        parts.loss_fn, parts.optimiser, parts.ema, train_key, settings["accumulate"], guard["spike"], parts.transforms
     )
     step_fn = in_calls(step_fn, feed.examples)
     # Looking for NaNs JAX computes a call again, from the state that it would have given away.

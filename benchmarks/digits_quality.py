@@ -103,7 +103,7 @@ def flat(split: str) -> tuple[np.ndarray, np.ndarray]:
     """A split of the digits, (n, 64), and their classes."""
     source = images.digits(split)
     batch = source.take(np.arange(source.size))
-    return np.asarray(batch.x_0, np.float64).reshape(-1, 64), np.asarray(batch.condition.label)
+    return np.asarray(batch.x_0, np.float64).reshape(-1, 64), np.asarray(batch.condition["label"])
 
 
 def ours(judge: Judge, workdir: str) -> dict:

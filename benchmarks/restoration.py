@@ -30,8 +30,7 @@ from sklearn.mixture import GaussianMixture
 
 import jaxdiff
 from jaxdiff.cli.inputs import gaussian
-from jaxdiff.guidance import operators
-from jaxdiff.modalities.images import pictures
+from jaxdiff.modalities.images import operators, pictures
 from jaxdiff.pipelines import edit
 from jaxdiff.training.sharding import use_cpu_devices
 

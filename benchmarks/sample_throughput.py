@@ -42,7 +42,6 @@ def jaxdiff(arguments) -> measure.Ready:
         params=params,
         draw=make_draw(bind, mesh=mesh),
         shape=shape,
-        num_classes=0,
         grid=lambda steps: grids.trailing(steps, 1000),
         steps=arguments.steps,
         sampler=sampler,

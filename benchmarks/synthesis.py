@@ -25,7 +25,7 @@ import jaxdiff
 from jaxdiff.pipelines import classifier, edit
 from jaxdiff.pipelines.load import load_classifier
 from jaxdiff.training.sharding import use_cpu_devices
-from jaxdiff.types import Batch, Condition
+from jaxdiff.types import Batch
 
 ROOT = Path(__file__).parent.parent
 CLEAR = 0.005
@@ -87,13 +87,13 @@ def trained(arguments, name: str, steps: int, images: np.ndarray, labels: np.nda
 
 def batch(images: np.ndarray, labels: np.ndarray) -> Batch:
     pixels = images[..., None] / 127.5 - 1 if images.dtype == np.uint8 else images
-    return Batch(jnp.asarray(pixels, jnp.float32), Condition(jnp.asarray(labels, jnp.int32)))
+    return Batch(jnp.asarray(pixels, jnp.float32), {"label": jnp.asarray(labels, jnp.int32)})
 
 
 def accuracy(judge: classifier.Classifier, examples: Batch) -> float:
-    shares, label = [], examples.condition.label
+    shares, label = [], examples.condition["label"]
     for i in range(0, len(label), 1000):
-        part = Batch(examples.x_0[i : i + 1000], Condition(label[i : i + 1000]))
+        part = Batch(examples.x_0[i : i + 1000], {"label": label[i : i + 1000]})
         shares.append(classifier.accuracy(judge, judge.params, jax.random.key(0), part, jnp.array([CLEAR]))[0])
     return float(np.mean(shares))
 

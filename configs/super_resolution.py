@@ -44,7 +44,7 @@ def _stage(config: ConfigDict, full: int, sizes: tuple[int, ...]) -> ConfigDict:
     config.train.shrink = full // size
     if len(sizes) == 2:
         config.train.update(enlarge=size // sizes[0], enlarge_noise=0.3)
-        config.net.update(image=1, vector=1, num_classes=0)  # the small image tells enough
+        config.net.num_classes = 0  # the small image tells enough
     if full == 28:
         config.train.steps = 1500
     return config

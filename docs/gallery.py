@@ -87,7 +87,7 @@ def make_inputs(folder: Path) -> None:
 
     held_out = images.digits("test")
     batch = held_out.take(np.arange(held_out.size))
-    np.save(folder / "threes.npy", batch.x_0[batch.condition.label == 3][:12])
+    np.save(folder / "threes.npy", batch.x_0[batch.condition["label"] == 3][:12])
     strange = batch.x_0[:12].copy()
     strange[9:] = [
         np.eye(8)[..., None] * 2 - 1,

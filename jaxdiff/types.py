@@ -4,7 +4,7 @@ Arrays of data are `(batch, ...)`; images are `(batch, height, width, channels)`
 `s` lie in [0, 1], 0 the data and 1 the noise, and are scalars or `(batch,)`; a step goes from `t` down to `s < t`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -23,25 +23,61 @@ Noise = Callable[[Key, Array], Array]
 Denoiser = Callable[[Array, Array], Array]
 """`(x_t, t) -> x̂_0`, the posterior mean of the data; t is a scalar or (batch,)."""
 
+Operator = Callable[[Array], Array]
+"""`(batch, ...) -> (batch, ...)`, linear, each example alone."""
+
 Constraint = Callable[[Array], Array]
 """`x̂_0 -> x̂_0`, such as clipping to the range of the data."""
 
 
-class Condition(NamedTuple):
-    """What is known of the data; each part may be missing, for all examples (None) or for one.
+class Spec(NamedTuple):
+    """What one example is.
 
-    A part that is missing for one example of a batch is a label of -1, or zeros: networks make no difference between
-    that and None.
+    Attributes:
+      shape: of the array, without the batch.
+      dtype: of the array on the device.
+      modality: the kind of data, a folder of `jaxdiff.modalities`.
+      low, high: the range of the values.
+      levels: how many values there are, evenly from `low` to `high`; None if any.
     """
 
-    label: Any = None
-    """A class: (batch,) int32, from 0."""
-    vector: Any = None
-    """Numbers: (batch, width)."""
-    image: Any = None
-    """An image of the data's height and width: (batch, height, width, channels)."""
-    sequence: Any = None
-    """Such as the tokens of a text: (batch, length, width)."""
+    shape: tuple[int, ...]
+    dtype: Any = jnp.float32
+    modality: str = "images"
+    low: float = -1.0
+    high: float = 1.0
+    levels: int | None = None
+
+
+class ConditionSpec(NamedTuple):
+    """What one condition of one example is.
+
+    Attributes:
+      shape: of the array, without the batch; None where any length will do.
+      dtype: float32, or int32 for a whole number such as a class.
+      missing: the value that stands for "unknown" in an example of a batch.
+      values: how many whole numbers there are, from 0; None for numbers of any value.
+    """
+
+    shape: tuple[int | None, ...]
+    dtype: Any = jnp.float32
+    missing: float = 0
+    values: int | None = None
+
+
+def class_label(classes: int) -> ConditionSpec:
+    """One of so many classes, -1 where it is unknown."""
+    return ConditionSpec((), jnp.int32, -1, classes)
+
+
+Condition = Mapping[str, Any]
+"""What is known of the data: arrays (batch, ...) by name. A name that is left out is unknown for all examples; one of a
+batch is unknown by its `ConditionSpec.missing`, which networks treat alike."""
+
+
+def missing(specs: Mapping[str, ConditionSpec], batch: int) -> Condition:
+    """The condition of a batch of which nothing is known; a length that may be any is 1."""
+    return {k: jnp.full((batch, *(n or 1 for n in s.shape)), s.missing, s.dtype) for k, s in specs.items()}
 
 
 class Network(Protocol):
@@ -57,6 +93,10 @@ class Batch(NamedTuple):
 
     x_0: Any
     condition: Condition | None = None
+
+
+Transform = Callable[[Key, Batch], Batch]
+"""`(key, batch) -> batch`, on the device: augmentation, dropping a condition, making a small image."""
 
 
 LossFn = Callable[[Params, Key, Batch], tuple[Array, dict[str, Array]]]

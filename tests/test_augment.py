@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 from scipy.ndimage import affine_transform
 
-from jaxdiff.transforms.augment import augment, augmented, transform
-from jaxdiff.types import Batch, Condition
+from jaxdiff.modalities.images.augment import augment, augmented, transform
+from jaxdiff.types import Batch
 
 
 def blob(n=3, size=32):
@@ -116,15 +116,11 @@ def test_pictures_need_not_be_square():
     np.testing.assert_allclose(moved[2, 3:7], x[1, 1:5], atol=0.2)
 
 
-def test_no_augmentation_is_the_loss_itself_and_any_tells_the_network():
-    seen = []
-
-    def loss(params, key, batch):
-        seen.append(batch)
-        return jnp.zeros(()), {}
-
-    assert augmented(loss, 0.0) is loss
-    augmented(loss, 0.5)({}, jax.random.key(0), Batch(jnp.asarray(blob()), Condition(jnp.arange(3))))
-    augmented(loss, 0.5)({}, jax.random.key(0), Batch(jnp.asarray(blob())))
-    assert [b.condition.vector.shape for b in seen] == [(3, 9), (3, 9)]
-    np.testing.assert_array_equal(seen[0].condition.label, [0, 1, 2])
+def test_the_transform_tells_the_network_what_was_done():
+    x, key = jnp.asarray(blob()), jax.random.key(0)
+    for condition, names in (({"label": jnp.arange(3)}, {"label", "augment"}), (None, {"augment"})):
+        batch = augmented(0.5)(key, Batch(x, condition))
+        x_0, told = augment(key, x, 0.5)
+        np.testing.assert_array_equal(batch.x_0, x_0)
+        np.testing.assert_array_equal(batch.condition["augment"], told)
+        assert batch.condition.keys() == names

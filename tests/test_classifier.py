@@ -13,7 +13,7 @@ from jaxdiff.losses.classification import classification_loss
 from jaxdiff.losses.times import uniform
 from jaxdiff.nets import Classifier as Network
 from jaxdiff.pipelines.classifier import Classifier, accuracy
-from jaxdiff.types import Batch, Condition
+from jaxdiff.types import Batch
 from tests.test_experiment import get_config
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -28,7 +28,7 @@ def logits(params, x, t, condition=None, key=None):
 
 def test_the_loss_is_the_cross_entropy_of_noisy_examples(rng):
     x_0, label, key = jnp.asarray(rng.normal(size=(6, 2))), np.array([0, 1, 2, 0, 1, 2]), jax.random.key(3)
-    loss, metrics = classification_loss(vp(), eps(), logits, uniform())(0.7, key, Batch(x_0, Condition(label)))
+    loss, metrics = classification_loss(vp(), eps(), logits, uniform())(0.7, key, Batch(x_0, {"label": label}))
     key_t, key_eps, _ = jax.random.split(key, 3)
     x_t, _ = perturb(vp(), key_eps, x_0, uniform()(vp(), key_t, 6))
     scores = -0.7 * ((np.asarray(x_t, np.float64)[:, None] - MEANS) ** 2).sum(2) / 2
@@ -49,7 +49,7 @@ def test_accuracy_falls_with_the_noise(rng):
     label = rng.integers(0, 3, 3000)
     x_0 = jnp.asarray(MEANS[label] + 0.3 * rng.normal(size=(3000, 2)), jnp.float32)
     classifier = Classifier(1.0, make_bind(vp(), eps(), logits), vp(), (2,), 3)
-    batch = Batch(x_0, Condition(jnp.asarray(label)))
+    batch = Batch(x_0, {"label": jnp.asarray(label)})
     clear, faint, none = accuracy(classifier, 1.0, jax.random.key(0), batch, jnp.array([0.01, 2.0, 100.0]))
     assert clear > 0.99
     assert 0.5 < faint < 0.95
@@ -83,8 +83,8 @@ def changed(**values):
     ("config", "message"),
     [
         (changed(loss__name="diffusion"), "net 'classifier' and loss 'classification' need each other"),
-        (changed(train__drop_condition=0.1), "a classifier has no condition"),
-        (changed(net__vector=9), "unknown argument of net 'classifier'.*vector"),
+        (changed(train__drop_condition=0.1), "net 'classifier' is told no condition"),
+        (changed(net__vectors={"a": 9}), "unknown argument of net 'classifier'.*vectors"),
         (changed(process__name="learned"), "need each other|unknown argument"),
     ],
 )

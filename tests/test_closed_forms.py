@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxdiff.gaussian import noise, parameterization, process, schedules
+from jaxdiff.gaussian import parameterization, process, schedules
+from jaxdiff.gaussian.noise import normal
 from jaxdiff.likelihood import (
     continuous_bound,
     dequantise,
@@ -100,7 +101,7 @@ def given(monkeypatch):
 
     def replace(chain, noise):
         monkeypatch.setattr(process, "normal", lambda key, x: jnp.asarray(noise).reshape(len(x), -1))
-        return chain._replace(noise=noise.normal)
+        return chain._replace(noise=normal)
 
     return replace
 
@@ -353,7 +354,7 @@ def test_the_continuous_bound_by_hand(draws, float64):
     bound, seen = bound_pieces(x_0, t_min, draws)
     terms, places = [], []
     for i, (x_t, t) in enumerate(seen[:draws]):
-        eps = noise.normal(jax.random.split(jax.random.fold_in(jax.random.key(6), i))[1], x_0)
+        eps = normal(jax.random.split(jax.random.fold_in(jax.random.key(6), i))[1], x_0)
         alpha, sigma, d_alpha, d_sigma = (c[:, None] for c in vp(t))
         np.testing.assert_allclose(x_t, alpha * x_0 + sigma * eps, rtol=1e-9)
         gap = eps - (x_t - alpha * SLOPE * x_t) / sigma
@@ -385,13 +386,13 @@ def test_the_discrete_bound_by_hand(float64):
     bound = discrete_bound(chain, denoiser, key, x_0, times, normal_decoder(), fixed_large)
     for i, (t, s) in enumerate(itertools.pairwise(times[:-1])):
         (alpha, sigma), (alpha_s, sigma_s) = vp_levels(t), vp_levels(s)
-        x_t = alpha * x_0 + sigma * noise.normal(jax.random.fold_in(key, i), x_0)
+        x_t = alpha * x_0 + sigma * normal(jax.random.fold_in(key, i), x_0)
         large = sigma**2 - (alpha / alpha_s * sigma_s) ** 2
         ratio, gap = (sigma_s / sigma) ** 2, alpha_s * large / sigma**2 * (x_0 - SLOPE * x_t)
         expected = 0.5 * (ratio - 1 - np.log(ratio) + gap**2 / large).sum(1)
         np.testing.assert_allclose(bound.diffusion[i], expected, rtol=1e-9)
     alpha, sigma = vp_levels(0.3)
-    x_t = alpha * x_0 + sigma * noise.normal(jax.random.fold_in(key, 2), x_0)
+    x_t = alpha * x_0 + sigma * normal(jax.random.fold_in(key, 2), x_0)
     expected = -stats.norm.logpdf(x_0, SLOPE * x_t, sigma / alpha).sum(1)
     np.testing.assert_allclose(bound.reconstruction, expected, rtol=1e-9)
     alpha, sigma = vp_levels(0.7)

@@ -36,7 +36,6 @@ from jaxdiff.training.checkpoints import rollback
 from jaxdiff.training.checkpoints.checkpoint import Checkpoints
 from jaxdiff.training.checkpoints.seal import CHECKSUMS, seal
 from jaxdiff.training.step import init_state
-from jaxdiff.types import Condition
 from tests.test_experiment import get_config
 
 # What Pillow and NumPy warn of, they then read or refuse.
@@ -613,7 +612,7 @@ def test_an_unusual_array(tmp_path, monkeypatch, case):
         np.testing.assert_allclose(batch.x_0[..., 0], expected[[5, 0, 3]], atol=2e-3)
         assert batch.x_0.dtype == np.float32
         if "label_key" in options:
-            np.testing.assert_array_equal(batch.condition.label, LABELS[[5, 0, 3]])
+            np.testing.assert_array_equal(batch.condition["label"], LABELS[[5, 0, 3]])
             assert source.num_classes == 3
     assert os.listdir(tmp_path) == [file.name]
 
@@ -800,8 +799,6 @@ IMPOSSIBLE = {
     "net.attention": [(3,), (0,), (-4,), (16,)],
     "net.dropout": [-0.1, 1.5],
     "net.num_classes": [-1, 3, 10**12],
-    "net.vector": [-1, 10**12],
-    "net.image": [-1, 10**12],
     "net.sequence": [-1, 10**12],
     "net.head_channels": [-1, 7, 10**12],
     "net.outputs": [1, 0],
@@ -1062,7 +1059,7 @@ RECORDS = {
             ("ema.power", [1e-200], "power"),
             ("train", [], "train"),
             ("train.drop_condition", "often", "drop_condition"),
-            ("net.vector", -1, "vector"),
+            ("net.vectors", -1, "vectors"),
             ("optimizer.clip", {}, "clip"),
             ("net.dtype", {}, "dtype"),
         ]
@@ -1189,7 +1186,7 @@ ASKED = {
     "frames": [-1, 7, 1.5, "2", None, []],
     "steps": [0, -1, 101, 2.5, "5", [], NAN, 10**12],
     "sampler": ["ddimm", [], 3, {}],
-    "condition": [Condition([0, 1]), Condition(image=0), [0, 1], 3, "cat", [[1], [1, 2]], {}, [0.5]],
+    "condition": [{"label": [0, 1]}, {"image": 0}, [0, 1], 3, "cat", [[1], [1, 2]], {}, [0.5]],
     "eta": [-0.1, 1.1, NAN, "much", None, [], [0.5, 0.5], 1j, 10**400],
     "clip": [-1, NAN, "wide", [], None, {}],
     "threshold": [-0.1, 1.1, NAN, []],
@@ -1201,7 +1198,7 @@ ASKED = {
     "guidance": [2.0, NAN, "much", None, []],
     "rescale": [-0.1, 1.1],
     "guide_low": [-1, NAN],
-    "negative": [3, Condition(vector=np.zeros((2, 3))), {}],
+    "negative": [3, {"vector": np.zeros((2, 3))}, {}],
     "start": [-0.1, 0, 1.1, NAN, "late", [0.5, 0.5], {}],
     "variance": ["large", [], 3, {}],
     "colour": ["red"],

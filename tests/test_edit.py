@@ -14,6 +14,7 @@ from jaxdiff.gaussian.schedules import ncsn, ve, vp
 from jaxdiff.guidance import sdedit as translate
 from jaxdiff.pipelines import edit
 from jaxdiff.pipelines.model import Bound, Model, make_draw
+from jaxdiff.types import class_label
 from tests.oracle import sliced_wasserstein
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -33,7 +34,7 @@ def bind(params, condition):
         both = [gaussian_mixture(vp(), np.ones(1), MEANS[k][None], np.full((1, *SHAPE), STD)) for k in (0, 1)]
         first, second = (d(x_t, t) for d in both)
         either = gaussian_mixture(vp(), np.ones(2), MEANS, np.full((2, *SHAPE), STD))(x_t, t)
-        label = (jnp.full(len(x_t), -1) if condition is None else condition.label)[:, None, None, None]
+        label = (jnp.full(len(x_t), -1) if condition is None else condition["label"])[:, None, None, None]
         return jnp.where(label < 0, either, jnp.where(label == 0, first, second))
 
     return Bound(vp(), denoiser)
@@ -44,7 +45,7 @@ def a_model(classes=0, steps=100):
         params=jnp.zeros(()),
         draw=make_draw(bind),
         shape=SHAPE,
-        num_classes=classes,
+        conditions={"label": class_label(classes)} if classes else {},
         grid=lambda n: grids.uniform(n, 1.0, 1e-3),
         steps=steps,
         sampler={"name": "ancestral"},

@@ -17,10 +17,11 @@ from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import vp
 from jaxdiff.modalities import images
-from jaxdiff.modalities.images import pictures
+from jaxdiff.modalities.images import low_resolution, pictures
 from jaxdiff.pipelines import edit
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.model import Bound, Model, make_draw
+from jaxdiff.types import class_label
 from tests.test_experiment import get_config
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -36,7 +37,6 @@ MODEL = Model(
     params=jnp.zeros(()),
     draw=make_draw(bind),
     shape=SHAPE,
-    num_classes=0,
     grid=lambda n: grids.uniform(n, 1.0, 1e-3),
     steps=10,
     sampler={"name": "ddim"},
@@ -190,7 +190,7 @@ def test_arrays_with_noise_beyond_the_range_are_read_as_they_are(tmp_path):
 
 def test_detection_rates_normal_images_under_the_label_of_the_others_and_in_batches(tmp_path, capsys):
     def bind(params, condition):
-        label = condition.label
+        label = condition["label"]
         means = jnp.array([-0.3, 0.9, 0.3])[label].reshape(-1, 1, 1, 1)
         chain = vp()
 
@@ -201,7 +201,7 @@ def test_detection_rates_normal_images_under_the_label_of_the_others_and_in_batc
 
         return Bound(chain, denoise)
 
-    model = replace(MODEL, num_classes=2, bind=bind, draw=make_draw(bind), guidable=False)
+    model = replace(MODEL, conditions={"label": class_label(2)}, bind=bind, draw=make_draw(bind), guidable=False)
     np.save(tmp_path / "a.npy", np.clip(np.random.default_rng(0).normal(0.9, 0.05, (20, *SHAPE)), -1, 1))
     same = [f"--input={tmp_path / 'a.npy'}", f"--normal={tmp_path / 'a.npy'}", "--false-positives=0.2", "--num=20"]
     for method in ("denoising_error", "untypical"):
@@ -212,7 +212,7 @@ def test_detection_rates_normal_images_under_the_label_of_the_others_and_in_batc
     maps = np.load(tmp_path / "samples" / "detect" / "images.npz")
     assert maps["images"].max() == 1
     assert maps["maps"].shape == (20, *SHAPE)
-    with pytest.raises(InputError, match="never trained without a class"):
+    with pytest.raises(InputError, match="never trained without its 'label'"):
         perform(tmp_path, "--task=detect", *same, model=model)
 
 
@@ -224,15 +224,19 @@ def test_a_mask_must_be_black_and_white_and_of_the_size_of_the_model(tmp_path):
 
 
 def test_synthesized_images_are_a_data_set_that_is_read_back(tmp_path):
-    result = perform(tmp_path, "--task=synthesize", "--per-class=4", model=replace(MODEL, num_classes=3))
+    result = perform(
+        tmp_path, "--task=synthesize", "--per-class=4", model=replace(MODEL, conditions={"label": class_label(3)})
+    )
     source = images.arrays(str(tmp_path / "samples" / "synthesize" / "images.npz"), "images", "labels")
     batch = source.take(np.arange(12))
-    np.testing.assert_array_equal(batch.condition.label, np.repeat([0, 1, 2], 4))
+    np.testing.assert_array_equal(batch.condition["label"], np.repeat([0, 1, 2], 4))
     np.testing.assert_array_equal(pictures.to_uint8(batch.x_0), result["images"])
 
 
 def test_synthesis_in_given_proportions(tmp_path):
-    result = perform(tmp_path, "--task=synthesize", "--per-class=1,0,3", model=replace(MODEL, num_classes=3))
+    result = perform(
+        tmp_path, "--task=synthesize", "--per-class=1,0,3", model=replace(MODEL, conditions={"label": class_label(3)})
+    )
     np.testing.assert_array_equal(result["labels"], [0, 2, 2, 2])
 
 
@@ -264,7 +268,9 @@ def test_tasks_of_several_runs(tmp_path, monkeypatch):
     def enlarging(params, condition):
         return bind(params, None)
 
-    large = replace(MODEL, bind=enlarging, draw=make_draw(enlarging), enlarges=2, widths={"image": 1, "vector": 1})
+    large = replace(
+        MODEL, bind=enlarging, draw=make_draw(enlarging), enlarges=2, conditions=low_resolution.specs(SHAPE)
+    )
     small = replace(MODEL, shape=(4, 4, 1), bind=tiny, draw=make_draw(tiny))
     monkeypatch.setattr(edit_files, "load", lambda path: large)
     stages = perform(tmp_path, "--task=cascade", "--then", "run", "--num=11", model=small)["images"]

@@ -10,10 +10,10 @@ from jaxdiff.errors import InputError
 from jaxdiff.evaluation import held_out
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import vp
+from jaxdiff.modalities.images.low_resolution import as_condition, low_resolution, specs
 from jaxdiff.pipelines import edit
 from jaxdiff.pipelines.model import Bound, make_draw
-from jaxdiff.transforms.low_resolution import as_condition, enlarging
-from jaxdiff.types import Batch, Condition
+from jaxdiff.types import Batch, ConditionSpec
 from tests.test_edit import a_model
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -21,30 +21,27 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 def test_the_condition_is_the_small_image_enlarged_with_the_noise_that_it_tells(rng):
     small = jnp.asarray(rng.normal(size=(3, 4, 4, 1)))
-    told = as_condition(jax.random.key(0), small, 2, jnp.zeros(3), Condition(jnp.arange(3)))
-    np.testing.assert_allclose(told.image, jax.image.resize(small, (3, 8, 8, 1), "cubic"))
-    np.testing.assert_array_equal(told.label, [0, 1, 2])
+    told = as_condition(jax.random.key(0), small, 2, jnp.zeros(3))
+    np.testing.assert_allclose(told["low_res"], jax.image.resize(small, (3, 8, 8, 1), "cubic"))
     many = jnp.zeros((2000, 4, 4, 1))
     noise = jnp.tile(jnp.array([0.1, 0.5]), 1000)
     noisy = as_condition(jax.random.key(0), many, 1, noise)
-    np.testing.assert_array_equal(noisy.vector[:, 0], noise)
-    np.testing.assert_allclose(np.std(noisy.image[::2]), 0.1, rtol=0.02)
-    np.testing.assert_allclose(np.std(noisy.image[1::2]), 0.5, rtol=0.02)
+    np.testing.assert_array_equal(noisy["low_res_noise"][:, 0], noise)
+    np.testing.assert_allclose(np.std(noisy["low_res"][::2]), 0.1, rtol=0.02)
+    np.testing.assert_allclose(np.std(noisy["low_res"][1::2]), 0.5, rtol=0.02)
 
 
 def test_training_tells_each_image_in_small_with_noise_up_to_the_most(rng):
     x_0 = jnp.asarray(rng.normal(size=(1000, 4, 4, 1)), jnp.float32)
-    loss = enlarging(lambda params, key, batch: (batch, {}), 2, 0.3)
-    batch, _ = loss(None, jax.random.key(0), Batch(x_0, Condition(jnp.arange(1000))))
+    batch = low_resolution(2, 0.3)(jax.random.key(0), Batch(x_0, {"label": jnp.arange(1000)}))
     np.testing.assert_array_equal(batch.x_0, x_0)
-    np.testing.assert_array_equal(batch.condition.label, np.arange(1000))
-    noise = np.asarray(batch.condition.vector)[:, 0]
+    np.testing.assert_array_equal(batch.condition["label"], np.arange(1000))
+    noise = np.asarray(batch.condition["low_res_noise"])[:, 0]
     assert 0 <= noise.min() < 0.01 < 0.29 < noise.max() <= 0.3
     means = x_0.reshape(1000, 2, 2, 2, 2, 1).mean((2, 4))
-    off = np.asarray(batch.condition.image - jax.image.resize(means, x_0.shape, "cubic"))
+    off = np.asarray(batch.condition["low_res"] - jax.image.resize(means, x_0.shape, "cubic"))
     quiet, loud = (np.std(off[(noise > low) & (noise < high)]) for low, high in ((0, 0.05), (0.25, 0.3)))
     assert 6 < loud / quiet < 16
-    assert enlarging(loss, 1, 0.3) is loss
 
 
 def conditional(classes=0):
@@ -52,14 +49,15 @@ def conditional(classes=0):
 
     def bind(params, condition):
         def denoiser(x_t, t):
-            std = (0.1 + 0.2 * condition.vector)[:, :, None, None] * jnp.ones(x_t.shape)
+            std = (0.1 + 0.2 * condition["low_res_noise"])[:, :, None, None] * jnp.ones(x_t.shape)
             one = lambda x, mean, std: gaussian_mixture(vp(), np.ones(1), mean[None], std[None])(x[None], t)[0]  # noqa: E731
-            return jax.vmap(one)(x_t, condition.image, std)
+            return jax.vmap(one)(x_t, condition["low_res"], std)
 
         return Bound(vp(), denoiser)
 
-    widths = {"vector": 1, "image": 1, "sequence": 0}
-    return dataclasses.replace(a_model(classes), bind=bind, draw=make_draw(bind), widths=widths, enlarges=2)
+    model = a_model(classes)
+    told = model.conditions | specs(model.shape)
+    return dataclasses.replace(model, bind=bind, draw=make_draw(bind), conditions=told, enlarges=2)
 
 
 def test_what_is_drawn_follows_the_small_image_and_the_noise_it_is_told(rng):
@@ -82,12 +80,14 @@ def test_held_out_examples_are_told_as_they_are_in_training(rng):
     source = Source(5, (2, 2, 1), 0, lambda i: Batch(x_0[i]))
     batch = held_out.examples(conditional(), source, 3)
     means = x_0[:3].mean((1, 2), keepdims=True)
-    np.testing.assert_allclose(batch.condition.image, np.broadcast_to(means, (3, 2, 2, 1)), atol=1e-6)
+    np.testing.assert_allclose(batch.condition["low_res"], np.broadcast_to(means, (3, 2, 2, 1)), atol=1e-6)
     assert held_out.examples(a_model(), source, 3).condition is None
-    vectors = source._replace(take=lambda i: Batch(x_0[i], Condition(i, vector=x_0[i, :, 0, 0])))
-    told = held_out.examples(dataclasses.replace(a_model(), widths={"vector": 2}), vectors, 3).condition
-    assert told.label is None
-    np.testing.assert_array_equal(told.vector, x_0[:3, :, 0, 0])
+    vectors = source._replace(take=lambda i: Batch(x_0[i], {"label": i, "vector": x_0[i, :, 0, 0]}))
+    told = held_out.examples(
+        dataclasses.replace(a_model(), conditions={"vector": ConditionSpec((2,))}), vectors, 3
+    ).condition
+    assert told.keys() == {"vector"}
+    np.testing.assert_array_equal(told["vector"], x_0[:3, :, 0, 0])
 
 
 def test_a_source_of_smaller_images(rng):
@@ -107,7 +107,7 @@ def test_bad_input_is_one_line():
         edit.enlarge(a_model(), jax.random.key(0), small)
     with pytest.raises(InputError, match=r"images of shape \(2, 2, 2, 1\): this model takes \(n, 1, 1, 1\)"):
         edit.enlarge(conditional(), jax.random.key(0), np.zeros((2, 2, 2, 1)))
-    with pytest.raises(InputError, match="this model enlarges images of known classes: tell those"):
+    with pytest.raises(InputError, match="this model enlarges images of known classes: give those"):
         edit.enlarge(conditional(2), jax.random.key(0), small)
     trained = dataclasses.replace(conditional(), enlarge_noise=0.3)
     for noise in ({"noise": 0.31}, {"added": 0.31}, {"noise": 0.25, "added": 0.25}):

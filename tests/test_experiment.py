@@ -12,7 +12,8 @@ from jaxdiff.config import build as experiment
 from jaxdiff.errors import InputError
 from jaxdiff.pipelines.model import together
 from jaxdiff.training.step import init_state, make_train_step
-from jaxdiff.types import Batch, Condition, StatefulLoss
+from jaxdiff.transforms.chain import chain
+from jaxdiff.types import Batch, StatefulLoss
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SGD = {"name": "sgd", "learning_rate": 0.5, "warmup": 0, "schedule": {"name": "constant_schedule"}, "clip": 0.0}
@@ -96,8 +97,8 @@ def test_every_method_builds(file, setting, shape, count):
     total = sum(p.size for p in jax.tree.leaves(parts.model.params))
     assert count in (None, total)
     state = jax.eval_shape(lambda: init_state(parts.init(jax.random.key(0)), parts.optimiser, parts.ema, parts.loss_fn))
-    step = make_train_step(parts.loss_fn, parts.optimiser, parts.ema, jax.random.key(0))
-    condition = Condition(jnp.zeros(2, jnp.int32)) if parts.model.num_classes else None
+    step = make_train_step(parts.loss_fn, parts.optimiser, parts.ema, jax.random.key(0), transforms=parts.transforms)
+    condition = {"label": jnp.zeros(2, jnp.int32)} if parts.model.num_classes else None
     after, metrics = jax.eval_shape(step, state, Batch(jnp.zeros((2, *shape)), condition))
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert metrics["loss"].shape == ()
@@ -159,19 +160,17 @@ def test_a_cached_step_computes_its_variance_with_its_image():
 
 
 def test_how_an_image_was_augmented_is_told_also_where_its_condition_is_dropped():
-    config, seen = changed("train.augment", 0.12), []
-    config["train"]["drop_condition"], config["net"] = 0.1, config["net"] | {"vector": 9, "num_classes": 10}
+    config = changed("train.augment", 0.12)
+    config["train"]["drop_condition"], config["net"] = 0.1, config["net"] | {"num_classes": 10}
     x = jnp.tile(jax.random.normal(jax.random.key(1), (1, 8, 8, 1)), (1000, 1, 1, 1))
-    spy = lambda params, key, batch: (seen.append(batch), {})  # noqa: E731
-    loss = experiment._prepared(spy, config, (8, 8, 1))
-    loss(None, jax.random.key(0), Batch(x, Condition(jnp.arange(1000) % 10)))
-    x_0, told = seen[0]
-    dropped = np.asarray(told.label) < 0
+    parts = experiment.build(config, (8, 8, 1))
+    x_0, told = chain(*parts.transforms)(jax.random.key(0), Batch(x, {"label": jnp.arange(1000) % 10}))
+    dropped = np.asarray(told["label"]) < 0
     assert 70 < dropped.sum() < 130
-    plain = np.all(told.vector == 0, axis=1)
+    plain = np.all(told["augment"] == 0, axis=1)
     np.testing.assert_array_equal(plain, np.all(x_0 == x, axis=(1, 2, 3)))
     assert 0.1 < plain[dropped].mean() < 0.5
-    assert experiment.build(config, (8, 8, 1)).model.known == {"label": 10}  # what is drawn is never augmented
+    assert parts.model.conditions.keys() == {"label"}  # what is drawn is never augmented
 
 
 def rates(steps=12, **spec):
@@ -244,7 +243,7 @@ def test_a_schedule_that_means_nothing_is_refused(schedule, message):
 def test_labels_reach_the_network_only_if_it_takes_them():
     assert experiment.source(get_config()).take(np.arange(2)).condition is None
     labelled = experiment.source(changed("net.num_classes", 10))
-    np.testing.assert_array_equal(labelled.take(np.arange(2)).condition.label, [1, 2])  # example 0 is held out
+    np.testing.assert_array_equal(labelled.take(np.arange(2)).condition["label"], [1, 2])  # example 0 is held out
     with pytest.raises(InputError, match="net.num_classes=7, but dataset 'digits' has 10 classes"):
         experiment.source(changed("net.num_classes", 7))
 
@@ -275,7 +274,8 @@ def test_labels_reach_the_network_only_if_it_takes_them():
             "unknown loss weight 'simpel'.*edm, elbo, eps, likelihood, min_snr, p2, sigmoid, simple",
         ),
         ("train.enlarge_noise", 0.1, "train.enlarge_noise=0.1: goes with train.enlarge above 1"),
-        ("train.enlarge", 2, "set net.image=1 and net.vector=1"),
+        ("train.enlarge", 3, "train.enlarge=3: must divide the sides of 8x8"),
+        ("train.drop_condition", 0.1, "net 'unet' is told no condition: set it to 0, or net.num_classes"),
         ("process.noise", {"name": "simplex", "octaves": 0}, "octaves=0: must be a whole number from 1 to 16"),
         ("loss.times.name", "even", "unknown time sampler 'even'.*log_normal, logit_normal, stratified, uniform"),
         ("optimizer.name", "adan", "unknown optimizer 'adan'.*'adam'"),

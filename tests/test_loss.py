@@ -12,7 +12,7 @@ from jaxdiff.losses import diffusion
 from jaxdiff.losses import times as loss_times
 from jaxdiff.losses import weights as loss_weights
 from jaxdiff.transforms import dropout
-from jaxdiff.types import Batch, Condition
+from jaxdiff.types import Batch, ConditionSpec, class_label
 
 
 @pytest.mark.parametrize("sampler", [loss_times.uniform, loss_times.stratified, loss_times.antithetic])
@@ -157,17 +157,13 @@ def test_bad_times_are_refused(arguments):
 
 
 def test_conditions_are_dropped_whole_and_as_often_as_asked():
-    seen = []
-
-    def plain(params, key, batch):
-        seen.append(batch.condition)
-        return jnp.zeros(()), {}
-
-    condition = Condition(jnp.arange(1, 4001), vector=jnp.ones((4000, 2)))
-    dropout.drop_condition(plain, 0.1)({}, jax.random.key(0), Batch(jnp.zeros((4000, 2)), condition))
-    (dropped,) = seen
-    missing = np.asarray(dropped.label) == -1
+    specs = {"label": class_label(5000), "vector": ConditionSpec((2,))}
+    condition = {"label": jnp.arange(1, 4001), "vector": jnp.ones((4000, 2)), "augment": jnp.ones((4000, 9))}
+    batch = Batch(jnp.zeros((4000, 2)), condition)
+    dropped = dropout.drop_condition(0.1, specs)(jax.random.key(0), batch).condition
+    missing = np.asarray(dropped["label"]) == -1
     np.testing.assert_allclose(missing.mean(), 0.1, atol=4 * np.sqrt(0.09 / 4000))
-    np.testing.assert_array_equal(dropped.vector[:, 0] == 0, missing)
-    np.testing.assert_array_equal(dropped.label[~missing], condition.label[~missing])
-    assert dropout.drop_condition(plain, 0.0) is plain
+    np.testing.assert_array_equal(dropped["vector"][:, 0] == 0, missing)
+    np.testing.assert_array_equal(dropped["label"][~missing], condition["label"][~missing])
+    assert dropped["augment"].all(), "what is not among the specs stays"
+    assert dropout.drop_condition(0.1, specs)(jax.random.key(0), Batch(batch.x_0)).condition is None

@@ -11,7 +11,7 @@ from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.parameterization import eps
 from jaxdiff.gaussian.schedules import edm, ncsn, ve, vp
 from jaxdiff.pipelines.model import SAMPLERS, Bound, Model, check_levels, from_time, make_draw
-from jaxdiff.types import Condition
+from jaxdiff.types import ConditionSpec, class_label
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -20,7 +20,7 @@ TRACES = []
 
 def network(params, x, t, condition=None, key=None):
     TRACES.append(1)
-    known = None if condition is None else condition.label
+    known = None if condition is None else condition["label"]
     shift = 0 if known is None else known[:, None, None, None]
     return params * x + t[:, None, None, None] / 1000 + 0.1 * shift
 
@@ -35,7 +35,6 @@ def model():
         params=jnp.float32(0.3),
         draw=make_draw(bind),
         shape=(4, 4, 1),
-        num_classes=0,
         grid=grids.uniform,
         steps=20,
         sampler={"name": "ancestral", "variance": "fixed_large"},
@@ -146,7 +145,7 @@ def test_trajectory_goes_from_noise_to_the_sample(model):
 
 @pytest.mark.parametrize("labels", [None, "own"])
 def test_a_stream_is_its_batches_one_after_the_other(model, labels):
-    classes = dataclasses.replace(model, num_classes=3)
+    classes = dataclasses.replace(model, conditions={"label": class_label(3)})
     key, condition = jax.random.key(0), None if labels is None else np.arange(10) // 4
     TRACES.clear()
     parts = list(classes.stream(key, 10, 4, condition=condition))
@@ -211,7 +210,7 @@ def test_levels_that_a_model_does_not_have_are_refused():
 
 
 def test_classes_in_turn_unless_told(model):
-    classes = dataclasses.replace(model, num_classes=3)
+    classes = dataclasses.replace(model, conditions={"label": class_label(3)})
     key = jax.random.key(0)
     np.testing.assert_array_equal(classes.sample(key, 4), classes.sample(key, 4, condition=[0, 1, 2, 0]))
     with pytest.raises(InputError, match="4 class labels from 0 to 2"):
@@ -257,7 +256,7 @@ def test_bad_requests_are_refused(model, arguments, message):
 
 @pytest.fixture
 def classes(model):
-    return dataclasses.replace(model, num_classes=3)
+    return dataclasses.replace(model, conditions={"label": class_label(3)})
 
 
 def test_guidance_at_one_is_the_conditional_model_and_at_zero_the_unconditional(model, classes):
@@ -276,22 +275,23 @@ def test_guidance_at_one_is_the_conditional_model_and_at_zero_the_unconditional(
 def test_guidance_needs_a_model_that_can_do_without_its_condition(classes):
     with pytest.raises(InputError, match=r"never trained without its condition: take one trained with train.drop_cond"):
         dataclasses.replace(classes, guidable=False).sample(jax.random.key(0), 2, guidance=2.0)
-    wide = dataclasses.replace(classes, widths={"vector": 3})
-    with pytest.raises(InputError, match="vectors of shape .*: this model takes"):
-        wide.sample(jax.random.key(0), 2, condition=Condition(vector=np.zeros((2, 4))))
-    with pytest.raises(InputError, match="trained without images: leave the image out"):
-        classes.sample(jax.random.key(0), 2, condition=Condition(image=np.zeros((2, 4, 4, 1))))
+    wide = dataclasses.replace(classes, conditions={"vector": ConditionSpec((3,))})
+    with pytest.raises(InputError, match="'vector' of shape .*: this model takes"):
+        wide.sample(jax.random.key(0), 2, condition={"vector": np.zeros((2, 4))})
+    with pytest.raises(InputError, match="trained without 'image' .*: leave it out"):
+        classes.sample(jax.random.key(0), 2, condition={"image": np.zeros((2, 4, 4, 1))})
 
 
 def test_a_model_that_always_had_its_image_asks_for_it(classes):
-    always = dataclasses.replace(classes, widths={"image": 1}, guidable=False)
+    told = classes.conditions | {"image": ConditionSpec((*classes.shape[:2], 1))}
+    always = dataclasses.replace(classes, conditions=told, guidable=False)
     for given in (None, [0, 1]):
-        with pytest.raises(InputError, match="never trained without its images: give them"):
+        with pytest.raises(InputError, match="never trained without its 'image': give it"):
             always.sample(jax.random.key(0), 2, condition=given)
     image = np.zeros((2, *classes.shape[:2], 1))
-    with pytest.raises(InputError, match="never trained without its labels: give them"):
-        always.sample(jax.random.key(0), 2, condition=Condition(image=image))
-    always.sample(jax.random.key(0), 2, condition=Condition(np.array([0, 1]), image=image))
+    with pytest.raises(InputError, match="never trained without its 'label': give it"):
+        always.sample(jax.random.key(0), 2, condition={"image": image})
+    always.sample(jax.random.key(0), 2, condition={"label": np.array([0, 1]), "image": image})
 
 
 def test_a_grid_from_a_later_time_keeps_its_steps_and_its_shape():

@@ -90,7 +90,19 @@ METHODS = [importlib.import_module(m.name) for m in pkgutil.iter_modules(guidanc
 
 def test_every_formula_with_a_score_is_in_the_table():
     """Functions of these modules that take a process and make a denoiser, sampler, loss or figure of it."""
-    known = {*ASSUME_WHITE, "within", "cfg_pp", "discretised_decoder", "softmax_decoder", "normal_decoder"}
+    known = {
+        *ASSUME_WHITE,
+        "replace",
+        "repaint",
+        "sdedit",
+        "as_noisy",
+        "make_bind",
+        "within",
+        "cfg_pp",
+        "discretised_decoder",
+        "softmax_decoder",
+        "normal_decoder",
+    }
     known |= {"make_fraction", "spread", "begin", "continuous_term", "continuous_weight", "step_bound", "check_defined"}
     for module in (*METHODS, score_matching, learned_variance, likelihood):
         for name, function in vars(module).items():

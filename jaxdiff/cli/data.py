@@ -50,7 +50,7 @@ def inspect(source: Source, sheet: Path | None) -> int:
             low, high = min(low, x_0.min()), max(high, x_0.max())
             total, squares, values = total + x_0.sum(), squares + np.square(x_0).sum(), values + x_0.size
             seen.update(hashlib.sha256(image.tobytes()).digest() for image in batch.x_0)
-            labels.update([] if batch.condition is None else batch.condition.label.tolist())
+            labels.update([] if batch.condition is None else batch.condition["label"].tolist())
             kept += list(batch.x_0[: SHEET - len(kept)])
 
     height, width, channels = source.shape

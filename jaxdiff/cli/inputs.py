@@ -10,8 +10,7 @@ from PIL import Image
 
 from jaxdiff.config import build as experiment
 from jaxdiff.errors import InputError
-from jaxdiff.guidance import operators
-from jaxdiff.modalities.images import arrays, folder, read_picture
+from jaxdiff.modalities.images import arrays, folder, operators, read_picture
 from jaxdiff.pipelines.model import Model
 
 MASKS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -72,7 +71,7 @@ def read_labels(path: str, n: int) -> np.ndarray | None:
     if not {"images", "labels"} <= set(names_in(Path(path))):
         return None
     condition = arrays(path, "images", "labels").take(np.arange(n)).condition
-    return condition and condition.label
+    return condition and condition["label"]
 
 
 def is_conditional(asked: argparse.Namespace, model: Model) -> bool:

@@ -47,7 +47,7 @@ def monitor(config: dict, model: Model | Classifier) -> Callable[[Params], dict[
 
 def make_preview(config: dict, model: Model | Classifier, source: Source, key: Key):
     """`(averages, workdir, journal, step)`: shows what each average, `(name, params)`, has learned so far."""
-    if isinstance(model, Model) and not any(model.widths.values()):
+    if isinstance(model, Model) and not model.conditions.keys() - {"label"}:
         return lambda *given: _drawn(model, key, None, *given)
     source = experiment.held_out(config) if config.get("held_out") else source
     if isinstance(model, Model):
@@ -69,11 +69,11 @@ def _drawn(
     """samples.png of the first average, samples-NAME.png of all others."""
     for i, (name, params) in enumerate(averages):
         each = replace(model, params=params)
-        if batch is None or batch.condition is None:
+        if batch is None or not batch.condition:
             images, columns = _seen(name, each.sample(key, SHOWN)), None
         else:
             given, columns = batch.condition, len(batch.x_0)
-            above = [given.image] if np.shape(given.image) == np.shape(batch.x_0) else []
+            above = [value for value in given.values() if np.shape(value) == np.shape(batch.x_0)]
             drawn = _seen(name, each.sample(key, columns, condition=given))
             images = np.concatenate([*above, drawn, batch.x_0])
         if hosts.is_writer():

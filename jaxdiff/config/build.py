@@ -32,13 +32,25 @@ from jaxdiff.losses import weights as loss_weights
 from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
 from jaxdiff.modalities import images
+from jaxdiff.modalities.images import augment, low_resolution
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.model import Bind, Bound, Model, check_levels, make_draw
 from jaxdiff.training.ema import Decay, averages
 from jaxdiff.training.sharding import TensorAxis, make_mesh, replicated
-from jaxdiff.transforms import augment, dropout
-from jaxdiff.transforms import low_resolution as enlarge
-from jaxdiff.types import Batch, Key, LossFn, Network, Noise, Params, StatefulLoss
+from jaxdiff.transforms import dropout
+from jaxdiff.types import (
+    Batch,
+    ConditionSpec,
+    Key,
+    LossFn,
+    Network,
+    Noise,
+    Params,
+    Spec,
+    StatefulLoss,
+    Transform,
+    missing,
+)
 
 Config = Mapping[str, Any]
 
@@ -76,6 +88,8 @@ class Experiment(NamedTuple):
 
     init: Callable[[Key], Params]
     loss_fn: LossFn | StatefulLoss
+    transforms: list[Transform]
+    """Of each batch, before its loss."""
     optimiser: optax.GradientTransformation
     ema: dict[str, Decay]
     """The averages, by name; the first is the one to sample with."""
@@ -96,23 +110,23 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
     """
     check_fields(config, "process", "parameterization", "net", "loss", "optimizer", "ema", "sample", *TRAINED)
     meaning = call("parameterization", named(parameterization, Parameterization), config["parameterization"])
-    spec = {"name": "diffusion", **config["loss"]}
+    spec, loss_spec = Spec(tuple(shape)), {"name": "diffusion", **config["loss"]}
     learned = config["process"].get("name") == "learned"
-    if learned != (spec["name"] == "bound"):
+    if learned != (loss_spec["name"] == "bound"):
         raise InputError("process 'learned' and loss 'bound' need each other: choose both or neither")
-    classifies = spec["name"] == "classification"
+    classifies = loss_spec["name"] == "classification"
     if classifies != (config["net"].get("name") == "classifier"):
         raise InputError("net 'classifier' and loss 'classification' need each other: choose both or neither")
     if "outputs" in config["net"]:
         raise InputError("config.net.outputs follows from the loss: leave it out")
-    net = {**config["net"], **({"outputs": 2} if spec["name"] == "hybrid" else {})}
+    net = {**config["net"], **_inputs(config, spec), **({"outputs": 2} if loss_spec["name"] == "hybrid" else {})}
     if net.get("dtype", "float32") not in ("float32", "bfloat16"):
         raise unknown("net.dtype", net["dtype"], ("float32", "bfloat16"))
     module = call("net", NETS, net)
-    network = linen_network(module)
+    network, known = linen_network(module), module.condition_spec(spec)
 
     def init_net(key):
-        return module.init(key, jnp.zeros((1, *shape)), jnp.zeros(1), module.example_condition(shape))["params"]
+        return module.init(key, jnp.zeros((1, *shape)), jnp.zeros(1), missing(known, 1))["params"]
 
     if learned:
         chain = None
@@ -120,9 +134,9 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
     else:
         given = chain = _process(config["process"])
         parameterization.check_target(chain, meaning)
-        init, bind = init_net, _binder(chain, meaning, module, spec["name"] == "hybrid")
+        init, bind = init_net, _binder(chain, meaning, module, loss_spec["name"] == "hybrid")
 
-    loss_fn = _prepared(_loss(spec, given, meaning, network), config, shape)
+    loss_fn, transforms = _loss(loss_spec, given, meaning, network), _transforms(config, spec, known)
     optimiser, ema = _optimiser(config["optimizer"]), averages(config["ema"], config["train"]["batch_size"])
 
     mesh = mesh or make_mesh()
@@ -137,21 +151,19 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
     if classifies and chain:
         log_p = classifier.make_bind(chain, meaning, network)
         model = Classifier(params, log_p, chain, shape, module.num_classes)
-        return Experiment(init, loss_fn, optimiser, ema, model, nets.tensor_axis)
+        return Experiment(init, loss_fn, transforms, optimiser, ema, model, nets.tensor_axis)
     model = _model(config, params, bind, chain, meaning, shape, mesh)
     train = config["train"]
-    widths = {part: getattr(module, part) for part in ("vector", "image", "sequence")}
-    widths |= {"vector": 0} if train["augment"] else {}  # what is drawn is always as it is
     model = dataclasses.replace(
         model,
-        num_classes=module.num_classes,
-        widths=widths,
+        # What is drawn is not augmented.
+        conditions={name: one for name, one in known.items() if name != "augment"},
         guidable=train["drop_condition"] > 0,
         enlarges=train["enlarge"],
         enlarge_noise=train["enlarge_noise"] if train["enlarge"] > 1 else np.inf,
     )
     model.check()
-    return Experiment(init, loss_fn, optimiser, ema, model, nets.tensor_axis)
+    return Experiment(init, loss_fn, transforms, optimiser, ema, model, nets.tensor_axis)
 
 
 def _learned(spec: Config, init_net: Callable[[Key], Params], meaning: Parameterization, network: Network):
@@ -220,7 +232,6 @@ def _model(config: Config, params: Any, bind: Bind, chain: Process | None, meani
         params=params,
         draw=make_draw(bind, other, mesh),
         shape=tuple(shape),
-        num_classes=0,
         grid=grid,
         steps=sampling["steps"],
         sampler=sampling["sampler"],
@@ -279,30 +290,47 @@ def _loss(spec: Config, given: Any, meaning: Parameterization, network: Network)
     return call("loss", LOSSES, spec, given, meaning, network)
 
 
-def _prepared(loss_fn: LossFn | StatefulLoss, config: Config, shape: tuple[int, ...]) -> LossFn | StatefulLoss:
-    """The loss of examples that are augmented, known in small, or without their condition, at random."""
-    train, net = config["train"], config["net"]
+def _inputs(config: Config, spec: Spec) -> dict[str, dict[str, int]]:
+    """The arguments of a network that its conditions of transforms are, by how they enter."""
+    net, told = config["net"], _conditions(config, spec)
+    vectors = {name: one.shape[-1] for name, one in told.items() if len(one.shape) == 1}
+    images = {name: one.shape[-1] for name, one in told.items() if len(one.shape) == len(spec.shape)}
+    given = {"vectors": {**net.get("vectors", {}), **vectors}, "images": {**net.get("images", {}), **images}}
+    return {name: value for name, value in given.items() if value}
+
+
+def _conditions(config: Config, spec: Spec) -> dict[str, ConditionSpec]:
+    """What the transforms of a configuration tell the network of each example."""
+    train = config["train"]
+    told = {"augment": augment.SPEC} if train["augment"] else {}
+    return told | (low_resolution.specs(spec.shape) if train["enlarge"] > 1 else {})
+
+
+def _transforms(config: Config, spec: Spec, known: Mapping[str, ConditionSpec]) -> list[Transform]:
+    """What happens to a batch before its loss.
+
+    Args:
+      known: what the network can be told.
+
+    A small image is that of the augmented one, and how it was augmented is told also where its condition is dropped.
+    """
+    train = config["train"]
     rate, factor = train["augment"], train["enlarge"]
-    if net["name"] == "classifier" and (rate or factor > 1 or train["drop_condition"]):
-        raise InputError(
-            "a classifier has no condition: set train.augment=0, train.enlarge=1 and train.drop_condition=0"
-        )
-    if rate and factor > 1:
-        raise InputError(f"train.augment={rate} and train.enlarge={factor}: choose one, as both need net.vector")
-    if rate and net.get("vector") != augment.WIDTH:
-        raise InputError(f"train.augment={rate} tells the network what was done: set net.vector={augment.WIDTH}")
-    if factor > 1 and (net.get("vector"), net.get("image")) != (enlarge.WIDTH, shape[2]):
-        raise InputError(
-            f"train.enlarge={factor} tells the network the small image and its noise: set net.image={shape[2]} and "
-            f"net.vector={enlarge.WIDTH}"
-        )
     if factor == 1 and train["enlarge_noise"]:
         raise InputError(f"train.enlarge_noise={train['enlarge_noise']}: goes with train.enlarge above 1: set it, or 0")
-    if shape[0] % factor or shape[1] % factor:
-        raise InputError(f"train.enlarge={factor}: must divide the sides of {shape[0]}x{shape[1]} images")
-    # How an example was augmented is told also where its condition is dropped; a small image is dropped with its noise.
-    dropped = dropout.drop_condition(augment.augmented(loss_fn, rate), train["drop_condition"])
-    return enlarge.enlarging(dropped, factor, train["enlarge_noise"])
+    if spec.shape[0] % factor or spec.shape[1] % factor:
+        raise InputError(f"train.enlarge={factor}: must divide the sides of {spec.shape[0]}x{spec.shape[1]} images")
+    if untold := " and ".join(sorted(_conditions(config, spec).keys() - known.keys())):
+        raise InputError(f"net {config['net']['name']!r} cannot be told {untold}: set train.augment=0, train.enlarge=1")
+    if train["drop_condition"] and not known.keys() - {"augment"}:
+        raise InputError(
+            f"train.drop_condition={train['drop_condition']}: net {config['net']['name']!r} is told no condition: "
+            "set it to 0, or net.num_classes"
+        )
+    dropped = {name: spec for name, spec in known.items() if name != "augment"}
+    steps = [augment.augmented(rate)] if rate else []
+    steps += [low_resolution.low_resolution(factor, train["enlarge_noise"])] if factor > 1 else []
+    return steps + ([dropout.drop_condition(train["drop_condition"], dropped)] if train["drop_condition"] else [])
 
 
 def source(config: Config) -> Source:
@@ -324,8 +352,8 @@ def source(config: Config) -> Source:
 
 def unlabelled(batch: Batch) -> Batch:
     """The batch without labels; what else is known of it stays."""
-    rest = batch.condition and batch.condition._replace(label=None)
-    return batch._replace(condition=rest if jax.tree.leaves(rest) else None)
+    rest = {name: value for name, value in (batch.condition or {}).items() if name != "label"}
+    return batch._replace(condition=rest or None)
 
 
 def held_out(config: Config) -> Source:

@@ -8,7 +8,7 @@ import ast
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import numpy as np
 
@@ -33,9 +33,6 @@ RANGES = {
     "size": (0, 2**14),
     "cache_gb": (0, math.inf),
     "net.channels": (1, 2**20),
-    "net.vector": (0, 2**20),
-    "net.image": (0, 2**16),
-    "net.sequence": (0, 2**20),
     "net.outputs": (1, 2),  # which the loss decides
     "multipliers": (1, 2**10),
     "blocks": (1, 1000),
@@ -191,6 +188,8 @@ def _kinds(parameter: inspect.Parameter) -> list[Any]:
     annotation, default = parameter.annotation, parameter.default
     if annotation in PLAIN:
         return [annotation]
+    if get_origin(annotation) is Mapping:
+        return [Mapping]
     if type(default) in (bool, float, str):
         return [type(default)]
     return [kind for kind in (int, float, str, type(None)) if kind in get_args(annotation)]

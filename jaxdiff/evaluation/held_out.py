@@ -20,7 +20,6 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.gaussian.process import log_snr, perturb, time_at
 from jaxdiff.gaussian.schedules import from_log_snr
-from jaxdiff.guidance.operators import shrunk
 from jaxdiff.likelihood import (
     bits_per_dim,
     continuous_bound,
@@ -30,8 +29,9 @@ from jaxdiff.likelihood import (
     log_likelihood,
     softmax_decoder,
 )
+from jaxdiff.modalities.images import low_resolution
+from jaxdiff.modalities.images.operators import shrunk
 from jaxdiff.pipelines.model import Model, named_variance
-from jaxdiff.transforms import low_resolution as enlarge
 from jaxdiff.types import Batch, Key, Params, expand
 
 
@@ -48,7 +48,8 @@ def examples(model: Model, source: Source, n: int) -> Batch:
     condition = model.own(batch.condition)
     if model.enlarges > 1:
         small = shrunk(model.enlarges)(jnp.asarray(batch.x_0))
-        condition = enlarge.as_condition(jax.random.key(0), small, model.enlarges, jnp.zeros(n), condition)
+        told = low_resolution.as_condition(jax.random.key(0), small, model.enlarges, jnp.zeros(n))
+        condition = {**(condition or {}), **told}
     return batch._replace(condition=condition)
 
 

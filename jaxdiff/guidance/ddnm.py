@@ -2,8 +2,7 @@
 
 from jaxdiff.gaussian.process import Process, require_white
 from jaxdiff.guidance.linear import _pull, spread
-from jaxdiff.guidance.operators import Operator
-from jaxdiff.types import Array, Denoiser
+from jaxdiff.types import Array, Denoiser, Operator
 
 
 def ddnm(

@@ -19,9 +19,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from jaxdiff.gaussian.process import Process, require_white
-from jaxdiff.guidance.operators import Operator
 from jaxdiff.samplers.base import Sampler, State
-from jaxdiff.types import Array, Denoiser
+from jaxdiff.types import Array, Denoiser, Operator
 
 
 class Spectrum(NamedTuple):

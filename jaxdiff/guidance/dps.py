@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.gaussian.process import Process, require_white
-from jaxdiff.guidance.operators import Operator
 from jaxdiff.samplers.base import Sampler
-from jaxdiff.types import Array, Denoiser
+from jaxdiff.types import Array, Denoiser, Operator
 
 
 def dps(

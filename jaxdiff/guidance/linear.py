@@ -16,7 +16,7 @@ process to be white, and refuses another.
 `begin` starts a chain at the measurement. That saves steps, and an error of ∂x̂_0/∂x_t counts sigma² / alpha times in V:
 start where the noise is a few times as large as the data, not where it is a thousand times.
 
-A is a function of (batch, ...) that treats each example alone, such as those at the end of this file.
+A is a function of (batch, ...) that treats each example alone, such as those of `jaxdiff.modalities.images.operators`.
 """
 
 from collections.abc import Callable
@@ -26,8 +26,7 @@ import jax.numpy as jnp
 
 from jaxdiff.gaussian.denoiser import lever
 from jaxdiff.gaussian.process import Process, interior
-from jaxdiff.guidance.operators import Operator
-from jaxdiff.types import Array, Denoiser, as_time, expand
+from jaxdiff.types import Array, Denoiser, Operator, as_time, expand
 
 
 def begin(process: Process, x_1: Array, operator: Operator, y: Array, noise: float | Array, t: Array) -> Array:

@@ -10,18 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.gaussian.process import Process, perturb
-from jaxdiff.pipelines.task import Inputs
 from jaxdiff.types import Array, Key
 
 
-def sdedit(process: Process, key: Key, x: Array, times: Array, inputs: Inputs) -> Array:
-    """`inputs.each` noised to the grid's first time."""
-    return perturb(process, key, inputs.each, times[0])[0]
+def sdedit(process: Process, key: Key, images: Array, t: Array) -> Array:
+    """Noise images (batch, ...) to a time, where sampling starts."""
+    return perturb(process, key, images, t)[0]
 
 
-def as_noisy(process: Process, key: Key, x: Array, times: Array, inputs: Inputs) -> Array:
-    """`inputs.each` = x_0 + noise of standard deviation sigma / alpha at the grid's first time."""
-    return process.alpha(times[0]) * inputs.each
+def as_noisy(process: Process, images: Array, t: Array) -> Array:
+    """x_t of images that are x_0 + noise of standard deviation sigma / alpha at t."""
+    return process.alpha(t) * images
 
 
 def noise_level(images: np.ndarray) -> np.ndarray:

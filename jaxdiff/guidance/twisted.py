@@ -19,9 +19,8 @@ import jax.numpy as jnp
 from jaxdiff.gaussian.denoiser import lever
 from jaxdiff.gaussian.process import Process, interior, posterior, require_white
 from jaxdiff.guidance.linear import spread
-from jaxdiff.guidance.operators import Operator
 from jaxdiff.samplers.base import Sampler
-from jaxdiff.types import Array, Denoiser, Key
+from jaxdiff.types import Array, Denoiser, Key, Operator
 
 
 class Swarm(NamedTuple):

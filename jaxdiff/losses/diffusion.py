@@ -5,8 +5,6 @@
 The weights are in `jaxdiff.losses.weights`, the time samplers in `jaxdiff.losses.times`.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 
@@ -14,7 +12,7 @@ from jaxdiff.gaussian.parameterization import Parameterization, evaluate, target
 from jaxdiff.gaussian.process import Process, perturb
 from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
-from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params, StatefulLoss
+from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params
 
 
 def squared_error(
@@ -32,23 +30,6 @@ def squared_error(
     x_t, eps = perturb(process, key_eps, x_0, t)
     out = evaluate(process, parameterization, network, params, x_t, t, batch.condition, key_net)
     return jnp.square(out - target(process, parameterization, x_0, eps, t)).reshape(x_0.shape[0], -1).mean(axis=1)
-
-
-def of_changed(loss_fn: LossFn | StatefulLoss, change: Callable[[Key, Batch], Batch]) -> LossFn | StatefulLoss:
-    """The loss of a batch that has been changed at random."""
-    if isinstance(loss_fn, StatefulLoss):
-
-        def remembering(params, memory, key, batch):
-            key_change, key = jax.random.split(key)
-            return loss_fn.loss(params, memory, key, change(key_change, batch))
-
-        return StatefulLoss(loss_fn.init, remembering)
-
-    def plain(params, key, batch):
-        key_change, key = jax.random.split(key)
-        return loss_fn(params, key, change(key_change, batch))
-
-    return plain
 
 
 def diffusion_loss(

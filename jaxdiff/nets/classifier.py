@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
 from jaxdiff.nets.layers import INIT, ZERO, Attention, Downsample, GroupNorm, ResidualBlock, conv, sinusoidal, to_depth
+from jaxdiff.types import ConditionSpec, Spec
 
 
 class Classifier(nn.Module):
@@ -60,5 +61,6 @@ class Classifier(nn.Module):
         h = GroupNorm(self.groups, self.dtype, silu=True, name="norm_out")(h).mean((1, 2))
         return nn.Dense(self.num_classes, kernel_init=ZERO, name="logits")(h.astype(jnp.float32))
 
-    def example_condition(self, shape: Sequence[int]) -> None:
-        """What it is conditioned on: nothing."""
+    def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
+        """What it can be told: nothing."""
+        return {}

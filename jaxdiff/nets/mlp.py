@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.nets.layers import INIT, ZERO, sinusoidal
-from jaxdiff.types import Condition
+from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
 
 NORMS = ("layer", "batch", "none")
 
@@ -61,7 +61,7 @@ class MLP(nn.Module):
         Raises:
           InputError: x or the condition does not fit the network, or its widths do not fit each other.
         """
-        given = condition or Condition()
+        given = condition or {}
         self._check(x.shape, given)
 
         def norm(h, name):
@@ -86,10 +86,15 @@ class MLP(nn.Module):
     def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
         h = nn.Dense(self.embedding, kernel_init=INIT, name="time1")(sinusoidal(t, self.embedding))
         h = nn.Dense(self.embedding, kernel_init=INIT, name="time2")(nn.silu(h))
-        if given.label is None:
+        if "label" not in given:
             return h
-        classes = nn.Embed(self.num_classes, self.embedding, name="classes")(jnp.maximum(given.label, 0))
-        return h + jnp.where(given.label[:, None] < 0, 0, classes)
+        label = given["label"]
+        classes = nn.Embed(self.num_classes, self.embedding, name="classes")(jnp.maximum(label, 0))
+        return h + jnp.where(label[:, None] < 0, 0, classes)
+
+    def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
+        """What it can be told: a class, if it is made for classes."""
+        return {"label": class_label(self.num_classes)} if self.num_classes else {}
 
     def _check(self, shape: tuple[int, ...], given: Condition) -> None:
         if len(shape) != 2:
@@ -98,8 +103,7 @@ class MLP(nn.Module):
             raise InputError(f"net.widths={tuple(self.widths)}: give three or more, of which the ends are the same")
         if self.norm not in NORMS:
             raise unknown("net.norm", self.norm, NORMS)
-        if given.label is not None and not self.num_classes:
+        if "label" in given and not self.num_classes:
             raise InputError("a label was given to an MLP with num_classes=0: set num_classes, or give no label")
-        for part in ("vector", "image", "sequence"):
-            if getattr(given, part) is not None:
-                raise InputError(f"a condition with {part} was given to an MLP, which takes labels alone")
+        for name in given.keys() - {"label"}:
+            raise InputError(f"the condition {name!r} was given to an MLP, which takes labels alone")

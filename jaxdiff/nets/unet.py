@@ -16,11 +16,12 @@ With `patch`, squares of pixels become the channels of one (space to depth) befo
 the costly computation at full size (Hoogeboom et al. 2023, "simple diffusion", section 3.3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.core import FrozenDict
 
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.nets.layers import (
@@ -38,7 +39,7 @@ from jaxdiff.nets.layers import (
     to_depth,
     to_space,
 )
-from jaxdiff.types import Condition
+from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
 
 REMAT = ("none", "cheap", "full")
 KERNELS = ("xla", "cudnn")
@@ -67,9 +68,9 @@ class UNet(nn.Module):
       attention: the heights (in pixels, or patches) of the levels that attend.
       dropout: rate inside each residual block, active while training.
       num_classes: of labels; 0 for none.
-      vector: width of conditioning vectors; 0 for none.
-      image: channels of conditioning images; 0 for none.
-      sequence: width of conditioning sequences; 0 for none.
+      vectors: conditions (batch, width) that are added to the embedding of the time, their widths by name.
+      images: conditions (batch, height, width, channels) that are concatenated with x, their channels by name.
+      sequences: conditions (batch, length, width) to which each attention is followed by one, their widths by name.
       fourier: exponents n of the features sin(2^n 2 pi x) and cos(2^n 2 pi x), channels added to the input, which
         let a network see the last bits of its input (Kingma et al. 2021, appendix C: 6 and 7 for 8-bit images).
       patch: side of the squares of pixels that become one, with more channels; 1 to leave them.
@@ -94,9 +95,9 @@ class UNet(nn.Module):
     attention: Sequence[int] = (16,)
     dropout: float = 0.1
     num_classes: int = 0
-    vector: int = 0
-    image: int = 0
-    sequence: int = 0
+    vectors: Mapping[str, int] = FrozenDict()
+    images: Mapping[str, int] = FrozenDict()
+    sequences: Mapping[str, int] = FrozenDict()
     fourier: Sequence[int] = ()
     patch: int = 1
     groups: int = 32
@@ -123,7 +124,7 @@ class UNet(nn.Module):
         Args:
           x: (batch, height, width, channels); height and width divisible by `patch * 2 ** (levels - 1)`.
           t: (batch,), in steps of a 1000-step chain.
-          condition: what is known; initialise with all that the network is made for, see `example_condition`.
+          condition: what is known; initialize with all that the network is made for, see `condition_spec`.
           train: apply dropout; needs an rng named "dropout".
           deep: what the levels below the first gave at another time, which is sown into the collection "intermediates"
             under this name; computed if None.
@@ -131,7 +132,7 @@ class UNet(nn.Module):
         Raises:
           InputError: the image, the attention resolutions or the condition do not fit the network.
         """
-        given = condition or Condition()
+        given = condition or {}
         self._check(x.shape, given)
         residual, attend = ResidualBlock, Attention
         if self.remat != "none":
@@ -142,9 +143,9 @@ class UNet(nn.Module):
         def attention(h, name):
             heads = h.shape[-1] // self.head_channels if self.head_channels else self.heads
             h = attend(self.groups, self.dtype, heads, self.attention_kernel, name=name)(h)
-            if given.sequence is None:
-                return h
-            return CrossAttention(self.groups, self.dtype, heads, name=f"{name}_to_sequence")(h, given.sequence)
+            for part in sorted(self.sequences.keys() & given.keys()):
+                h = CrossAttention(self.groups, self.dtype, heads, name=f"{name}_to_{part}")(h, given[part])
+            return h
 
         def plain(h, channels, name, resample=""):
             options = (self.dropout, self.groups, self.dtype, self.scale_shift, resample)
@@ -181,8 +182,8 @@ class UNet(nn.Module):
         last = len(widths) - 1
 
         waves = [f(2.0**n * 2 * jnp.pi * x) for n in self.fourier for f in (jnp.sin, jnp.cos)]
-        beside = jnp.zeros((*x.shape[:-1], self.image)) if given.image is None else given.image
-        h = to_depth(jnp.concatenate([x, *waves, beside], axis=-1), self.patch)
+        beside = [given.get(part, jnp.zeros((*x.shape[:-1], n))) for part, n in sorted(self.images.items())]
+        h = to_depth(jnp.concatenate([x, *waves, *beside], axis=-1), self.patch)
         h = conv(self.channels, dtype=self.dtype, name="conv_in")(h)
         skips = [h, *down(h, 0)]
 
@@ -201,26 +202,23 @@ class UNet(nn.Module):
         channels = self.outputs * x.shape[-1] * self.patch**2
         return to_space(conv(channels, init=ZERO, name="conv_out")(h.astype(jnp.float32)), self.patch)
 
-    def example_condition(self, shape: Sequence[int]) -> Condition | None:
-        """A condition with all that the network is made for, for one image of this shape; None if that is nothing."""
-        if not (self.num_classes or self.vector or self.image or self.sequence):
-            return None
-        return Condition(
-            label=jnp.zeros(1, jnp.int32) if self.num_classes else None,
-            vector=jnp.zeros((1, self.vector)) if self.vector else None,
-            image=jnp.zeros((1, *shape[:-1], self.image)) if self.image else None,
-            sequence=jnp.zeros((1, 1, self.sequence)) if self.sequence else None,
-        )
+    def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
+        """What it can be told of images of this kind."""
+        labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
+        vectors = {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
+        images = {name: ConditionSpec((*spec.shape[:-1], channels)) for name, channels in self.images.items()}
+        return labels | vectors | images | {name: ConditionSpec((None, n)) for name, n in self.sequences.items()}
 
     def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
         width = 4 * self.channels
         h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time1")(sinusoidal(t, self.channels))
         h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time2")(nn.silu(h))
-        if given.label is not None:
-            classes = nn.Embed(self.num_classes, width, dtype=self.dtype, name="classes")(jnp.maximum(given.label, 0))
-            h = h + jnp.where(given.label[:, None] < 0, 0, classes)
-        if given.vector is not None:
-            h = h + nn.Dense(width, use_bias=False, kernel_init=INIT, dtype=self.dtype, name="vector")(given.vector)
+        if "label" in given:
+            label = given["label"]
+            classes = nn.Embed(self.num_classes, width, dtype=self.dtype, name="classes")(jnp.maximum(label, 0))
+            h = h + jnp.where(label[:, None] < 0, 0, classes)
+        for part in sorted(self.vectors.keys() & given.keys()):
+            h = h + nn.Dense(width, use_bias=False, kernel_init=INIT, dtype=self.dtype, name=part)(given[part])
         return h
 
     def _check(self, shape: tuple[int, ...], given: Condition) -> None:
@@ -256,9 +254,13 @@ class UNet(nn.Module):
         half = jnp.dtype(self.dtype) == jnp.bfloat16
         if self.attention_kernel == "cudnn" and not (half and jax.default_backend() == "gpu"):
             raise InputError("net.attention_kernel='cudnn' needs an NVIDIA GPU and net.dtype='bfloat16': choose 'xla'")
-        for part, field in (("label", "num_classes"), *((p, p) for p in ("vector", "image", "sequence"))):
-            value, width = getattr(given, part), getattr(self, field)
-            if value is not None and not width:
-                raise InputError(f"a {part} was given to a U-Net with {field}=0: set {field}, or give no {part}")
-            if value is not None and part != "label" and value.shape[-1] != width:
-                raise InputError(f"a {part} of width {value.shape[-1]} was given to a U-Net with {field}={width}")
+        known = self.condition_spec(Spec(shape[1:]))
+        for part in given:
+            if part not in known:
+                raise InputError(
+                    f"the condition {part!r} was given to a U-Net that is made for {sorted(known) or None}"
+                )
+            if given[part].shape[1:] and given[part].shape[-1] != known[part].shape[-1]:
+                raise InputError(
+                    f"{part!r} of width {given[part].shape[-1]} was given to a U-Net for {known[part].shape}"
+                )

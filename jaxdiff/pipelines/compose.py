@@ -23,7 +23,7 @@ from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.edit import MOST, check_noise, enlarge
 from jaxdiff.pipelines.model import Bind, Given, Model, check_levels, from_time, is_traced
 from jaxdiff.pipelines.task import Inputs, Task
-from jaxdiff.types import Array, Condition, Key
+from jaxdiff.types import Array, Key
 
 
 def cascade(
@@ -106,14 +106,14 @@ def autoguide(
       scale: w; 1 for the model alone.
       first: the number of the first image, see `Model.sample`.
     """
-    if worse.shape != model.shape or not worse.known.items() <= model.known.items():
+    if worse.shape != model.shape or not worse.conditions.items() <= model.conditions.items():
         raise InputError(
-            f"autoguide: the worse model draws images of {worse.shape} and is told {worse.known or 'nothing'}, and the "
-            f"other of {model.shape} and is told {model.known or 'nothing'}: the worse one can be told no more"
+            f"autoguide: the worse model draws images of {worse.shape} and is told {sorted(worse.conditions)}, and the "
+            f"other of {model.shape} and is told {sorted(model.conditions)}: the worse one can be told no more"
         )
     _check_scale(scale)
-    given = model._condition(condition, n, first=first)
-    told = worse._condition(worse.own(given) or Condition(), n) if worse.known else None
+    given = model.check_condition(condition, n, first=first)
+    told = worse.own(given)
     inputs = Inputs(told, {"params": worse.params, "scale": jnp.float32(scale)})
     _check_way("the worse model", worse.bind(worse.params, told).process, model, options)
     task = _by_worse(worse.bind)

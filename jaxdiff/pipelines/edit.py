@@ -19,13 +19,13 @@ from jaxdiff.gaussian.noise import ByExample, normal
 from jaxdiff.gaussian.process import Process, log_snr, require_white, time_at
 from jaxdiff.gaussian.schedules import edm
 from jaxdiff.guidance import sdedit as translating
+from jaxdiff.modalities.images.low_resolution import as_condition
 from jaxdiff.modalities.images.pictures import to_uint8
 from jaxdiff.pipelines.anomaly import at_any_level, denoising_error, untypical
 from jaxdiff.pipelines.edits import AS_NOISY, GUIDES, INPAINT, METHODS, OPERATORS, SDEDIT, restoration
 from jaxdiff.pipelines.model import GUIDANCE, Bind, Given, Model, is_traced
 from jaxdiff.pipelines.task import Inputs, Task
 from jaxdiff.samplers import heun, invert, sample
-from jaxdiff.transforms.low_resolution import as_condition
 from jaxdiff.types import Array, Condition, Key
 
 CLASSES = "configs/guided.py, or another trained with net.num_classes"
@@ -202,7 +202,7 @@ def enlarge(
     first: int = 0,
     **options,
 ) -> Array:
-    """Large images of small ones, by a model that was trained to enlarge (`jaxdiff.transforms.low_resolution`).
+    """Large images of small ones, by a model that was trained to enlarge (`jaxdiff.modalities.images.low_resolution`).
 
     Args:
       small: (n, height, width, channels), smaller than the model's images by its factor, `model.enlarges`.
@@ -222,15 +222,15 @@ def enlarge(
             f"images of shape {small.shape}: this model takes (n, {height // factor}, {width // factor}, {channels})"
         )
     check_noise(model, noise, added)
-    known = condition if isinstance(condition, Condition) else Condition(condition)
-    if known.label is None and model.num_classes:
-        raise InputError("condition: this model enlarges images of known classes: tell those of the images")
+    known = condition if isinstance(condition, Mapping) else {} if condition is None else {"label": condition}
+    if "label" not in known and model.num_classes:
+        raise InputError("condition: this model enlarges images of known classes: give those of the images")
     key, key_noise = jax.random.split(key)
     more = jnp.full(len(small), added, jnp.float32)
     drawn = ByExample(normal, first + jnp.arange(len(small)))
-    told = as_condition(key_noise, jnp.asarray(small), factor, more, known, drawn)
-    told = told._replace(vector=jnp.hypot(told.vector, noise))
-    return model.sample(key, len(small), condition=told, first=first, **options)
+    told = as_condition(key_noise, jnp.asarray(small), factor, more, drawn)
+    whole = {"low_res_noise": jnp.hypot(told["low_res_noise"], noise)}
+    return model.sample(key, len(small), condition={**known, **told, **whole}, first=first, **options)
 
 
 def check_noise(model: Model, noise: float, added: float) -> None:
@@ -251,9 +251,9 @@ def swap(model: Model, images: np.ndarray, condition: Given, to: Given, steps: i
     same condition the images come back, but for the error of `steps` steps.
     """
     images, levels = _images(model, images), _levels(model, steps)
-    if not model.known:
+    if not model.conditions:
         raise InputError(f"swap: this model knows no classes, and nothing else of its images: take a run of {CLASSES}")
-    before, after = (model._condition(given, len(images)) for given in (condition, to))
+    before, after = (model.check_condition(given, len(images)) for given in (condition, to))
     noise = _inverse(model.params, images, levels, before, model.bind)
     return _forward(model.params, noise, levels, after, model.bind)
 
@@ -267,8 +267,8 @@ def interpolate(model: Model, a: np.ndarray, b: np.ndarray, frames: int = 9, ste
     pair, levels = _images(model, np.stack([a, b])), _levels(model, steps)
     if frames < 2:
         raise InputError(f"frames={frames}: must be at least 2")
-    two, many = (_known(model, _repeated(condition, n), n) for n in (2, frames))
-    two, many = model._condition(two, 2), model._condition(many, frames)
+    two, many = (_known(_repeated(condition, n)) for n in (2, frames))
+    two, many = model.check_condition(two, 2), model.check_condition(many, frames)
     noise = _inverse(model.params, pair, levels, two, model.bind)
     first, last = (jnp.broadcast_to(z, (frames, *model.shape)) for z in noise)
     between = translating.slerp(first, last, jnp.linspace(0, 1, frames))
@@ -313,7 +313,7 @@ def detect(
             f"normal: {len(normal)} images are too few for {len(levels)} levels: give twice as many at least"
         )
     if method in ("denoising_error", "likelihood", "untypical"):
-        given = model._condition(_known(model, condition, len(images)), len(images))
+        given = model.check_condition(_known(condition), len(images))
         process = model.bind(model.params, given).process
         for level in levels if method != "likelihood" else ():
             _check_level(process, level)
@@ -330,7 +330,7 @@ def detect(
         error, each = _error(model.params, key, images, at, given, index, model.bind, beyond)
         error = factor * error
         if normal is not None:
-            nothing = model._condition(_known(model, normal_condition, len(normal)), len(normal))
+            nothing = model.check_condition(_known(normal_condition), len(normal))
             index = jnp.arange(len(normal))
             known = _error(model.params, key, _images(model, normal), at, nothing, index, model.bind)[1]
             return untypical(np.asarray(known), np.asarray(each)), np.asarray(error).mean(-1)
@@ -370,18 +370,14 @@ def _images(model: Model, images: Any, anything: bool = False) -> np.ndarray:
     return images.astype(np.float32)
 
 
-def _known(model: Model, given: Given, n: int) -> Given:
+def _known(given: Given) -> Given:
     """What is given; else that nothing is known of the images, rather than classes in turn."""
-    if given is not None or not model.num_classes:
-        return given
-    if not model.guidable:
-        raise InputError("condition: this model was never trained without a class: tell that of the images")
-    return np.full(n, -1)
+    return {} if given is None else given
 
 
 def _repeated(condition: int | Condition | None, n: int) -> Given:
     """A condition of one image as that of n."""
-    if isinstance(condition, Condition):
+    if isinstance(condition, Mapping):
         return jax.tree.map(lambda row: np.repeat(row, n, axis=0), condition)
     return None if condition is None else [condition] * n
 
@@ -430,7 +426,7 @@ def _check_level(process: Process, level: float | Array) -> None:
 
 
 def _draw(model: Model, key: Key, n: int, task: Task, inputs: Inputs, **options) -> Array:
-    options["condition"] = _known(model, options.get("condition"), n)
+    options["condition"] = _known(options.get("condition"))
     return model.trajectory(key, n, 0, task=task, inputs=inputs, **options)[0]
 
 

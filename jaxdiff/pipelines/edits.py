@@ -4,14 +4,14 @@ import functools
 from collections.abc import Callable
 
 from jaxdiff.gaussian.process import prior
-from jaxdiff.guidance import ddnm, dps, linear, moment_matching, operators, pigdm
+from jaxdiff.guidance import ddnm, dps, linear, moment_matching, pigdm
 from jaxdiff.guidance import inpainting as inpaint
 from jaxdiff.guidance import sdedit as translate
 from jaxdiff.guidance.ddrm import Spectrum, ddrm, of_mask, of_operator
 from jaxdiff.guidance.ddrm import begin as by_the_spectrum
-from jaxdiff.guidance.operators import Operator
+from jaxdiff.modalities.images import operators
 from jaxdiff.pipelines.task import Inputs, Task
-from jaxdiff.types import Array
+from jaxdiff.types import Array, Operator
 
 OPERATORS: dict[str, Callable[[Inputs, int], Operator]] = {
     "mask": lambda inputs, height: operators.masked(inputs.each["mask"]),
@@ -39,7 +39,8 @@ def _keep(images: Array, inputs: Inputs) -> Array:
 
 
 INPAINT = Task(begin=_from_noise, steer=_repaint, finish=_keep)
-SDEDIT, AS_NOISY = Task(begin=translate.sdedit), Task(begin=translate.as_noisy)
+SDEDIT = Task(begin=lambda process, key, x, times, inputs: translate.sdedit(process, key, inputs.each, times[0]))
+AS_NOISY = Task(begin=lambda process, key, x, times, inputs: translate.as_noisy(process, inputs.each, times[0]))
 
 
 @functools.cache

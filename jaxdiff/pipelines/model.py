@@ -12,7 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.sharding import Mesh
 
-from jaxdiff import samplers
+from jaxdiff import guidance, samplers
 from jaxdiff.config.names import named
 from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError, unknown
@@ -23,7 +23,7 @@ from jaxdiff.pipelines.task import NOTHING, PLAIN, Inputs, Task
 from jaxdiff.samplers.cached import Remembering, along, cached
 from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
-from jaxdiff.types import Array, Condition, Denoiser, Key, Params
+from jaxdiff.types import Array, Condition, ConditionSpec, Denoiser, Key, Params
 
 SAMPLERS = {
     name: make
@@ -67,7 +67,7 @@ class Bound(NamedTuple):
 
 Bind = Callable[[Params, Condition | None], Bound]
 Given = Condition | Sequence[int] | np.ndarray | Array | None
-"""What is known of the images to be drawn: a condition, labels alone, or nothing."""
+"""What is known of the examples to be drawn: a condition, labels alone, or nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +78,9 @@ class Model:
       params: of the network.
       draw: the compiled sampling function, see `make_draw`.
       shape: of one image: (height, width, channels).
-      num_classes: that the network is conditioned on; 0 for none.
-      widths: of the vectors, images and sequences that it is conditioned on, by these names.
+      conditions: what the network can be told of an example, by name.
       guidable: whether it was trained to do without its condition, too.
-      enlarges: how many times smaller the images are that it is conditioned on (`jaxdiff.transforms.low_resolution`); 1
-      for none.
+      enlarges: how many times smaller the images of its condition "low_res" are; 1 for none.
       enlarge_noise: the most noise that was in those in training, as a standard deviation; infinite where not known.
       grid: `(steps) -> times`.
       steps: how many `sample` takes, unless told otherwise.
@@ -96,7 +94,6 @@ class Model:
     params: Params
     draw: Callable[..., tuple[Array, Array]]
     shape: tuple[int, ...]
-    num_classes: int
     grid: Callable[[int], np.ndarray]
     steps: int
     sampler: Mapping[str, Any]
@@ -104,20 +101,19 @@ class Model:
     bind: Bind
     path: Process | None
     weights: str = "parameters of unknown origin"
-    widths: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    conditions: Mapping[str, ConditionSpec] = dataclasses.field(default_factory=dict)
     guidable: bool = True
     enlarges: int = 1
     enlarge_noise: float = np.inf
 
     @property
-    def known(self) -> dict[str, int]:
-        """What it is conditioned on: how many classes, as "label", and the widths of the other parts of a condition."""
-        return {part: n for part, n in {"label": self.num_classes, **self.widths}.items() if n}
+    def num_classes(self) -> int:
+        """How many classes it is conditioned on; 0 for none."""
+        return self.conditions["label"].values or 0 if "label" in self.conditions else 0
 
     def own(self, condition: Condition | None) -> Condition | None:
-        """The parts of a condition that it is conditioned on; None if these are none."""
-        parts = {} if condition is None else {part: getattr(condition, part) for part in self.known}
-        return Condition(**parts) if any(part is not None for part in parts.values()) else None
+        """The conditions that it knows of; None if these are none."""
+        return {name: value for name, value in (condition or {}).items() if name in self.conditions} or None
 
     def sample(
         self,
@@ -178,8 +174,9 @@ class Model:
                 f"n={n}, batch={batch}, first={first}: draw at least one image, in batches of at least one, from 0 on"
             )
         batch = min(n, batch)
-        negative = self._condition(options.pop("negative", None), n, False)
-        every = jax.device_get((self._condition(condition, n, first=first), negative))
+        negative = options.pop("negative", None)
+        negative = None if negative is None else self.check_condition(negative, n, False)
+        every = jax.device_get((self.check_condition(condition, n, first=first), negative))
         for i in range(0, n, batch):
             rows = (i + np.arange(batch)) % n
             given, negative = jax.tree.map(lambda a, rows=rows: a[rows], every)
@@ -218,9 +215,10 @@ class Model:
         if not _whole(frames, 0, len(times)):
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
-        negative = self._condition(options.pop("negative", None), n, False)
+        negative = options.pop("negative", None)
+        negative = None if negative is None else self.check_condition(negative, n, False)
         name, fixed, traced = self._options(sampler, options)
-        given = self._condition(condition, n, first=first), negative
+        given = self.check_condition(condition, n, first=first), negative
         if negative is not None or not traced.keys().isdisjoint(GUIDANCE):
             self._check_guidable(traced)
             traced = {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
@@ -281,51 +279,50 @@ class Model:
         fixed = tuple(sorted((k, v) for k, v in plain.items() if k not in traced))
         return name, fixed, {k: jnp.float32(v) for k, v in traced.items()}
 
-    def _condition(self, given: Given, n: int, default: bool = True, first: int = 0) -> Condition | None:
-        """What is given, checked: n rows of each part that the network knows of."""
-        if given is None and self.num_classes and default:
-            given = (first + np.arange(n)) % self.num_classes
-        if given is not None and not isinstance(given, Condition):
-            given = Condition(given)
-        for part in ("label", "image", "sequence") if default and not self.guidable else ():
-            if part in self.known and getattr(given, part, None) is None:
-                raise InputError(f"condition: this model was never trained without its {part}s: give them")
-        if given is None:
-            return None
-        if given.label is not None:
-            given = given._replace(label=self._labels(given.label, n))
-        for part, width in {"vector": 0, "image": 0, "sequence": 0, **self.widths}.items():
-            value = getattr(given, part)
-            if value is None:
-                continue
-            sides = {"vector": (), "image": self.shape[:2], "sequence": np.shape(value)[1:2]}
-            shape = (n, *sides[part], width)
-            if not width:
-                raise InputError(f"condition: this model was trained without {part}s: leave the {part} out")
-            if np.shape(value) != shape:
-                raise InputError(f"condition: {part}s of shape {np.shape(value)}: this model takes {shape}")
-            given = given._replace(**{part: jnp.asarray(value, jnp.float32)})
-        return given
+    def check_condition(self, given: Given, n: int, default: bool = True, first: int = 0) -> Condition | None:
+        """The condition of n examples, of the network's types; None if nothing is known of them.
 
-    def _labels(self, given: Any, n: int) -> Array:
+        Args:
+          default: whether classes come in turn, from that of example `first`, where nothing is given, and a model that
+            was never trained without its condition needs all of it.
+
+        Raises:
+          InputError: another condition than the model has, or of another shape, or not all.
+        """
+        if given is None:
+            labels = default and "label" in self.conditions
+            given = {"label": (first + np.arange(n)) % self.num_classes} if labels else {}
+        given = given if isinstance(given, Mapping) else {"label": given}
+        for name in given.keys() - self.conditions.keys():
+            known = ", ".join(sorted(self.conditions)) or "nothing"
+            raise InputError(f"condition: this model was trained without {name!r} (it is told {known}): leave it out")
+        if default and not self.guidable:
+            for name in self.conditions.keys() - given.keys():
+                raise InputError(f"condition: this model was never trained without its {name!r}: give it")
+        return {name: self._checked(name, value, n) for name, value in given.items()} or None
+
+    def _checked(self, name: str, value: Any, n: int) -> Array:
+        spec = self.conditions[name]
         try:
-            labels = np.asarray(given)
-        except ValueError:  # rows of several lengths
-            labels = np.zeros(())
-        if not self.num_classes:
-            raise InputError("condition: this model was trained without classes; leave the condition out")
-        if (
-            labels.shape != (n,)
-            or not np.issubdtype(labels.dtype, np.integer)
-            or labels.min() < -self.guidable
-            or labels.max() >= self.num_classes
-        ):
-            none = ", or -1 for none" if self.guidable else ""
-            raise InputError(f"condition: must be {n} class labels from 0 to {self.num_classes - 1}{none}")
-        return jnp.asarray(labels, jnp.int32)
+            value = jnp.asarray(value) if isinstance(value, jax.Array) else np.asarray(value)
+            fits = len(value.shape) == 1 + len(spec.shape) and value.dtype != object
+        except (TypeError, ValueError):  # rows of several lengths
+            value, fits = np.zeros(()), False
+        fits = fits and all(want in (None, side) for want, side in zip((n, *spec.shape), value.shape, strict=True))
+        if spec.values is not None:
+            fits = fits and np.issubdtype(value.dtype, np.integer)
+            if fits and not isinstance(value, Tracer):
+                fits = bool(value.min() >= -self.guidable) and bool(value.max() < spec.values)
+            if not fits:
+                none = ", or -1 for none" if self.guidable else ""
+                raise InputError(f"condition: {name!r} must be {n} whole numbers from 0 to {spec.values - 1}{none}")
+        if not fits:
+            shape = str((n, *spec.shape)).replace("None", "any")
+            raise InputError(f"condition: {name!r} of shape {value.shape}: this model takes {shape}")
+        return jnp.asarray(value, spec.dtype)
 
     def _check_guidable(self, traced: Mapping[str, Array]) -> None:
-        if not self.known:
+        if not self.conditions:
             raise InputError("guidance: this model has no condition to follow: take one trained with net.num_classes")
         if not self.guidable:
             raise InputError(
@@ -486,8 +483,8 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
         index = jax.lax.with_sharding_constraint(first + jnp.arange(n + more, dtype=jnp.uint32), split(mesh))
         padded = jax.tree.map(lambda c: jnp.concatenate([c, c[jnp.arange(more) % n]]), (given, inputs.each))
         (condition, negative), inputs = padded[0], inputs._replace(each=padded[1])
-        guidance = [options.pop(name) for name in GUIDANCE if name in options]
-        process, denoiser, fraction, remembering = _bound(bind, params, condition, negative, guidance, path)
+        scales = [options.pop(name) for name in GUIDANCE if name in options]
+        process, denoiser, fraction, remembering = _bound(bind, params, condition, negative, scales, path)
         process = process._replace(noise=ByExample(process.noise, index, options.pop("noise_scale", 1.0)))
         denoiser = task.guide(process, denoiser, inputs)
         bound = options.pop("clip", jnp.inf)
@@ -528,11 +525,11 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
     return draw
 
 
-def _bound(bind: Bind, params, condition, negative, guidance: Sequence[Array], path: Process | None) -> Bound:
+def _bound(bind: Bind, params, condition, negative, scales: Sequence[Array], path: Process | None) -> Bound:
     """The network under its condition, guided, if there are values of `GUIDANCE`, and along the path of sampling."""
     process, denoiser, fraction, remembering = bind(params, condition)
-    if guidance:
-        scale, rescale, low, high = guidance
+    if scales:
+        scale, rescale, low, high = scales
         guided = guidance.classifier_free(denoiser, bind(params, negative).denoiser, scale, rescale)
         denoiser = guidance.within(process, guided, denoiser, low, high)
     if not path:

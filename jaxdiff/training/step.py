@@ -1,6 +1,6 @@
 """The training step: one compiled function from a state and a batch to the next state."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +9,8 @@ import optax
 
 from jaxdiff.training.ema import follow
 from jaxdiff.training.guard import Health, assess, choose, healthy
-from jaxdiff.types import Array, Key, LossFn, Params, StatefulLoss
+from jaxdiff.transforms.chain import transformed
+from jaxdiff.types import Array, Key, LossFn, Params, StatefulLoss, Transform
 
 
 class TrainState(NamedTuple):
@@ -44,6 +45,7 @@ def make_train_step(
     key: Key,
     accumulate: int = 1,
     spike: float = 0.0,
+    transforms: Sequence[Transform] = (),
 ):
     """`(state, batch) -> (state, metrics)`, to be jitted with the state donated.
 
@@ -54,6 +56,7 @@ def make_train_step(
       key: step n draws from `fold_in(key, n)`.
       accumulate: average the gradients of this many parts of the batch, one after the other.
       spike: see `jaxdiff.training.guard`.
+      transforms: of each batch, or part of one, before its loss.
 
     The metrics are those of the loss, with "loss", "grad_norm" (before clipping), and the numbers of steps "skipped" so
     far and "skipped_in_row" now: a step that is not finite changes nothing but the state's step and health.
@@ -62,6 +65,7 @@ def make_train_step(
     gradient = jax.value_and_grad(stateful.loss, has_aux=True)
 
     def whole(params, memory, key, batch):
+        key, batch = transformed(transforms, key, batch)
         (loss, (metrics, memory)), grads = gradient(params, memory, key, batch)
         return memory, (grads, {"loss": loss, **metrics})
 

@@ -1,29 +1,31 @@
 """Condition dropout, for classifier-free guidance (Ho and Salimans 2022, algorithm 1, p_uncond)."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.losses.diffusion import of_changed
-from jaxdiff.types import LossFn, StatefulLoss, expand
+from jaxdiff.types import ConditionSpec, Transform, expand
+from jaxdiff.types import missing as nothing_known
 
 
-def drop_condition(loss_fn: LossFn | StatefulLoss, rate: float) -> LossFn | StatefulLoss:
-    """The loss, with each example's condition left out at this rate, so that guidance has an unconditional model.
+def drop_condition(rate: float, specs: Mapping[str, ConditionSpec]) -> Transform:
+    """Replace the whole condition of an example by its missing values, at this rate.
 
-    All parts of a condition go together (Ho and Salimans 2022, algorithm 1, p_uncond); see `jaxdiff.types.Condition`.
-    What is known of every example and never missing, such as how it was augmented, is to be told by the loss within.
+    All conditions go together. What is known of every example, such as how it was augmented, is added after this
+    transform.
+
+    Args:
+      specs: of the conditions; others stay.
     """
-    if not rate:
-        return loss_fn
 
-    def dropped(key, batch):
-        if batch.condition is None:
+    def drop(key, batch):
+        if not batch.condition:
             return batch
-        kept = jax.random.uniform(key, (batch.x_0.shape[0],)) >= rate
-        missing = jax.tree.map(jnp.zeros_like, batch.condition)
-        if missing.label is not None:
-            missing = missing._replace(label=jnp.full_like(missing.label, -1))
-        choose = lambda value, none: jnp.where(expand(kept, value), value, none)  # noqa: E731
-        return batch._replace(condition=jax.tree.map(choose, batch.condition, missing))
+        n = batch.x_0.shape[0]
+        kept = jax.random.uniform(key, (n,)) >= rate
+        none = nothing_known(specs, n)
+        choose = lambda name, value: jnp.where(expand(kept, value), value, none[name]) if name in none else value  # noqa: E731
+        return batch._replace(condition={name: choose(name, value) for name, value in batch.condition.items()})
 
-    return of_changed(loss_fn, dropped)
+    return drop

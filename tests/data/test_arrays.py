@@ -21,7 +21,7 @@ def test_digits_are_scikit_learns():
     assert batch.x_0.min() == -1
     assert batch.x_0.max() == 1
     np.testing.assert_array_equal(batch.x_0[0, 0, :, 0] * 8 + 8, [0, 0, 5, 13, 9, 1, 0, 0])
-    np.testing.assert_array_equal(batch.condition.label, [0, 8])
+    np.testing.assert_array_equal(batch.condition["label"], [0, 8])
 
 
 def test_npy_of_bytes(tmp_path):
@@ -39,7 +39,7 @@ def test_npz_with_labels_and_floats(tmp_path):
     assert source.num_classes == 3
     batch = source.take(np.array([2]))
     np.testing.assert_allclose(batch.x_0[0, ..., 0], IMAGES[2] / 127.5 - 1, atol=1e-6)
-    np.testing.assert_array_equal(batch.condition.label, [2])
+    np.testing.assert_array_equal(batch.condition["label"], [2])
 
 
 def test_bad_files_are_refused(tmp_path):

@@ -34,7 +34,7 @@ def test_pictures_of_any_size_and_mode(pictures, channels, cache_gb):
     batch = source.take(np.array([2, 0, 1]))
     assert batch.x_0.shape == (3, 8, 8, channels)
     assert abs(batch.x_0).max() <= 1
-    np.testing.assert_array_equal(batch.condition.label, [1, 0, 0])
+    np.testing.assert_array_equal(batch.condition["label"], [1, 0, 0])
     np.testing.assert_array_equal(source.take(np.array([2])).x_0[0], batch.x_0[0])
 
 

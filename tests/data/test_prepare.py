@@ -97,7 +97,7 @@ def test_every_pixel_and_label_arrives_in_the_order_of_the_stock_set(prepared, s
     batch = source.take(np.arange(source.size))
     assert (source.size, source.num_classes, source.levels) == (SIZES[split], 10, 256)
     np.testing.assert_array_equal(np.round((batch.x_0 + 1) * 127.5), pixels[order].reshape(-1, *source.shape))
-    np.testing.assert_array_equal(batch.condition.label, labels[order])
+    np.testing.assert_array_equal(batch.condition["label"], labels[order])
     assert "tensorflow" not in sys.modules
 
 

@@ -53,7 +53,7 @@ def test_read_by_name_without_tensorflow(prepared):
     assert (source.size, source.shape, source.num_classes) == (12, (8, 8, 3), 4)
     batch = source.take(np.array([3, 7]))
     levels = np.round((batch.x_0[:, 0, 0, 0] + 1) * 127.5)
-    np.testing.assert_array_equal(batch.condition.label, (levels / 20).astype(int) % 4)
+    np.testing.assert_array_equal(batch.condition["label"], (levels / 20).astype(int) % 4)
     assert "tensorflow" not in sys.modules
     assert tfds("tiny_images:1.0.0", split="train[:50%]", data_dir=prepared, size=8).size == 6
 

@@ -17,7 +17,7 @@ from jaxdiff.losses.times import uniform
 from jaxdiff.losses.weights import simple
 from jaxdiff.nets import MLP
 from jaxdiff.nets.layers import sinusoidal
-from jaxdiff.types import Batch, Condition
+from jaxdiff.types import Batch
 
 SMALL = {"widths": (32, 48, 32), "blocks": 2, "embedding": 16, "dropout": 0.0, "dropout_out": 0.0}
 NORMS = ("layer", "batch", "none")
@@ -162,8 +162,8 @@ def test_dropout_acts_in_training_alone(inputs):
 def test_classes_change_the_output_and_minus_one_and_none_are_the_unconditional_network(inputs):
     x, t = inputs
     net = MLP(**SMALL, num_classes=10)
-    params = randomised(net, x, t, Condition(jnp.arange(4)))
-    a, b, absent = (net.apply(params, x, t, Condition(jnp.array(k))) for k in ([0, 1, 2, -1], [0, 9, 2, -1], [-1] * 4))
+    params = randomised(net, x, t, {"label": jnp.arange(4)})
+    a, b, absent = (net.apply(params, x, t, {"label": jnp.array(k)}) for k in ([0, 1, 2, -1], [0, 9, 2, -1], [-1] * 4))
     np.testing.assert_array_equal(a[jnp.array([0, 2, 3])], b[jnp.array([0, 2, 3])])
     assert jnp.abs(a[1] - b[1]).max() > 1e-3
     nothing = net.apply(params, x, t)
@@ -177,10 +177,10 @@ def test_classes_change_the_output_and_minus_one_and_none_are_the_unconditional_
 @pytest.mark.parametrize(
     ("changes", "shape", "given", "message"),
     [
-        ({}, (2, 5), Condition(jnp.zeros(2, int)), "a label was given to an MLP with num_classes=0: set num_classes"),
-        ({}, (2, 5), Condition(vector=jnp.zeros((2, 3))), "condition with vector .* MLP, which takes labels alone"),
-        ({}, (2, 5), Condition(image=jnp.zeros((2, 4, 4, 1))), "condition with image .* which takes labels alone"),
-        ({}, (2, 5), Condition(sequence=jnp.zeros((2, 3, 4))), "condition with sequence .* which takes labels alone"),
+        ({}, (2, 5), {"label": jnp.zeros(2, int)}, "a label was given to an MLP with num_classes=0: set num_classes"),
+        ({}, (2, 5), {"vector": jnp.zeros((2, 3))}, "condition with vector .* MLP, which takes labels alone"),
+        ({}, (2, 5), {"image": jnp.zeros((2, 4, 4, 1))}, "condition with image .* which takes labels alone"),
+        ({}, (2, 5), {"sequence": jnp.zeros((2, 3, 4))}, "condition with sequence .* which takes labels alone"),
         ({}, (2, 8, 8, 1), None, r"an MLP takes vectors, \(batch, features\), not an array of shape \(2, 8, 8, 1\)"),
         ({"widths": (32, 48)}, (2, 5), None, r"net.widths=\(32, 48\): give three or more, of which the ends"),
         ({"widths": (32, 48, 33)}, (2, 5), None, r"net.widths=\(32, 48, 33\): give three or more, of which the ends"),

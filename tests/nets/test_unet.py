@@ -8,7 +8,7 @@ import pytest
 from jaxdiff.errors import InputError
 from jaxdiff.nets import UNet
 from jaxdiff.nets.layers import sinusoidal
-from jaxdiff.types import Condition
+from jaxdiff.types import Spec, missing
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -82,8 +82,8 @@ def test_examples_do_not_see_each_other(inputs):
 def test_classes_change_the_output_and_none_is_the_unconditional_network(inputs):
     x, t = inputs
     net = UNet(**SMALL, num_classes=10)
-    params = randomised(net, x, t, Condition(jnp.array([0, 1])))
-    a, b = (run(net, params, x, t, Condition(jnp.array(labels))) for labels in ([0, 1], [0, 2]))
+    params = randomised(net, x, t, {"label": jnp.array([0, 1])})
+    a, b = (run(net, params, x, t, {"label": jnp.array(labels)}) for labels in ([0, 1], [0, 2]))
     np.testing.assert_allclose(a[0], b[0], atol=1e-6)
     assert jnp.abs(a[1] - b[1]).max() > 1e-3
     plain = {"params": {k: v for k, v in params["params"].items() if k != "classes"}}
@@ -123,7 +123,7 @@ def test_remat_changes_what_is_remembered_and_nothing_else(inputs):
 def test_given_what_the_deeper_levels_gave_the_first_level_alone_is_computed(inputs, classes):
     x, t = inputs
     net = UNet(**SMALL, num_classes=classes)
-    label = (Condition(jnp.array([3, 4])),) if classes else ()
+    label = ({"label": jnp.array([3, 4])},) if classes else ()
     params = randomised(net, x, t, *label)
     whole, sown = net.apply(params, x, t, *label, mutable=["intermediates"])
     (deep,) = sown["intermediates"]["deep"]
@@ -164,13 +164,14 @@ def test_images_that_do_not_fit_are_refused(changes, shape, message):
         net.init(jax.random.key(0), jnp.zeros((1, *shape)), jnp.zeros(1))
 
 
-KINDS = {"num_classes": 10, "vector": 5, "image": 3, "sequence": 6}
+KINDS = {"num_classes": 10, "vectors": {"vector": 5}, "images": {"image": 3}, "sequences": {"sequence": 6}}
 
 
 def a_condition(n=2):
     keys = jax.random.split(jax.random.key(5), 3)
     shapes = (n, 5), (n, 8, 8, 3), (n, 4, 6)
-    return Condition(jnp.arange(n), *(jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True)))
+    arrays = [jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True)]
+    return {"label": jnp.arange(n)} | dict(zip(("vector", "image", "sequence"), arrays, strict=True))
 
 
 @pytest.mark.usefixtures("quick_compilation")
@@ -179,29 +180,29 @@ def test_every_kind_of_condition_counts_and_none_zeros_and_minus_one_are_its_abs
     net, given = UNet(**SMALL, **KINDS), a_condition()
     params = randomised(net, x, t, given)
     whole, nothing = run(net, params, x, t, given), run(net, params, x, t)
-    absent = jax.tree.map(jnp.zeros_like, given)._replace(label=jnp.array([-1, -1]))
+    absent = missing(net.condition_spec(Spec(x.shape[1:])), 2) | {"sequence": jnp.zeros((2, 4, 6))}
     np.testing.assert_allclose(run(net, params, x, t, absent), nothing, atol=1e-5)
-    for part in Condition._fields:
-        without = run(net, params, x, t, given._replace(**{part: None}))
+    for part in given:
+        without = run(net, params, x, t, {name: value for name, value in given.items() if name != part})
         assert jnp.abs(without - whole).max() > 1e-2, part
-        zeros = given._replace(**{part: getattr(absent, part)})
+        zeros = given | {part: absent[part]}
         np.testing.assert_allclose(run(net, params, x, t, zeros), without, atol=1e-5)
         alone = jax.tree.map(lambda a, b: a.at[1].set(b[1]), given, absent)  # of one example only
     np.testing.assert_allclose(run(net, params, x, t, alone)[0], whole[0], atol=1e-5)
     np.testing.assert_allclose(run(net, params, x, t, alone)[1], nothing[1], atol=1e-5)
-    example = net.example_condition(x.shape[1:])
+    example = missing(net.condition_spec(Spec(x.shape[1:])), 1)
     fresh = jax.eval_shape(net.init, jax.random.key(0), x[:1], t[:1], example)
     assert jax.tree.map(jnp.shape, fresh) == jax.tree.map(jnp.shape, params)
 
 
 def test_the_order_of_a_sequence_does_not_matter_and_its_content_does(inputs):
     x, t = inputs
-    net, given = UNet(**SMALL, sequence=6), Condition(sequence=a_condition().sequence)
+    net, given = UNet(**SMALL, sequences={"sequence": 6}), {"sequence": a_condition()["sequence"]}
     params = randomised(net, x, t, given)
     out = run(net, params, x, t, given)
-    reverse = run(net, params, x, t, Condition(sequence=given.sequence[:, ::-1]))
+    reverse = run(net, params, x, t, {"sequence": given["sequence"][:, ::-1]})
     np.testing.assert_allclose(reverse, out, atol=1e-5)
-    assert jnp.abs(run(net, params, x, t, Condition(sequence=2 * given.sequence)) - out).max() > 1e-3
+    assert jnp.abs(run(net, params, x, t, {"sequence": 2 * given["sequence"]}) - out).max() > 1e-3
 
 
 def test_the_imagenet_network_of_adm_has_its_number_of_parameters():
@@ -218,21 +219,22 @@ def test_the_imagenet_network_of_adm_has_its_number_of_parameters():
         outputs=2,
     )
     x = jnp.zeros((1, 64, 64, 3))
-    shapes = jax.eval_shape(net.init, jax.random.key(0), x, jnp.zeros(1), net.example_condition(x.shape[1:]))
+    example = missing(net.condition_spec(Spec(x.shape[1:])), 1)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), x, jnp.zeros(1), example)
     assert sum(p.size for p in jax.tree.leaves(shapes)) == 295_904_454
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (Condition(jnp.array([0, 1])), "a label was given to a U-Net with num_classes=0: set num_classes"),
-        (Condition(vector=jnp.zeros((2, 3))), "a vector was given to a U-Net with vector=0"),
-        (Condition(sequence=jnp.zeros((2, 3, 5))), "a sequence of width 5 was given to a U-Net with sequence=6"),
+        ({"label": jnp.array([0, 1])}, "'label' was given to a U-Net that is made for .'sequence'"),
+        ({"vector": jnp.zeros((2, 3))}, "'vector' was given to a U-Net that is made for .'sequence'"),
+        ({"sequence": jnp.zeros((2, 3, 5))}, "'sequence' of width 5 was given to a U-Net for .None, 6"),
     ],
 )
 def test_a_condition_that_does_not_fit_is_refused(inputs, given, message):
     with pytest.raises(InputError, match=message):
-        UNet(**SMALL, sequence=6).init(jax.random.key(0), *inputs, given)
+        UNet(**SMALL, sequences={"sequence": 6}).init(jax.random.key(0), *inputs, given)
 
 
 def test_patches_are_channels_of_a_smaller_image(inputs):

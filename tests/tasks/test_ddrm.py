@@ -7,8 +7,8 @@ import pytest
 
 from jaxdiff import guidance, samplers
 from jaxdiff.gaussian import process, schedules
-from jaxdiff.guidance import operators
 from jaxdiff.guidance.ddrm import begin, of_mask, of_operator
+from jaxdiff.modalities.images import operators
 
 CHAIN = schedules.vp()
 NOISE, ETA, ETA_B = 0.3, 0.85, 0.9

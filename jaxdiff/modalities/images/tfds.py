@@ -11,7 +11,7 @@ from PIL import Image
 from jaxdiff.data.source import Source, to_unit_range
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.images.picture import check_size, fit
-from jaxdiff.types import Batch, Condition
+from jaxdiff.types import Batch
 
 ORIGINALS = ("cifar10", "mnist", "fashion_mnist")
 """What `jaxdiff.modalities.images.prepare` can prepare without TensorFlow."""
@@ -65,7 +65,7 @@ def tfds(
 
     def take(indices):
         examples = data.__getitems__([int(i) for i in indices])
-        condition = Condition(np.array([e["label"] for e in examples], np.int32)) if labelled else None
+        condition = {"label": np.array([e["label"] for e in examples], np.int32)} if labelled else None
         return Batch(to_unit_range(np.stack([pixels(e["image"]) for e in examples])), condition)
 
     def labels():

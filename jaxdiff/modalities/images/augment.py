@@ -14,11 +14,10 @@ with a, c, d and e normal, b and f uniform. The mirroring happens to half of the
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.losses.diffusion import of_changed
-from jaxdiff.types import Array, Batch, Condition, Key, LossFn, StatefulLoss, expand
+from jaxdiff.types import Array, ConditionSpec, Key, Transform, expand
 
-WIDTH = 9
-"""Numbers that say what was done."""
+SPEC = ConditionSpec((9,))
+"""Of the condition "augment": the numbers that say what was done."""
 FINER = 2
 """Images are enlarged so many times before they are resampled, linearly."""
 
@@ -72,16 +71,14 @@ def transform(x: Array, matrix: Array, shift: Array) -> Array:
     return jax.vmap(one)(fine, matrix, shift)
 
 
-def augmented(loss_fn: LossFn | StatefulLoss, rate: float) -> LossFn | StatefulLoss:
-    """The loss of augmented images, with what was done to them as the vector of their condition."""
-    if not rate:
-        return loss_fn
+def augmented(rate: float) -> Transform:
+    """Augment images, with what was done to them as the condition "augment"."""
 
-    def changed(key, batch):
+    def change(key, batch):
         x_0, labels = augment(key, batch.x_0, rate)
-        return Batch(x_0, (batch.condition or Condition())._replace(vector=labels))
+        return batch._replace(x_0=x_0, condition={**(batch.condition or {}), "augment": labels})
 
-    return of_changed(loss_fn, changed)
+    return change
 
 
 def _rotation(angle: Array) -> Array:

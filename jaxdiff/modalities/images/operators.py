@@ -1,13 +1,9 @@
 """Linear operators of images, for inverse problems: `(batch, ...) -> (batch, ...)`, each example alone."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.types import Array
-
-Operator = Callable[[Array], Array]
+from jaxdiff.types import Array, Operator
 
 
 def masked(mask: Array) -> Operator:
