@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from jaxdiff import samplers
 from jaxdiff.gaussian import grids
 from jaxdiff.samplers import sample
-from tests import oracle
+from tests.helpers import oracle
 from tests.samplers import test_orders, test_weak_orders
 
 PATHS = ("vp", "edm", "flow")

@@ -79,7 +79,7 @@ def environment():
 def call(environment):
     """`call(script, *arguments, code=0, **environment) -> (stdout, stderr)` of train.py or sample.py."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.script_server"],
+        [sys.executable, "-m", "tests.helpers.script_server"],
         env=environment,
         cwd=Path(__file__).parent.parent,
         stdin=subprocess.PIPE,

@@ -37,7 +37,7 @@ from jaxdiff.training.checkpoints.checkpoint import Checkpoints
 from jaxdiff.training.checkpoints.seal import CHECKSUMS, seal
 from jaxdiff.training.step import init_state
 from jaxdiff.types import Condition
-from tests.test_experiment import get_config
+from tests.helpers.configs import get_config
 
 # What Pillow and NumPy warn of, they then read or refuse.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("quick_compilation")]

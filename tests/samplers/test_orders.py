@@ -10,7 +10,7 @@ import pytest
 from jaxdiff import samplers
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.samplers import sample
-from tests import oracle
+from tests.helpers import oracle
 
 # What is called theirs: UniPC's corrector adds one to the predictor's order. PNDM's transfer is exact only where
 # alpha = 1, and even steps of t are even steps of sigma: there it is the Adams-Bashforth method of order 4.

@@ -1,7 +1,8 @@
 """Every sampler with every process at both ends, under a constraint, and with whatever moves x between its steps.
 
-The samplers are those that `Model.sample` knows by name, the processes those of `tests.oracle`: a new one is covered on
-the day it is added. One step is compiled for each sampler, with the process chosen by a traced number.
+The samplers are those that `Model.sample` knows by name, the processes those of `tests.helpers.oracle`:
+a new one is covered on the day it is added. One step is compiled for each sampler, with the process chosen by a traced
+number.
 """
 
 import functools
@@ -21,7 +22,7 @@ from jaxdiff.gaussian.process import Process, log_snr, log_snr_drop, prior, time
 from jaxdiff.guidance import inpainting as inpaint
 from jaxdiff.pipelines.model import SAMPLERS, check_applies
 from jaxdiff.samplers.base import sample, stepped
-from tests import oracle
+from tests.helpers import oracle
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -14,7 +14,7 @@ import pytest
 from jaxdiff import samplers
 from jaxdiff.gaussian import grids
 from jaxdiff.samplers import sample
-from tests import oracle
+from tests.helpers import oracle
 
 STD = 0.4
 
