@@ -33,10 +33,12 @@ FORKS.set_forkserver_preload(
     ["jax.experimental.ode", "optax", "orbax.checkpoint", "grain", "flax", "scipy.stats", "pytest"]
 )
 FORMS, SOLVERS = "losses/test_closed_forms.py", "samplers/test_written_out.py"
+PROCESS = "gaussian/test_process.py gaussian/test_processes.py"
 TESTS = {
-    "gaussian/process": "gaussian/test_process.py gaussian/test_processes.py",
+    "gaussian/process": PROCESS,
+    "gaussian/schedules": PROCESS,
     "gaussian/betas": "gaussian/test_process.py -k published",
-    "gaussian/denoiser": "gaussian/test_denoiser.py gaussian/test_processes.py -k 'denoiser or mixture or any_path or carries'",
+    "gaussian/denoiser": f"gaussian/test_denoiser.py {PROCESS} -k 'denoiser or mixture or any_path or carries'",
     "gaussian/parameterization": f"{FORMS} gaussian/test_parameterization.py -k 'published or weight or test_p'",
     "gaussian/grids": "gaussian/test_grids.py",
     "likelihood": f"{FORMS} test_likelihood.py -k 'published or hand or decod or discretised or bits or trace'",
