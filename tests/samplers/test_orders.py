@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdiff import samplers
+from jaxdiff.gaussian import process
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.samplers import sample
 from tests.helpers import oracle
@@ -76,7 +77,7 @@ def test_exponential_integrators_do_not_see_the_path(name, float64):
     expected = run(make(vp, denoiser), x, times) / vp.alpha(jnp.array(times[-1]))
     for other in ("edm", "flow"):
         path = oracle.PROCESSES[other]()
-        same = oracle.process.time_at(path, oracle.process.log_snr(vp, jnp.asarray(times)))
+        same = process.time_at(path, process.log_snr(vp, jnp.asarray(times)))
         start = x / vp.alpha(jnp.array(times[0])) * path.alpha(same[0])
         there = run(make(path, transfer(vp, path, denoiser)), start, same) / path.alpha(same[-1])
         np.testing.assert_allclose(there, expected, rtol=1e-8, atol=1e-8)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxdiff import samplers
-from jaxdiff.gaussian import grids
+from jaxdiff.gaussian import grids, schedules
 from jaxdiff.samplers import sample
 from tests.helpers import oracle
 from tests.helpers.samplers import SAMPLERS, each
@@ -143,7 +143,7 @@ def test_sixty_four_dimensions(name):
 
 def test_the_bias_of_annealed_langevin_falls_with_its_steps():
     """Biased by design: too wide by its last level, and by each level's finite walk. More and shorter steps help."""
-    chain = oracle.process.ncsn(32, 0.02, 10.0)
+    chain = schedules.ncsn(32, 0.02, 10.0)
     denoiser = oracle.denoiser(chain, oracle.PLANE)
     times, points = grids.trailing(32, 32), 20_000
     x_1 = oracle.noised(chain, 2, oracle.PLANE, points, 1.0)

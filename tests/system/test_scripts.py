@@ -160,7 +160,7 @@ def test_a_run_of_another_configuration_is_left_alone(call, finished):
 @pytest.mark.slow
 def test_a_picture_that_turns_out_bad_loses_nothing(call, tmp_path):
     data, folder = tmp_path / "data", tmp_path / "run"
-    images.mkdir()
+    data.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
     for i in range(40):
         Image.fromarray(pixels).save(data / f"{i}.png")
