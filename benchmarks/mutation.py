@@ -32,21 +32,23 @@ FORKS = get_context("forkserver")  # what the tests import is imported once
 FORKS.set_forkserver_preload(
     ["jax.experimental.ode", "optax", "orbax.checkpoint", "grain", "flax", "scipy.stats", "pytest"]
 )
-FORMS, SOLVERS = "test_closed_forms.py", "samplers/test_written_out.py"
+FORMS, SOLVERS = "losses/test_closed_forms.py", "samplers/test_written_out.py"
+PROCESS = "gaussian/test_process.py gaussian/test_processes.py"
 TESTS = {
-    "process": "test_process.py test_processes.py",
-    "betas": "test_process.py -k published",
-    "denoiser": "test_denoiser.py test_processes.py -k 'denoiser or mixture or any_path or carries'",
-    "parameterization": f"{FORMS} test_parameterization.py -k 'published or weight or test_p'",
-    "grids": "test_grids.py",
+    "gaussian/process": PROCESS,
+    "gaussian/schedules": PROCESS,
+    "gaussian/betas": "gaussian/test_process.py -k published",
+    "gaussian/denoiser": f"gaussian/test_denoiser.py {PROCESS} -k 'denoiser or mixture or any_path or carries'",
+    "gaussian/parameterization": f"{FORMS} gaussian/test_parameterization.py -k 'published or weight or test_p'",
+    "gaussian/grids": "gaussian/test_grids.py",
     "likelihood": f"{FORMS} test_likelihood.py -k 'published or hand or decod or discretised or bits or trace'",
-    "learned_variance": f"{FORMS} test_learned_variance.py -k 'published or hybrid or halves or settings'",
-    "loss": f"{FORMS} test_loss.py -k 'published or weight or times or test_loss'",
-    "importance": f"{FORMS} test_importance.py -k 'published or importance'",
-    "score_matching": f"{FORMS} -k sliced",
-    "vdm": "test_vdm.py",
-    "guidance": "test_guidance.py",
-    "augment": "test_augment.py",
+    "losses/hybrid": f"{FORMS} losses/test_learned_variance.py -k 'published or hybrid or halves or settings'",
+    "losses/weights": f"{FORMS} losses/test_loss.py -k 'published or weight or times or test_loss'",
+    "losses/importance": f"{FORMS} losses/test_importance.py -k 'published or importance'",
+    "losses/sliced": f"{FORMS} -k sliced",
+    "losses/vlb": "losses/test_vdm.py",
+    "guidance/classifier_free": "guidance/test_guidance.py",
+    "transforms/augment": "transforms/test_augment.py",
     "training/ema": "training/test_ema.py",
     "training/step": "training/test_step.py training/test_guard.py",
     "training/feed": "training/test_feed.py",

@@ -25,7 +25,7 @@ from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.process import prior
 from jaxdiff.guidance import inpainting as inpaint
 from jaxdiff.guidance.ddrm import of_operator
-from tests.oracle import sliced_wasserstein
+from tests.helpers.oracle import sliced_wasserstein
 
 DIMENSIONS, KNOWN = 8, 4
 

@@ -21,9 +21,9 @@ from measure import surroundings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from jaxdiff import samplers
-from jaxdiff.gaussian import grids
+from jaxdiff.gaussian import grids, schedules
 from jaxdiff.samplers import sample
-from tests import oracle
+from tests.helpers import oracle
 from tests.samplers import test_orders, test_weak_orders
 
 PATHS = ("vp", "edm", "flow")
@@ -66,7 +66,7 @@ def distances(name, make, path, points) -> dict:
 
 
 def langevin_bias(repeats, points) -> dict:
-    chain = oracle.process.ncsn(32, 0.02, 10.0)
+    chain = schedules.ncsn(32, 0.02, 10.0)
     sampler = samplers.annealed_langevin(chain, oracle.denoiser(chain, oracle.PLANE), 0.2, repeats)
     x_1 = oracle.noised(chain, 2, oracle.PLANE, points, 1.0)
     x_0 = jax.jit(lambda x: sample(sampler, jax.random.key(0), x, grids.trailing(32, 32)))(x_1)

@@ -10,6 +10,8 @@ import pytest
 
 from jaxdiff.gaussian import betas, schedules
 
+pytest.register_assert_rewrite("tests.helpers")
+
 PROCESSES = {
     "ddpm": lambda: schedules.ddpm(betas.linear(1000)),
     "ddpm_cosine": lambda: schedules.ddpm(betas.cosine(1000)),
@@ -18,17 +20,24 @@ PROCESSES = {
 }
 
 
+FIRST = ["system", "training", "corpus"]
+"""The folders with the longest tests, which begin first, since several processes share the tests."""
+
+
 def pytest_collection_modifyitems(items):
-    """The longest files first, since two processes share the files."""
-    longest = [
-        "test_scripts.py",
-        "test_hosts.py",
-        "test_faults.py",
-        "test_sharding.py",
-        "test_notebook.py",
-        "test_corpus.py",
-    ]
-    items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
+    """Mark the tests by folder; of the corpus the first case of each test, and those marked so, are unit tests."""
+    seen = set()
+    for item in items:
+        folder = item.path.parent.name
+        if folder == "system":
+            item.add_marker(pytest.mark.system)
+        elif folder == "corpus":
+            item.add_marker(pytest.mark.filterwarnings("ignore"))  # what Pillow and NumPy warn of, they read or refuse
+            test = item.nodeid.partition("[")[0]
+            if test in seen and not item.get_closest_marker("unit"):
+                item.add_marker(pytest.mark.corpus)
+            seen.add(test)
+    items.sort(key=lambda item: FIRST.index(item.path.parent.name) if item.path.parent.name in FIRST else len(FIRST))
 
 
 CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"
@@ -79,7 +88,7 @@ def environment():
 def call(environment):
     """`call(script, *arguments, code=0, **environment) -> (stdout, stderr)` of train.py or sample.py."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.script_server"],
+        [sys.executable, "-m", "tests.helpers.script_server"],
         env=environment,
         cwd=Path(__file__).parent.parent,
         stdin=subprocess.PIPE,

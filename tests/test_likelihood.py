@@ -21,7 +21,7 @@ from jaxdiff.likelihood import (
     normal_kl,
     softmax_decoder,
 )
-from tests import oracle
+from tests.helpers import oracle
 
 CENTRED = (
     np.array([0.5, 0.5]),

@@ -10,7 +10,11 @@ from jaxdiff.errors import InputError
 
 
 def linear(steps: int = 1000, beta_min: float = 1e-4, beta_max: float = 0.02) -> np.ndarray:
-    """Evenly spaced (Ho et al. 2020). The ends are used as given, whatever the number of steps."""
+    """Evenly spaced (Ho et al. 2020). The ends are used as given, whatever the number of steps.
+
+    >>> print(linear(3))
+    [0.0001  0.01005 0.02   ]
+    """
     return np.linspace(beta_min, beta_max, _checked(steps))
 
 

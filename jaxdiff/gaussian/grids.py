@@ -31,7 +31,11 @@ def uniform(steps: int, t_max: float = 1.0, t_min: float = 0.0) -> np.ndarray:
 
 
 def leading(steps: int, total: int = 1000, offset: int = 0) -> np.ndarray:
-    """Chain steps 0, r, 2r ... with r = total // steps, and `offset` added to each (Song et al. 2021, DDIM)."""
+    """Chain steps 0, r, 2r ... with r = total // steps, and `offset` added to each (Song et al. 2021, DDIM).
+
+    >>> print(leading(4, 1000))
+    [0.751 0.501 0.251 0.001 0.   ]
+    """
     _check(steps, total)
     index = np.arange(steps) * (total // steps) + offset
     if not 0 <= offset <= total - 1 - (steps - 1) * (total // steps):
@@ -40,7 +44,11 @@ def leading(steps: int, total: int = 1000, offset: int = 0) -> np.ndarray:
 
 
 def trailing(steps: int, total: int = 1000) -> np.ndarray:
-    """Chain steps total - 1, total - 1 - r ... with r = total / steps: always starts at the noise."""
+    """Chain steps total - 1, total - 1 - r ... with r = total / steps: always starts at the noise.
+
+    >>> print(trailing(4, 1000))
+    [1.   0.75 0.5  0.25 0.  ]
+    """
     _check(steps, total)
     return _chain(np.round(np.arange(total, 0, -total / steps))[:steps] - 1, total)
 

@@ -40,7 +40,13 @@ class Process(NamedTuple):
 
 
 def perturb(process: Process, key: Key, x_0: Array, t: Array) -> tuple[Array, Array]:
-    """Draw `x_t ~ q(x_t | x_0)`; returns `(x_t, eps)`, both shaped like x_0. t is a scalar or (batch,)."""
+    """Draw `x_t ~ q(x_t | x_0)`; returns `(x_t, eps)`, both shaped like x_0. t is a scalar or (batch,).
+
+    >>> from jaxdiff.gaussian.schedules import flow
+    >>> x_t, eps = perturb(flow(), jax.random.key(0), jnp.ones((2, 3)), jnp.array([0.0, 0.5]))
+    >>> x_t[0].tolist(), bool(jnp.allclose(x_t[1], 0.5 + 0.5 * eps[1]))
+    ([1.0, 1.0, 1.0], True)
+    """
     eps = process.noise(key, x_0)
     return expand(process.alpha(t), x_0) * x_0 + expand(process.sigma(t), x_0) * eps, eps
 
@@ -80,7 +86,12 @@ def diffuse(process: Process, key: Key, x_0: Array, times: Array) -> Array:
 
 
 def log_snr(process: Process, t: Array) -> Array:
-    """lambda(t) = log(alpha² / sigma²); infinite where sigma is 0."""
+    """lambda(t) = log(alpha² / sigma²); infinite where sigma is 0.
+
+    >>> from jaxdiff.gaussian.schedules import flow
+    >>> log_snr(flow(), jnp.array([0.0, 0.5, 1.0])).tolist()
+    [inf, 0.0, -inf]
+    """
     return 2 * (jnp.log(process.alpha(t)) - jnp.log(process.sigma(t)))
 
 
@@ -90,7 +101,12 @@ def log_snr_drop(process: Process, s: Array, t: Array) -> Array:
 
 
 def time_at(process: Process, log_snr_t: Array) -> Array:
-    """The t of a log-SNR, cut off at 0 and 1: the process's own inverse, or else bisection."""
+    """The t of a log-SNR, cut off at 0 and 1: the process's own inverse, or else bisection.
+
+    >>> from jaxdiff.gaussian.schedules import flow
+    >>> time_at(flow(), jnp.array([jnp.inf, 0.0, -jnp.inf])).tolist()
+    [0.0, 0.5, 1.0]
+    """
     log_snr_t = jnp.asarray(log_snr_t)
     if process.inverse:
         return jnp.clip(process.inverse(log_snr_t), 0, 1)
@@ -107,13 +123,25 @@ def time_at(process: Process, log_snr_t: Array) -> Array:
 
 
 def transition(process: Process, s: Array, t: Array) -> tuple[Array, Array]:
-    """`(scale, variance)` of `q(x_t | x_s) = N(scale x_s, variance I)`, s <= t."""
+    """`(scale, variance)` of `q(x_t | x_s) = N(scale x_s, variance I)`, s <= t.
+
+    >>> from jaxdiff.gaussian.schedules import flow
+    >>> scale, variance = transition(flow(), jnp.float32(0.25), jnp.float32(0.5))
+    >>> print(f"{scale:.4f} {variance:.4f}")
+    0.6667 0.2222
+    """
     variance = process.sigma(t) ** 2 * -jnp.expm1(-log_snr_drop(process, s, t))
     return process.alpha(t) / process.alpha(s), variance
 
 
 def posterior(process: Process, s: Array, t: Array) -> tuple[Array, Array, Array]:
-    """`(of x_t, of x_0, variance)` of `q(x_s | x_t, x_0) = N(of_x_t x_t + of_x_0 x_0, variance I)`, s <= t."""
+    """`(of x_t, of x_0, variance)` of `q(x_s | x_t, x_0) = N(of_x_t x_t + of_x_0 x_0, variance I)`, s <= t.
+
+    >>> from jaxdiff.gaussian.schedules import flow
+    >>> of_x_t, of_x_0, variance = posterior(flow(), jnp.float32(0.25), jnp.float32(0.5))
+    >>> print(f"{of_x_t:.4f} {of_x_0:.4f} {variance:.4f}")
+    0.1667 0.6667 0.0556
+    """
     alpha_s, sigma_s = process.alpha(s), process.sigma(s)
     fresh = -jnp.expm1(-log_snr_drop(process, s, t))
     of_x_t = process.alpha(t) / alpha_s * (sigma_s / process.sigma(t)) ** 2

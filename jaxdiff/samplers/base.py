@@ -42,6 +42,10 @@ def sample(sampler: Sampler, key: Key, x_1: Array, times: Array) -> Array:
 
     Raises:
       InputError: the times do not fall strictly (unless they are traced).
+
+    >>> halve = Sampler(State, lambda key, state, t, s: State(state.x / 2))
+    >>> sample(halve, jax.random.key(0), jnp.array([[8.0]]), np.array([1.0, 0.5, 0.0])).tolist()
+    [[2.0]]
     """
     return trajectory(sampler, key, x_1, times, jnp.zeros(0, jnp.int32))[0]
 
@@ -51,6 +55,11 @@ def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array
 
     Args:
       keep: (n,) distinct indices into `times`, 0 being x_1 itself. Only these n states are ever held in memory.
+
+    >>> halve = Sampler(State, lambda key, state, t, s: State(state.x / 2))
+    >>> x_0, frames = trajectory(halve, jax.random.key(0), jnp.array([8.0]), np.array([1.0, 0.5, 0.0]), [0, 1])
+    >>> x_0.tolist(), frames.tolist()
+    ([2.0], [[8.0], [4.0]])
     """
     _check_falling(times)
     times, keep = as_time(times, x_1), jnp.asarray(keep, jnp.int32)

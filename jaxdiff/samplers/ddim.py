@@ -27,6 +27,15 @@ def ddim(
 ) -> Sampler:
     """The DDIM sampler.
 
+    With a denoiser that always says 0, eps is all that there is, and it shrinks with sigma:
+
+    >>> import jax
+    >>> from jaxdiff.gaussian.schedules import flow
+    >>> sampler = ddim(flow(), lambda x_t, t: jnp.zeros_like(x_t))
+    >>> state = sampler.init(jnp.array([[2.0, -4.0]]))
+    >>> sampler.step(jax.random.key(0), state, jnp.float32(1.0), jnp.float32(0.5)).x.tolist()
+    [[1.0, -2.0]]
+
     Args:
       eta: in [0, 1], how much of the ancestral step's noise is drawn anew.
       temperature: factor on that noise; there is none where eta = 0.

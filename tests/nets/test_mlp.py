@@ -18,22 +18,10 @@ from jaxdiff.losses.weights import simple
 from jaxdiff.nets import MLP
 from jaxdiff.nets.layers import sinusoidal
 from jaxdiff.types import Batch
+from tests.helpers.nets import randomised
 
 SMALL = {"widths": (32, 48, 32), "blocks": 2, "embedding": 16, "dropout": 0.0, "dropout_out": 0.0}
 NORMS = ("layer", "batch", "none")
-
-
-def randomised(net, *inputs):
-    """Variables with nothing left at zero, so that every layer shows in the output; variances are near one."""
-    rng = np.random.default_rng(0)
-
-    def draw(path, p):
-        noise = rng.normal(size=p.shape)
-        if path[-1].key in ("kernel", "embedding"):
-            return jnp.asarray(noise / np.sqrt(p.shape[0]), jnp.float32)
-        return jnp.asarray((path[-1].key in ("scale", "var")) + 0.05 * noise, jnp.float32)
-
-    return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(net.init, jax.random.key(0), *inputs))
 
 
 @pytest.fixture

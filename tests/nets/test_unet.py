@@ -9,6 +9,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.nets import UNet
 from jaxdiff.nets.layers import sinusoidal
 from jaxdiff.types import Spec, missing
+from tests.helpers.nets import randomised
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -18,19 +19,6 @@ SMALL = {"channels": 32, "multipliers": (1, 2), "blocks": 1, "attention": (4,), 
 def count(net, shape):
     shapes = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, *shape)), jnp.zeros(1))
     return sum(p.size for p in jax.tree.leaves(shapes))
-
-
-def randomised(net, *inputs):
-    """Parameters with nothing left at zero, so that every layer shows in the output."""
-    rng = np.random.default_rng(0)
-
-    def draw(path, p):
-        noise = rng.normal(size=p.shape)
-        if path[-1].key == "kernel":
-            return jnp.asarray(noise / np.sqrt(p.size / p.shape[-1]), jnp.float32)
-        return jnp.asarray((path[-1].key == "scale") + 0.05 * noise, jnp.float32)
-
-    return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(net.init, jax.random.key(0), *inputs))
 
 
 @functools.cache

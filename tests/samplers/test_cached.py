@@ -14,6 +14,7 @@ from jaxdiff.gaussian.schedules import edm, vp
 from jaxdiff.pipelines.model import CACHEABLE, SAMPLERS
 from jaxdiff.samplers import ddim, sample
 from jaxdiff.samplers.cached import along, cached
+from tests.helpers.samplers import each
 
 X = jax.random.normal(jax.random.key(1), (5, 3))
 TIMES = grids.uniform(8, 1.0, 0.01)
@@ -36,7 +37,7 @@ def options(name):
     return {"variance": samplers.fixed_small} if name == "ancestral" else {}
 
 
-@pytest.mark.parametrize("name", sorted(CACHEABLE))
+@each(sorted(CACHEABLE), unit=["ddim", "dpmpp_2m"])
 def test_computed_at_every_step_it_is_the_sampler_itself(name):
     make = lambda denoiser: SAMPLERS[name](vp(), denoiser, **options(name))  # noqa: E731
     key = jax.random.key(0)

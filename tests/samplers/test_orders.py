@@ -8,31 +8,13 @@ import numpy as np
 import pytest
 
 from jaxdiff import samplers
+from jaxdiff.gaussian import process
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.samplers import sample
-from tests import oracle
+from tests.helpers import oracle
+from tests.helpers.samplers import SAMPLERS, each
 
-# What is called theirs: UniPC's corrector adds one to the predictor's order. PNDM's transfer is exact only where
-# alpha = 1, and even steps of t are even steps of sigma: there it is the Adams-Bashforth method of order 4.
-ORDERS = {
-    "ddim": (samplers.ddim, 1),
-    "euler": (samplers.euler, 1),
-    "midpoint": (samplers.midpoint, 2),
-    "heun": (samplers.heun, 2),
-    "rk4": (samplers.rk4, 4),
-    "dpmpp_1s": (samplers.dpmpp_1s, 1),
-    "dpmpp_2s": (samplers.dpmpp_2s, 2),
-    "dpmpp_2m": (samplers.dpmpp_2m, 2),
-    "dpmpp_3m": (samplers.dpmpp_3m, 3),
-    "dpmpp_3m_as_published": (lambda p, d: samplers.dpmpp_3m(p, d, curvature=0.5), 2),
-    "unipc_2": (samplers.unipc, 3),
-    "unipc_3": (lambda p, d: samplers.unipc(p, d, order=3), 4),
-    "lms_2": (lambda p, d: samplers.lms(p, d, order=2), 2),
-    "lms_4": (samplers.lms, 4),
-    "deis_2": (lambda p, d: samplers.deis(p, d, order=2), 2),
-    "deis_3": (samplers.deis, 3),
-    "pndm": (samplers.pndm, 2),
-}
+ORDERS = {name: (entry.make, entry.order) for name, entry in SAMPLERS.items() if entry.order}
 
 
 @functools.cache
@@ -58,10 +40,15 @@ def measured_order(make, path, steps):
     return -np.polyfit(np.log(steps), np.log(errors), 1)[0]
 
 
-@pytest.mark.parametrize(
-    "path", ["vp", "flow", *(pytest.param(p, marks=pytest.mark.slow) for p in ("edm", "sub_vp", "ve"))]
-)
-@pytest.mark.parametrize("name", ORDERS)
+PATHS = [
+    "vp",
+    pytest.param("flow", marks=pytest.mark.statistical),
+    *(pytest.param(path, marks=pytest.mark.slow) for path in ("edm", "sub_vp", "ve")),
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@each(ORDERS)
 def test_order(name, path, float64):
     make, order = ORDERS[name]
     if path == "edm" and name == "pndm":
@@ -81,7 +68,7 @@ def test_the_adaptive_method_keeps_its_tolerance(path, float64):
     assert errors[1] < 100 * 1e-7
 
 
-@pytest.mark.parametrize("name", ["ddim", "dpmpp_2s", "dpmpp_2m", "dpmpp_3m", "unipc_2", "deis_3", "lms_4"])
+@each(["ddim", "dpmpp_2s", "dpmpp_2m", "dpmpp_3m", "unipc", "deis", "lms"])
 def test_exponential_integrators_do_not_see_the_path(name, float64):
     """The same noise levels along vp, edm and flow give the same sample, once alpha is divided out."""
     make, _ = ORDERS[name]
@@ -90,13 +77,13 @@ def test_exponential_integrators_do_not_see_the_path(name, float64):
     expected = run(make(vp, denoiser), x, times) / vp.alpha(jnp.array(times[-1]))
     for other in ("edm", "flow"):
         path = oracle.PROCESSES[other]()
-        same = oracle.process.time_at(path, oracle.process.log_snr(vp, jnp.asarray(times)))
+        same = process.time_at(path, process.log_snr(vp, jnp.asarray(times)))
         start = x / vp.alpha(jnp.array(times[0])) * path.alpha(same[0])
         there = run(make(path, transfer(vp, path, denoiser)), start, same) / path.alpha(same[-1])
         np.testing.assert_allclose(there, expected, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", ORDERS)
+@each(ORDERS, unit=["ddim"])
 def test_inversion_has_the_order_of_the_sampler(name, float64):
     """From the low end of the flow to the high one, where the reference began."""
     make, order = ORDERS[name]
@@ -112,7 +99,7 @@ def test_inversion_has_the_order_of_the_sampler(name, float64):
     assert abs(np.log2(errors[0] / errors[1]) - order) < 0.15, errors
 
 
-@pytest.mark.parametrize("name", ["ddim", "heun", "rk4", "dpmpp_2m", "unipc_2"])
+@each(["ddim", "heun", "rk4", "dpmpp_2m", "unipc"], unit=["ddim"])
 def test_there_and_back(name, float64):
     """Image to noise and back: the error falls with the steps, at least as the first order does."""
     make, _ = ORDERS[name]

@@ -1,7 +1,7 @@
 """Every sampler with every process at both ends, under a constraint, and with whatever moves x between its steps.
 
-The samplers are those that `Model.sample` knows by name, the processes those of `tests.oracle`: a new one is covered on
-the day it is added. One step is compiled for each sampler, with the process chosen by a traced number.
+The samplers are those of `tests.helpers.samplers`, the processes those of `tests.helpers.oracle`. One step is compiled
+for each sampler, with the process chosen by a traced number.
 """
 
 import functools
@@ -19,23 +19,17 @@ from jaxdiff.gaussian.denoiser import clip, dynamic_threshold
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.process import Process, log_snr, log_snr_drop, prior, time_at
 from jaxdiff.guidance import inpainting as inpaint
-from jaxdiff.pipelines.model import SAMPLERS, check_applies
+from jaxdiff.pipelines.model import check_applies
 from jaxdiff.samplers.base import sample, stepped
-from tests import oracle
+from tests.helpers import oracle
+from tests.helpers.samplers import CONSTRUCTORS, SAMPLERS, each
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 KEY = jax.random.key(0)
 MEAN, STD = 0.2, 0.98
-STILL = {"langevin"}
-"""Correctors, which stay at their noise level."""
-FEW = {"annealed_langevin": {"repeats": 3}, "dopri5": {"rtol": 1e-3, "atol": 1e-3}}
-OF_ALPHA_ONE = {"annealed_langevin"}
-ORDINARY = sorted(set(SAMPLERS) - STILL - OF_ALPHA_ONE - {"dopri5"})
-
-
-def make(name, chain, denoiser, **more):
-    return SAMPLERS[name](chain, denoiser, **FEW.get(name, {}), **more)
+ENTRIES = {name: SAMPLERS[name] for name in CONSTRUCTORS if not SAMPLERS[name].corrector}
+ORDINARY = [name for name, entry in ENTRIES.items() if not entry.alpha_one and not entry.adaptive]
 
 
 def one_of(chains: list[Process], i) -> Process:
@@ -64,12 +58,12 @@ def even(chain, steps):
 
 def drawn(name, paths):
     """`(process, steps, x)` of every chain that is not refused, from t = 1 to 0."""
-    fits = [path for path in paths if name not in OF_ALPHA_ONE or path in ("ve", "ncsn", "edm")]
+    fits = [path for path in paths if not ENTRIES[name].alpha_one or path in ("ve", "ncsn", "edm")]
 
     def chosen(i):
         chain = one_of([CHAINS[path] for path in fits], i)
-        chain = chain._replace(alpha=jnp.ones_like) if name in OF_ALPHA_ONE else chain
-        return chain, make(name, chain, gaussian_mixture(chain, [1.0], [[MEAN]], [[STD]]))
+        chain = chain._replace(alpha=jnp.ones_like) if ENTRIES[name].alpha_one else chain
+        return chain, ENTRIES[name].make(chain, gaussian_mixture(chain, [1.0], [[MEAN]], [[STD]]))
 
     begin = jax.jit(lambda i, x: chosen(i)[1].init(prior(chosen(i)[0], KEY, x)))
     step = jax.jit(lambda i, key, state, t, s: stepped(chosen(i)[1], key, state, t, s))
@@ -85,15 +79,6 @@ def drawn(name, paths):
             yield path, len(times) - 1, np.asarray(state.x)
 
 
-ALPHA_0 = {"cosine", "ddpm_zero_snr", "flow", "interpolant", "shifted_flow", "sigmoid"}
-REFUSED = {
-    "dopri5": set(CHAINS),
-    "pndm": ALPHA_0,
-    "euler_maruyama": ALPHA_0,
-    "srk": ALPHA_0,
-    **{name: {"sigmoid"} for name in ("euler", "midpoint", "heun", "rk4")},
-}
-"""Where a sampler cannot begin at t = 1, or not end at 0."""
 LOOSE = {"euler": 0.4}
 """Of first order in t, not in sigma, which matters where sigma is geometric in t."""
 
@@ -105,19 +90,19 @@ def check_ends(name, paths):
         assert np.isfinite(x).all(), (path, steps)
         if steps > 8:
             done.add(path)
-            assert name in OF_ALPHA_ONE or abs(x.mean() - MEAN) < 0.2, (path, x.mean())
-            assert name in OF_ALPHA_ONE or abs(x.std() - STD) < LOOSE.get(name, 0.15), (path, x.std())
-    known = set(paths) & ({"ve", "ncsn", "edm"} if name in OF_ALPHA_ONE else set(CHAINS))
-    assert known - done == known & REFUSED.get(name, set())
+            assert ENTRIES[name].alpha_one or abs(x.mean() - MEAN) < 0.2, (path, x.mean())
+            assert ENTRIES[name].alpha_one or abs(x.std() - STD) < LOOSE.get(name, 0.15), (path, x.std())
+    known = set(paths) & ({"ve", "ncsn", "edm"} if ENTRIES[name].alpha_one else set(CHAINS))
+    assert known - done == known & ENTRIES[name].refused
 
 
-@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - STILL))
+@each(ENTRIES)
 def test_both_ends(name):
     check_ends(name, KINDS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - STILL))
+@pytest.mark.parametrize("name", ENTRIES)
 def test_both_ends_of_every_process(name):
     check_ends(name, list(CHAINS))
 
@@ -137,7 +122,7 @@ def test_pndm_is_refused_where_it_would_amplify_its_errors():
 MODES = jnp.stack([jnp.full(16, -0.9), jnp.full(16, 0.9)])
 
 
-@pytest.mark.parametrize("name", ORDINARY)
+@each(ORDINARY)
 def test_a_constraint_on_x_0_reaches_all_that_is_derived_from_it(name):
     """Guided by 1, 3 and 8, clipped or thresholded, every sampler ends at the class, and not at another."""
     vp, std = schedules.vp(), jnp.full((2, 1), 0.1)
@@ -148,18 +133,18 @@ def test_a_constraint_on_x_0_reaches_all_that_is_derived_from_it(name):
         guided = guidance.classifier_free(of_class, model, scale)
         x_1, times = jax.random.normal(KEY, (64, 16)), grids.uniform(50, 0.999)
         constrained = [lambda x, t, c=c: c(guided(x, t)) for c in (clip(1.0), dynamic_threshold(0.9, 1.0))]
-        return [sample(make(name, vp, denoiser), KEY, x_1, times).mean() for denoiser in constrained]
+        return [sample(ENTRIES[name].make(vp, denoiser), KEY, x_1, times).mean() for denoiser in constrained]
 
     for scale in (1.0, 3.0, 8.0):
         np.testing.assert_allclose(draw(scale), 0.9, atol=0.05, err_msg=str(scale))
 
 
-@pytest.mark.parametrize("name", [n for n in SAMPLERS if "constrain" in inspect.signature(SAMPLERS[n]).parameters])
+@each([n for n in CONSTRUCTORS if "constrain" in inspect.signature(getattr(samplers, n)).parameters])
 def test_an_argument_that_constrains_is_a_constrained_denoiser(name):
     vp, constrain = schedules.vp(), clip(0.4)
     t, s, x = jnp.float32(0.6), jnp.float32(0.5), jax.random.normal(KEY, (64, 3))
-    inside = SAMPLERS[name](vp, lambda x, t: jnp.tanh(2 * x), constrain=constrain)
-    outside = SAMPLERS[name](vp, lambda x, t: constrain(jnp.tanh(2 * x)))
+    inside = getattr(samplers, name)(vp, lambda x, t: jnp.tanh(2 * x), constrain=constrain)
+    outside = getattr(samplers, name)(vp, lambda x, t: constrain(jnp.tanh(2 * x)))
     for given in (inside, outside):
         assert given.step(KEY, given.init(x), t, s).x.shape == x.shape
     ours, expected = (given.step(KEY, given.init(x), t, s).x for given in (inside, outside))
@@ -174,10 +159,10 @@ def two_modes():
     return vp, gaussian_mixture(vp, jnp.ones(2), jnp.array([[-0.9, -0.9], [0.9, 0.9]]), jnp.full((2, 1), 0.2))
 
 
-@pytest.mark.parametrize("name", ORDINARY)
+@each(ORDINARY)
 def test_a_shift_between_two_steps_passes_through_the_next(name):
     vp, denoiser = two_modes()
-    sampler = make(name, vp, denoiser)
+    sampler = ENTRIES[name].make(vp, denoiser)
 
     @jax.jit
     def slope():
@@ -194,7 +179,7 @@ def test_a_shift_between_two_steps_passes_through_the_next(name):
 def moved(name):
     """`{what moves x: (distance of x from a mode, |x - y| where it is measured, share in the right mode)}`."""
     vp, denoiser = two_modes()
-    sampler, image, mask = make(name, vp, denoiser), jnp.full((512, 2), 0.9), jnp.array([[1.0, 0.0]])
+    sampler, image, mask = ENTRIES[name].make(vp, denoiser), jnp.full((512, 2), 0.9), jnp.array([[1.0, 0.0]])
     movers = {
         "restart": samplers.restart(vp, sampler, np.linspace(0.4, 0.2, 6), 3),
         "langevin": samplers.then(sampler, samplers.langevin(vp, denoiser, repeats=3)),
@@ -225,16 +210,16 @@ def check_moved(name):
             assert share > heun[mover][2] - 0.1, (mover, share, heun[mover])
 
 
-REMEMBERING = ("deis", "dpmpp_2m", "dpmpp_3m", "lms", "pndm", "unipc")
+REMEMBERING = [name for name in ORDINARY if ENTRIES[name].memory]
 
 
-@pytest.mark.parametrize("name", REMEMBERING)
+@each(REMEMBERING, unit=["dpmpp_2m"])
 def test_samplers_with_a_memory_follow_what_moves_x(name):
     check_moved(name)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(ORDINARY) - set(REMEMBERING)))
+@pytest.mark.parametrize("name", [name for name in ORDINARY if name not in REMEMBERING])
 def test_samplers_without_one_do_too(name):
     check_moved(name)
 

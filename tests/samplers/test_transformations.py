@@ -8,40 +8,12 @@ import pytest
 from jaxdiff import samplers
 from jaxdiff.gaussian import grids, schedules
 from jaxdiff.samplers import sample
+from tests.helpers.samplers import DISTINCT, SAMPLERS, each
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 EDM, KARRAS = schedules.edm(), lambda n: grids.karras(schedules.edm(), n)
-ALL = {
-    name: getattr(samplers, name)
-    for name in (
-        "ancestral",
-        "ddim",
-        "deis",
-        "dpmpp_1s",
-        "dpmpp_2m",
-        "dpmpp_2s",
-        "dpmpp_3m",
-        "euler",
-        "euler_maruyama",
-        "heun",
-        "langevin",
-        "lms",
-        "midpoint",
-        "pndm",
-        "reverse_diffusion",
-        "rk4",
-        "srk",
-        "unipc",
-    )
-}
-ALL |= {
-    "annealed_langevin": lambda p, d: samplers.annealed_langevin(p, d, repeats=3),
-    "learned_range": lambda p, d: samplers.ancestral(p, d, samplers.learned_range(lambda x, t: jnp.tanh(x) ** 2)),
-    "predictor_corrector": lambda p, d: samplers.then(samplers.reverse_diffusion(p, d), samplers.langevin(p, d)),
-    "restart": lambda p, d: samplers.restart(p, samplers.ddim(p, d), np.linspace(0.02, 0.001, 4)),
-    "stochastic_dpm": lambda p, d: samplers.dpmpp_3m(p, d, eta=1.0),
-}
+ALL = {name: SAMPLERS[name].make for name in DISTINCT if name != "dopri5"}
 X = jax.random.normal(jax.random.key(1), (4, 3))
 
 
@@ -49,7 +21,7 @@ def denoiser(scale):
     return lambda x, t: scale * jnp.tanh(x / jnp.sqrt(1 + EDM.sigma(t) ** 2))
 
 
-@pytest.mark.parametrize("name", ALL)
+@each(ALL)
 def test_gradients_through_twelve_steps(name):
     """Finite, and the slope of the result itself."""
 
@@ -64,7 +36,7 @@ def test_gradients_through_twelve_steps(name):
     np.testing.assert_allclose(slope, numeric, rtol=2e-3)
 
 
-@pytest.mark.parametrize("name", ALL)
+@each(ALL)
 def test_a_batch_of_chains_is_those_chains(name):
     run = jax.jit(lambda x, key: sample(ALL[name](EDM, denoiser(0.5)), key, 80 * x, KARRAS(6)))
     many, keys = jnp.stack([X, X + 1]), jax.random.split(jax.random.key(0), 2)
@@ -73,7 +45,7 @@ def test_a_batch_of_chains_is_those_chains(name):
         np.testing.assert_allclose(mapped[i], run(many[i], keys[i]), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ALL)
+@each(ALL)
 def test_other_values_compile_nothing(name):
     traces = []
 
@@ -88,7 +60,7 @@ def test_other_values_compile_nothing(name):
     assert jnp.abs(first - second).max() > 1e-6
 
 
-@pytest.mark.parametrize("name", ALL)
+@each(ALL)
 def test_memory_does_not_grow_with_the_steps(name):
     def peak(steps):
         x, times = jax.ShapeDtypeStruct((64, 64), jnp.float32), jax.ShapeDtypeStruct((steps + 1,), jnp.float32)

@@ -12,26 +12,14 @@ import numpy as np
 import pytest
 
 from jaxdiff import samplers
-from jaxdiff.gaussian import grids
+from jaxdiff.gaussian import grids, schedules
 from jaxdiff.samplers import sample
-from tests import oracle
+from tests.helpers import oracle
+from tests.helpers.samplers import SAMPLERS, each
 
 STD = 0.4
 
-# name: (sampler, weak order on Gaussian data)
-ALL = {
-    "ancestral": (samplers.ancestral, 1),
-    "ancestral_large": (lambda p, d: samplers.ancestral(p, d, samplers.fixed_large), 1),
-    "ddim": (lambda p, d: samplers.ddim(p, d, eta=1.0), 1),
-    "dpmpp_1s": (lambda p, d: samplers.dpmpp_1s(p, d, eta=1.0), 1),
-    "dpmpp_2s": (lambda p, d: samplers.dpmpp_2s(p, d, eta=1.0), 2),
-    "dpmpp_2m": (lambda p, d: samplers.dpmpp_2m(p, d, eta=1.0), 2),
-    "dpmpp_3m": (lambda p, d: samplers.dpmpp_3m(p, d, eta=1.0), 2),
-    "heun": (lambda p, d: samplers.heun(p, d, churn=0.01), 1),
-    "euler_maruyama": (samplers.euler_maruyama, 1),
-    "reverse_diffusion": (samplers.reverse_diffusion, 1),
-    "srk": (samplers.srk, 2),
-}
+ALL = {name: (entry.make, entry.weak) for name, entry in SAMPLERS.items() if entry.weak}
 
 
 def variance_after(make, path, steps):
@@ -62,7 +50,7 @@ def true_variance(chain, t):
 
 
 @pytest.mark.parametrize("path", ["vp", *(pytest.param(p, marks=pytest.mark.slow) for p in ("edm", "flow"))])
-@pytest.mark.parametrize("name", ALL)
+@each(ALL)
 def test_weak_order(name, path, float64):
     make, order = ALL[name]
     exact = true_variance(oracle.PROCESSES[path](), oracle.MIDDLE[path][1])
@@ -124,7 +112,7 @@ def noise_floor(points, mixture=oracle.PLANE):
 
 
 CORRECTED = {
-    "predictor_corrector": lambda p, d: samplers.then(samplers.reverse_diffusion(p, d), samplers.langevin(p, d)),
+    "then": SAMPLERS["then"].make,
     "restart": lambda p, d: samplers.restart(p, samplers.dpmpp_2m(p, d), RESTART, 2),
 }
 RESTART = np.linspace(0.01, 0.005, 21)
@@ -139,7 +127,7 @@ def test_a_thousand_steps_draw_the_mixture(name, path):
     assert distance(make, path, 1000, 100_000) < 2 * noise_floor(100_000)
 
 
-@pytest.mark.parametrize("name", ["ancestral", "srk", "dpmpp_2m", "predictor_corrector", "restart"])
+@each(["ancestral", "srk", "dpmpp_2m_noisy", "then", "restart"], unit=["ancestral"])
 def test_points_of_the_mixture(name):
     make = CORRECTED[name] if name in CORRECTED else ALL[name][0]
     few, many = (distance(make, "edm", n, 20_000) for n in (20, 200))
@@ -147,7 +135,7 @@ def test_points_of_the_mixture(name):
     assert few > many
 
 
-@pytest.mark.parametrize("name", ["ddim", "dpmpp_2m"])
+@each(["ddim_noisy", "dpmpp_2m_noisy"], unit=[])
 def test_sixty_four_dimensions(name):
     mixture = oracle.wide()
     assert distance(ALL[name][0], "vp", 200, 5000, mixture) < 2 * noise_floor(5000, mixture)
@@ -155,7 +143,7 @@ def test_sixty_four_dimensions(name):
 
 def test_the_bias_of_annealed_langevin_falls_with_its_steps():
     """Biased by design: too wide by its last level, and by each level's finite walk. More and shorter steps help."""
-    chain = oracle.process.ncsn(32, 0.02, 10.0)
+    chain = schedules.ncsn(32, 0.02, 10.0)
     denoiser = oracle.denoiser(chain, oracle.PLANE)
     times, points = grids.trailing(32, 32), 20_000
     x_1 = oracle.noised(chain, 2, oracle.PLANE, points, 1.0)

@@ -371,6 +371,10 @@ ALL = {
 }
 
 
+APART = {"annealed_langevin", "dopri5"}
+"""Those with tests of their own below."""
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_four_steps(name, float64):
     make, step = ALL[name]

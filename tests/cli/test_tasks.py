@@ -1,0 +1,285 @@
+"""`sample.py --task` on files, with a model that is exact: standard normal pixels around a grey."""
+
+import argparse
+import re
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from jaxdiff.cli import tasks as edit_files
+from jaxdiff.errors import InputError
+from jaxdiff.gaussian import grids
+from jaxdiff.gaussian.mixture import gaussian_mixture
+from jaxdiff.gaussian.schedules import vp
+from jaxdiff.modalities import images
+from jaxdiff.modalities.images import low_resolution, pictures
+from jaxdiff.pipelines import edit
+from jaxdiff.pipelines.classifier import Classifier
+from jaxdiff.pipelines.model import Bound, Model, make_draw
+from jaxdiff.types import class_label
+from tests.helpers.configs import get_config
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+SHAPE = (8, 8, 1)
+
+
+def bind(params, condition):
+    return Bound(vp(), gaussian_mixture(vp(), np.ones(1), np.full((1, *SHAPE), -0.3), np.full((1, *SHAPE), 0.6)))
+
+
+MODEL = Model(
+    params=jnp.zeros(()),
+    draw=make_draw(bind),
+    shape=SHAPE,
+    grid=lambda n: grids.uniform(n, 1.0, 1e-3),
+    steps=10,
+    sampler={"name": "ddim"},
+    options={"clip": 1.0},
+    bind=bind,
+    path=vp(),
+)
+
+
+def perform(tmp_path, *arguments, model=MODEL):
+    parser = argparse.ArgumentParser()
+    edit_files.add_arguments(parser)
+    for name, default in (("--num", 6), ("--seed", 0), ("--batch", 8), ("--label", None), ("--steps", None)):
+        parser.add_argument(name, type=int, default=default)
+    asked = parser.parse_args(list(arguments))
+    edit_files.perform(asked, tmp_path, get_config(), model, {"steps": 10})
+    return np.load(tmp_path / "samples" / asked.task / "images.npz")
+
+
+def held_out(n=6):
+    return images.digits("test").take(np.arange(n)).x_0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--task=outpaint"],
+        ["--task=translate", "--strength=0.3"],
+        ["--task=vary"],
+        ["--task=denoise", "--noise=0.3"],
+        ["--task=restore", "--blur=0.7", "--method=pigdm", "--draws=2"],
+    ],
+    ids=lambda a: a[0],
+)
+def test_every_task_leaves_arrays_pictures_and_a_comparison(tmp_path, arguments):
+    result = perform(tmp_path, *arguments)["images"]
+    assert result.shape == (6, *SHAPE)
+    assert np.abs(result).max() <= 1 + 1e-6
+    out = tmp_path / "samples" / arguments[0].removeprefix("--task=")
+    assert {f.name for f in out.iterdir()} == {"images.npz", "before_after.png", *(f"{i:04d}.png" for i in range(6))}
+    with Image.open(out / "0003.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture)[..., None], pictures.to_uint8(result[3]))
+
+
+@pytest.mark.parametrize("mask", ["left", "top", "border", "centre", "file"])
+def test_known_pixels_are_kept_exactly(tmp_path, mask):
+    known = np.zeros((8, 8), bool)
+    middle = np.s_[2:6, 2:6]
+    known[{"left": np.s_[:, :4], "top": np.s_[:4], "file": np.s_[1:3, 5:]}.get(mask, middle)] = True
+    known = known ^ (mask == "border")
+    Image.fromarray(np.uint8(255 * known)).save(tmp_path / "mask.png")
+    asked = str(tmp_path / "mask.png") if mask == "file" else mask
+    result = perform(tmp_path, "--task=inpaint", f"--mask={asked}", "--method=replace")["images"]
+    np.testing.assert_array_equal(result[:, known], held_out()[:, known])
+    assert np.abs(result - held_out())[:, ~known].mean() > 0.1
+
+
+def test_degrading_first_tells_how_much_is_won(tmp_path, capsys):
+    clean = gaussian_filter(np.random.default_rng(0).normal(size=(6, 8, 8)), (0, 1, 1))
+    np.save(tmp_path / "clean.npy", (clean / np.abs(clean).max())[..., None].astype(np.float32))
+    for task in (["denoise", "--noise=0.5"], ["super_resolve"]):
+        arguments = [f"--task={task[0]}", *task[1:], f"--input={tmp_path / 'clean.npy'}", "--degrade"]
+        assert perform(tmp_path, *arguments)["images"].shape == (6, *SHAPE)
+        won, before = map(float, re.search(r"PSNR (.*) dB, of the input (.*) dB", capsys.readouterr().out).groups())
+        assert np.isfinite(won) if task[0] == "super_resolve" else won > before + 2
+
+
+def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
+    between = perform(tmp_path, "--task=interpolate")["images"]
+    assert between.shape == (9, *SHAPE)
+    np.testing.assert_allclose(between[np.array([0, -1])], held_out(2), atol=0.02)
+    strange = held_out()
+    strange[3] = 1.0
+    np.savez(tmp_path / "some.npz", strange)
+    scores = perform(tmp_path, "--task=detect", f"--input={tmp_path / 'some.npz'}")["scores"]
+    assert np.argmax(scores) == 3
+    Image.fromarray(np.full((30, 20, 3), 90, np.uint8)).save(tmp_path / "one.jpg")
+    assert perform(tmp_path, "--task=vary", f"--input={tmp_path / 'one.jpg'}")["images"].shape == (1, *SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task=paint"], "unknown task 'paint' .*allowed are autoguide, cascade, denoise, detect"),
+        (["--task=vary", "--input=nothing.png"], "--input nothing.png: is no picture, folder"),
+        (["--task=inpaint", "--mask=half"], "--mask half: is no picture, and none of left, top, border, centre"),
+        (["--task=swap"], "swap: give --label, the class of the input, and --to"),
+        (["--task=vary", "--degrade"], "--degrade: goes with denoise, restore, super_resolve, not with vary"),
+        (["--task=restore", "--blur=0"], "--blur 0.0: must be above 0"),
+        (["--task=inpaint", "--strength=0.3"], "--strength: goes with translate, vary, not with inpaint"),
+        (["--mask=left"], "--mask: goes with inpaint, which --task names"),
+        (["--task=inpaint", "--scale=2"], "scale: goes with method 'dps', not with 'repaint'"),
+        (["--task=inpaint", "--noise=0.1"], "noise: method 'repaint' has no use for it"),
+        (["--task=super_resolve", "--method=dps", "--noise=0.1"], "noise: method 'dps' has no use for it"),
+        (["--task=restore", "--operator=shrink"], "unknown operator 'shrink': allowed are blur, grey"),
+        (["--task=restore", "--operator=grey", "--blur=2"], "--blur: goes with --operator blur"),
+        (["--task=translate", "--label=0", "--to=1"], "--label: translate draws one class, which --to names"),
+        (["--task=denoise", "--noise=1e6"], r"noise level 1000000.0: this model's process has levels .* up to 15"),
+        (["--task=detect", "--levels", "0.1", "1e6"], "noise level 1000000.0: this model's process has levels"),
+        (
+            ["--task=detect", "--method=likelihood", "--levels=1"],
+            "--levels: the likelihood is that of levels of its own",
+        ),
+        (["--task=inpaint", "--draws=0"], "draws=0: must be a whole number"),
+        (["--task=vary", "--draws=2"], "--draws: goes with inpaint, outpaint, restore, super_resolve, not with vary"),
+        (["--task=inpaint", "--repeats=0"], "repeats=0: must be at least 1"),
+        (["--task=super_resolve", "--method=conditional"], "--method conditional: this run does not enlarge"),
+        (["--task=detect", "--false-positives=0.1"], "--false-positives: is the share of the images of --normal"),
+        (["--task=guide"], "guide: give --classifier, a run of configs/classifier.py"),
+        (["--task=cascade"], "cascade: give --then, the runs that enlarge"),
+        (["--task=autoguide"], "autoguide: give --worse, a run"),
+        (["--task=guide", "--input=x.png"], "--input: goes with inpaint, .*, not with guide"),
+        (["--task=synthesize", "--per-class=a"], "--per-class a: must be a number, or one for each class"),
+        (["--task=synthesize", "--label=1"], "--label: synthesize draws all classes"),
+        (["--task=super_resolve", "--factor=3", "--degrade"], "--factor 3: must divide the model's 8x8"),
+        (["--task=super_resolve", "--factor=0"], "--factor 0: must divide"),
+        (["--task=detect", "--steps=3"], "steps: detect draws with no sampler"),
+        (["--task=vary", "--strength=0"], "strength=0.0: must be above 0"),
+        (["--task=inpaint", f"--mask={__file__}"], "test_tasks.py: cannot be read as a picture"),
+        (["--task=synthesize"], "synthesize: this model knows no classes: take a run of configs/guided.py"),
+        (["--task=vary", "--label=1"], "trained without classes"),
+        (["--task=vary", "--strength=2"], "strength=2.0: must be above 0 and at most 1"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, arguments, message):
+    with pytest.raises(InputError, match=message):
+        perform(tmp_path, *arguments)
+    assert not (tmp_path / "samples").exists()
+
+
+@pytest.mark.parametrize("task", [["denoise"], ["restore", "--method=ddnm"], ["detect"], ["autoguide", "--worse=run"]])
+def test_what_is_written_does_not_depend_on_the_batch(tmp_path, monkeypatch, task):
+    monkeypatch.setattr(edit_files, "load", lambda path, weights="": MODEL)
+    whole, parts = (perform(tmp_path, f"--task={task[0]}", *task[1:], f"--batch={n}")["images"] for n in (6, 4))
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
+
+
+def test_arrays_with_noise_beyond_the_range_are_read_as_they_are(tmp_path):
+    noisy = held_out() + 0.5 * np.random.default_rng(0).normal(size=(6, *SHAPE)).astype(np.float32)
+    assert np.abs(noisy).max() > 1
+    np.save(tmp_path / "noisy.npy", noisy)
+    path = str(tmp_path / "noisy.npy")
+    by_file = perform(tmp_path, "--task=denoise", "--noise=0.5", f"--input={path}")["images"]
+    by_array = edit.denoise(MODEL, jax.random.key(0), noisy, 0.5, steps=10)
+    np.testing.assert_allclose(by_file, by_array, atol=1e-4)
+    with pytest.raises(InputError, match="outside the range -1 to 1"):
+        perform(tmp_path, "--task=vary", f"--input={path}")
+    with pytest.raises(InputError, match=r"--factor 4: images 8 high are not 8 / 4"):
+        perform(tmp_path, "--task=super_resolve", "--factor=4", f"--input={path}")
+
+
+def test_detection_rates_normal_images_under_the_label_of_the_others_and_in_batches(tmp_path, capsys):
+    def bind(params, condition):
+        label = condition["label"]
+        means = jnp.array([-0.3, 0.9, 0.3])[label].reshape(-1, 1, 1, 1)
+        chain = vp()
+
+        def denoise(x_t, t):
+            alpha, sigma = chain.alpha(t), chain.sigma(t)
+            alpha, sigma = (jnp.broadcast_to(c, label.shape).reshape(-1, 1, 1, 1) for c in (alpha, sigma))
+            return means + 0.36 * alpha * (x_t - alpha * means) / (0.36 * alpha**2 + sigma**2)
+
+        return Bound(chain, denoise)
+
+    model = replace(MODEL, conditions={"label": class_label(2)}, bind=bind, draw=make_draw(bind), guidable=False)
+    np.save(tmp_path / "a.npy", np.clip(np.random.default_rng(0).normal(0.9, 0.05, (20, *SHAPE)), -1, 1))
+    same = [f"--input={tmp_path / 'a.npy'}", f"--normal={tmp_path / 'a.npy'}", "--false-positives=0.2", "--num=20"]
+    for method in ("denoising_error", "untypical"):
+        perform(tmp_path, "--task=detect", "--label=1", f"--method={method}", *same, model=model)
+        out = capsys.readouterr().out
+        above = int(re.search(r"normal images, (\d+) of the input", out)[1])
+        assert 1 <= above <= 12, out
+    maps = np.load(tmp_path / "samples" / "detect" / "images.npz")
+    assert maps["images"].max() == 1
+    assert maps["maps"].shape == (20, *SHAPE)
+    with pytest.raises(InputError, match="never trained without its 'label'"):
+        perform(tmp_path, "--task=detect", *same, model=model)
+
+
+def test_a_mask_must_be_black_and_white_and_of_the_size_of_the_model(tmp_path):
+    for pixels, message in ((np.full((8, 8), 90), "holds greys"), (np.zeros((4, 8)), "is 4x8, and the model's")):
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "mask.png")
+        with pytest.raises(InputError, match=message):
+            perform(tmp_path, "--task=inpaint", f"--mask={tmp_path / 'mask.png'}")
+
+
+def test_synthesized_images_are_a_data_set_that_is_read_back(tmp_path):
+    result = perform(
+        tmp_path, "--task=synthesize", "--per-class=4", model=replace(MODEL, conditions={"label": class_label(3)})
+    )
+    source = images.arrays(str(tmp_path / "samples" / "synthesize" / "images.npz"), "images", "labels")
+    batch = source.take(np.arange(12))
+    np.testing.assert_array_equal(batch.condition["label"], np.repeat([0, 1, 2], 4))
+    np.testing.assert_array_equal(pictures.to_uint8(batch.x_0), result["images"])
+
+
+def test_synthesis_in_given_proportions(tmp_path):
+    result = perform(
+        tmp_path, "--task=synthesize", "--per-class=1,0,3", model=replace(MODEL, conditions={"label": class_label(3)})
+    )
+    np.testing.assert_array_equal(result["labels"], [0, 2, 2, 2])
+
+
+def test_detection_reports_what_labels_and_normal_images_tell(tmp_path, capsys):
+    images = held_out(6)
+    images[:2] = 1.0
+    np.savez(tmp_path / "some.npz", images=images, labels=np.array([1, 1, 0, 0, 0, 0]))
+    arguments = ["--task=detect", f"--input={tmp_path / 'some.npz'}", "--normal=held_out", "--false-positives=0.2"]
+    for method in ("denoising_error", "likelihood"):
+        perform(tmp_path, *arguments, f"--method={method}")
+        out = capsys.readouterr().out
+        assert "2 of 6 are strange: ROC-AUC 1.000, average precision 1.000" in out
+        assert "above are 20.0% of 6 normal images" in out
+        assert "of the strange ones 100.0%" in out
+        assert (tmp_path / "samples" / "detect" / "roc.png").exists()
+
+
+def test_tasks_of_several_runs(tmp_path, monkeypatch):
+    """What they draw is tested in tests/test_compose.py; here that runs are read, and batches put together."""
+    worse = replace(MODEL)
+    monkeypatch.setattr(edit_files, "load", lambda path, weights="": worse)
+    drawn = perform(tmp_path, "--task=autoguide", "--worse=run@params", "--num=11", "--scale=1.0")["images"]
+    assert drawn.shape == (11, *SHAPE)
+    flat = Classifier(jnp.zeros(()), lambda params: lambda x, t: jnp.zeros((len(x), 3)), vp(), SHAPE, 3)
+    monkeypatch.setattr(edit_files, "load_classifier", lambda path: flat)
+    led = perform(tmp_path, "--task=guide", "--classifier=run", "--num=11")["images"]
+    np.testing.assert_allclose(led, drawn, atol=1e-5)
+
+    def enlarging(params, condition):
+        return bind(params, None)
+
+    large = replace(
+        MODEL, bind=enlarging, draw=make_draw(enlarging), enlarges=2, conditions=low_resolution.specs(SHAPE)
+    )
+    small = replace(MODEL, shape=(4, 4, 1), bind=tiny, draw=make_draw(tiny))
+    monkeypatch.setattr(edit_files, "load", lambda path: large)
+    stages = perform(tmp_path, "--task=cascade", "--then", "run", "--num=11", model=small)["images"]
+    assert stages.shape == (11, *SHAPE)
+    with pytest.raises(InputError, match="--label: these models were trained without classes"):
+        perform(tmp_path, "--task=cascade", "--then", "run", "--label=1", model=small)
+    assert perform(tmp_path, "--task=super_resolve", "--degrade", model=large)["images"].shape == (6, *SHAPE)
+
+
+def tiny(params, condition):
+    shape = (1, 4, 4, 1)
+    return Bound(vp(), gaussian_mixture(vp(), np.ones(1), np.full(shape, -0.3), np.full(shape, 0.6)))

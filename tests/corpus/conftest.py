@@ -1,0 +1,51 @@
+"""A run and a model that several files damage or ask."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from jaxdiff.config import build as experiment
+from jaxdiff.config import record as run_record
+from jaxdiff.training.checkpoints.checkpoint import Checkpoints
+from jaxdiff.training.step import init_state
+from tests.helpers.configs import tiny
+from tests.helpers.runs import AVERAGE
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """A run as train.py leaves it, with two checkpoints, and the averaged weights of the newest and of the older."""
+    place, config = tmp_path_factory.mktemp("run"), tiny()
+    parts = experiment.build(config, (8, 8, 1))
+    params = jax.tree.map(lambda p: jax.device_put(np.ones(p.shape, p.dtype), p.sharding), parts.model.params)
+    state = init_state(params, optax.identity(), parts.ema)
+    run_record.write_record(place, run_record.Record(config, (8, 8, 1)))
+    averages = []
+    with Checkpoints(place / "checkpoints") as checkpoints:
+        for step in (10, 20):
+            state = state._replace(
+                step=state.step * 0 + step, ema={AVERAGE: jax.tree.map(lambda x, by=step: x + by, params)}
+            )
+            checkpoints.save(state)
+            averages.append(jax.tree.map(np.asarray, state.ema[AVERAGE]))
+    return place, averages
+
+
+@pytest.fixture(scope="session")
+def model():
+    """Checks and traces, and computes nothing."""
+    built = experiment.build(tiny(), (8, 8, 1)).model
+
+    def draw(params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, task):
+        hash((name, fixed, denoise, shape))
+        return np.zeros(shape, np.float32), np.zeros((len(keep), *shape), np.float32)
+
+    return replace(built, draw=draw)
+
+
+@pytest.fixture(autouse=True)
+def quickly(quick_compilation):
+    """Many networks, few numbers."""

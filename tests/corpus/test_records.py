@@ -1,0 +1,94 @@
+"""Records of runs, damaged."""
+
+import json
+
+from tests.helpers.cases import cases, refused
+from tests.helpers.configs import tiny, with_field
+from tests.helpers.runs import loaded, record
+
+NO_RECORD = "is not the record of a run"
+RECORDS = {
+    "nothing": (b"", NO_RECORD),
+    "half of it": (json.dumps(record()).encode()[:900], NO_RECORD),
+    "zeros": (bytes(100), NO_RECORD),
+    "no UTF-8": (b'{"format": "\xff"}', NO_RECORD),
+    "a million brackets": (b"[" * 10**6, NO_RECORD),
+    "a number of 10,000 digits": (b'{"format": 1' + b"0" * 10**4 + b"}", NO_RECORD),
+    "a list": (b"[1, 2]", NO_RECORD),
+    "a number": (b"1", NO_RECORD),
+    "null": (b"null", NO_RECORD),
+    "a text": (b'"run"', NO_RECORD),
+    "no fields": (b"{}", NO_RECORD),
+    **{
+        f"without {k}": (json.dumps({n: v for n, v in record().items() if n != k}).encode(), NO_RECORD)
+        for k in record()
+    },
+    **{
+        f"format {f!r}": (json.dumps(record(format=f)).encode(), "of format")
+        for f in (0, 2, -1, 1.5, "1", True, None, [1], {})
+    },
+    **{
+        f"shape {s!r}": (json.dumps(record(shape=s)).encode(), "shape|record")
+        for s in (
+            [],
+            [8, 8],
+            [8, 8, 1, 1],
+            [8, 8, 0],
+            [-8, 8, 1],
+            [8.0, 8, 1],
+            "881",
+            ["8", 8, 1],
+            None,
+            8,
+            {"a": 8},
+            [8, 8, True],
+            [10**30, 8, 1],
+            [2**20, 2**20, 3],
+        )
+    },
+    "a shape of another network": (json.dumps(record(shape=[8, 8, 3])).encode(), "is of another network"),
+    **{
+        f"config {c!r}": (json.dumps(record(config=c)).encode(), "config")
+        for c in (None, [], "text", 3, {}, {"net": {}}, {"process": []})
+    },
+    **{
+        f"config without {k}": (json.dumps(record(config={n: v for n, v in tiny().items() if n != k})).encode(), k)
+        for k in ("process", "parameterization", "net", "loss", "optimizer", "ema", "train", "sample")
+    },
+    **{
+        f"{f} is {v!r}": (json.dumps(record(config=with_field(tiny(), f, v))).encode(), m)
+        for f, v, m in [
+            ("net.channels", 64, "is of another network"),
+            ("net.channels", 32.0, "channels"),
+            ("net.channels", "32", "channels"),
+            ("net.blocks", 2, "is of another network"),
+            ("net.name", None, "unknown net"),
+            ("net.channels", 10**9, "channels"),
+            ("net.num_classes", 10, "is of another network"),
+            ("process.name", [], "unknown process"),
+            ("process.betas", {}, "betas"),
+            ("process.betas.steps", 10**15, "steps"),
+            ("sample.steps", "5", "steps"),
+            ("sample.grid", [], "grid"),
+            ("sample.sampler", "ddim", "sampler"),
+            ("sample.clip", None, "clip"),
+            ("ema.decay", "x", "decay"),
+            ("ema.decay", [], "at least one average"),
+            ("ema.power", [1e-200], "power"),
+            ("train", [], "train"),
+            ("train.drop_condition", "often", "drop_condition"),
+            ("net.vectors", -1, "vectors"),
+            ("optimizer.clip", {}, "clip"),
+            ("net.dtype", {}, "dtype"),
+        ]
+    },
+}
+
+
+@cases(RECORDS)
+def test_a_damaged_record_is_refused(tmp_path, whole, case):
+    content, message = case
+    (tmp_path / "checkpoints").symlink_to(whole[0] / "checkpoints")
+    (tmp_path / "config.json").write_bytes(content)
+    with refused(message):
+        loaded(tmp_path, whole)

@@ -1,0 +1,122 @@
+"""train.py as several processes with jax.distributed, on one machine."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from tests.helpers.processes import ROOT, TINY, state_of
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+SMALL = [*TINY, "--config.train.steps=20", "--config.train.cpu_devices=1"]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("", 0))
+        return s.getsockname()[1]
+
+
+def start(environment, folder, processes, arguments=SMALL):
+    there = [f"--coordinator=127.0.0.1:{free_port()}", f"--processes={processes}", "--timeout=60"]
+    return [
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *arguments, f"--workdir={folder}", *there, f"--process={i}"],
+            env=environment,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(processes)
+    ]
+
+
+def finish(running, timeout=120):
+    ends = [process.communicate(timeout=timeout) for process in running]
+    return [process.returncode for process in running], ends
+
+
+def losses(folder):
+    return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def check_one_killed(environment, folder, processes):
+    """Train; train again with one process killed when a checkpoint appears, then start all: the same bits."""
+    codes, ends = finish(start(environment, folder / "whole", processes))
+    assert codes == [0] * processes, ends
+    assert f"of {processes} processes" in ends[0][0]
+    assert "done: look at" in ends[0][0]
+    assert all("done" not in out for out, _ in ends[1:])
+
+    running = start(environment, folder / "killed", processes)
+    while running[0].poll() is None and not list((folder / "killed" / "checkpoints").glob("10*")):
+        time.sleep(0.01)
+    running[-1].send_signal(signal.SIGKILL)
+    codes, ends = finish(running)
+    assert codes[-1] == -signal.SIGKILL
+    assert all(code != 0 for code in codes[:-1]), (codes, ends)
+
+    codes, ends = finish(start(environment, folder / "killed", processes))
+    assert codes == [0] * processes, ends
+    jax.tree.map(np.testing.assert_array_equal, state_of(folder / "whole"), state_of(folder / "killed"))
+    return ends
+
+
+@pytest.mark.slow
+def test_two_processes_one_killed_and_started_again_end_with_the_same_bits(environment, call, tmp_path):
+    check_one_killed(environment, tmp_path, 2)
+    # One process with as many devices has the same losses, and goes on where two stopped.
+    alone = [*TINY, "--config.train.steps=20", "--config.train.cpu_devices=2"]
+    call("train.py", *alone, f"--workdir={tmp_path / 'alone'}")
+    np.testing.assert_allclose(losses(tmp_path / "alone"), losses(tmp_path / "whole"), rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_four_processes_one_killed_and_started_again_end_with_the_same_bits(environment, tmp_path):
+    check_one_killed(environment, tmp_path, 4)
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_a_missing_process_is_named_with_the_address(environment, tmp_path, process):
+    port = free_port()
+    there = [f"--coordinator=127.0.0.1:{port}", "--processes=2", f"--process={process}", "--timeout=1"]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *SMALL, f"--workdir={tmp_path / 'run'}", *there],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert ("these did not come: 1" if process == 0 else "waited 1 s for process 0") in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--processes=2"], "need --coordinator"),
+        (["--coordinator=nowhere"], "must be HOST:PORT"),
+        (["--coordinator=127.0.0.1:9", "--processes=2", "--process=2"], "which of them this is, from 0 (now 2)"),
+        (["--coordinator=127.0.0.1:9"], "needs --processes"),
+    ],
+)
+def test_incomplete_addresses(monkeypatch, arguments, message):
+    from jaxdiff.errors import InputError
+    from jaxdiff.training import hosts
+
+    given = dict(a.removeprefix("--").split("=") for a in arguments)
+    numbers = [int(given[k]) if k in given else None for k in ("processes", "process")]
+    with pytest.raises(InputError) as caught:
+        hosts.start(given.get("coordinator"), *numbers, timeout_s=1)
+    assert message in str(caught.value)
