@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.config.sampling import Bound
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.mixture import gaussian_mixture, mixture_log_density
 from jaxdiff.gaussian.schedules import cosine, flow, ncsn, vp
 from jaxdiff.pipelines import compose
 from jaxdiff.pipelines.classifier import Classifier
-from jaxdiff.pipelines.model import Bound, make_draw
+from jaxdiff.pipelines.model import make_draw
 from jaxdiff.transforms.low_resolution import as_condition
 from tests.test_edit import MEANS, SHAPE, STD, TRACES, a_model
 from tests.test_enlarge import conditional

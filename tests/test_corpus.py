@@ -25,12 +25,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import jaxdiff
-from jaxdiff.config import build as experiment
+from jaxdiff.config import build
 from jaxdiff.config import record as run_record
-from jaxdiff.config.schema import RANGES
+from jaxdiff.config.ranges import RANGES
+from jaxdiff.config.schema import check_fields
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import arrays, folder
 from jaxdiff.nets import UNet
+from jaxdiff.pipelines import experiment
 from jaxdiff.training import feed, sharding, stop
 from jaxdiff.training.checkpoints import rollback
 from jaxdiff.training.checkpoints.checkpoint import Checkpoints
@@ -701,13 +703,13 @@ def small(name="ddpm"):
 
 def begin(config):
     """What train.py does with a configuration before it computes anything, and sample.py with the held-out data."""
-    experiment.check_fields(config)
+    check_fields(config)
     train = config["train"]
     mesh = sharding.make_mesh(**train["mesh"])
     sharding.check_batch(train["batch_size"], train["accumulate"], sharding.batch_shards(mesh))
     if config["held_out"]:
-        experiment.source({**config, "data": config["held_out"]})
-    source = experiment.source(config)
+        build.source({**config, "data": config["held_out"]})
+    source = build.source(config)
     parts = experiment.build(config, source.shape, mesh)
     every = {f"train.{k}": train[k] for k in ("log_every", "sample_every", "checkpoint_every")}
     feed.steps_per_call(train["steps_per_call"], every, 4 * train["batch_size"] * math.prod(source.shape))
@@ -1225,7 +1227,7 @@ def test_what_cannot_be_sampled_is_refused(model, name, value):
 def test_every_argument_of_the_network_has_a_range():
     for field in dataclasses.fields(UNet):
         if field.type in (int, float, Sequence[int]):
-            assert field.name in RANGES or f"net.{field.name}" in RANGES, field.name
+            assert field.name in RANGES["net"]["unet"], field.name
 
 
 def test_a_whole_number_may_be_written_as_a_real_one(model):

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.config.sampling import Bound
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import ncsn, ve, vp
 from jaxdiff.guidance import sdedit as translate
 from jaxdiff.pipelines import edit
-from jaxdiff.pipelines.model import Bound, Model, make_draw
+from jaxdiff.pipelines.model import Model, make_draw
 from tests.oracle import sliced_wasserstein
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

@@ -5,13 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.config.sampling import Bound
 from jaxdiff.data.source import Source, shrunk
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation import held_out
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import vp
 from jaxdiff.pipelines import edit
-from jaxdiff.pipelines.model import Bound, make_draw
+from jaxdiff.pipelines.model import make_draw
 from jaxdiff.transforms.low_resolution import as_condition, enlarging
 from jaxdiff.types import Batch, Condition
 from tests.test_edit import a_model

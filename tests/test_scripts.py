@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 import jaxdiff
-from jaxdiff.config import build as experiment
 from jaxdiff.config import record as run_record
 from jaxdiff.evaluation import held_out
 from jaxdiff.modalities import images
+from jaxdiff.pipelines import experiment
 from jaxdiff.training.checkpoints import checkpoint
 from jaxdiff.training.checkpoints.checkpoint import Checkpoints
 from jaxdiff.training.step import init_state

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from jaxdiff.config import build as experiment
+from jaxdiff.config import build
 from jaxdiff.errors import InputError
 from jaxdiff.guidance import operators
 from jaxdiff.modalities.images import arrays, folder, read_picture
@@ -38,7 +38,7 @@ def read_input(asked: argparse.Namespace, config: dict, model: Model) -> np.ndar
     size = height // 2 if asked.task == "outpaint" and small else size
     channels = 1 if asked.task == "restore" and asked.operator == "grey" and small else channels
     if asked.input == "held_out":
-        source = experiment.held_out(config)
+        source = build.held_out(config)
     elif path.is_dir():
         source = folder(asked.input, size, channels, flip=False)
     elif path.suffix in (".npy", ".npz"):

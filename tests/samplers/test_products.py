@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from jaxdiff import guidance, samplers
+from jaxdiff.config.sampling import SAMPLERS
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import betas, grids, schedules
 from jaxdiff.gaussian.denoiser import clip, dynamic_threshold
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.process import Process, log_snr, log_snr_drop, prior, time_at
 from jaxdiff.guidance import inpainting as inpaint
-from jaxdiff.pipelines.model import SAMPLERS, check_applies
+from jaxdiff.pipelines.model import check_applies
 from jaxdiff.samplers.base import sample, stepped
 from tests import oracle
 
