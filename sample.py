@@ -25,13 +25,14 @@ from tqdm import tqdm
 
 import jaxdiff
 from jaxdiff.cli import tasks as edit_files
-from jaxdiff.config import build as experiment
+from jaxdiff.config import build
 from jaxdiff.config import record as run_record
+from jaxdiff.config.sampling import OPTIONS
 from jaxdiff.config.schema import check_fields
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import held_out
 from jaxdiff.modalities.images import pictures
-from jaxdiff.pipelines.model import OPTIONS, finite
+from jaxdiff.pipelines.model import finite
 from jaxdiff.training.errors import explained
 from jaxdiff.training.sharding import use_compilation_cache, use_cpu_devices
 
@@ -107,7 +108,7 @@ def opened(workdir: str) -> tuple[Path, dict]:
     """The run and its configuration; JAX then uses as many devices as it trained on."""
     folder = run_record.find(workdir)
     config = run_record.read_record(folder).config
-    check_fields(config, "train.cpu_devices")
+    check_fields(config)
     use_cpu_devices(config["train"]["cpu_devices"])
     return folder, config
 
@@ -162,7 +163,7 @@ def draw(arguments: argparse.Namespace) -> None:
 def report(arguments: argparse.Namespace) -> None:
     """Print bits per dimension of the run's held-out data, and write them to likelihood.json in its folder."""
     folder, config = opened(arguments.workdir)
-    source = experiment.held_out(config)
+    source = build.held_out(config)
     model = jaxdiff.load(folder, arguments.weights)
     n = min(source.size, 1000) if arguments.examples is None else arguments.examples
     chain = config["sample"]["grid"].get("total", 0) if config["process"]["name"] == "ddpm" else 0

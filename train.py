@@ -20,12 +20,13 @@ from tqdm import tqdm
 
 from jaxdiff.cli import command
 from jaxdiff.cli import preview as watch
-from jaxdiff.config import build as experiment
+from jaxdiff.config import build
 from jaxdiff.config import record as run_record
 from jaxdiff.config import schema as fields
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import pictures
+from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.model import Model
 from jaxdiff.training import feed, hosts, log, sharding, stop
@@ -56,7 +57,7 @@ def train(config: dict, workdir: Path) -> int:
     batch_size, end = settings["batch_size"], settings["steps"]
     sharding.check_batch(batch_size, settings["accumulate"], sharding.batch_shards(mesh))
 
-    source = experiment.source(config)
+    source = build.source(config)
     parts = experiment.build(config, source.shape, mesh)
     init_key, train_key, preview_key = jax.random.split(jax.random.key(config["seed"]), 3)
     every = {f"train.{k}": settings[k] for k in ("log_every", "sample_every", "checkpoint_every")}

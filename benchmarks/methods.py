@@ -18,7 +18,7 @@ from digits_quality import FIGURES, Judge
 from measure import surroundings
 
 import jaxdiff
-from jaxdiff.config import build as experiment
+from jaxdiff.config import build
 from jaxdiff.config.record import read_record
 from jaxdiff.evaluation import held_out
 from jaxdiff.modalities.images import pictures
@@ -62,7 +62,7 @@ def measure(judge: Judge, folder: Path) -> tuple[dict, np.ndarray]:
         return drawn[-1]
 
     row = judge.row(folder.name, draw)
-    source = experiment.source({**config, "data": config["held_out"]})
+    source = build.source({**config, "data": config["held_out"]})
     figures = held_out.measure(model, source, jax.random.key(0), source.size)
     spec = config["sample"]["sampler"]
     each = EVALUATIONS.get(spec["name"], spec.get("repeats", 1)) + bool(spec.get("corrector"))

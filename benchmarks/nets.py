@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff import nets
-from jaxdiff.config import build as experiment
+from jaxdiff.config import build
 from jaxdiff.nets import layers, unet
+from jaxdiff.types import Network
 
 PAPER = {"channels": 128, "multipliers": (1, 2, 2, 2), "blocks": 2, "attention": (16,), "dropout": 0.0}
 NETS = {
@@ -24,11 +25,11 @@ NETS = {
 }
 
 
-def ours(name: str, **changes) -> tuple[tuple[int, ...], nets.UNet, experiment.Network]:
+def ours(name: str, **changes) -> tuple[tuple[int, ...], nets.UNet, Network]:
     """`(shape, module, network)` of jaxdiff."""
     shape, fields = NETS[name]
     module = nets.UNet(**{**fields, **changes})
-    return shape, module, experiment.linen_network(module)
+    return shape, module, build.linen_network(module)
 
 
 def theirs(name: str):

@@ -14,9 +14,10 @@ import measure
 import nets
 import numpy as np
 
+from jaxdiff.config.sampling import Bound
 from jaxdiff.gaussian import betas, grids, parameterization, schedules
 from jaxdiff.gaussian.denoiser import make_denoiser
-from jaxdiff.pipelines.model import Bound, Model, make_draw
+from jaxdiff.pipelines.model import Model, make_draw
 from jaxdiff.training import sharding
 
 

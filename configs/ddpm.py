@@ -14,6 +14,8 @@ they have to be prepared as array_record: `python -m jaxdiff.cli.data prepare ci
 
 from ml_collections import ConfigDict
 
+from jaxdiff.config import schema
+
 
 def get_config(setting: str = "digits") -> ConfigDict:
     """The configuration of one of the settings above."""
@@ -36,74 +38,36 @@ def get_config(setting: str = "digits") -> ConfigDict:
 
 
 def _paper() -> ConfigDict:
-    """What the paper's experiments share."""
-    return ConfigDict(
+    """What the paper's experiments share, beside the defaults of all fields."""
+    config = ConfigDict(schema.defaults())
+    config.data = ConfigDict({"name": "tfds"})
+    config.held_out = ConfigDict()
+    betas = {"name": "linear", "steps": 1000, "beta_min": 1e-4, "beta_max": 0.02}
+    config.process = ConfigDict({"name": "ddpm", "betas": betas})
+    config.net = ConfigDict(
         {
-            "seed": 0,
-            "data": {"name": "tfds"},
-            "held_out": {},
-            "process": {"name": "ddpm", "betas": {"name": "linear", "steps": 1000, "beta_min": 1e-4, "beta_max": 0.02}},
-            "parameterization": {"name": "eps"},
-            "net": {
-                "name": "unet",
-                "channels": 128,
-                "multipliers": (1, 2, 2, 2),
-                "blocks": 2,
-                "attention": (16,),
-                "dropout": 0.0,
-                "num_classes": 0,
-                "vector": 0,
-                "image": 0,
-                "sequence": 0,
-                "dtype": "float32",
-                "heads": 1,
-                "attention_kernel": "xla",
-                "remat": "none",
-            },
-            "loss": {"weight": {"name": "simple"}, "times": {"name": "uniform", "steps": 1000}},
-            "optimizer": {
-                "name": "adam",
-                "learning_rate": 2e-4,
-                "warmup": 5000,
-                "schedule": {"name": "constant_schedule"},
-                "clip": 1.0,
-            },
-            "ema": {"decay": (0.9999,), "half_life": (), "power": ()},
-            "train": {
-                "steps": 800_000,
-                "batch_size": 128,
-                "accumulate": 1,
-                "balanced": False,
-                "drop_condition": 0.0,
-                "augment": 0.0,
-                "shrink": 1,
-                "enlarge": 1,
-                "enlarge_noise": 0.0,
-                "log_every": 100,
-                "sample_every": 10_000,
-                "checkpoint_every": 5_000,
-                "keep": 2,
-                "keep_every": 0,
-                "keep_best": "",
-                "verify": False,
-                "held_out_examples": 0,
-                "max_hours": 0.0,
-                "guard": {"patience": 10, "rollbacks": 3, "spike": 0.0},
-                "cpu_devices": 2,
-                "mesh": {"data": -1, "fsdp": 1, "tensor": 1},
-                "steps_per_call": 0,
-                "device_data": "auto",
-                "readers": 2,
-            },
-            "debug": {"nans": False},
-            "sample": {
-                "sampler": {"name": "ancestral", "variance": "fixed_large"},
-                "steps": 1000,
-                "grid": {"name": "trailing", "total": 1000},
-                "clip": 1.0,
-            },
+            "name": "unet",
+            "channels": 128,
+            "multipliers": (1, 2, 2, 2),
+            "blocks": 2,
+            "attention": (16,),
+            "dropout": 0.0,
+            "num_classes": 0,
+            "vector": 0,
+            "image": 0,
+            "sequence": 0,
+            "dtype": "float32",
+            "heads": 1,
+            "attention_kernel": "xla",
+            "remat": "none",
         }
     )
+    config.loss = ConfigDict(
+        {"name": "diffusion", "weight": {"name": "simple"}, "times": {"name": "uniform", "steps": 1000}}
+    )
+    config.sample.sampler = ConfigDict({"name": "ancestral", "variance": "fixed_large"})
+    config.sample.grid = ConfigDict({"name": "trailing", "total": 1000})
+    return config
 
 
 def _digits(config: ConfigDict) -> None:

@@ -19,7 +19,11 @@ def get_config(setting: str = "digits") -> ConfigDict:
     config.process = ConfigDict({"name": "edm", "sigma_max": 80.0})
     config.parameterization = ConfigDict({"name": "edm", "sigma_data": sigma_data})
     config.loss = ConfigDict(
-        {"weight": {"name": "edm", "sigma_data": sigma_data}, "times": {"name": "log_normal", "mean": -1.2, "std": 1.2}}
+        {
+            "name": "diffusion",
+            "weight": {"name": "edm", "sigma_data": sigma_data},
+            "times": {"name": "log_normal", "mean": -1.2, "std": 1.2},
+        }
     )
     if setting == "cifar10":  # 200 million images in batches of 512
         config.data.flip = False  # mirroring is part of the augmentation

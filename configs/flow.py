@@ -16,6 +16,6 @@ def get_config(setting: str = "digits") -> ConfigDict:
     config = ddpm.get_config(setting)
     config.process = ConfigDict({"name": "flow"})
     config.parameterization = ConfigDict({"name": "velocity"})
-    config.loss = ConfigDict({"weight": {"name": "simple"}, "times": {"name": "stratified"}})
+    config.loss = ConfigDict({"name": "diffusion", "weight": {"name": "simple"}, "times": {"name": "stratified"}})
     config.sample = ConfigDict({"sampler": {"name": "heun"}, "steps": 25, "grid": {"name": "uniform"}, "clip": 1.0})
     return config

@@ -17,7 +17,9 @@ def get_config(setting: str = "digits") -> ConfigDict:
     levels, sigma_max, repeats = (32, 10.0, 20) if setting == "digits" else (232, 100.0, 5)
     config.process = ConfigDict({"name": "ncsn", "levels": levels, "sigma_min": 0.02, "sigma_max": sigma_max})
     config.parameterization = ConfigDict({"name": "eps", "unit_input": True})
-    config.loss = ConfigDict({"weight": {"name": "eps"}, "times": {"name": "uniform", "steps": levels}})
+    config.loss = ConfigDict(
+        {"name": "diffusion", "weight": {"name": "eps"}, "times": {"name": "uniform", "steps": levels}}
+    )
     config.sample = ConfigDict(
         {
             "sampler": {"name": "annealed_langevin", "rate": 0.124, "repeats": repeats},

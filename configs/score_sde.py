@@ -21,7 +21,9 @@ def get_config(setting: str = "vp") -> ConfigDict:
     if path not in ("vp", "sub_vp", "ve"):
         raise ValueError(f"unknown setting {setting!r} of score_sde.py: allowed are vp, sub_vp, ve, vp-cifar10 ...")
     config = ddpm.get_config(data or "digits")
-    config.loss = ConfigDict({"weight": {"name": "eps"}, "times": {"name": "stratified", "t_min": 1e-5}})
+    config.loss = ConfigDict(
+        {"name": "diffusion", "weight": {"name": "eps"}, "times": {"name": "stratified", "t_min": 1e-5}}
+    )
     config.sample.steps = 1000
     if path == "ve":
         sigma_max = 20.0 if not data else 100.0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import jaxdiff
-from jaxdiff.config import build as experiment
+from jaxdiff.pipelines import experiment
 from tests.helpers.configs import tiny
 
 ROOT = Path(__file__).parent.parent

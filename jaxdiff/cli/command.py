@@ -1,7 +1,7 @@
 """Command: what the command line of train.py says, or one clear line of what is wrong with it.
 
 A field that the configuration has is set by ml_collections. An argument of what it names (`jaxdiff.config.parts`) may
-be left out there; it is set here, by the function's own parameters.
+be left out there; it is set by the function's own parameters (`jaxdiff.config.overrides`).
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from jaxdiff.config import parts
+from jaxdiff.config import overrides
 from jaxdiff.errors import InputError
 
 FLAG = re.compile(r"--?config\.([^=]+)(=?)(.*)", re.DOTALL)
@@ -36,9 +36,9 @@ def parse(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> tuple[
     if not config or rest:
         raise InputError(f"give --config=configs/ddpm.py or another file of configs/, and flags alone, not {rest}")
     for field, text in sorted(further, key=_order):
-        parts.put(config, field, text)
+        overrides.put(config, field, text)
     chosen = [*config_flags.get_override_values(values["config"]), *(field for field, _ in further)]
-    config = parts.settled(config, before.to_dict() if isinstance(before, ConfigDict) else {}, chosen)
+    config = overrides.settled(config, before.to_dict() if isinstance(before, ConfigDict) else {}, chosen)
     file = config_flags.get_config_filename(values["config"])
     return config, Path(values["workdir"].value or default_workdir(file))
 
@@ -87,7 +87,7 @@ def _settable(config: Any, field: str, given: str, text: str) -> bool:
             return False
         config = config[name]
     listed = isinstance(config, ConfigDict) and given and not text.lstrip().startswith("{")
-    return not (listed and parts.part_at(parents))
+    return not (listed and overrides.part_at(parents))
 
 
 def _order(field_and_text: tuple[str, str]) -> tuple[int, bool]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from jaxdiff.config import build as experiment
+from jaxdiff.config import build
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import arrays, folder, operators, read_picture
 from jaxdiff.pipelines.model import Model
@@ -37,7 +37,7 @@ def read_input(asked: argparse.Namespace, config: dict, model: Model) -> np.ndar
     size = height // 2 if asked.task == "outpaint" and small else size
     channels = 1 if asked.task == "restore" and asked.operator == "grey" and small else channels
     if asked.input == "held_out":
-        source = experiment.held_out(config)
+        source = build.held_out(config)
     elif path.is_dir():
         source = folder(asked.input, size, channels, flip=False)
     elif path.suffix in (".npy", ".npz"):
@@ -71,7 +71,7 @@ def read_labels(path: str, n: int) -> np.ndarray | None:
     if not {"images", "labels"} <= set(names_in(Path(path))):
         return None
     condition = arrays(path, "images", "labels").take(np.arange(n)).condition
-    return condition and condition["label"]
+    return condition["label"] if condition else None
 
 
 def is_conditional(asked: argparse.Namespace, model: Model) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.config import build as experiment
+from jaxdiff.config import build
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import held_out
@@ -42,14 +42,14 @@ def monitor(config: dict, model: Model | Classifier) -> Callable[[Params], dict[
         raise unknown("train.keep_best (held_out_mse needs train.held_out_examples)", settings["keep_best"], metrics)
     if not wanted or isinstance(model, Classifier):
         return lambda params: {}
-    return held_out.make_monitor(model, experiment.held_out(config), wanted)
+    return held_out.make_monitor(model, build.held_out(config), wanted)
 
 
 def make_preview(config: dict, model: Model | Classifier, source: Source, key: Key):
     """`(averages, workdir, journal, step)`: shows what each average, `(name, params)`, has learned so far."""
     if isinstance(model, Model) and not model.conditions.keys() - {"label"}:
         return lambda *given: _drawn(model, key, None, *given)
-    source = experiment.held_out(config) if config.get("held_out") else source
+    source = build.held_out(config) if config.get("held_out") else source
     if isinstance(model, Model):
         batch = held_out.examples(model, source, min(ENLARGED, source.size))
         return lambda *given: _drawn(model, key, batch, *given)

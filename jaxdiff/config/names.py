@@ -1,18 +1,25 @@
 """Names: from plain data, `dict(name="...", **arguments)`, to the function it names.
 
-The module is the list: its public functions that are annotated to return such a part are the names there are, and their
-parameters are the arguments. Adding one needs no entry anywhere.
+A module is the list: its public functions that are annotated to return such a part are the names there are, and their
+parameters are the arguments. Adding one needs no entry anywhere. A name of the form `package.module:name` is a function
+from outside the library, which has to keep the contract of the part.
 """
 
+import functools
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
-from jaxdiff.config.schema import check_argument, check_value
+from jaxdiff.config.schema import PLAIN, check_argument, check_value
 from jaxdiff.errors import InputError, unknown
 
 Known = Mapping[str, Callable[..., Any]]
+Spec = Mapping[str, Any]
+Arguments = dict[str, inspect.Parameter | None]
+FLAX = ("parent", "name")
+"""Parameters that every Flax module has."""
 
 
 def named(module: ModuleType, returns: Any) -> Known:
@@ -26,26 +33,98 @@ def named(module: ModuleType, returns: Any) -> Known:
     }
 
 
-def call(kind: str, known: Known, spec: Mapping[str, Any], *given: Any) -> Any:
-    """Call what `spec` names with its arguments, after those given.
+class Part(NamedTuple):
+    """A part of a configuration that names a function.
 
-    Raises:
-      InputError: an unknown name or argument, or a value that does not fit.
+    Attributes:
+      kind: of function, in words.
+      known: what may be named, beside functions from outside.
+      makes: the type of what the function returns.
+      contract: what a function from outside takes and returns, in words.
+      given: parameters that the program gives, and a configuration does not.
+      inner: arguments that are parts themselves.
+      beside: what may stand beside the function's own arguments.
     """
-    check_value(kind, spec, Mapping)
-    name = spec.get("name", "")
-    if not isinstance(name, str) or name not in known:
-        raise unknown(kind, name, known)
-    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items() if k != "name"}
-    parameters = inspect.signature(known[name]).parameters
-    allowed = [p for p in list(parameters)[len(given) :] if p not in ("parent", "name")]
-    for argument, value in arguments.items():
-        if argument not in allowed:
-            raise unknown(f"argument of {kind} {name!r}", argument, allowed)
-        check_argument(f"{kind} {name!r}", argument, value, parameters[argument])
-    try:
-        return known[name](*given, **arguments)
-    except InputError:
-        raise
-    except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
-        raise InputError(f"{kind} {name!r}: {' '.join(str(error).split())}") from error
+
+    kind: str
+    known: Known
+    makes: Any
+    contract: str
+    given: tuple[str, ...] = ()
+    inner: Mapping[str, "Part"] = {}
+    beside: Callable[[Spec], Arguments] = lambda spec: {}
+
+    def knows(self, name: Any) -> bool:
+        """Whether a name is that of a function, or of one from outside."""
+        return isinstance(name, str) and (name in self.known or ":" in name)
+
+    def find(self, spec: Spec) -> Callable[..., Any]:
+        """The function that `spec` names.
+
+        Raises:
+          InputError: it names none.
+        """
+        check_value(self.kind, spec, Mapping)
+        name = spec.get("name", "")
+        if not self.knows(name):
+            raise unknown(self.kind, name, self.known)
+        return self.known[name] if name in self.known else self._outside(name)
+
+    def takes(self, spec: Spec, parameter: str) -> bool:
+        """Whether the function that `spec` names has a parameter of this name."""
+        return parameter in inspect.signature(self.find(spec)).parameters
+
+    def own(self, spec: Spec) -> dict[str, inspect.Parameter]:
+        """The parameters of the function that `spec` names that a configuration gives."""
+        parameters = inspect.signature(self.find(spec)).parameters
+        return {name: p for name, p in parameters.items() if name not in (*self.given, *FLAX)}
+
+    def arguments(self, spec: Spec) -> Arguments:
+        """All that may stand in `spec`, by name; no parameter where it is not the function's own."""
+        return {**self.own(spec), **self.beside(spec)}
+
+    def make(self, spec: Spec, **given: Any) -> Any:
+        """Call the function that `spec` names with its arguments, and with those of `given` that it takes.
+
+        Raises:
+          InputError: an unknown name or argument, a value that does not fit, or a function that breaks the contract.
+        """
+        function, own = self.find(spec), self.own(spec)
+        name = spec["name"]
+        arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items() if k != "name"}
+        for argument, value in arguments.items():
+            if argument not in own:
+                raise unknown(f"argument of {self.kind} {name!r}", argument, self.arguments(spec))
+            arguments[argument] = self._inner(argument, value, own[argument])
+            check_argument(self.kind, name, argument, arguments[argument], own[argument])
+        takes = inspect.signature(function).parameters
+        try:
+            made = function(**{k: v for k, v in given.items() if k in takes}, **arguments)
+        except InputError:
+            raise
+        except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
+            contract = "" if name in self.known else f"; it must be {self.contract}"
+            raise InputError(f"{self.kind} {name!r}: {' '.join(str(error).split())}{contract}") from error
+        if not isinstance(made, self.makes):
+            raise InputError(f"{self.kind} {name!r} returns a {type(made).__name__}: it must be {self.contract}")
+        return made
+
+    def _inner(self, argument: str, value: Any, parameter: inspect.Parameter) -> Any:
+        """What an argument that is a part itself stands for; it may be plain data where its function takes that."""
+        inner = self.inner.get(argument)
+        plain = parameter.annotation in PLAIN and not isinstance(value, Mapping)
+        return value if inner is None or plain or isinstance(value, inner.makes) else inner.make(value)
+
+    def _outside(self, name: str) -> Callable[..., Any]:
+        module, _, attribute = name.partition(":")
+        try:
+            found: Any = importlib.import_module(module)
+            found = functools.reduce(getattr, attribute.split("."), found)
+            inspect.signature(found)
+        except Exception as error:  # a module that is imported may raise any
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+            raise InputError(
+                f"{self.kind} {name!r}: no package.module:name that can be imported and called ({reason}): "
+                f"it must be {self.contract}"
+            ) from error
+        return found

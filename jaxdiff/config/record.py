@@ -6,7 +6,7 @@ lock             held by the process that trains here
 metrics.jsonl    loss, images/s ... ; tensorboard/ the same, and the pictures
 samples.png, loss.png
 
-A release reads the formats of all releases since 0.1, and refuses one that is newer than itself.
+A run of another format is refused.
 """
 
 import json
@@ -18,40 +18,11 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from jaxdiff.config.schema import LATER, check_value
+from jaxdiff.config.schema import check_value, may_change
 from jaxdiff.errors import InputError
 
 FORMAT = 1
-
-
 LARGEST = 2**16
-
-
-MAY_CHANGE = (
-    "train.steps",
-    "train.log_every",
-    "train.sample_every",
-    "train.checkpoint_every",
-    "train.keep",
-    "train.keep_every",
-    "train.keep_best",
-    "train.verify",
-    "train.held_out_examples",
-    "train.max_hours",
-    "train.guard.patience",
-    "train.guard.rollbacks",
-    "debug",
-    "train.cpu_devices",
-    "train.mesh",
-    "train.steps_per_call",
-    "train.device_data",
-    "train.readers",
-    "net.attention_kernel",
-    "net.remat",
-    "sample",
-    "held_out",
-)
-"""What may differ when a run goes on: how long, how often, on which devices, how it draws; never what it learns."""
 
 
 class Record(NamedTuple):
@@ -96,14 +67,7 @@ def read_record(folder: Path) -> Record:
     check_value(f"{where}shape", record.shape, Sequence[int], 1, LARGEST)
     if len(record.shape) != 3:
         raise InputError(f"{where}shape={record.shape}: must be (height, width, channels)")
-    return _completed(record)
-
-
-def _completed(record: Record) -> Record:
-    """With the fields that came later, as they are in runs from before."""
-    config = record.config
-    given = {part: later | config[part] for part, later in LATER.items() if isinstance(config.get(part), dict)}
-    return record._replace(config=config | given)
+    return record
 
 
 @contextmanager
@@ -152,12 +116,11 @@ def write_record(folder: Path, record: Record, write: bool = True) -> None:
 
 
 def _check_same(folder: Path, old: Record, new: Record) -> None:
-    before, after = (_flat(json.loads(json.dumps(_completed(record)._asdict()))) for record in (old, new))
+    before, after = (_flat(json.loads(json.dumps(record._asdict()))) for record in (old, new))
     differ = [
         f"{name.removeprefix('config.')} ({before.get(name)} there, {after.get(name)} now)"
         for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-        and not any(f"{name}.".startswith(f"config.{free}.") for free in MAY_CHANGE)
+        if before.get(name) != after.get(name) and not may_change(name.removeprefix("config."))
     ]
     if differ:
         raise InputError(

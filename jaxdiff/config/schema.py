@@ -1,17 +1,19 @@
-"""Fields: what the values of a configuration may be.
+"""Schema: every field of a configuration, declared at one place, and what the values of fields may be.
 
-A configuration may come from a file that somebody wrote or damaged. What is wrong with it is said here, by the name of
-the field, before any of it is used.
+A configuration is plain data, nested by name, and may come from a file that somebody wrote or damaged. What is wrong
+with it is said here, by the name of the field, before any of it is used. `docs/settings.md` is made from this table.
 """
 
 import ast
+import copy
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 import numpy as np
 
+from jaxdiff.config.ranges import MOST, RANGES
 from jaxdiff.errors import InputError, unknown
 
 WORDS = {
@@ -26,148 +28,153 @@ WORDS = {
     type(None): "None",
     object: "there",
 }
-
 PLAIN = (bool, int, float, str, Sequence[int], Sequence[float], np.ndarray)
-MOST = 2**31 - 1
-RANGES = {
-    "size": (0, 2**14),
-    "cache_gb": (0, math.inf),
-    "net.channels": (1, 2**20),
-    "net.outputs": (1, 2),  # which the loss decides
-    "multipliers": (1, 2**10),
-    "blocks": (1, 1000),
-    "attention": (1, MOST),
-    "dropout": (0, 1),
-    "num_classes": (0, MOST),
-    "fourier": (-64, 64),
-    "patch": (1, 2**10),
-    "octaves": (1, 16),
-    "frequency": (1e-6, 1),
-    "persistence": (0, 1),
-    "groups": (1, MOST),
-    "heads": (1, MOST),
-    "head_channels": (0, 2**20),
-    "width": (1, 2**20),
-    "steps": (1, 10**6),
-    "total": (1, 10**6),
-    "levels": (2, 2**16),
-    "keep": (1, 10**4),
-    "sigma_data": (1e-6, 1e6),
-    "std": (0, math.inf),
-    "gamma": (0, math.inf),
-    "k": (0, math.inf),
-    "s": (0, 1),
-    "rho": (1e-3, 1e3),
-    "learning_rate": (0, 1e38),
-    "b1": (0, 1),
-    "b2": (0, 1),
-    "momentum": (0, 1),
-    "eps": (0, 1),
-    "eps_root": (0, 1),
-    "weight_decay": (0, 1e6),
-    "decay_steps": (1, MOST),
-    "transition_steps": (1, MOST),
-    "transition_begin": (0, MOST),
-    "warmup_steps": (1, MOST),
-    "decay_rate": (1e-30, 1e30),
-    "end_value": (0, 1e38),
-    "learning.alpha": (0, 1),
-    "learning.exponent": (0, 100),
-    "learning.power": (0, 100),
-}
-"""Range of each numeric argument, keyed by `name` or `kind.name`; of samplers: `jaxdiff.pipelines.model.RANGES`."""
-
-FIELDS: dict[str, tuple[Any, float, float]] = {
-    "seed": (int, 0, 2**63 - 1),
-    **dict.fromkeys(("data", "process", "parameterization", "net", "loss", "optimizer"), (Mapping, 0, 0)),
-    "net.num_classes": (int, 0, MOST),
-    "optimizer.learning_rate": (float, 0, 1e38),
-    "optimizer.warmup": (int, 0, MOST),
-    "optimizer.schedule": (Mapping, 0, 0),
-    "optimizer.clip": (float, 0, math.inf),
-    **dict.fromkeys((f"ema.{k}" for k in ("decay", "half_life", "power")), (Sequence[float], 0, MOST)),
-    "train.steps": (int, 0, MOST),
-    "train.batch_size": (int, 1, 2**24),
-    "train.accumulate": (int, 1, 2**24),
-    **dict.fromkeys((f"train.{k}_every" for k in ("log", "sample", "checkpoint")), (int, 1, MOST)),
-    "train.keep": (int, 1, MOST),
-    "train.keep_every": (int, 0, MOST),
-    "train.keep_best": (str, 0, 0),
-    "train.verify": (bool, 0, 0),
-    "train.held_out_examples": (int, 0, MOST),
-    "train.balanced": (bool, 0, 0),
-    "train.drop_condition": (float, 0, 1),
-    "train.augment": (float, 0, 1),
-    "train.shrink": (int, 1, 2**10),
-    "train.enlarge": (int, 1, 2**10),
-    "train.enlarge_noise": (float, 0, 100),
-    "train.readers": (int, 1, 1000),
-    "train.max_hours": (float, 0, 1e6),
-    "train.guard.patience": (int, 1, MOST),
-    "train.guard.rollbacks": (int, 0, MOST),
-    "train.guard.spike": (float, 0, math.inf),
-    "train.cpu_devices": (int, 1, 2**16),
-    **dict.fromkeys((f"train.mesh.{k}" for k in ("data", "fsdp", "tensor")), (int, -1, 2**24)),
-    "train.steps_per_call": (int, 0, 10**6),
-    "train.device_data": (str, 0, 0),
-    "debug.nans": (bool, 0, 0),
-    "sample.sampler": (Mapping, 0, 0),
-    "sample.sampler.name": (str, 0, 0),
-    "sample.steps": (int, 1, 10**6),
-    "sample.grid": (Mapping, 0, 0),
-    "sample.grid.name": (str, 0, 0),
-    "sample.clip": (object, 0, 0),
-}
-"""The fields that have to be there: `(kind, least, most)`."""
-
-LATER = {
-    "train": {"shrink": 1, "enlarge": 1, "enlarge_noise": 0.0},
-    "optimizer": {"schedule": {"name": "constant_schedule"}},
-}
-"""Fields that older runs do not name, and what they are there."""
-OPTIONAL = ("held_out", "sample.process")
-CLOSED = ("", "ema.", "train.", "train.guard.", "train.mesh.", "debug.", "sample.")
-"""Parts that have no fields but these."""
 
 
-def check_fields(config: Any, *parts: str) -> None:
-    """Refuse a configuration without one of the fields above, or with a value there that does not fit.
+class Field(NamedTuple):
+    """What is declared of one field.
 
-    Args:
-      parts: those to look at, such as "net" or "train.mesh"; by default all, which then may hold nothing else.
+    Attributes:
+      kind: of value, one of `WORDS`; a Mapping names a function (`jaxdiff.config.parts`), whose arguments stand beside
+        the name.
+      default: of the configurations in configs/, which start from `defaults()`.
+      help: what it is, in a few words.
+      least, most: range of the number, or of each number of the row.
+      resume: whether it may change when a run goes on: how long, how often, on which devices, how to draw; never what
+        is learned. Or the arguments of the function that may.
+      optional: whether a configuration may leave it out.
     """
-    for field, (kind, least, most) in FIELDS.items():
-        if not parts or any(f"{field}.".startswith(f"{part}.") for part in parts):
-            check_value(f"config.{field}", _get(config, field), kind, least, most)
-    for part in () if parts else CLOSED:
-        known = {f.removeprefix(part).partition(".")[0] for f in (*FIELDS, *OPTIONAL) if f.startswith(part)}
-        for name in _get(config, part.rstrip(".")):
-            if name not in known:
-                raise unknown("field", f"config.{part}{name}", [f"config.{part}{k}" for k in known])
+
+    kind: Any
+    default: Any
+    help: str
+    least: float = -math.inf
+    most: float = math.inf
+    resume: bool | tuple[str, ...] = False
+    optional: bool = False
 
 
-def _get(config: Any, field: str) -> Any:
-    for name in filter(None, field.split(".")):
-        if not isinstance(config, Mapping) or name not in config:
-            raise InputError(f"config.{field} is missing: compare with configs/ddpm.py")
-        config = config[name]
+FIELDS = {
+    "seed": Field(int, 0, "of the parameters, the order of the examples, and all noise of training", 0, 2**63 - 1),
+    "data": Field(Mapping, {}, "what to train on"),
+    "held_out": Field(Mapping, {}, "what to measure on: a data set like `data`", resume=True, optional=True),
+    "process": Field(Mapping, {"name": "vp"}, "how data turns to noise"),
+    "parameterization": Field(Mapping, {"name": "eps"}, "what the network's output means"),
+    "net": Field(Mapping, {"name": "unet"}, "the network", resume=("attention_kernel", "remat")),
+    "loss": Field(Mapping, {"name": "diffusion"}, "what is minimized"),
+    "optimizer": Field(Mapping, {"name": "adam"}, "how it is minimized, by optax"),
+    "optimizer.learning_rate": Field(float, 2e-4, "the highest learning rate", 0, 1e38),
+    "optimizer.warmup": Field(int, 5000, "steps of a linear rise to it", 0, MOST),
+    "optimizer.schedule": Field(Mapping, {"name": "constant_schedule"}, "the learning rate afterwards, by optax"),
+    "optimizer.clip": Field(float, 1.0, "bound on the gradient's global norm; 0 for none", 0, math.inf),
+    "ema.decay": Field(Sequence[float], (0.9999,), "averages of the weights by their decay an update", 0, MOST),
+    "ema.half_life": Field(Sequence[float], (), "averages by their half-life in examples, ramped up", 0, MOST),
+    "ema.power": Field(Sequence[float], (), "averages by their relative width (EDM2's sigma_rel)", 0, MOST),
+    "train.steps": Field(int, 800_000, "updates of the parameters", 0, MOST, resume=True),
+    "train.batch_size": Field(int, 128, "examples a step", 1, 2**24),
+    "train.accumulate": Field(int, 1, "parts of a batch whose gradients are averaged one after the other", 1, 2**24),
+    "train.balanced": Field(bool, False, "draw every class equally often"),
+    "train.drop_condition": Field(float, 0.0, "share of examples without their condition, for guidance", 0, 1),
+    "train.augment": Field(float, 0.0, "rate of EDM's augmentation", 0, 1),
+    "train.shrink": Field(int, 1, "train on images this many times smaller", 1, 2**10),
+    "train.enlarge": Field(int, 1, "super-resolution: tell the image this many times smaller", 1, 2**10),
+    "train.enlarge_noise": Field(float, 0.0, "most noise that is added to the small image", 0, 100),
+    "train.log_every": Field(int, 100, "steps between two rows of metrics.jsonl", 1, MOST, resume=True),
+    "train.sample_every": Field(int, 10_000, "steps between two previews", 1, MOST, resume=True),
+    "train.checkpoint_every": Field(int, 5_000, "steps between two checkpoints", 1, MOST, resume=True),
+    "train.keep": Field(int, 2, "newest checkpoints to keep", 1, MOST, resume=True),
+    "train.keep_every": Field(int, 0, "keep the checkpoint of every so many steps; 0 for none", 0, MOST, resume=True),
+    "train.keep_best": Field(str, "", "keep the checkpoint with the least `loss` or `held_out_mse`", resume=True),
+    "train.verify": Field(bool, False, "read each checkpoint again after writing it", resume=True),
+    "train.held_out_examples": Field(int, 0, "held-out examples to measure at each checkpoint", 0, MOST, resume=True),
+    "train.max_hours": Field(float, 0.0, "save and stop after so long; 0 for no limit", 0, 1e6, resume=True),
+    "train.guard.patience": Field(int, 10, "bad steps in a row before returning to a checkpoint", 1, MOST, resume=True),
+    "train.guard.rollbacks": Field(int, 3, "returns to a checkpoint before giving up", 0, MOST, resume=True),
+    "train.guard.spike": Field(float, 0.0, "skip steps whose gradient is this many times its average; 0 for none", 0),
+    "train.cpu_devices": Field(int, 2, "devices to make of a CPU", 1, 2**16, resume=True),
+    "train.mesh.data": Field(int, -1, "devices along which the batch is cut; -1 for the rest", -1, 2**24, resume=True),
+    "train.mesh.fsdp": Field(int, 1, "devices along which batch and parameters are cut", -1, 2**24, resume=True),
+    "train.mesh.tensor": Field(int, 1, "devices along which the channels of a block are cut", -1, 2**24, resume=True),
+    "train.steps_per_call": Field(int, 0, "steps in one compiled call; 0 to choose", 0, 10**6, resume=True),
+    "train.device_data": Field(str, "auto", "hold the data set on the devices: auto, always or never", resume=True),
+    "train.readers": Field(int, 2, "threads that read ahead", 1, 1000, resume=True),
+    "debug.nans": Field(bool, False, "stop at the operation that makes a NaN", resume=True),
+    "sample.sampler": Field(Mapping, {"name": "ancestral"}, "the sampler, with its options", resume=True),
+    "sample.steps": Field(int, 1000, "steps of the sampler", 1, 10**6, resume=True),
+    "sample.grid": Field(Mapping, {"name": "uniform"}, "the times that the sampler visits", resume=True),
+    "sample.process": Field(Mapping, {}, "the process to sample along, if another", resume=True, optional=True),
+    "sample.clip": Field(object, 1.0, "bound on the denoiser's output; inf for none", resume=True),
+}
+"""All fields that a configuration has, by their dotted names."""
+
+
+def defaults() -> dict[str, Any]:
+    """A configuration of the defaults of all fields but the optional ones; it lacks its data."""
+    config: dict[str, Any] = {}
+    for name, field in FIELDS.items():
+        if field.optional:
+            continue
+        *parents, last = name.split(".")
+        part = config
+        for parent in parents:
+            part = part.setdefault(parent, {})
+        part[last] = copy.deepcopy(field.default)
     return config
 
 
-def check_argument(kind: str, name: str, value: Any, parameter: inspect.Parameter) -> None:
+def check_fields(config: Any) -> None:
+    """Refuse a configuration that lacks a field, or has an unknown one, or a value that does not fit.
+
+    The arguments of the functions that it names are checked when these are called.
+    """
+    for name, field in FIELDS.items():
+        if not (field.optional and _is_missing(config, name)):
+            check_value(f"config.{name}", _get(config, name), field.kind, field.least, field.most)
+    for section in {name.rpartition(".")[0] for name in FIELDS} - FIELDS.keys():
+        prefix = f"{section}." if section else ""
+        known = {name.removeprefix(prefix).partition(".")[0] for name in FIELDS if name.startswith(prefix)}
+        for name in _get(config, section):
+            if name not in known:
+                raise unknown("field", f"config.{prefix}{name}", [f"config.{prefix}{k}" for k in known])
+
+
+def may_change(name: str) -> bool:
+    """Whether a field, or an argument of a function that a field names, may differ when a run goes on."""
+    for field, declared in FIELDS.items():
+        if f"{name}.".startswith(f"{field}."):
+            argument = name[len(field) + 1 :]
+            if declared.resume is True or (declared.resume and argument in declared.resume):
+                return True
+    return False
+
+
+def _is_missing(config: Any, name: str) -> bool:
+    *parents, last = name.split(".")
+    return last not in _get(config, ".".join(parents))
+
+
+def _get(config: Any, name: str) -> Any:
+    for part in filter(None, name.split(".")):
+        if not isinstance(config, Mapping) or part not in config:
+            raise InputError(f"config.{name} is missing: compare with docs/settings.md")
+        config = config[part]
+    return config
+
+
+def check_argument(kind: str, function: str, name: str, value: Any, parameter: inspect.Parameter) -> None:
     """Refuse a value that does not fit what a parameter is annotated with, or, failing that, its default.
 
     Where neither is plain data, nothing is refused, nor is a value that is none.
 
     Args:
-      kind: of function, "net", and its name: "net 'unet'".
+      kind, function: whose argument it is, such as "net" and "unet".
     """
     kinds = _kinds(parameter)
     if not kinds or Any in get_args(parameter.annotation) or callable(value):
         return
-    least, most = RANGES.get(f"{kind.partition(' ')[0]}.{name}") or RANGES.get(name, (-math.inf, math.inf))
+    least, most = RANGES.get(kind, {}).get(function, {}).get(name, (-math.inf, math.inf))
     if not any(_fits(value, k, least, most) for k in kinds):
-        _refuse(f"{kind}: {name}", value, kinds, least, most)
+        _refuse(f"{kind} {function!r}: {name}", value, kinds, least, most)
 
 
 def read(text: str, parameter: inspect.Parameter | None) -> Any:

@@ -6,7 +6,9 @@ What else is said of a diffusion model is the denoiser in other words:
     velocity     dx/dt = (sigma' / sigma) x_t + (alpha' - alpha sigma' / sigma) x̂_0        (the probability flow)
 """
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.noise import kind
@@ -118,3 +120,22 @@ def dynamic_threshold(quantile: float | Array = 0.995, bound: float | Array = 1.
         return jnp.clip(x_0, -threshold, threshold) * factor
 
     return constrain
+
+
+def check_levels(what: str, process: Process, path: Process, times: np.ndarray, enough: float = np.inf) -> None:
+    """Refuse times on a path at which the noise is beyond all that another process has, by more than 1 %.
+
+    Args:
+      what: that was made for the other process.
+      times: without a last one at the data, where nothing is asked of a network.
+      enough: a noise level sigma / alpha above which it does not matter, as the data is drowned.
+    """
+    with jax.ensure_compile_time_eval():
+        logs = jax.jit(log_snr, static_argnums=0)
+        least, most = (np.exp(-0.5 * float(logs(process, jnp.float32(t)))) for t in (0, 1))
+        levels = np.exp(-0.5 * np.asarray(logs(path, jnp.asarray(times, jnp.float32)), np.float64))
+    if levels.max() > 1.01 * most < enough or levels.min() < least / 1.01:
+        raise InputError(
+            f"{what}: knows noise levels (sigma / alpha) from {least:.4g} to {most:.4g}, and the way of sampling has "
+            f"some from {levels.min():.4g} to {levels.max():.4g}: choose a process or a grid (t_max, t_min) within"
+        )

@@ -6,10 +6,12 @@ import jax.numpy as jnp
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.parameterization import Parameterization, evaluate
 from jaxdiff.gaussian.process import Process, perturb
+from jaxdiff.losses.needs import needs
 from jaxdiff.losses.times import Times
 from jaxdiff.types import Batch, Key, LossFn, Network, Params
 
 
+@needs(classifier=True)
 def classification_loss(process: Process, parameterization: Parameterization, network: Network, times: Times) -> LossFn:
     """`(params, key, batch) -> (loss, metrics)`: the mean cross-entropy in nats, and "accuracy"."""
 

@@ -15,6 +15,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.parameterization import Parameterization, evaluate, target, to_x0
 from jaxdiff.gaussian.process import Process, perturb, posterior, require_white
 from jaxdiff.likelihood import bits_per_dim, discretised_normal, normal_kl
+from jaxdiff.losses.needs import needs
 from jaxdiff.samplers.ancestral import between
 from jaxdiff.types import Array, Condition, LossFn, Network, Params, as_time, expand
 
@@ -45,6 +46,7 @@ def make_fraction(
     return fraction
 
 
+@needs(outputs=2)
 def hybrid_loss(
     process: Process,
     parameterization: Parameterization,

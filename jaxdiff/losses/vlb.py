@@ -17,12 +17,14 @@ from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process, log_snr, perturb
 from jaxdiff.gaussian.schedules import from_log_snr
 from jaxdiff.likelihood import Bound, bits_per_dim, continuous_term, even_shares, prior_kl, softmax_decoder
+from jaxdiff.losses.needs import needs
 from jaxdiff.types import Array, LossFn, Network, Params
 
 ENDS = ("start", "end")
 """The schedule's parameters that the bound depends on."""
 
 
+@needs(learned_process=True)
 def bound_loss(
     schedule: Callable[[Params], Process], parameterization: Parameterization, network: Network, levels: int = 256
 ) -> LossFn:

@@ -16,12 +16,12 @@ import numpy as np
 
 from jaxdiff import guidance
 from jaxdiff.errors import InputError
-from jaxdiff.gaussian.denoiser import transfer
+from jaxdiff.gaussian.denoiser import check_levels, transfer
 from jaxdiff.gaussian.process import Process, log_snr, time_at
 from jaxdiff.guidance.classifier import of_class
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.edit import MOST, check_noise, enlarge
-from jaxdiff.pipelines.model import Bind, Given, Model, check_levels, from_time, is_traced
+from jaxdiff.pipelines.model import Bind, Given, Model, from_time, is_traced
 from jaxdiff.pipelines.task import Inputs, Task
 from jaxdiff.types import Array, Key
 

@@ -3,13 +3,15 @@
 import dataclasses
 from pathlib import Path
 
-from jaxdiff.config.build import build
+from jaxdiff.config.build import build_core
 from jaxdiff.config.record import find, read_record
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.pipelines.classifier import Classifier
+from jaxdiff.pipelines.experiment import make_model
 from jaxdiff.pipelines.model import Model
 from jaxdiff.training.checkpoints.checkpoint import restore_weights
 from jaxdiff.training.checkpoints.post_hoc import reconstruct
+from jaxdiff.training.ema import names_of
 
 
 def load(path: str | Path, weights: str | float = "") -> Model:
@@ -43,8 +45,8 @@ def load_classifier(path: str | Path, weights: str | float = "") -> Classifier:
 def _load(path: str | Path, weights: str | float) -> Model | Classifier:
     folder = find(path)
     record = read_record(folder)
-    parts = build(record.config, record.shape)
-    checkpoints, names, model = folder / "checkpoints", list(parts.ema), parts.model
+    model = make_model(record.config, build_core(record.config, record.shape), record.shape)
+    checkpoints, names = folder / "checkpoints", names_of(record.config["ema"])
     name = weights or names[0]
     if name in (*names, "params"):
         step, params = restore_weights(checkpoints, str(name), model.params)

@@ -2,9 +2,8 @@
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,60 +11,35 @@ import numpy as np
 from jax.core import Tracer
 from jax.sharding import Mesh
 
-from jaxdiff import guidance, samplers
-from jaxdiff.config.names import named
+from jaxdiff import samplers
+from jaxdiff.config.sampling import (
+    CORRECTORS,
+    GUIDANCE,
+    UNBOUNDED,
+    VARIANCES,
+    Bind,
+    Bound,
+    find_sampler,
+    option_range,
+    own_options,
+    shared_options,
+)
 from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.denoiser import clip, dynamic_threshold, transfer
 from jaxdiff.gaussian.noise import ByExample
-from jaxdiff.gaussian.process import Process, is_white, log_snr, with_slopes
+from jaxdiff.gaussian.process import Process, is_white, with_slopes
+from jaxdiff.guidance.classifier_free import classifier_free, within
 from jaxdiff.pipelines.task import NOTHING, PLAIN, Inputs, Task
 from jaxdiff.samplers.cached import Remembering, along, cached
 from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
 from jaxdiff.types import Array, Condition, ConditionSpec, Denoiser, Key, Params
 
-SAMPLERS = {
-    name: make
-    for name, make in named(samplers, samplers.Sampler).items()
-    if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"]
-}
-CORRECTORS = {"langevin": samplers.langevin}
-VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
-CACHEABLE = set(SAMPLERS) - {"annealed_langevin", "dopri5", "langevin", "pndm"}
-"""Those that call the denoiser outside of inner loops."""
 FLOWS = ("euler", "midpoint", "heun", "rk4", "dopri5")
 """Those that follow dx/dt."""
 AMPLIFIED = 100
 """How much alpha may grow in a step of pndm, which divides by it what is left of x_t without a mixture of eps."""
-GUIDANCE = {"guidance": 1.0, "rescale": 0.0, "guide_low": 0.0, "guide_high": np.inf}
-"""Options of guidance, and what they are where one of the others is given."""
-RANGES = {
-    "guidance": (-np.inf, np.inf),
-    "rescale": (0, 1),
-    "eta": (0, 1),
-    "threshold": (0, 1),
-    "order": (1, 4),
-    "repeats": (1, 10**6),
-    "cache": (1, np.inf),
-}
-"""Of the samplers' numbers; all others are from 0 on."""
-UNBOUNDED = ("clip", "guide_high", "churn_max")
-"""Those that may be infinite."""
-
-
-class Bound(NamedTuple):
-    """What a network stands for, once it has its parameters and a condition."""
-
-    process: Process
-    denoiser: Denoiser
-    fraction: Callable[..., Array] | None = None
-    """`(x_t, t, memory=None) -> f` of a learned variance, from the memory if there is one: `samplers.learned_range`."""
-    remembering: Remembering | None = None
-    """The denoiser with a memory, see `jaxdiff.samplers.cached`."""
-
-
-Bind = Callable[[Params, Condition | None], Bound]
 Given = Condition | Sequence[int] | np.ndarray | Array | None
 """What is known of the examples to be drawn: a condition, labels alone, or nothing."""
 
@@ -243,23 +217,13 @@ class Model:
     def _options(self, sampler: str | None, options: Mapping[str, Any]) -> tuple[str, tuple, dict[str, Array]]:
         """The sampler's name, the options that are compiled in, and those that are traced."""
         name = self.sampler["name"] if sampler is None else sampler
-        if not isinstance(name, str) or name not in SAMPLERS:
-            raise unknown("sampler", name, SAMPLERS)
+        make = find_sampler(name)
         defaults = self.sampler if name == self.sampler["name"] else {}
         given = {**self.options, **{k: v for k, v in defaults.items() if k != "name"}, **options}
         corrector = given.get("corrector")
-        if corrector not in (None, *CORRECTORS):
-            raise unknown("corrector", corrector, CORRECTORS)
-        own = _own(SAMPLERS[name]) | (_own(CORRECTORS[corrector]) if corrector else {})
-        allowed = (
-            *own,
-            "clip",
-            "threshold",
-            "corrector",
-            "noise_scale",
-            *GUIDANCE,
-            *(("cache",) if name in CACHEABLE else ()),
-        )
+        shared = shared_options({**given, "name": name})
+        own = own_options(make) | {k: p for k, p in shared.items() if p is not None}
+        allowed = {**own, **shared}
         for option in given:
             if option not in allowed:
                 raise unknown(f"option of sampler {name!r}", option, allowed)
@@ -271,7 +235,7 @@ class Model:
         for option, value in given.items():
             if option not in ("variance", "corrector"):
                 whole = option == "cache" or (option in own and own[option].annotation is int)
-                _check_number(option, value, whole, option in free)
+                _check_number(option, value, option_range(option, name, corrector), whole, option in free)
         if name == "ddim" and "temperature" in given:
             check_temperature(given.get("eta", 0.0), given["temperature"])
         traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in free}
@@ -355,21 +319,6 @@ def from_time(times: np.ndarray, start: float | Array) -> np.ndarray | Array:
     return later.astype(times.dtype)
 
 
-def _own(make: Callable) -> dict[str, inspect.Parameter]:
-    """The options of a sampler."""
-    return {
-        name: parameter
-        for name, parameter in inspect.signature(make).parameters.items()
-        if name not in ("process", "denoiser", "constrain", "use_clipped_model_output")
-    }
-
-
-OPTIONS = {"clip", "threshold", "corrector", "noise_scale", "cache", *GUIDANCE}.union(
-    *map(_own, (*SAMPLERS.values(), *CORRECTORS.values()))
-)
-"""All that some sampler takes."""
-
-
 def _whole(value: Any, least: int = 1, most: int = 2**31 - 1) -> bool:
     return isinstance(value, (int, np.integer)) and bool(least <= value <= most)
 
@@ -379,11 +328,11 @@ def is_traced(value: Any) -> bool:
     return isinstance(value, Tracer) and value.ndim == 0
 
 
-def _check_number(option: str, value: Any, whole: bool, free: bool) -> None:
+def _check_number(option: str, value: Any, within: tuple[float, float], whole: bool, free: bool) -> None:
     """Refuse a value out of its range; of one that is traced, which only a `free` option may be, it is not known."""
     if free and is_traced(value):
         return
-    low, high = RANGES.get(option, (0, np.inf))
+    low, high = within
     try:
         finite = option in UNBOUNDED or np.isfinite(float(value))
         fits = finite and not isinstance(value, bool) and low <= value <= high and (not whole or int(value) == value)
@@ -437,25 +386,6 @@ def finite(images: np.ndarray, what: str = "images") -> np.ndarray:
     return images
 
 
-def check_levels(what: str, process: Process, path: Process, times: np.ndarray, enough: float = np.inf) -> None:
-    """Refuse times on a path at which the noise is beyond all that another process has, by more than 1 %.
-
-    Args:
-      what: that was made for the other process.
-      times: without a last one at the data, where nothing is asked of a network.
-      enough: a noise level sigma / alpha above which it does not matter, as the data is drowned.
-    """
-    with jax.ensure_compile_time_eval():
-        logs = jax.jit(log_snr, static_argnums=0)
-        least, most = (np.exp(-0.5 * float(logs(process, jnp.float32(t)))) for t in (0, 1))
-        levels = np.exp(-0.5 * np.asarray(logs(path, jnp.asarray(times, jnp.float32)), np.float64))
-    if levels.max() > 1.01 * most < enough or levels.min() < least / 1.01:
-        raise InputError(
-            f"{what}: knows noise levels (sigma / alpha) from {least:.4g} to {most:.4g}, and the way of sampling has "
-            f"some from {levels.min():.4g} to {levels.max():.4g}: choose a process or a grid (t_max, t_min) within"
-        )
-
-
 def _sigma(path: Process, t: float) -> float:
     with jax.ensure_compile_time_eval():
         return float(jax.jit(path.sigma)(jnp.float32(t)))
@@ -493,11 +423,11 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
         corrector = CORRECTORS.get(options.pop("corrector", None))
         every = options.pop("cache", None)
         constrained = lambda x_t, t: constrain(denoiser(x_t, t))  # noqa: E731
-        own = {name: options.pop(name) for name in list(options) if name in _own(SAMPLERS[sampler])}
+        own = {name: options.pop(name) for name in list(options) if name in own_options(find_sampler(sampler))}
 
         def make(denoiser, fraction=fraction):
             further = {"variance": named_variance(variance, fraction)} if variance else {}
-            return SAMPLERS[sampler](process, lambda x_t, t: constrain(denoiser(x_t, t)), **own, **further)
+            return find_sampler(sampler)(process, lambda x_t, t: constrain(denoiser(x_t, t)), **own, **further)
 
         if every is None:
             steps = make(denoiser)
@@ -530,8 +460,8 @@ def _bound(bind: Bind, params, condition, negative, scales: Sequence[Array], pat
     process, denoiser, fraction, remembering = bind(params, condition)
     if scales:
         scale, rescale, low, high = scales
-        guided = guidance.classifier_free(denoiser, bind(params, negative).denoiser, scale, rescale)
-        denoiser = guidance.within(process, guided, denoiser, low, high)
+        guided = classifier_free(denoiser, bind(params, negative).denoiser, scale, rescale)
+        denoiser = within(process, guided, denoiser, low, high)
     if not path:
         return Bound(process, denoiser, fraction, remembering)
     change = functools.partial(transfer, process, path)

@@ -106,29 +106,40 @@ def averages(spec: Mapping[str, Iterable[float]], batch_size: int) -> dict[str, 
     Raises:
       InputError: there is none, two have one name, or a number is out of its range.
     """
-    found: dict[str, Decay] = {}
+    makers = {"decay": warmed_up, "half_life": lambda examples: half_life(examples / batch_size), "power": power}
+    return {name: makers[kind](value) for name, (kind, value) in _listed(spec).items()}
 
-    def add(name: str, beta: Decay) -> None:
-        if name in found:
-            raise InputError(f"ema: two averages are named {name}: leave one out, names have six digits")
-        found[name] = beta
 
-    for decay in spec["decay"]:
-        if not 0 <= decay < 1:
-            raise InputError(f"ema.decay={decay}: must be at least 0 and below 1")
-        add(f"ema_{decay:g}", warmed_up(decay))
-    for examples in spec["half_life"]:
-        if not examples > 0:
-            raise InputError(f"ema.half_life={examples}: must be a positive number of examples")
-        add(f"half_life_{examples:g}", half_life(examples / batch_size))
-    for std in spec["power"]:
-        try:
-            add(f"{POWER}{std:g}", power(std))
-        except InputError as error:
-            raise InputError(f"ema.power={std}: {error}") from error
+def names_of(spec: Mapping[str, Iterable[float]]) -> list[str]:
+    """The names of the averages that a configuration asks for, as `averages` has them."""
+    return list(_listed(spec))
+
+
+def _listed(spec: Mapping[str, Iterable[float]]) -> dict[str, tuple[str, float]]:
+    """Each average by its name: the kind, and its number."""
+    found: dict[str, tuple[str, float]] = {}
+    for kind, prefix in (("decay", "ema_"), ("half_life", "half_life_"), ("power", POWER)):
+        for value in spec[kind]:
+            _check(kind, value)
+            name = f"{prefix}{value:g}"
+            if name in found:
+                raise InputError(f"ema: two averages are named {name}: leave one out, names have six digits")
+            found[name] = kind, value
     if not found:
         raise InputError("ema: name at least one average, such as --config.ema.decay='(0.999,)'")
     return found
+
+
+def _check(kind: str, value: float) -> None:
+    if kind == "decay" and not 0 <= value < 1:
+        raise InputError(f"ema.decay={value}: must be at least 0 and below 1")
+    if kind == "half_life" and not value > 0:
+        raise InputError(f"ema.half_life={value}: must be a positive number of examples")
+    if kind == "power":
+        try:
+            gamma(value)
+        except InputError as error:
+            raise InputError(f"ema.power={value}: {error}") from error
 
 
 def recipe(std: float, stored: list[tuple[float, float]], end: float) -> tuple[np.ndarray, float]:

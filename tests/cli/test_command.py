@@ -10,10 +10,10 @@ import pytest
 from absl import flags
 
 from jaxdiff.cli import command
-from jaxdiff.config import build as experiment
 from jaxdiff.config.parts import PARTS
 from jaxdiff.config.schema import check_argument
 from jaxdiff.errors import InputError
+from jaxdiff.pipelines import experiment
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # of ml_collections
 
@@ -83,7 +83,7 @@ def test_every_argument_of_all_that_can_be_named_is_set(place, part, name):
     assert {k: found[k] for k in values} == {k: value for k, (_, value) in values.items()}
     for k, parameter in arguments.items():
         if parameter is not None:
-            check_argument(f"{part.kind} {name!r}", k, found[k], parameter)
+            check_argument(part.kind, name, k, found[k], parameter)
     left = found.keys() - arguments.keys() - spec.keys() - part.inner.keys()
     assert left <= {"clip", "warmup", "learning_rate", "num_classes"}
 

@@ -12,6 +12,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from jaxdiff.cli import tasks as edit_files
+from jaxdiff.config.sampling import Bound
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.mixture import gaussian_mixture
@@ -20,7 +21,7 @@ from jaxdiff.modalities import images
 from jaxdiff.modalities.images import low_resolution, pictures
 from jaxdiff.pipelines import edit
 from jaxdiff.pipelines.classifier import Classifier
-from jaxdiff.pipelines.model import Bound, Model, make_draw
+from jaxdiff.pipelines.model import Model, make_draw
 from jaxdiff.types import class_label
 from tests.helpers.configs import get_config
 

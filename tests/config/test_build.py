@@ -6,8 +6,11 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdiff.config import build as experiment
+from jaxdiff.config import build
+from jaxdiff.config.build.optimizer import make_optimizer
+from jaxdiff.config.parts import SCHEDULE
 from jaxdiff.errors import InputError
+from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.model import together
 from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.transforms.chain import chain
@@ -156,7 +159,7 @@ def test_how_an_image_was_augmented_is_told_also_where_its_condition_is_dropped(
 
 def rates(steps=12, **spec):
     """The learning rates of the first steps, of an optimizer that a configuration describes."""
-    optimiser = experiment._optimiser({**SGD, **spec})
+    optimiser = make_optimizer({**SGD, **spec})
     params = jnp.zeros(1)
     one = lambda state, _: optimiser.update(jnp.ones(1), state, params)[::-1]  # noqa: E731
     return -jax.lax.scan(one, optimiser.init(params), None, steps)[1][:, 0]
@@ -185,7 +188,7 @@ SCHEDULES = {
 
 
 @pytest.mark.parametrize("warmup", [0, 4])
-@pytest.mark.parametrize("name", experiment.SCHEDULES)
+@pytest.mark.parametrize("name", SCHEDULE.known)
 def test_a_schedule_is_optaxs_own_after_the_warm_up(name, warmup):
     arguments, given = SCHEDULES[name]
     asked = {"schedule": {"name": name, **arguments}, "warmup": warmup}
@@ -222,11 +225,11 @@ def test_a_schedule_that_means_nothing_is_refused(schedule, message):
 
 
 def test_labels_reach_the_network_only_if_it_takes_them():
-    assert experiment.source(get_config()).take(np.arange(2)).condition is None
-    labelled = experiment.source(changed("net.num_classes", 10))
+    assert build.source(get_config()).take(np.arange(2)).condition is None
+    labelled = build.source(changed("net.num_classes", 10))
     np.testing.assert_array_equal(labelled.take(np.arange(2)).condition["label"], [1, 2])  # example 0 is held out
     with pytest.raises(InputError, match="net.num_classes=7, but dataset 'digits' has 10 classes"):
-        experiment.source(changed("net.num_classes", 7))
+        build.source(changed("net.num_classes", 7))
 
 
 @pytest.mark.parametrize(
@@ -245,7 +248,7 @@ def test_labels_reach_the_network_only_if_it_takes_them():
         ("process.betas.stepz", 5, "unknown argument of table of betas 'cosine' 'stepz'.*'steps'"),
         ("process.betas", [0.5, 2.0], r"numbers in \(0, 1\)"),
         ("process.betas.steps", "many", "table of betas 'cosine'"),
-        ("parameterization.name", "epsilon", "unknown parameterization.*edm, eps, score, v, velocity, x0"),
+        ("parameterization.name", "epsilon", "unknown parameterization.*'eps'.*edm, eps, score, v, velocity, x0"),
         ("net.name", "unet2", "unknown net 'unet2'.*'unet'"),
         ("net.dtype", "float16", "unknown net.dtype 'float16'.*bfloat16, float32"),
         ("net.multipliers", (1, 2, 2, 2, 2), "8x8 cannot be halved 4 times"),
@@ -269,9 +272,9 @@ def test_labels_reach_the_network_only_if_it_takes_them():
         ("sample.sampler.name", "dimm", "unknown sampler 'dimm'.*'ddim'.*ancestral, annealed_langevin, ddim"),
         ("sample.steps", 1001, "from 1 to 1000"),
         ("loss", {"name": "elbo"}, "unknown loss 'elbo'.*bound, classification, diffusion, hybrid, importance, sliced"),
-        ("loss", {"name": "bound", "levels": 17}, "need each other"),
+        ("loss", {"name": "bound", "levels": 17}, "set process.name=learned"),
         ("loss", {"name": "diffusion", "times": {"name": "uniform"}}, "loss 'diffusion': .*weight"),
-        ("process", {"name": "learned"}, "need each other"),
+        ("process", {"name": "learned"}, "needs a loss that learns it"),
         ("process", {"name": "cosine"}, "the grid visits t=1, where alpha=0"),
         ("process", {"name": "shifted", "process": {"name": "learned"}, "factor": 2.0}, "cannot be chosen"),
         ("process", {"name": "shifted", "factor": 2.0}, "process 'shifted'"),
@@ -289,7 +292,7 @@ def test_what_does_not_exist_is_named_with_what_does(path, value, message):
 
 def test_an_unknown_dataset_is_named():
     with pytest.raises(InputError, match="unknown dataset 'digit'.*'digits'.*arrays, digits, folder, tfds"):
-        experiment.source(changed("data.name", "digit"))
+        build.source(changed("data.name", "digit"))
 
 
 @pytest.fixture(scope="module")

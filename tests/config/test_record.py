@@ -3,7 +3,6 @@ import os
 import pytest
 
 from jaxdiff.config import record as run_record
-from jaxdiff.config.schema import LATER
 from jaxdiff.errors import InputError
 from jaxdiff.pipelines import load
 
@@ -18,27 +17,7 @@ def changed(**train):
 
 def test_a_record_comes_back(tmp_path):
     run_record.write_record(tmp_path / "a" / "b", RECORD)
-    assert run_record.read_record(tmp_path / "a" / "b") == changed(**LATER["train"])
-
-
-def test_a_record_from_before_there_was_a_field_has_its_default_and_may_go_on(tmp_path):
-    run_record.write_record(tmp_path, RECORD)
-    run_record.write_record(tmp_path, changed(shrink=1, enlarge=1, enlarge_noise=0.0))
-    with pytest.raises(InputError, match=r"train.enlarge \(1 there, 2 now\)"):
-        run_record.write_record(tmp_path, changed(shrink=1, enlarge=2, enlarge_noise=0.0))
-
-
-def test_a_run_from_before_there_were_schedules_goes_on_with_a_constant_rate_and_no_other(tmp_path):
-    constant, cosine = ({"name": "constant_schedule"}, {"name": "cosine_decay_schedule", "decay_steps": 9})
-    optimizer = {"name": "adam", "learning_rate": 1e-3, "warmup": 0, "clip": 1.0}
-    of = lambda **more: run_record.Record({"optimizer": {**optimizer, **more}}, (8, 8, 1))  # noqa: E731
-    run_record.write_record(tmp_path, of())
-    assert run_record.read_record(tmp_path) == of(schedule=constant)
-    run_record.write_record(tmp_path, of(schedule=constant))
-    with pytest.raises(
-        InputError, match=r"optimizer.schedule.decay_steps \(None there, 9 now\); optimizer.schedule.name"
-    ):
-        run_record.write_record(tmp_path, of(schedule=cosine))
+    assert run_record.read_record(tmp_path / "a" / "b") == RECORD
 
 
 def test_how_long_may_change_and_what_is_learned_may_not(tmp_path):
@@ -48,6 +27,14 @@ def test_how_long_may_change_and_what_is_learned_may_not(tmp_path):
     with pytest.raises(InputError, match=r"train.batch_size \(4 there, 8 now\): choose another --workdir"):
         run_record.write_record(tmp_path, changed(batch_size=8))
     assert run_record.read_record(tmp_path).config["train"]["batch_size"] == 4
+
+
+def test_of_a_network_what_it_computes_may_not_change_and_how_may(tmp_path):
+    of = lambda **net: RECORD._replace(config={**RECORD.config, "net": {"channels": 32, **net}})  # noqa: E731
+    run_record.write_record(tmp_path, of(remat="none"))
+    run_record.write_record(tmp_path, of(remat="full"))
+    with pytest.raises(InputError, match=r"net.blocks \(None there, 2 now\)"):
+        run_record.write_record(tmp_path, of(remat="full", blocks=2))
 
 
 def test_the_newest_run_is_found(tmp_path):

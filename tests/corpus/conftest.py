@@ -7,8 +7,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdiff.config import build as experiment
 from jaxdiff.config import record as run_record
+from jaxdiff.pipelines import experiment
 from jaxdiff.training.checkpoints.checkpoint import Checkpoints
 from jaxdiff.training.step import init_state
 from tests.helpers.configs import tiny

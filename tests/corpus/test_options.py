@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdiff.config import build as experiment
 from jaxdiff.config.schema import RANGES
 from jaxdiff.nets import UNet
+from jaxdiff.pipelines import experiment
 from tests.helpers.cases import each, refused
 from tests.helpers.configs import tiny
 from tests.helpers.options import ASKED, TAKES

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.config import build as experiment
 from jaxdiff.gaussian import grids, schedules
 from jaxdiff.gaussian.process import perturb, prior
 from jaxdiff.gaussian.simplex import octave, simplex
+from jaxdiff.pipelines import experiment
 from jaxdiff.samplers import sample, unipc
 from tests.helpers.configs import changed
 

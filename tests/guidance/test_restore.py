@@ -10,8 +10,9 @@ from jaxdiff import guidance, samplers
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import schedules
 from jaxdiff.gaussian.mixture import gaussian_mixture
-from jaxdiff.guidance import linear, operators
+from jaxdiff.guidance import linear
 from jaxdiff.guidance.ddrm import of_operator
+from jaxdiff.modalities.images import operators
 
 CHAIN = schedules.vp()
 TIMES = [0.05, 0.4, 0.95]

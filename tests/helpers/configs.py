@@ -5,7 +5,9 @@ import importlib.util
 import math
 from pathlib import Path
 
-from jaxdiff.config import build as experiment
+from jaxdiff.config.build import source as source_of
+from jaxdiff.config.schema import check_fields
+from jaxdiff.pipelines import experiment
 from jaxdiff.training import feed, sharding, stop
 from jaxdiff.training.checkpoints import rollback
 
@@ -69,13 +71,13 @@ def small(name="ddpm"):
 
 def begin(config):
     """What train.py does with a configuration before it computes anything, and sample.py with the held-out data."""
-    experiment.check_fields(config)
+    check_fields(config)
     train = config["train"]
     mesh = sharding.make_mesh(**train["mesh"])
     sharding.check_batch(train["batch_size"], train["accumulate"], sharding.batch_shards(mesh))
     if config["held_out"]:
-        experiment.source({**config, "data": config["held_out"]})
-    source = experiment.source(config)
+        source_of({**config, "data": config["held_out"]})
+    source = source_of(config)
     parts = experiment.build(config, source.shape, mesh)
     every = {f"train.{k}": train[k] for k in ("log_every", "sample_every", "checkpoint_every")}
     feed.steps_per_call(train["steps_per_call"], every, 4 * train["batch_size"] * math.prod(source.shape))

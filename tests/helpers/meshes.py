@@ -10,7 +10,8 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from jaxdiff.config import build as experiment
+from jaxdiff.config import build
+from jaxdiff.pipelines import experiment
 from jaxdiff.training import feed, sharding
 from jaxdiff.training.step import in_calls, init_state, make_train_step
 from tests.helpers.configs import changed
@@ -33,7 +34,7 @@ def gathered(compiled):
 def train(name, sizes, params):
     config = changed("net.multipliers", (1,))
     config["net"]["attention"] = (8,)
-    source = experiment.source(config)
+    source = build.source(config)
     mesh = single_device() if name == "one" else sharding.make_mesh(**sizes)
     parts = experiment.build(config, source.shape, mesh)
     params = params or jax.jit(parts.init)(jax.random.key(0))

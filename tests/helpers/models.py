@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff.config.sampling import Bound
 from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import vp
 from jaxdiff.modalities.images.low_resolution import specs
-from jaxdiff.pipelines.model import Bound, Model, make_draw
+from jaxdiff.pipelines.model import Model, make_draw
 from jaxdiff.types import class_label
 
 SHAPE, N = (2, 2, 1), 4000

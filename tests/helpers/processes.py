@@ -7,8 +7,8 @@ from pathlib import Path
 import jax
 from PIL import Image
 
-from jaxdiff.config import build as experiment
 from jaxdiff.config import record as run_record
+from jaxdiff.pipelines import experiment
 from jaxdiff.training.checkpoints.checkpoint import Checkpoints
 from jaxdiff.training.step import init_state
 

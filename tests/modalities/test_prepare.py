@@ -17,7 +17,7 @@ import pytest
 from tensorflow_datasets.core.hashing import Hasher
 
 from jaxdiff.cli.data import main
-from jaxdiff.config import build as experiment
+from jaxdiff.config import build
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import tfds
 from jaxdiff.modalities.images.prepare import STOCK, prepare
@@ -129,7 +129,7 @@ def test_the_configuration_opens_it(prepared):
     setting = "cifar10" if name == "cifar10" else "fashion_mnist"
     config = runpy.run_path("configs/ddpm.py")["get_config"](setting).to_dict()
     config["data"] |= {"dataset": name, "data_dir": root}
-    assert experiment.source(config).size == 50
+    assert build.source(config).size == 50
 
 
 def test_an_archive_that_is_not_the_original_is_refused(tmp_path):

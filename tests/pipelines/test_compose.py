@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.config.sampling import Bound
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.mixture import gaussian_mixture, mixture_log_density
@@ -14,7 +15,7 @@ from jaxdiff.gaussian.schedules import cosine, flow, ncsn, vp
 from jaxdiff.modalities.images.low_resolution import as_condition
 from jaxdiff.pipelines import compose
 from jaxdiff.pipelines.classifier import Classifier
-from jaxdiff.pipelines.model import Bound, make_draw
+from jaxdiff.pipelines.model import make_draw
 from tests.helpers.models import MEANS, SHAPE, STD, TRACES, N, a_model, conditional
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

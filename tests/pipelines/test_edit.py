@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.config.sampling import Bound
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import ncsn, ve, vp
 from jaxdiff.guidance import sdedit as translate
 from jaxdiff.pipelines import edit
-from jaxdiff.pipelines.model import Bound
 from tests.helpers.models import MEANS, SHAPE, STD, TRACES, N, a_model, flat, images
 from tests.helpers.oracle import sliced_wasserstein
 

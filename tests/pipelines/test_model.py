@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.config.sampling import SAMPLERS, Bound
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import grids
-from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.gaussian.denoiser import check_levels, make_denoiser
 from jaxdiff.gaussian.parameterization import eps
 from jaxdiff.gaussian.schedules import edm, ncsn, ve, vp
-from jaxdiff.pipelines.model import SAMPLERS, Bound, Model, check_levels, from_time, make_draw
+from jaxdiff.pipelines.model import Model, from_time, make_draw
 from jaxdiff.types import ConditionSpec, class_label
 from tests.helpers.samplers import SAMPLERS as REGISTRY
 

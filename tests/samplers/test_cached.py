@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from jaxdiff import samplers
+from jaxdiff.config.sampling import CACHEABLE, SAMPLERS
 from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.gaussian.schedules import edm, vp
-from jaxdiff.pipelines.model import CACHEABLE, SAMPLERS
 from jaxdiff.samplers import ddim, sample
 from jaxdiff.samplers.cached import along, cached
 from tests.helpers.samplers import each

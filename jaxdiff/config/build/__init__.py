@@ -1,0 +1,79 @@
+"""Build: from a configuration to the parts that it names, one function a part."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxdiff.config.build.data import Config, held_out, source
+from jaxdiff.config.build.network import conditions_of, linen_network, make_bind, make_net, make_start, shapes_of
+from jaxdiff.config.build.process import learn_process, make_process
+from jaxdiff.config.build.transforms import transform_conditions
+from jaxdiff.config.names import Spec
+from jaxdiff.config.parts import LOSS, PARAMETERIZATION
+from jaxdiff.config.sampling import Bind
+from jaxdiff.config.schema import check_fields
+from jaxdiff.gaussian.parameterization import Parameterization, check_target
+from jaxdiff.gaussian.process import Process
+from jaxdiff.losses.needs import Needs, needs_of
+from jaxdiff.losses.vlb import by_log_snr
+from jaxdiff.types import ConditionSpec, Key, LossFn, Network, Params, StatefulLoss
+from jaxdiff.types import Spec as DataSpec
+
+__all__ = ["Config", "Core", "build_core", "held_out", "linen_network", "make_loss", "source"]
+
+
+class Core(NamedTuple):
+    """What training and sampling have in common: a network, and what its output means.
+
+    Attributes:
+      process: None where it is learned with the network.
+      schedule: `params["schedule"] -> process`, where it is learned.
+      parameterization: what the output means.
+      module: the Flax module, and `network`, the same as a function.
+      init: `key -> params`.
+      shapes: of the parameters.
+      bind: `(params, condition) -> Bound`.
+      needs: what the loss needs of the network.
+      conditions: what the network can be told of an example, by name.
+    """
+
+    process: Process | None
+    schedule: Callable[[Params], Process] | None
+    parameterization: Parameterization
+    module: Any
+    network: Network
+    init: Callable[[Key], Params]
+    shapes: Any
+    bind: Bind
+    needs: Needs
+    conditions: dict[str, ConditionSpec]
+
+
+def build_core(config: Config, shape: tuple[int, ...]) -> Core:
+    """The core of a configuration, for examples of this shape, such as (height, width, channels) of images.
+
+    Raises:
+      InputError: a field, name or argument that does not fit, or parts that do not fit together.
+    """
+    check_fields(config)
+    needs = needs_of(LOSS.find(config["loss"]))
+    meaning = PARAMETERIZATION.make(config["parameterization"])
+    spec = DataSpec(tuple(shape))
+    module = make_net(config["net"], needs, transform_conditions(config, spec), len(shape))
+    network, start = linen_network(module), make_start(module, spec)
+    made = make_process(config["process"], needs.learned_process)
+    if needs.learned_process:
+        process, meaning = None, by_log_snr(meaning)
+        start, bind, schedule = learn_process(made, start, meaning, network)
+    else:
+        process, schedule = made, None
+        check_target(process, meaning)
+        bind = make_bind(process, meaning, module, needs.outputs == 2)
+    shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, shape)
+    known = conditions_of(module, spec)
+    return Core(process, schedule, meaning, module, network, lambda key: start(key)[0], shapes, bind, needs, known)
+
+
+def make_loss(spec: Spec, core: Core) -> LossFn | StatefulLoss:
+    """The loss that a configuration names, with the weight and the time sampler that it names."""
+    given = {"schedule": core.schedule} if core.schedule else {"process": core.process}
+    return LOSS.make(spec, **given, parameterization=core.parameterization, network=core.network)

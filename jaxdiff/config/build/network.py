@@ -1,0 +1,144 @@
+"""Network: a Flax module by name, and what it stands for with its parameters: `jaxdiff.config.sampling.Bound`."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxdiff import nets
+from jaxdiff.config.names import Spec
+from jaxdiff.config.parts import NET
+from jaxdiff.config.sampling import Bind, Bound
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.gaussian.parameterization import Parameterization
+from jaxdiff.gaussian.process import Process
+from jaxdiff.losses.hybrid import make_fraction, mean_network
+from jaxdiff.losses.needs import Needs
+from jaxdiff.types import ConditionSpec, Key, Network, Params, missing
+from jaxdiff.types import Spec as DataSpec
+
+Start = Callable[[Key], tuple[Params, Any]]
+"""`key -> (parameters, output)` of a network for one example of zeros."""
+DTYPES = ("float32", "bfloat16")
+
+
+def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: int) -> Any:
+    """The Flax module that a configuration names, with as many outputs as its loss needs.
+
+    Args:
+      told: the conditions that the transforms of the training tell it: vectors, and images of the rank of an example.
+    """
+    own = NET.arguments(spec)
+    if "outputs" in spec:
+        raise InputError("config.net.outputs follows from the loss: leave it out")
+    if "dtype" in own and spec.get("dtype", "float32") not in DTYPES:
+        raise unknown("net.dtype", spec["dtype"], DTYPES)
+    inputs = {
+        "vectors": {name: one.shape[-1] for name, one in told.items() if len(one.shape) == 1},
+        "images": {name: one.shape[-1] for name, one in told.items() if len(one.shape) == rank},
+    }
+    given = {kind: {**spec.get(kind, {}), **widths} for kind, widths in inputs.items() if widths}
+    if given.keys() - own.keys():
+        names = " and ".join(sorted(told))
+        raise InputError(f"net {spec['name']!r} cannot be told {names}: set train.augment=0 and train.enlarge=1")
+    return NET.make({**spec, **given}, outputs=needs.outputs)
+
+
+def conditions_of(module: Any, spec: DataSpec) -> dict[str, ConditionSpec]:
+    """What a network can be told of such an example; nothing if it does not say."""
+    return module.condition_spec(spec) if hasattr(module, "condition_spec") else {}
+
+
+def make_start(module: Any, spec: DataSpec) -> Start:
+    """How the parameters of a network begin, for such examples."""
+    known, shape = conditions_of(module, spec), spec.shape
+
+    def start(key):
+        condition = missing(known, 1) if known else None
+        out, variables = module.init_with_output(key, jnp.zeros((1, *shape)), jnp.zeros(1), condition)
+        return variables["params"], out
+
+    return start
+
+
+def shapes_of(start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[int, ...]) -> Any:
+    """The shapes of the parameters of a network that returns what its loss needs.
+
+    Raises:
+      InputError: it returns something else, or does not fit examples of this shape.
+    """
+    name = spec["name"]
+    try:
+        params, out = jax.eval_shape(start, jax.random.key(0))
+    except InputError:
+        raise
+    except Exception as error:  # JAX may find what a network does not look for, and a module from outside raises any
+        contract = "" if name in NET.known else f"; it must be {NET.contract}"
+        reason = " ".join(str(error).split())[:400]
+        raise InputError(f"net {name!r} for examples of shape {shape}: {reason}{contract}") from error
+    if needs.classifier:
+        fits, wanted = len(out.shape) == 2, "logits, (batch, num_classes): take net 'classifier'"
+    else:
+        like = (1, *shape[:-1], needs.outputs * shape[-1])
+        fits, wanted = out.shape == like, f"one like x, of shape {like}"
+    if not fits:
+        raise InputError(
+            f"net {name!r} returns an array of shape {out.shape} for x of shape {(1, *shape)}: loss {loss!r} needs "
+            f"{wanted}"
+        )
+    return params
+
+
+def make_bind(process: Process, meaning: Parameterization, module: Any, learns_variance: bool) -> Bind:
+    """`(params, condition) -> Bound` of a network along the process of its training."""
+    network = linen_network(module)
+    mean = mean_network if learns_variance else lambda network: network
+    has_levels = "deep" in inspect.signature(type(module).__call__).parameters
+
+    def bind(params, condition):
+        def fraction(x_t, t, memory=None):
+            known = network if memory is None else remembering_network(module, memory)[0]
+            return make_fraction(process, meaning, known, params, condition)(x_t, t)
+
+        def remembering(x_t, t, memory):
+            known, left = remembering_network(module, memory)
+            x_0 = make_denoiser(process, meaning, mean(known), params, condition)(x_t, t)
+            return x_0, left()
+
+        denoiser = make_denoiser(process, meaning, mean(network), params, condition)
+        return Bound(process, denoiser, fraction if learns_variance else None, remembering if has_levels else None)
+
+    return bind
+
+
+def make_tensor_axis(module: Any) -> Callable[[tuple[str, ...], tuple[int, ...]], int | None]:
+    """Where to cut the network's parameters: by its own `tensor_axis`, or nowhere if it is from outside without one."""
+    if hasattr(module, "tensor_axis"):
+        return module.tensor_axis
+    return nets.tensor_axis if type(module) in NET.known.values() else lambda names, shape: None
+
+
+def linen_network(module: Any) -> Network:
+    """A Flax module as a network of the core: with a key it trains, with dropout."""
+
+    def network(params, x, t, condition=None, key=None):
+        if key is None:
+            return module.apply({"params": params}, x, t, condition)
+        return module.apply({"params": params}, x, t, condition, train=True, rngs={"dropout": key})
+
+    return network
+
+
+def remembering_network(module: Any, memory: Any) -> tuple[Network, Callable[[], Any]]:
+    """A U-Net as a network whose deeper levels are remembered, and a function that tells what its last call left."""
+    left = []
+
+    def network(params, x, t, condition=None, key=None):
+        out, sown = module.apply({"params": params}, x, t, condition, deep=memory, mutable=["intermediates"])
+        left.append(sown["intermediates"]["deep"][0] if memory is None else memory)
+        return out
+
+    return network, lambda: left[-1]

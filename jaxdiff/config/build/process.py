@@ -1,0 +1,82 @@
+"""Process: how data turns to noise, by name, of training and of sampling."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxdiff.config.build.network import Start
+from jaxdiff.config.names import Spec
+from jaxdiff.config.parts import NOISE, PROCESS
+from jaxdiff.config.sampling import Bind, Bound
+from jaxdiff.config.schema import check_value
+from jaxdiff.errors import InputError
+from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.gaussian.noise import normal
+from jaxdiff.gaussian.parameterization import Parameterization
+from jaxdiff.gaussian.process import Process
+from jaxdiff.gaussian.schedules import from_log_snr
+from jaxdiff.types import Network, Params
+
+
+def make_process(spec: Spec, learned: bool = False) -> Any:
+    """A process by name; the table of a discrete chain may be named, or given number by number.
+
+    Args:
+      learned: whether it is to be a module that is learned with the network, or must not.
+    """
+    check_value("process", spec, Mapping)
+    spec = dict(spec)
+    if "process" in spec:
+        spec["process"] = make_process(spec["process"])
+    noise = spec.pop("noise", None)
+    made = PROCESS.make(spec)
+    if learned and isinstance(made, Process):
+        raise InputError(f"process {spec['name']!r}: the loss learns the process: set process.name=learned")
+    if not learned and not isinstance(made, Process):
+        raise InputError(
+            f"process {spec['name']!r} is learned in training: it needs a loss that learns it, such as bound, and "
+            "cannot be chosen for sampling, or shifted"
+        )
+    return made._replace(noise=NOISE.make(noise), white=False) if noise else made
+
+
+def make_path(config: Mapping[str, Any], process: Process | None) -> Process | None:
+    """The process along which to sample, with the noise of training; None where it is that of training.
+
+    Args:
+      process: of training, if it is known before.
+    """
+    spec = config["sample"].get("process")
+    if not spec:
+        return None
+    path = make_process(spec)
+    noise = _noise(spec)
+    if noise and noise != _noise(config["process"]):
+        raise InputError(f"sample.process.noise={noise}: must be that of process, or be left out")
+    return path._replace(noise=process.noise if process else normal, white=process.white if process else True)
+
+
+def _noise(spec: Spec) -> Spec | None:
+    """The noise that a process is given, or the one within it."""
+    within = spec.get("process")
+    return spec.get("noise") or (_noise(within) if isinstance(within, Mapping) else None)
+
+
+def learn_process(
+    schedule: Any, start_net: Start, meaning: Parameterization, network: Network
+) -> tuple[Start, Bind, Callable[[Params], Process]]:
+    """`(start, bind, params["schedule"] -> process)` of a network and the schedule that is learned with it."""
+
+    def start(key):
+        params, out = start_net(key)
+        return {"net": params, "schedule": schedule.init(key, jnp.zeros(1))["params"]}, out
+
+    def process_of(params):
+        return from_log_snr(lambda t: schedule.apply({"params": params}, t))
+
+    def bind(params, condition):
+        process = process_of(params["schedule"])
+        return Bound(process, make_denoiser(process, meaning, network, params["net"], condition))
+
+    return start, bind, process_of

@@ -1,0 +1,41 @@
+"""Transforms of a training's batches: augmentation, a small image beside, dropping the condition."""
+
+from collections.abc import Mapping
+
+from jaxdiff.config.build.data import Config
+from jaxdiff.errors import InputError
+from jaxdiff.modalities.images import augment, low_resolution
+from jaxdiff.transforms.dropout import drop_condition
+from jaxdiff.types import ConditionSpec, Spec, Transform
+
+
+def transform_conditions(config: Config, spec: Spec) -> dict[str, ConditionSpec]:
+    """What the transforms of a configuration tell the network of each example."""
+    train = config["train"]
+    told = {"augment": augment.SPEC} if train["augment"] else {}
+    return told | (low_resolution.specs(spec.shape) if train["enlarge"] > 1 else {})
+
+
+def make_transforms(config: Config, spec: Spec, known: Mapping[str, ConditionSpec]) -> list[Transform]:
+    """What happens to a batch before its loss.
+
+    Args:
+      known: what the network can be told.
+
+    A small image is that of the augmented one, and how it was augmented is told also where its condition is dropped.
+    """
+    train, net = config["train"], config["net"]["name"]
+    rate, factor = train["augment"], train["enlarge"]
+    if factor == 1 and train["enlarge_noise"]:
+        raise InputError(f"train.enlarge_noise={train['enlarge_noise']}: goes with train.enlarge above 1: set it, or 0")
+    if factor > 1 and (spec.shape[0] % factor or spec.shape[1] % factor):
+        raise InputError(f"train.enlarge={factor}: must divide the sides of {spec.shape[0]}x{spec.shape[1]} images")
+    dropped = {name: one for name, one in known.items() if name != "augment"}
+    if train["drop_condition"] and not dropped:
+        raise InputError(
+            f"train.drop_condition={train['drop_condition']}: net {net!r} is told no condition: set it to 0, or "
+            "net.num_classes"
+        )
+    steps = [augment.augmented(rate)] if rate else []
+    steps += [low_resolution.low_resolution(factor, train["enlarge_noise"])] if factor > 1 else []
+    return steps + ([drop_condition(train["drop_condition"], dropped)] if train["drop_condition"] else [])

@@ -1,0 +1,115 @@
+"""Ranges of numeric arguments of the functions that a configuration names: by kind, function and argument.
+
+An argument that is not here may be any finite number, or is refused by its function; an option of a sampler may be any
+number from 0 on.
+"""
+
+import math
+from collections.abc import Mapping
+
+Range = tuple[float, float]
+
+MOST = 2**31 - 1
+UNIT = (0, 1)
+SCALE = (1e-6, 1e6)
+COUNT = (1, MOST)
+
+_chain = {"steps": (1, 10**6)}
+_images = {"size": (0, 2**14)}
+_net = {
+    "channels": (1, 2**20),
+    "multipliers": (1, 2**10),
+    "blocks": (1, 1000),
+    "attention": COUNT,
+    "dropout": UNIT,
+    "num_classes": (0, MOST),
+    "patch": (1, 2**10),
+    "groups": COUNT,
+    "heads": COUNT,
+}
+_unet = {
+    "fourier": (-64, 64),
+    "outputs": (1, 2),  # which the loss decides
+    "head_channels": (0, 2**20),
+}
+_moments = {"b1": UNIT, "b2": UNIT, "eps": UNIT, "eps_root": UNIT}
+_decoupled = {"weight_decay": (0, 1e6)}
+_transition = {"transition_steps": COUNT, "transition_begin": (0, MOST)}
+_rise = {"warmup_steps": COUNT}
+_end = {"end_value": (0, 1e38)}
+_rate = {"decay_rate": (1e-30, 1e30)}
+_cosine = {"decay_steps": COUNT, "exponent": (0, 100)}
+
+RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
+    "dataset": {"folder": {**_images, "cache_gb": (0, math.inf)}, "tfds": _images},
+    "table of betas": {
+        "linear": _chain,
+        "quadratic": _chain,
+        "sigmoid": _chain,
+        "cosine": {**_chain, "s": UNIT},
+    },
+    "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},
+    "process": {"cosine": {"s": UNIT}, "ncsn": {"levels": (2, 2**16)}, "learned": {"width": (1, 2**20)}},
+    "parameterization": {"edm": {"sigma_data": SCALE}},
+    "net": {"unet": {**_net, **_unet}, "classifier": _net},
+    "loss": {
+        "importance": {**_chain, "keep": (1, 10**4)},
+        "hybrid": {**_chain, "levels": (2, 2**16)},
+        "bound": {"levels": (2, 2**16)},
+    },
+    "loss weight": {
+        "min_snr": {"gamma": (0, math.inf)},
+        "p2": {"k": (0, math.inf), "gamma": (0, math.inf)},
+        "edm": {"sigma_data": SCALE},
+    },
+    "time sampler": {
+        "uniform": _chain,
+        "stratified": _chain,
+        "antithetic": _chain,
+        "logit_normal": {"std": (0, math.inf)},
+        "log_normal": {"std": (0, math.inf)},
+    },
+    "optimizer": {
+        "adam": _moments,
+        "adamw": _moments | _decoupled,
+        "lamb": _moments | _decoupled,
+        "lion": {"b1": UNIT, "b2": UNIT} | _decoupled,
+        "radam": _moments,
+        "sgd": {"momentum": UNIT},
+    },
+    "learning rate schedule": {
+        "cosine_decay_schedule": {**_cosine, "alpha": UNIT},
+        "exponential_decay": _transition | _rate | _end,
+        "linear_schedule": _transition | _end,
+        "polynomial_schedule": {**_transition, **_end, "power": (0, 100)},
+        "warmup_constant_schedule": _rise,
+        "warmup_cosine_decay_schedule": _rise | _cosine | _end,
+        "warmup_exponential_decay_schedule": _rise | _transition | _rate | _end,
+    },
+    "grid": {
+        "leading": {"total": (1, 10**6)},
+        "trailing": {"total": (1, 10**6)},
+        "linspace": {"total": (1, 10**6)},
+        "karras": {"rho": (1e-3, 1e3)},
+    },
+    "sampler": {
+        "annealed_langevin": {"repeats": (1, 10**6)},
+        "ddim": {"eta": UNIT},
+        "deis": {"order": (1, 4)},
+        "dpmpp_1s": {"eta": UNIT},
+        "dpmpp_2m": {"eta": UNIT},
+        "dpmpp_2s": {"eta": UNIT},
+        "dpmpp_3m": {"eta": UNIT},
+        "lms": {"order": (1, 4)},
+        "unipc": {"order": (1, 4)},
+    },
+    "corrector": {"langevin": {"repeats": (1, 10**6)}},
+}
+
+SHARED: Mapping[str, Range] = {
+    "guidance": (-math.inf, math.inf),
+    "rescale": UNIT,
+    "threshold": UNIT,
+    "cache": (1, math.inf),
+}
+"""Of the options of every sampler."""

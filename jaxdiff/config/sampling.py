@@ -1,0 +1,88 @@
+"""Sampling: the samplers that can be named, their options, and what they need of a network."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxdiff import samplers
+from jaxdiff.config.names import Arguments, Part, Spec, named
+from jaxdiff.config.ranges import RANGES, SHARED
+from jaxdiff.errors import unknown
+from jaxdiff.gaussian.process import Process
+from jaxdiff.samplers.cached import Remembering
+from jaxdiff.types import Array, Condition, Denoiser, Params
+
+GIVEN = ("process", "denoiser", "constrain", "use_clipped_model_output")
+SAMPLERS = {
+    name: make
+    for name, make in named(samplers, samplers.Sampler).items()
+    if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"]
+}
+CORRECTORS = {"langevin": samplers.langevin}
+VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
+INNER_LOOPS = ("annealed_langevin", "dopri5", "langevin", "pndm")
+"""Samplers that call the denoiser within inner loops, which no cache looks into."""
+CACHEABLE = SAMPLERS.keys() - set(INNER_LOOPS)
+GUIDANCE = {"guidance": 1.0, "rescale": 0.0, "guide_low": 0.0, "guide_high": np.inf}
+"""Options of guidance, and what they are where one of the others is given."""
+UNBOUNDED = ("clip", "guide_high", "churn_max")
+"""Options that may be infinite."""
+
+
+class Bound(NamedTuple):
+    """What a network stands for, once it has its parameters and a condition."""
+
+    process: Process
+    denoiser: Denoiser
+    fraction: Callable[..., Array] | None = None
+    """`(x_t, t, memory=None) -> f` of a learned variance, from the memory if there is one: `samplers.learned_range`."""
+    remembering: Remembering | None = None
+    """The denoiser with a memory, see `jaxdiff.samplers.cached`."""
+
+
+Bind = Callable[[Params, Condition | None], Bound]
+
+
+def own_options(make: Callable) -> dict[str, inspect.Parameter]:
+    """The options of a sampler or corrector itself."""
+    return {name: p for name, p in inspect.signature(make).parameters.items() if name not in GIVEN}
+
+
+def shared_options(spec: Spec) -> Arguments:
+    """What the sampler that `spec` names takes beside its own: bounds, guidance, and a corrector with its options."""
+    corrector = spec.get("corrector")
+    if corrector is not None and (not isinstance(corrector, str) or corrector not in CORRECTORS):
+        raise unknown("corrector", corrector, CORRECTORS)
+    cache = () if spec.get("name") in INNER_LOOPS else ("cache",)
+    shared = dict.fromkeys(("clip", "threshold", "corrector", "noise_scale", *GUIDANCE, *cache))
+    return shared | (own_options(CORRECTORS[corrector]) if corrector else {})
+
+
+SAMPLER = Part(
+    "sampler",
+    SAMPLERS,
+    samplers.Sampler,
+    "a function (process, denoiser, ...) that returns a jaxdiff.samplers.Sampler(init, step)",
+    GIVEN,
+    beside=shared_options,
+)
+OPTIONS = set(shared_options({})).union(*map(own_options, (*SAMPLERS.values(), *CORRECTORS.values())))
+"""All that some sampler takes."""
+
+
+def find_sampler(name: Any) -> Callable[..., samplers.Sampler]:
+    """The function that makes a sampler, by its name.
+
+    Raises:
+      InputError: there is none.
+    """
+    return SAMPLER.find({"name": name})
+
+
+def option_range(option: str, sampler: str, corrector: str | None = None) -> tuple[float, float]:
+    """The least and the most that an option of a sampler may be: from 0 on, unless declared."""
+    correcting, own = RANGES["corrector"].get(corrector or "", {}), RANGES["sampler"].get(sampler, {})
+    known = {**SHARED, **correcting, **own}
+    return known.get(option, (0, np.inf))

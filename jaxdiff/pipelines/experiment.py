@@ -1,0 +1,99 @@
+"""Experiment: all parts of a run but its data, from a configuration."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from jaxdiff.config.build import Config, Core, build_core, make_loss
+from jaxdiff.config.build.grid import make_grid
+from jaxdiff.config.build.network import make_tensor_axis
+from jaxdiff.config.build.optimizer import make_optimizer
+from jaxdiff.config.build.process import make_path
+from jaxdiff.config.build.transforms import make_transforms
+from jaxdiff.config.sampling import SAMPLER
+from jaxdiff.guidance import classifier
+from jaxdiff.pipelines.classifier import Classifier
+from jaxdiff.pipelines.model import Model, make_draw
+from jaxdiff.training.ema import Decay, averages
+from jaxdiff.training.sharding import TensorAxis, make_mesh, replicated
+from jaxdiff.types import Key, LossFn, Params, Spec, StatefulLoss, Transform
+
+
+class Experiment(NamedTuple):
+    """All parts of a run but its data."""
+
+    init: Callable[[Key], Params]
+    loss_fn: LossFn | StatefulLoss
+    transforms: list[Transform]
+    """Of each batch, before its loss."""
+    optimiser: optax.GradientTransformation
+    ema: dict[str, Decay]
+    """The averages, by name; the first is the one to sample with."""
+    model: Model | Classifier
+    """Its `params` are shapes alone, until real ones take their place."""
+    tensor_axis: TensorAxis
+    """Of the network, see `jaxdiff.training.sharding`."""
+
+
+def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> Experiment:
+    """The experiment that a configuration describes, for images of this shape: (height, width, channels).
+
+    Args:
+      mesh: of the devices that draw; all devices, each with all parameters, by default.
+
+    Raises:
+      InputError: an unknown name or argument, a value that does not fit, or parts that do not fit together.
+    """
+    core = build_core(config, shape)
+    return Experiment(
+        core.init,
+        make_loss(config["loss"], core),
+        make_transforms(config, Spec(tuple(shape)), core.conditions),
+        make_optimizer(config["optimizer"]),
+        averages(config["ema"], config["train"]["batch_size"]),
+        make_model(config, core, shape, mesh),
+        make_tensor_axis(core.module),
+    )
+
+
+def make_model(config: Config, core: Core, shape: tuple[int, ...], mesh: Mesh | None = None) -> Model | Classifier:
+    """The model of a configuration, whose `params` are shapes alone."""
+    mesh = mesh or make_mesh()
+    device = replicated(mesh)
+    params = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device), core.shapes)
+    process, meaning = core.process, core.parameterization
+    if core.needs.classifier and process:
+        log_p = classifier.make_bind(process, meaning, core.network)
+        return Classifier(params, log_p, process, shape, core.module.num_classes)
+    sampling, other = config["sample"], make_path(config, process)
+    SAMPLER.find(sampling["sampler"])
+    path = other or process
+    model = Model(
+        params=params,
+        draw=make_draw(core.bind, other, mesh),
+        shape=tuple(shape),
+        grid=make_grid(sampling["grid"], process, path, meaning),
+        steps=sampling["steps"],
+        sampler=sampling["sampler"],
+        options={"clip": sampling["clip"]},
+        bind=core.bind,
+        path=path,
+        **_conditioning(config, core),
+    )
+    model.check()
+    return model
+
+
+def _conditioning(config: Config, core: Core) -> dict[str, Any]:
+    """What a model is told of an example: not how it was augmented, for what is drawn is not."""
+    train = config["train"]
+    return {
+        "conditions": {name: one for name, one in core.conditions.items() if name != "augment"},
+        "guidable": train["drop_condition"] > 0,
+        "enlarges": train["enlarge"],
+        "enlarge_noise": train["enlarge_noise"] if train["enlarge"] > 1 else np.inf,
+    }
