@@ -42,10 +42,10 @@ from diffusers import UNet2DModel
 net = UNet2DModel(sample_size=8, in_channels=1, out_channels=1, block_out_channels=(32, 64), layers_per_block=1,
     down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D"),
     attention_head_dim=None)
-optimiser = torch.optim.Adam(net.parameters(), 2e-4)
+optimizer = torch.optim.Adam(net.parameters(), 2e-4)
 eps = torch.randn(128, 1, 8, 8)
 (net(eps, torch.randint(1000, (128,))).sample - eps).square().mean().backward()
-optimiser.step()
+optimizer.step()
 """
 
 
@@ -99,9 +99,9 @@ def functions(net: str) -> dict:
     shape, module, network = nets.ours(net)
     chain, meaning = schedules.ddpm(betas.linear(1000)), parameterization.eps()
     params = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, *shape)), jnp.zeros(1))["params"]
-    optimiser = optax.adam(2e-4)
+    optimizer = optax.adam(2e-4)
     loss_fn = diffusion.diffusion_loss(chain, meaning, network, loss_weights.simple(), loss_times.uniform(steps=1000))
-    step = make_train_step(loss_fn, optimiser, {"average": warmed_up(0.9999)}, jax.random.key(1))
+    step = make_train_step(loss_fn, optimizer, {"average": warmed_up(0.9999)}, jax.random.key(1))
     x = jax.ShapeDtypeStruct((16, *shape), jnp.float32)
 
     def draw(params, key, x, times):
@@ -109,7 +109,7 @@ def functions(net: str) -> dict:
         return sample(ancestral(chain, denoiser, fixed_large), key, x, times)
 
     return {
-        "training step": (step, (jax.eval_shape(lambda p: init_state(p, optimiser, ["average"]), params), Batch(x))),
+        "training step": (step, (jax.eval_shape(lambda p: init_state(p, optimizer, ["average"]), params), Batch(x))),
         "chain of 10 steps": (draw, (params, jax.random.key(0), x, grids.trailing(10, 1000))),
         "chain of 1000 steps": (draw, (params, jax.random.key(0), x, grids.trailing(1000, 1000))),
     }

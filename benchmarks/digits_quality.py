@@ -74,7 +74,7 @@ class Judge:
         if any(len(images) != self.n for images in drawn):
             raise ValueError(f"{name}: all rows are of {self.n} images")
         each = [self.figures(images) for images in drawn]
-        spread = lambda values: {"mean": float(np.mean(values)), "spread": float(np.std(values, ddof=1))}  # noqa: E731
+        spread = lambda values: {"mean": float(np.mean(values)), "spread": float(np.std(values, ddof=1))}
         return {"name": name, **{f: spread([e[f] for e in each]) for f in FIGURES}, "sampling_s": seconds}
 
     def floors(self) -> list[dict]:
@@ -131,22 +131,22 @@ def peer(judge: Judge, steps: int) -> dict:
         up_block_types=("AttnUpBlock2D", "UpBlock2D"),
         attention_head_dim=None,
     )
-    warmed_up = lambda old, new, n: torch.lerp(new, old, min(0.998, (1 + float(n)) / (10 + float(n))))  # noqa: E731
+    warmed_up = lambda old, new, n: torch.lerp(new, old, min(0.998, (1 + float(n)) / (10 + float(n))))
     average = torch.optim.swa_utils.AveragedModel(net, avg_fn=warmed_up)
     scheduler = DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2")
-    optimiser = torch.optim.Adam(net.parameters(), 2e-3)
+    optimizer = torch.optim.Adam(net.parameters(), 2e-3)
     data = torch.tensor(judge.train, dtype=torch.float32).reshape(-1, 1, 8, 8)
     start = time.perf_counter()
     for step in range(steps):
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1, (step + 1) / 100)
         x_0 = data[torch.randint(len(data), (128,))]
         eps, t = torch.randn_like(x_0), torch.randint(1000, (128,))
         loss = (net(scheduler.add_noise(x_0, eps, t), t).sample - eps).square().mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         average.update_parameters(net)
     trained = time.perf_counter() - start
 

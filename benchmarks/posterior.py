@@ -54,8 +54,8 @@ def methods(chain, A, y, noise, n):
     """`name -> sampler`; inpainting's own where y is half of the coordinates."""
     plain = gaussian_mixture(chain, *mixture())
     y = jnp.tile(jnp.asarray(y, jnp.float32), (n, 1))
-    operator = lambda x: x @ jnp.asarray(A.T, x.dtype)  # noqa: E731
-    ancestral = lambda denoiser: samplers.ancestral(chain, denoiser)  # noqa: E731
+    operator = lambda x: x @ jnp.asarray(A.T, x.dtype)
+    ancestral = lambda denoiser: samplers.ancestral(chain, denoiser)
     found = {
         "moment matching": ancestral(guidance.moment_matching(chain, plain, operator, y, noise, len(A))),
         "pigdm": ancestral(guidance.pigdm(chain, plain, operator, y, noise, iterations=len(A))),

@@ -91,7 +91,7 @@ LINEAR = {
 def of_mixture(mixture: GaussianMixture, task: str, y: np.ndarray) -> np.ndarray:
     """E[x_0 | y]: the linear estimates of the components, weighed by how probable each makes y."""
     operator, noise = LINEAR[task]
-    rows = lambda x: np.asarray(operator(jnp.asarray(x.reshape(-1, 28, 28, 1))), np.float64).reshape(len(x), -1)  # noqa: E731
+    rows = lambda x: np.asarray(operator(jnp.asarray(x.reshape(-1, 28, 28, 1))), np.float64).reshape(len(x), -1)
     A, seen = rows(np.eye(784)).T, (rows(y) if task == "inpainting" else y.reshape(len(y), -1))
     log_weights, means = [], []
     for weight, mean, C in zip(mixture.weights_, mixture.means_, mixture.covariances_, strict=True):
@@ -113,7 +113,7 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
         return lambda key: edit.restore(model, key, np.float32(y[task]), operator, noise, **more)
 
     def matched(task, operator=None, noise=0.01, **more):
-        given = lambda draws: {"method": "moment_matching", "draws": draws, **more}  # noqa: E731
+        given = lambda draws: {"method": "moment_matching", "draws": draws, **more}
         make = (lambda d: fill(**given(d))) if operator is None else (lambda d: mend(task, operator, noise, **given(d)))
         return {
             (task, "moment matching"): make(1),
@@ -121,7 +121,7 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
         }
 
     def several(task, method, draw):
-        mean = lambda key: np.mean([draw(jax.random.fold_in(key, i)) for i in range(DRAWS)], 0)  # noqa: E731
+        mean = lambda key: np.mean([draw(jax.random.fold_in(key, i)) for i in range(DRAWS)], 0)
         return {(task, method): draw, (task, f"{method}, mean of {DRAWS} draws"): mean}
 
     small, blurred = "super-resolution", "deblurring"
@@ -142,7 +142,7 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
     }
     if enlarging:
         given = np.float32(y[small])
-        drawn = lambda key: edit.enlarge(enlarging, key, given, sampler="heun", steps=12)  # noqa: E731
+        drawn = lambda key: edit.enlarge(enlarging, key, given, sampler="heun", steps=12)
         runs |= several(small, "conditional model", drawn)
     return runs
 
@@ -177,7 +177,7 @@ def main() -> None:
 
     for task, methods in CLASSICAL.items():
         for name, make in methods.items():
-            score = lambda n, make=make, task=task: quality(make(n)(y_tuning[task]), tuning)["psnr"]  # noqa: E731
+            score = lambda n, make=make, task=task: quality(make(n)(y_tuning[task]), tuning)["psnr"]
             best = max(GRIDS[name], key=score) if name in GRIDS else None
             begin = time.perf_counter()
             images = (make(best) if best else make())(y[task])

@@ -74,12 +74,12 @@ def point(arguments: argparse.Namespace) -> measure.Ready:
     key = jax.device_put(jax.random.key(1), place)
 
     if at["what"] == "step":
-        optimiser = optax.adam(1e-4)
+        optimizer = optax.adam(1e-4)
         loss_fn = diffusion.diffusion_loss(
             chain, meaning, network, loss_weights.simple(), loss_times.uniform(steps=1000)
         )
-        step = jax.jit(make_train_step(loss_fn, optimiser, {"average": warmed_up(0.99)}, key))
-        state = jax.jit(lambda p: init_state(p, optimiser, ["average"]))(params)
+        step = jax.jit(make_train_step(loss_fn, optimizer, {"average": warmed_up(0.99)}, key))
+        state = jax.jit(lambda p: init_state(p, optimizer, ["average"]))(params)
         return measure.warm(lambda: jax.block_until_ready(step(state, Batch(x))), batch)
     if at["what"] == "chain":
 

@@ -94,10 +94,10 @@ def fit(module, train, seed, epochs):
     key_init, key = jax.random.split(jax.random.key(seed))
     statistics = dict(module.init(key_init, train[:1], jnp.zeros(1)))
     params = statistics.pop("params")
-    optimiser = optax.chain(optax.add_decayed_weights(5e-4), optax.adam(1e-4))
+    optimizer = optax.chain(optax.add_decayed_weights(5e-4), optax.adam(1e-4))
     loss_fn = make_loss(module, statistics)
-    state = init_state(params, optimiser, (), loss_fn)
-    step = make_train_step(loss_fn, optimiser, {}, key)
+    state = init_state(params, optimizer, (), loss_fn)
+    step = make_train_step(loss_fn, optimizer, {}, key)
     run = jax.jit(in_calls(step, lambda rows, chosen: Batch(rows[chosen])), donate_argnums=0)
     rng, rows, losses = np.random.default_rng(seed), jnp.asarray(train), []
     while len(losses) < epochs and not (len(losses) > 51 and losses[-1] > losses[-40]):
@@ -112,7 +112,7 @@ def scorers(module):
 
     def denoiser(variables):
         # All rows are at one time, which is embedded once.
-        network = lambda variables, x, t, *_: module.apply(variables, x, t[:1])  # noqa: E731
+        network = lambda variables, x, t, *_: module.apply(variables, x, t[:1])
         return make_denoiser(CHAIN, EPS, network, variables)
 
     down = np.arange(BACK, -1, -1) / STEPS
@@ -142,7 +142,7 @@ def nearest(train, test):
 def measure(name, X, y, module, asked):
     """One row of the record."""
     train, test, strange = split(X, y)
-    auc = lambda score: 100 * float(roc_auc_score(strange, score))  # noqa: E731
+    auc = lambda score: 100 * float(roc_auc_score(strange, score))
     row = {"set": name, "features": X.shape[1], "train": len(train), "test": len(test), "anomalies": int(strange.sum())}
     score = {method: jax.jit(run) for method, run in scorers(module).items()}
     aucs, seconds = {method: [] for method in score}, dict.fromkeys(("fit", *score), 0.0)
@@ -179,7 +179,7 @@ def show(row):
 
 
 def average(rows):
-    mean = lambda values: float(np.mean(list(values)))  # noqa: E731
+    mean = lambda values: float(np.mean(list(values)))
     return {
         "set": "mean",
         "auc": {method: {"mean": mean(row["auc"][method]["mean"] for row in rows)} for method in rows[0]["auc"]},

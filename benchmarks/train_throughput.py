@@ -54,9 +54,9 @@ def jaxdiff(arguments) -> measure.Ready:
     loss_fn = diffusion.diffusion_loss(
         chain, parameterization.eps(), network, loss_weights.simple(), loss_times.uniform(steps=1000)
     )
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-4))
-    state = jax.jit(lambda p: init_state(p, optimiser, ["average"]))(params)
-    step = make_train_step(loss_fn, optimiser, {"average": warmed_up(0.9999)}, jax.random.key(1))
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-4))
+    state = jax.jit(lambda p: init_state(p, optimizer, ["average"]))(params)
+    step = make_train_step(loss_fn, optimizer, {"average": warmed_up(0.9999)}, jax.random.key(1))
     step = jax.jit(in_calls(step, feed.examples), donate_argnums=0)
     images = pictures(shape, batch)
     source = Source(len(images), shape, 0, lambda i: Batch(images[i]))
@@ -91,7 +91,7 @@ def _usual_jax(arguments) -> measure.Ready:
     if arguments.what == "forward":
         forward, x, t = jax.jit(network), jnp.asarray(images[:batch]), jnp.full(batch, 500.0)
         return measure.warm(lambda: jax.block_until_ready(forward(params, x, t)), batch)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-4))
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-4))
     alpha_bar = jnp.asarray(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)), jnp.float32)
 
     @jax.jit
@@ -105,12 +105,12 @@ def _usual_jax(arguments) -> measure.Ready:
             return jnp.mean((network(params, jnp.sqrt(a) * x_0 + jnp.sqrt(1 - a) * eps, t) - eps) ** 2)
 
         value, grads = jax.value_and_grad(loss_fn)(params)
-        updates, opt_state = optimiser.update(grads, opt_state, params)
+        updates, opt_state = optimizer.update(grads, opt_state, params)
         params = optax.apply_updates(params, updates)
         average = jax.tree.map(lambda old, new: 0.9999 * old + 0.0001 * new, average, params)
         return params, average, opt_state, value
 
-    state = params, params, optimiser.init(params)
+    state = params, params, optimizer.init(params)
     rng, key = np.random.default_rng(0), jax.random.key(1)
 
     def run():
@@ -148,7 +148,7 @@ def torch_with(*, channels_last: bool = False, compiled: bool = False):
                     torch.cuda.synchronize()
 
             return measure.warm(forward, batch)
-        optimiser = torch.optim.Adam(net.parameters(), 2e-4)
+        optimizer = torch.optim.Adam(net.parameters(), 2e-4)
         weights = list(net.parameters())
         average = [w.detach().clone() for w in weights]
         alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0).to(device)
@@ -161,10 +161,10 @@ def torch_with(*, channels_last: bool = False, compiled: bool = False):
                 with half:
                     out = call(a.sqrt() * x_0 + (1 - a).sqrt() * eps, t).sample
                 value = (out.float() - eps).square().mean()
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 value.backward()
                 torch.nn.utils.clip_grad_norm_(weights, 1.0)
-                optimiser.step()
+                optimizer.step()
                 with torch.no_grad():
                     torch._foreach_lerp_(average, weights, 0.0001)
             if device == "cuda":

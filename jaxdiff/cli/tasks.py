@@ -169,17 +169,15 @@ def _draw(asked, key, out: Path, model: Model, options: dict) -> None:
         case "cascade":
             models = [model, *map(load, needed(asked, "then", "the runs that enlarge what this one draws"))]
             classes = max(m.num_classes for m in models)
-            draw = lambda i, n, labels: compose.cascade(models, key, n, asked.noise, labels, i, **options)  # noqa: E731
+            draw = lambda i, n, labels: compose.cascade(models, key, n, asked.noise, labels, i, **options)
         case "guide":
             classifier = load_classifier(needed(asked, "classifier", "a run of configs/classifier.py"))
             classes, options = classifier.num_classes, options | further
-            draw = lambda i, n, labels: [compose.guide(model, key, classifier, labels, first=i, **options)]  # noqa: E731
+            draw = lambda i, n, labels: [compose.guide(model, key, classifier, labels, first=i, **options)]
         case _:
             path, _, weights = needed(asked, "worse", "a run, or RUN@WEIGHTS, such as this one's own").partition("@")
             worse, options = load(path, weights), options | further
-            draw = lambda i, n, labels: [  # noqa: E731
-                compose.autoguide(model, key, n, worse, condition=labels, first=i, **options)
-            ]
+            draw = lambda i, n, labels: [compose.autoguide(model, key, n, worse, condition=labels, first=i, **options)]
     if asked.label is not None and not classes:
         raise InputError("--label: these models were trained without classes; leave it out")
     labels = np.arange(asked.num) % classes if classes else None
@@ -236,7 +234,7 @@ def _run(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """What the task makes of a batch of images, of which this is the number of the first, and what it tells of them."""
     n, options = len(images), options | {"first": first}
-    labels = lambda label: None if label is None else np.full(n, label)  # noqa: E731
+    labels = lambda label: None if label is None else np.full(n, label)
     if asked.label is not None and asked.task not in ("swap", "interpolate"):
         options = options | {"condition": labels(asked.label)}
     names = ("method", "noise", "scale", "repeats", "levels", "draws")

@@ -54,7 +54,7 @@ def labelled(source: Source, labels: np.ndarray | None) -> Source:
     """A source with these labels, (size,) int32, as its condition; with none, the source itself."""
     if labels is None:
         return source
-    take = lambda indices: Batch(source.take(indices).x_0, {"label": labels[indices]})  # noqa: E731
+    take = lambda indices: Batch(source.take(indices).x_0, {"label": labels[indices]})
     return source._replace(take=take, labels=lambda: labels)
 
 

@@ -41,7 +41,7 @@ class Spectrum(NamedTuple):
 
 def of_mask(mask: Array) -> Spectrum:
     """That of `restore.masked`, with a mask of the shape of the images: pixels are coordinates already."""
-    flat = lambda x: x.reshape(len(mask), -1)  # noqa: E731
+    flat = lambda x: x.reshape(len(mask), -1)
     return Spectrum(flat, lambda rows: rows.reshape(mask.shape), flat, flat(mask))
 
 

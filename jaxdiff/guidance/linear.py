@@ -75,8 +75,8 @@ def _solve(apply: Callable[[Array], tuple[Array, Array]], b: Array, x: Array, it
     Each example is solved on its own, and one that has arrived stays where it is. B u is a sum over the iterations, so
     that B, which may be costly, is not applied once more.
     """
-    dot = lambda a, b: jnp.sum((a * b).reshape(b.shape[0], -1), axis=1)  # noqa: E731
-    ratio = lambda a, b: jnp.where(b > 0, a / jnp.where(b > 0, b, 1), 0)  # noqa: E731
+    dot = lambda a, b: jnp.sum((a * b).reshape(b.shape[0], -1), axis=1)
+    ratio = lambda a, b: jnp.where(b > 0, a / jnp.where(b > 0, b, 1), 0)
 
     def body(_, carry):
         total, r, p, rr = carry

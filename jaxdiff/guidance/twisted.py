@@ -69,7 +69,7 @@ def twisted(
         x_0_s = jax.lax.cond(process.sigma(s) > 0, denoiser, lambda x, s: x / process.alpha(s), x_s, s)
         after = log_twist(x_s, x_0_s, s)
         # log p - log q, of two Gaussians whose means differ by the guidance
-        flat = lambda z: z.reshape(z.shape[0], -1)  # noqa: E731
+        flat = lambda z: z.reshape(z.shape[0], -1)
         excess = jnp.sum(flat(noise_s) ** 2 - flat(noise_s + guidance) ** 2, axis=1)
         log_weight = after - state.weighed * before + 0.5 * excess / jnp.where(moves, variance, 1)
         return Swarm(x_s[systematic(key_draw, log_weight)], jnp.ones_like(state.weighed))

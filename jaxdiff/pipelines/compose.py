@@ -59,7 +59,7 @@ def cascade(
         raise InputError("labels: these models were trained without classes; leave them out")
     labels = (first + np.arange(n)) % classes if labels is None and classes else labels
     options["first"] = first
-    known = lambda model: labels if model.num_classes else None  # noqa: E731
+    known = lambda model: labels if model.num_classes else None
     stages = [models[0].sample(keys[0], n, condition=known(models[0]), **options)]
     for model, k in zip(models[1:], keys[1:], strict=True):
         small, added = np.clip(stages[-1], -1, 1), min(0.1, model.enlarge_noise) if noise is None else noise

@@ -30,7 +30,7 @@ class Experiment(NamedTuple):
     loss_fn: LossFn | StatefulLoss
     transforms: list[Transform]
     """Of each batch, before its loss."""
-    optimiser: optax.GradientTransformation
+    optimizer: optax.GradientTransformation
     ema: dict[str, Decay]
     """The averages, by name; the first is the one to sample with."""
     model: Model | Classifier

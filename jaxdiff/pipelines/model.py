@@ -422,7 +422,7 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
         variance = options.pop("variance", None)
         corrector = CORRECTORS.get(options.pop("corrector", None))
         every = options.pop("cache", None)
-        constrained = lambda x_t, t: constrain(denoiser(x_t, t))  # noqa: E731
+        constrained = lambda x_t, t: constrain(denoiser(x_t, t))
         own = {name: options.pop(name) for name in list(options) if name in own_options(find_sampler(sampler))}
 
         def make(denoiser, fraction=fraction):

@@ -51,7 +51,7 @@ def annealed_langevin(process: Process, denoiser: Denoiser, rate: float | Array 
     walk = _walk(process, denoiser, repeats)
 
     def step(key, state, t, s):
-        to_mean = lambda x: denoiser(x, t).astype(x.dtype)  # noqa: E731
+        to_mean = lambda x: denoiser(x, t).astype(x.dtype)
         return State(jax.lax.cond(process.sigma(s) == 0, to_mean, lambda x: walk(key, x, s, rate), state.x))
 
     return Sampler(State, step)

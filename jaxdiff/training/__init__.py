@@ -1,1 +1,1 @@
-"""Training: takes a loss function and an optax optimiser, and knows nothing of diffusion."""
+"""Training: takes a loss function and an optax optimizer, and knows nothing of diffusion."""

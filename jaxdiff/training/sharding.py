@@ -1,7 +1,7 @@
-"""Sharding: how the batch, the parameters and the optimiser are laid over a mesh of devices.
+"""Sharding: how the batch, the parameters and the optimizer are laid over a mesh of devices.
 
 A mesh has three axes. Over `data` and `fsdp` the batch is cut; over `fsdp` each parameter is cut too, with its average
-and its optimiser's moments, and gathered layer by layer where it is used (Rajbhandari et al. 2020, ZeRO stage 3); over
+and its optimizer's moments, and gathered layer by layer where it is used (Rajbhandari et al. 2020, ZeRO stage 3); over
 `tensor` the channels inside a block are cut (Shoeybi et al. 2019), as the network's own rule says. XLA derives the rest
 from these placements, so that no formula of the library knows of the mesh, and the results are those of one device.
 """

@@ -28,19 +28,19 @@ class TrainState(NamedTuple):
 
 def init_state(
     params: Params,
-    optimiser: optax.GradientTransformation,
+    optimizer: optax.GradientTransformation,
     ema: Iterable[str],
     loss_fn: LossFn | StatefulLoss | None = None,
 ) -> TrainState:
     """The state before the first step, the averages at the parameters. A loss that remembers has to be given."""
     memory = loss_fn.init() if isinstance(loss_fn, StatefulLoss) else ()
     averages = {name: jax.tree.map(jnp.copy, params) for name in ema}
-    return TrainState(jnp.zeros((), jnp.int32), params, averages, optimiser.init(params), healthy(), memory)
+    return TrainState(jnp.zeros((), jnp.int32), params, averages, optimizer.init(params), healthy(), memory)
 
 
 def make_train_step(
     loss_fn: LossFn | StatefulLoss,
-    optimiser: optax.GradientTransformation,
+    optimizer: optax.GradientTransformation,
     ema: Mapping[str, Callable[[Array], Array]],
     key: Key,
     accumulate: int = 1,
@@ -51,7 +51,7 @@ def make_train_step(
 
     Args:
       loss_fn: `(params, key, batch) -> (loss, metrics)`, both means over the batch; or one that remembers.
-      optimiser: any optax transformation.
+      optimizer: any optax transformation.
       ema: the decay of each average, see `jaxdiff.training.ema`, by how many updates it has seen.
       key: step n draws from `fold_in(key, n)`.
       accumulate: average the gradients of this many parts of the batch, one after the other.
@@ -92,7 +92,7 @@ def make_train_step(
         memory, (grads, metrics) = run(state.params, state.memory, step_key, batch)
         grad_norm = optax.tree.norm(grads)
         sound, health = assess(state.health, metrics["loss"], grad_norm, spike)
-        updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         seen = state.health.sound
         averages = {name: follow(decay, state.ema[name], params, seen) for name, decay in ema.items()}
@@ -116,7 +116,7 @@ def in_calls(train_step, examples: Callable[[Any, Any], Any] = lambda resident, 
     """
 
     def run(state, resident, along):
-        one = lambda state, part: train_step(state, examples(resident, part))  # noqa: E731
+        one = lambda state, part: train_step(state, examples(resident, part))
         if len(jax.tree.leaves(along)[0]) > 1:
             return jax.lax.scan(one, state, along)
         state, metrics = one(state, jax.tree.map(lambda x: x[0], along))

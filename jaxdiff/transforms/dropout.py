@@ -25,7 +25,7 @@ def drop_condition(rate: float, specs: Mapping[str, ConditionSpec]) -> Transform
         n = batch.x_0.shape[0]
         kept = jax.random.uniform(key, (n,)) >= rate
         none = nothing_known(specs, n)
-        choose = lambda name, value: jnp.where(expand(kept, value), value, none[name]) if name in none else value  # noqa: E731
+        choose = lambda name, value: jnp.where(expand(kept, value), value, none[name]) if name in none else value
         return batch._replace(condition={name: choose(name, value) for name, value in batch.condition.items()})
 
     return drop

@@ -103,7 +103,7 @@ def test_an_argument_reaches_what_is_built():
     assert parts.model.path.alpha(jnp.float32(1)) == 0
     assert parts.model.sampler == {"name": "ddim", "eta": 0.25}
     params = jnp.ones(2)
-    update, _ = parts.optimiser.update(jnp.zeros(2), parts.optimiser.init(params), params)
+    update, _ = parts.optimizer.update(jnp.zeros(2), parts.optimizer.init(params), params)
     np.testing.assert_allclose(update, -0.5 * config["optimizer"]["learning_rate"], rtol=1e-6)
 
 

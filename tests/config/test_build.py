@@ -37,7 +37,7 @@ def test_every_setting_builds(setting):
     parts = experiment.build(get_config(setting), shape)
     total = sum(p.size for p in jax.tree.leaves(parts.model.params))
     assert count in (None, total)
-    state = jax.eval_shape(parts.optimiser.init, parts.model.params)
+    state = jax.eval_shape(parts.optimizer.init, parts.model.params)
     batch = Batch(jnp.zeros((2, *shape)))
     loss, _ = jax.eval_shape(parts.loss_fn, parts.model.params, jax.random.key(0), batch)
     assert loss.shape == ()
@@ -80,8 +80,8 @@ def test_every_method_builds(file, setting, shape, count):
     parts = experiment.build(get_config(setting, file), shape)
     total = sum(p.size for p in jax.tree.leaves(parts.model.params))
     assert count in (None, total)
-    state = jax.eval_shape(lambda: init_state(parts.init(jax.random.key(0)), parts.optimiser, parts.ema, parts.loss_fn))
-    step = make_train_step(parts.loss_fn, parts.optimiser, parts.ema, jax.random.key(0), transforms=parts.transforms)
+    state = jax.eval_shape(lambda: init_state(parts.init(jax.random.key(0)), parts.optimizer, parts.ema, parts.loss_fn))
+    step = make_train_step(parts.loss_fn, parts.optimizer, parts.ema, jax.random.key(0), transforms=parts.transforms)
     condition = {"label": jnp.zeros(2, jnp.int32)} if parts.model.num_classes else None
     after, metrics = jax.eval_shape(step, state, Batch(jnp.zeros((2, *shape)), condition))
     assert jax.tree.structure(after) == jax.tree.structure(state)
@@ -159,18 +159,18 @@ def test_how_an_image_was_augmented_is_told_also_where_its_condition_is_dropped(
 
 def rates(steps=12, **spec):
     """The learning rates of the first steps, of an optimizer that a configuration describes."""
-    optimiser = make_optimizer({**SGD, **spec})
+    optimizer = make_optimizer({**SGD, **spec})
     params = jnp.zeros(1)
-    one = lambda state, _: optimiser.update(jnp.ones(1), state, params)[::-1]  # noqa: E731
-    return -jax.lax.scan(one, optimiser.init(params), None, steps)[1][:, 0]
+    one = lambda state, _: optimizer.update(jnp.ones(1), state, params)[::-1]
+    return -jax.lax.scan(one, optimizer.init(params), None, steps)[1][:, 0]
 
 
 def test_the_learning_rate_warms_up_to_its_value():
     np.testing.assert_allclose(rates(6, warmup=4), [0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
     # A run from before there were schedules goes on: optax keeps no count where nothing changes.
-    optimiser = experiment.build(changed("optimizer.warmup", 0), (8, 8, 1)).optimiser
+    optimizer = experiment.build(changed("optimizer.warmup", 0), (8, 8, 1)).optimizer
     like = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-3))
-    assert jax.tree.structure(optimiser.init(jnp.zeros(1))) == jax.tree.structure(like.init(jnp.zeros(1)))
+    assert jax.tree.structure(optimizer.init(jnp.zeros(1))) == jax.tree.structure(like.init(jnp.zeros(1)))
 
 
 RISE, DECAY = {"warmup_steps": 3}, {"transition_steps": 4, "decay_rate": 0.5}
@@ -307,7 +307,7 @@ def small():
 
 @pytest.mark.slow
 def test_caching_every_step_changes_nothing_and_other_intervals_compile_nothing(small):
-    draw = lambda **cache: np.asarray(small.sample(jax.random.key(0), 2, 8, "ddim", **cache))  # noqa: E731
+    draw = lambda **cache: np.asarray(small.sample(jax.random.key(0), 2, 8, "ddim", **cache))
     np.testing.assert_allclose(draw(cache=1), draw(), atol=1e-5)
     compiled = small.draw._cache_size()
     errors = [np.abs(draw(cache=every) - draw(cache=1)).max() for every in (2, 8)]

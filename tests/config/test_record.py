@@ -30,7 +30,7 @@ def test_how_long_may_change_and_what_is_learned_may_not(tmp_path):
 
 
 def test_of_a_network_what_it_computes_may_not_change_and_how_may(tmp_path):
-    of = lambda **net: RECORD._replace(config={**RECORD.config, "net": {"channels": 32, **net}})  # noqa: E731
+    of = lambda **net: RECORD._replace(config={**RECORD.config, "net": {"channels": 32, **net}})
     run_record.write_record(tmp_path, of(remat="none"))
     run_record.write_record(tmp_path, of(remat="full"))
     with pytest.raises(InputError, match=r"net.blocks \(None there, 2 now\)"):

@@ -31,7 +31,7 @@ def test_every_argument_of_the_network_has_a_range():
 
 def test_a_whole_number_may_be_written_as_a_real_one(model):
     model = replace(model, draw=experiment.build(tiny(), (8, 8, 1)).model.draw)
-    draw = lambda order: jax.eval_shape(lambda p: model.draw(p, *draw_with(order)), model.params)  # noqa: E731
+    draw = lambda order: jax.eval_shape(lambda p: model.draw(p, *draw_with(order)), model.params)
 
     def draw_with(order):
         name, fixed, traced = model._options("deis", {"order": order})

@@ -129,7 +129,7 @@ def test_weights_at_the_ends_are_their_limits(name):
 
 
 def test_limits_of_weights_at_pure_noise():
-    at_end = lambda chain, w, m: float(WEIGHTS[w]()(chain, MEANINGS[m](), jnp.ones(())))  # noqa: E731
+    at_end = lambda chain, w, m: float(WEIGHTS[w]()(chain, MEANINGS[m](), jnp.ones(())))
     zero, sigmoid = oracle.PROCESSES["ddpm_zero_snr"](), schedules.sigmoid()
     for weight in ("elbo", "sigmoid"):
         assert abs(at_end(zero, weight, "v")) < 1e-5
@@ -151,7 +151,7 @@ def test_a_step_of_training_on_a_zero_terminal_chain_is_finite():
         times = loss_times.stratified(steps=1000)
         loss_fn = diffusion_loss(chain, parameterization.v(), network, WEIGHTS[weight](), times)
         assert (times(chain, jax.random.key(0), 1024) == 1).any()
-        total = lambda scale, f=loss_fn: f(scale, jax.random.key(0), Batch(jnp.ones((1024, 2))))[0]  # noqa: E731
+        total = lambda scale, f=loss_fn: f(scale, jax.random.key(0), Batch(jnp.ones((1024, 2))))[0]
         value, gradient = jax.value_and_grad(total)(0.7)
         assert np.isfinite([value, gradient]).all(), weight
 

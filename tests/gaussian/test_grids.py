@@ -31,7 +31,7 @@ def test_uniform():
 
 def test_chains_are_visited_as_published():
     """Lin et al. 2024, table 2, by index from the data on; every grid ends at the data, t = 0."""
-    index = lambda times: (np.round(np.float64(times) * 1000) - 1).astype(int).tolist()  # noqa: E731
+    index = lambda times: (np.round(np.float64(times) * 1000) - 1).astype(int).tolist()
     assert index(grids.leading(4)) == [750, 500, 250, 0, -1]
     assert index(grids.leading(4, offset=249)) == [999, 749, 499, 249, -1]
     assert index(grids.leading(3)) == [666, 333, 0, -1]

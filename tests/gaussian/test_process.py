@@ -60,8 +60,8 @@ def test_published_tables():
 def test_published_paths(float64):
     """alpha and sigma at three times, with the constants of the papers and with others."""
     t = np.array([0.1, 0.5, 0.9])
-    integral = lambda low, high: low * t + (high - low) * t**2 / 2  # noqa: E731
-    angle = lambda s, t: np.cos((t + s) / (1 + s) * np.pi / 2) / np.cos(s / (1 + s) * np.pi / 2)  # noqa: E731
+    integral = lambda low, high: low * t + (high - low) * t**2 / 2
+    angle = lambda s, t: np.cos((t + s) / (1 + s) * np.pi / 2) / np.cos(s / (1 + s) * np.pi / 2)
     for chain, alpha, sigma in [
         (schedules.vp(), np.exp(-integral(0.1, 20) / 2), np.sqrt(1 - np.exp(-integral(0.1, 20)))),
         (schedules.vp(0.5, 3.0), np.exp(-integral(0.5, 3) / 2), np.sqrt(1 - np.exp(-integral(0.5, 3)))),

@@ -155,7 +155,7 @@ def test_the_flow_carries_the_marginals(each, float64):
     @jax.jit
     @jax.vmap
     def rate(x):
-        log_q = lambda x, t: density(x[None], t)[0]  # noqa: E731
+        log_q = lambda x, t: density(x[None], t)[0]
         v = velocity(x[None], t)[0]
         divergence = jnp.trace(jax.jacfwd(lambda x: velocity(x[None], t)[0])(x))
         slopes = jax.grad(log_q, (0, 1))(x, t)

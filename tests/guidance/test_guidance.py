@@ -61,7 +61,7 @@ def test_rescaled_fully_the_spread_is_the_conditional_ones(points):
 
 def test_an_exact_classifier_gives_the_conditional_model(points):
     joint, alone = mixture_log_density(CHAIN, *oracle.PLANE), mixture_log_density(CHAIN, *component(2))
-    posterior = lambda x, t: alone(x, t) - joint(x, t)  # noqa: E731
+    posterior = lambda x, t: alone(x, t) - joint(x, t)
     close(guidance.by_density(CHAIN, of(0, 1, 2), posterior), of(2), points)
     close(guidance.by_density(CHAIN, of(0, 1, 2), posterior, 0.0), of(0, 1, 2), points)
 
@@ -69,7 +69,7 @@ def test_an_exact_classifier_gives_the_conditional_model(points):
 def test_pure_noise_is_guided_by_the_limit(points):
     """At alpha = 0: the mean of the class that a classifier asks for; E[x_0] - 2 s² (E[x_0] - aim) for an energy."""
     chain, aim = schedules.flow(), np.array([0.3, -0.2])
-    known = lambda *chosen: gaussian_mixture(chain, *component(*chosen))  # noqa: E731
+    known = lambda *chosen: gaussian_mixture(chain, *component(*chosen))
     joint, alone = (mixture_log_density(chain, *component(*c)) for c in ((0, 1, 2), (2,)))
     of_class = guidance.by_density(chain, known(0, 1, 2), lambda x, t: alone(x, t) - joint(x, t))
     np.testing.assert_allclose(of_class(points, 1.0), np.tile(MEANS[2], (200, 1)), atol=1e-3)
@@ -91,7 +91,7 @@ def test_an_energy_moves_by_its_gradient_through_the_denoiser(points):
 def test_independent_conditions_together_are_the_one_that_knows_both(points):
     """Of two coordinates, each known by one condition alone."""
     wide, narrow = np.array([1.5, 1.5]), np.array([0.2, 0.3])
-    gaussian = lambda m, s: gaussian_mixture(CHAIN, np.ones(1), np.array([m]), np.array([s]))  # noqa: E731
+    gaussian = lambda m, s: gaussian_mixture(CHAIN, np.ones(1), np.array([m]), np.array([s]))
     anything = gaussian([0.0, 0.0], wide)
     first, second = gaussian([1.0, 0.0], [narrow[0], 1.5]), gaussian([0.0, -1.0], [1.5, narrow[1]])
     both = gaussian([1.0, -1.0], narrow)
@@ -103,7 +103,7 @@ def test_independent_conditions_together_are_the_one_that_knows_both(points):
 def test_one_or_the_other_is_the_mixture(points):
     densities = [mixture_log_density(CHAIN, *component(i)) for i in (0, 2)]
     log_weights = np.log(WEIGHTS[[0, 2]])
-    either = lambda x, t: jnp.stack([d(x, t) for d in densities], 1) + log_weights  # noqa: E731
+    either = lambda x, t: jnp.stack([d(x, t) for d in densities], 1) + log_weights
     close(guidance.any_of([of(0), of(2)], either), of(0, 2), points)
 
 
@@ -137,8 +137,8 @@ def test_an_interval_without_end_reaches_where_alpha_is_0(points):
 
 def test_cfg_pp_is_ddim_at_its_ends_and_has_no_other_noise(points):
     t, s, key = jnp.float64(0.6), jnp.float64(0.4), jax.random.key(0)
-    ddim = lambda d: samplers.ddim(CHAIN, d).step(key, samplers.State(points), t, s).x  # noqa: E731
-    pp = lambda w: guidance.cfg_pp(CHAIN, of(0), of(1), w).step(key, samplers.State(points), t, s).x  # noqa: E731
+    ddim = lambda d: samplers.ddim(CHAIN, d).step(key, samplers.State(points), t, s).x
+    pp = lambda w: guidance.cfg_pp(CHAIN, of(0), of(1), w).step(key, samplers.State(points), t, s).x
     np.testing.assert_allclose(pp(0.0), ddim(of(1)), atol=1e-12)
     eps = (points - CHAIN.alpha(t) * of(1)(points, t)) / CHAIN.sigma(t)
     expected = CHAIN.alpha(s) * of(0)(points, t) + CHAIN.sigma(s) * eps

@@ -64,7 +64,7 @@ def conditional(classes=0):
     def bind(params, condition):
         def denoiser(x_t, t):
             std = (0.1 + 0.2 * condition["low_res_noise"])[:, :, None, None] * jnp.ones(x_t.shape)
-            one = lambda x, mean, std: gaussian_mixture(vp(), np.ones(1), mean[None], std[None])(x[None], t)[0]  # noqa: E731
+            one = lambda x, mean, std: gaussian_mixture(vp(), np.ones(1), mean[None], std[None])(x[None], t)[0]
             return jax.vmap(one)(x_t, condition["low_res"], std)
 
         return Bound(vp(), denoiser)

@@ -39,7 +39,7 @@ def size_of(file):
 def state_of(folder):
     record = run_record.read_record(folder)
     parts = experiment.build(record.config, record.shape)
-    like = jax.jit(lambda key: init_state(parts.init(key), parts.optimiser, parts.ema))(jax.random.key(9))
+    like = jax.jit(lambda key: init_state(parts.init(key), parts.optimizer, parts.ema))(jax.random.key(9))
     with Checkpoints(folder / "checkpoints") as checkpoints:
         return checkpoints.restore(like)
 

@@ -163,7 +163,7 @@ def k_diffusion_trajectories(path: str) -> dict[str, np.ndarray]:
             states, draws = [], iter(noises)
             given = dict(arguments) | ({"noise_sampler": lambda a, b: next(draws)} if noisy else {})  # noqa: B023
             with mock.patch.object(torch, "randn_like", lambda x: next(draws)):  # noqa: B023, PT008
-                keep = lambda info: states.append(info["x"].numpy())  # noqa: B023, E731
+                keep = lambda info: states.append(info["x"].numpy())  # noqa: B023
                 run = getattr(sampling, function)
                 last = run(model, sigmas[0] * start, sigmas, callback=keep, disable=True, **given)
             out[f"{name}/{steps}/levels"] = sigmas.numpy()

@@ -109,7 +109,7 @@ def given(monkeypatch):
 def corners(path, given):
     """A process whose noise, and a batch and times, are the four pairs at each of the times."""
     chain = given(getattr(schedules, path)(), np.tile(NOISE, len(TIMES)))
-    times = lambda process, key, n: jnp.repeat(jnp.asarray(TIMES), len(NOISE))  # noqa: E731
+    times = lambda process, key, n: jnp.repeat(jnp.asarray(TIMES), len(NOISE))
     return chain, times, Batch(jnp.tile(DATA, len(TIMES))[:, None])
 
 
@@ -223,7 +223,7 @@ def test_the_slices_of_the_sliced_loss_are_signs(given, float64):
     """Of s = A x the estimate is u · A u, whose mean over signs is the trace: here 1, with ±(A_12 + A_21) beside it."""
     chain = given(schedules.vp(), np.zeros(1))
     matrix = jnp.array([[0.4, 0.5], [0.1, 0.6]])
-    network = lambda params, x, t, condition=None, key=None: x @ matrix.T  # noqa: E731
+    network = lambda params, x, t, condition=None, key=None: x @ matrix.T
     loss_fn = sliced_loss(chain, parameterization.score(), network, lambda process, key, n: jnp.full(n, 0.5))
     found = [loss_fn(None, jax.random.key(k), Batch(jnp.zeros((1, 2))))[0] for k in range(40)]
     expected = schedules.vp().sigma(jnp.array(0.5)) ** 2 * np.array([0.4, 1.6]) / 2
@@ -382,7 +382,7 @@ def test_the_discrete_bound_by_hand(float64):
     """Three steps with the larger variance, each with noise of its own."""
     chain, key, times = schedules.vp(), jax.random.key(8), np.array([0.7, 0.5, 0.3, 0.0])
     x_0 = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)))
-    denoiser = lambda x, t: SLOPE * x  # noqa: E731
+    denoiser = lambda x, t: SLOPE * x
     bound = discrete_bound(chain, denoiser, key, x_0, times, normal_decoder(), fixed_large)
     for i, (t, s) in enumerate(itertools.pairwise(times[:-1])):
         (alpha, sigma), (alpha_s, sigma_s) = vp_levels(t), vp_levels(s)
@@ -409,7 +409,7 @@ def test_decoders_by_hand(float64):
     alpha, sigma = vp_levels(0.1)
     density = stats.norm.pdf(x_t[..., None], alpha * levels, sigma)
     chosen = stats.norm.pdf(x_t, alpha * x_0, sigma)
-    denoiser = lambda x, t: SLOPE * x  # noqa: E731
+    denoiser = lambda x, t: SLOPE * x
     ours = softmax_decoder(LEVELS)(chain, denoiser, jnp.asarray(x_0), jnp.asarray(x_t), t)
     np.testing.assert_allclose(ours, np.log(chosen / density.sum(-1)).sum(1), rtol=1e-9)
 
@@ -419,7 +419,7 @@ def test_decoders_by_hand(float64):
         cut = stats.norm(SLOPE * x_t, std)
         return np.log(cut.cdf(high) - cut.cdf(low)).sum(1)
 
-    of_data = lambda process, x, s, t: process.sigma(t) ** 2 * (1 + s)  # noqa: E731
+    of_data = lambda process, x, s, t: process.sigma(t) ** 2 * (1 + s)
     for variance, std in ((None, sigma / alpha), (of_data, sigma)):
         ours = discretised_decoder(LEVELS, variance)(chain, denoiser, jnp.asarray(x_0), jnp.asarray(x_t), t)
         np.testing.assert_allclose(ours, binned(std), rtol=1e-8)

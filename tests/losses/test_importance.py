@@ -60,9 +60,9 @@ def test_the_loss_stays_unbiased_and_its_variance_falls():
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_memory_is_trained_and_saved_with_the_state(tmp_path, accumulate):
     stateful = importance_loss(vp(), parameterization.eps(), network, loss_weights.simple(), steps=5, keep=2)
-    optimiser = optax.sgd(0.1)
-    step = jax.jit(make_train_step(stateful, optimiser, {"average": warmed_up(0.9)}, jax.random.key(0), accumulate))
-    fresh = init_state(jnp.float32(0.5), optimiser, ["average"], stateful)
+    optimizer = optax.sgd(0.1)
+    step = jax.jit(make_train_step(stateful, optimizer, {"average": warmed_up(0.9)}, jax.random.key(0), accumulate))
+    fresh = init_state(jnp.float32(0.5), optimizer, ["average"], stateful)
     state, metrics = step(fresh, Batch(jax.random.normal(jax.random.key(1), (8, 3))))
     assert int(state.memory.seen.sum()) == 8
     assert set(metrics) == {"loss", "mse", "grad_norm", "skipped", "skipped_in_row"}

@@ -52,7 +52,7 @@ def test_weighted_losses_do_not_depend_on_the_parameterization(name, weight, rng
         )
 
     batch = Batch(jnp.asarray(rng.normal(size=(6, 2))))
-    fixed = lambda chain, key, n: 0.5 * jnp.ones(n)  # noqa: E731
+    fixed = lambda chain, key, n: 0.5 * jnp.ones(n)
     value, _ = diffusion.diffusion_loss(chain, meaning, network, getattr(loss_weights, weight)(), fixed)(
         None, jax.random.key(0), batch
     )
@@ -71,7 +71,7 @@ def test_simple_loss_is_ddpms(rng):
     """Algorithm 1 of Ho et al., written out."""
     chain = vp()
     params = jnp.float32(0.7)
-    network = lambda params, x, t, condition=None, key=None: params * x + t[:, None] / 1000  # noqa: E731
+    network = lambda params, x, t, condition=None, key=None: params * x + t[:, None] / 1000
     x_0 = jnp.asarray(rng.normal(size=(8, 5)), jnp.float32)
     loss_fn = diffusion.diffusion_loss(
         chain, parameterization.eps(), network, loss_weights.simple(), loss_times.uniform(steps=1000)

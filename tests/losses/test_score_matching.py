@@ -21,17 +21,17 @@ def test_sliced_and_denoising_score_matching_find_the_same_score():
     """Gaussian data, a linear score net: both losses are least at the true slope, -1 / variance."""
     chain, n = schedules.edm(), 100_000
     x_0 = STD * jax.random.normal(jax.random.key(0), (n, 2))
-    fixed = lambda process, key, n: jnp.full(n, 0.005)  # noqa: E731
+    fixed = lambda process, key, n: jnp.full(n, 0.005)
     true = -1 / (STD**2 + 0.4**2)
     for loss_fn in (
         sliced_loss(chain, parameterization.score(), linear_score, fixed),
         diffusion.diffusion_loss(chain, parameterization.score(), linear_score, loss_weights.eps(), fixed),
     ):
         value = jax.jit(lambda p, f=loss_fn: f(p, jax.random.key(1), Batch(x_0))[0])
-        slope, optimiser = jnp.float32(-0.5), optax.adam(0.05)
-        state = optimiser.init(slope)
+        slope, optimizer = jnp.float32(-0.5), optax.adam(0.05)
+        state = optimizer.init(slope)
         for _ in range(150):
-            update, state = optimiser.update(jax.grad(value)(slope), state)
+            update, state = optimizer.update(jax.grad(value)(slope), state)
             slope = optax.apply_updates(slope, update)
         np.testing.assert_allclose(slope, true, rtol=0.02)
 
@@ -40,8 +40,8 @@ def test_the_sliced_loss_is_the_score_error_up_to_a_constant():
     """E[u·Ju + s²/2] + E[s_true²]/2 = E[(s - s_true)²]/2 a component, for the mixture and a wrong score."""
     chain, n, t = schedules.vp(), 200_000, 0.4
     x_0 = jnp.asarray(oracle.draw(0, oracle.PLANE, n), jnp.float32)
-    times = lambda process, key, n: jnp.full(n, t)  # noqa: E731
-    wrong = lambda params, x, t, condition=None, key=None: -1.3 * jnp.tanh(x)  # noqa: E731
+    times = lambda process, key, n: jnp.full(n, t)
+    wrong = lambda params, x, t, condition=None, key=None: -1.3 * jnp.tanh(x)
     value, _ = sliced_loss(chain, parameterization.score(), wrong, times)(None, jax.random.key(1), Batch(x_0))
     x_t = oracle.noised(chain, 5, oracle.PLANE, n, t)
     true = oracle.score(chain, oracle.PLANE)(x_t, jnp.float32(t))

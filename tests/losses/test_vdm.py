@@ -33,8 +33,8 @@ def test_the_interior_follows_the_variance_and_all_else_the_bound():
     """Gradients against those of the two aims written out: the bound, and the mean square of its diffusion term."""
     schedule = MonotoneLogSNR(2.0, -1.0, width=4)
     x_0 = jnp.asarray(np.random.default_rng(0).choice([-0.5, 0.0, 0.5], (8, 3)), jnp.float32)
-    network = lambda params, x, t, condition=None, key=None: jnp.tanh(params * x) * t[:, None] / 1000  # noqa: E731
-    given = lambda params: schedules.from_log_snr(lambda t: schedule.apply({"params": params}, t))  # noqa: E731
+    network = lambda params, x, t, condition=None, key=None: jnp.tanh(params * x) * t[:, None] / 1000
+    given = lambda params: schedules.from_log_snr(lambda t: schedule.apply({"params": params}, t))
     meaning, key = by_log_snr(parameterization.eps()), jax.random.key(3)
     params = {"net": jnp.float32(0.8), "schedule": schedule.init(jax.random.key(0), jnp.zeros(1))["params"]}
 
@@ -62,8 +62,8 @@ def test_training_improves_the_bound_and_moves_the_ends():
     """Data at 3 of 17 levels: a linear schedule's ends learn, and the bound is what it says."""
     schedule = MonotoneLogSNR(2.0, -1.0, width=16)
     x_0 = jnp.asarray(np.random.default_rng(0).choice([-0.5, 0.0, 0.5], (512, 2)), jnp.float32)
-    network = lambda params, x, t, condition=None, key=None: params * x  # noqa: E731
-    given = lambda params: schedules.from_log_snr(lambda t: schedule.apply({"params": params}, t))  # noqa: E731
+    network = lambda params, x, t, condition=None, key=None: params * x
+    given = lambda params: schedules.from_log_snr(lambda t: schedule.apply({"params": params}, t))
     loss_fn = bound_loss(given, by_log_snr(parameterization.eps()), network, 17)
     params = {"net": jnp.float32(0.8), "schedule": schedule.init(jax.random.key(0), jnp.zeros(1))["params"]}
     step = jax.jit(jax.value_and_grad(lambda p, k: loss_fn(p, k, Batch(x_0))[0]))

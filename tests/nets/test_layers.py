@@ -109,10 +109,10 @@ def test_the_attention_layer_is_flaxs_with_the_same_weights():
 def test_a_convolution_is_the_usual_one_forth_back_and_twice(stride):
     """Also the derivatives by forward mode, and the second one by both arguments, as sliced score matching takes it."""
     x, kernel, v = normal(0, 2, 6, 6, 3), normal(1, 3, 3, 3, 4), normal(2, 2, 6, 6, 3)
-    usual = lambda x, kernel: jax.lax.conv_general_dilated(  # noqa: E731
+    usual = lambda x, kernel: jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    ours = lambda x, kernel: convolve(x, kernel, (stride, stride), "SAME")  # noqa: E731
+    ours = lambda x, kernel: convolve(x, kernel, (stride, stride), "SAME")
     agree(ours, usual, x, kernel)
 
     def twice(f):

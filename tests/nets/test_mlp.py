@@ -31,7 +31,7 @@ def inputs():
 
 def test_as_many_parameters_as_the_papers():
     """Counted from the paper's code, for a table of 6 columns: in, time, three blocks, out."""
-    linear = lambda a, b: a * b + b  # noqa: E731
+    linear = lambda a, b: a * b + b
     time = 2 * linear(256, 256) + linear(256, 128)
     block = 2 * 128 + linear(128, 256) + linear(256, 128)
     shapes = jax.eval_shape(MLP(norm="batch").init, jax.random.key(0), jnp.zeros((1, 6)), jnp.zeros(1))
@@ -78,10 +78,10 @@ def test_it_learns_the_exact_denoiser_of_two_gaussians():
         (np.array([0.3, 0.7]), np.array([[-1.2, 0.6], [0.5, -0.3]]), np.array([[0.3, 0.5], [0.6, 0.2]])),
     )
     net = MLP(widths=(64, 128, 64), blocks=2, embedding=64, dropout=0.0, dropout_out=0.0)
-    network = lambda params, x, t, condition, key: net.apply(params, x, t)  # noqa: E731
+    network = lambda params, x, t, condition, key: net.apply(params, x, t)
     loss_fn = diffusion_loss(chain, v(), network, simple(), uniform(1e-3))
     steps = 1500
-    optimiser = optax.adam(optax.cosine_decay_schedule(3e-3, steps))
+    optimizer = optax.adam(optax.cosine_decay_schedule(3e-3, steps))
 
     def draw(key, n):
         key_part, key_noise = jax.random.split(key)
@@ -91,12 +91,12 @@ def test_it_learns_the_exact_denoiser_of_two_gaussians():
     def step(carry, key):
         params, state = carry
         grads = jax.grad(lambda p: loss_fn(p, key, Batch(draw(jax.random.fold_in(key, 1), 256)))[0])(params)
-        updates, state = optimiser.update(grads, state, params)
+        updates, state = optimizer.update(grads, state, params)
         return (optax.apply_updates(params, updates), state), None
 
     params = net.init(jax.random.key(0), jnp.zeros((1, 2)), jnp.zeros(1))
     run = jax.jit(lambda carry, keys: jax.lax.scan(step, carry, keys)[0])
-    params, _ = run((params, optimiser.init(params)), jax.random.split(jax.random.key(1), steps))
+    params, _ = run((params, optimizer.init(params)), jax.random.split(jax.random.key(1), steps))
     learned, exact = make_denoiser(chain, v(), network, params), gaussian_mixture(chain, *parts)
     for t in (0.1, 0.3, 0.5, 0.9):
         x_t, _ = perturb(chain, jax.random.key(3), draw(jax.random.key(4), 4000), jnp.asarray(t))

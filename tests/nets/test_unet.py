@@ -115,7 +115,7 @@ def test_given_what_the_deeper_levels_gave_the_first_level_alone_is_computed(inp
     params = randomised(net, x, t, *label)
     whole, sown = net.apply(params, x, t, *label, mutable=["intermediates"])
     (deep,) = sown["intermediates"]["deep"]
-    again = lambda deep, x: net.apply(params, x, t, *label, deep=deep)  # noqa: E731
+    again = lambda deep, x: net.apply(params, x, t, *label, deep=deep)
     np.testing.assert_allclose(again(deep, x), whole, rtol=1e-6)
     assert jnp.abs(again(0 * deep, x) - whole).max() > 1e-2
     assert jnp.abs(again(deep, x + 1) - whole).max() > 1e-2

@@ -121,7 +121,7 @@ def test_interpolation_begins_and_ends_with_its_images():
 def test_the_arc_between_two_points(rng):
     a, b = rng.normal(size=(2, 3, 4, 4, 1))
     np.testing.assert_allclose(translate.slerp(a, b, jnp.array([0.0, 1.0, 0.0])), [a[0], b[1], a[2]], atol=1e-6)
-    unit = lambda z: z / np.linalg.norm(flat(z), axis=1)[:, None, None, None]  # noqa: E731
+    unit = lambda z: z / np.linalg.norm(flat(z), axis=1)[:, None, None, None]
     middle = translate.slerp(unit(a), unit(b), jnp.full(3, 0.5))
     np.testing.assert_allclose(np.linalg.norm(flat(middle), axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(translate.slerp(a, a, jnp.full(3, 0.3)), a, atol=1e-5)
@@ -169,7 +169,7 @@ def test_a_mean_of_draws_in_pairs_of_opposite_noise_is_the_posterior_mean():
     small = clean.mean((1, 2), keepdims=True) + noise * np.random.default_rng(3).normal(size=(20, 1, 1, 1))
     gain = STD**2 / 4 / (STD**2 / 4 + noise**2)
     mean = MEANS[0] + gain * (small - MEANS[0].mean())
-    draw = lambda draws: edit.restore(model, jax.random.key(0), small, "shrink", noise, draws=draws, condition=known)  # noqa: E731
+    draw = lambda draws: edit.restore(model, jax.random.key(0), small, "shrink", noise, draws=draws, condition=known)
     one, two = draw(1), draw(2)
     assert np.abs(one - mean).mean() > 0.05
     np.testing.assert_allclose(two, mean, atol=0.03)

@@ -251,7 +251,7 @@ def classes(model):
 
 def test_guidance_at_one_is_the_conditional_model_and_at_zero_the_unconditional(model, classes):
     key, labels = jax.random.key(0), np.array([2, 1, 0])
-    draw = lambda **options: np.asarray(classes.sample(key, 3, condition=labels, **options))  # noqa: E731
+    draw = lambda **options: np.asarray(classes.sample(key, 3, condition=labels, **options))
     TRACES.clear()
     np.testing.assert_allclose(draw(guidance=1.0), draw(), atol=1e-6)
     traced = len(TRACES)

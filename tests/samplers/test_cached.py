@@ -39,7 +39,7 @@ def options(name):
 
 @each(sorted(CACHEABLE), unit=["ddim", "dpmpp_2m"])
 def test_computed_at_every_step_it_is_the_sampler_itself(name):
-    make = lambda denoiser: SAMPLERS[name](vp(), denoiser, **options(name))  # noqa: E731
+    make = lambda denoiser: SAMPLERS[name](vp(), denoiser, **options(name))
     key = jax.random.key(0)
     expected = sample(make(denoiser), key, X, TIMES)
     np.testing.assert_allclose(sample(cached(make, remembering, 1), key, X, TIMES), expected, rtol=1e-6, atol=1e-6)
@@ -70,7 +70,7 @@ def test_it_is_the_loop_written_out(every):
 
 
 def test_along_another_path_the_memory_is_that_of_the_network():
-    change = lambda d: transfer(vp(), edm(80.0), d)  # noqa: E731
+    change = lambda d: transfer(vp(), edm(80.0), d)
     x, t = 3 * X, jnp.float32(0.5)
     expected = change(denoiser)(x, t)
     first, memory = along(change, remembering)(x, t, None)

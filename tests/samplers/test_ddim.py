@@ -15,7 +15,7 @@ from jaxdiff.samplers import State, ancestral, ddim, sample
 def test_eta_one_is_the_ancestral_step(any_process, clipped):
     """Also with clipping: eps is that of the clipped x̂_0."""
     x, key = jax.random.normal(jax.random.key(0), (64, 3)), jax.random.key(1)
-    denoiser = lambda x_t, t: jnp.tanh(x_t) * 0.9  # noqa: E731
+    denoiser = lambda x_t, t: jnp.tanh(x_t) * 0.9
     for t, s in zip(grids.uniform(50)[:-1], grids.uniform(50)[1:], strict=True):
         t, s = jnp.float32(t), jnp.float32(s)
         constrain = clip(0.5) if clipped else clip(jnp.inf)

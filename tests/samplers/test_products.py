@@ -34,7 +34,7 @@ ORDINARY = [name for name, entry in ENTRIES.items() if not entry.alpha_one and n
 
 def one_of(chains: list[Process], i) -> Process:
     """The i-th process, i traced."""
-    pick = lambda functions: lambda *t: jax.lax.switch(i, functions, *t)  # noqa: E731
+    pick = lambda functions: lambda *t: jax.lax.switch(i, functions, *t)
     return Process(
         alpha=pick([lambda t, c=c: c.alpha(t) * jnp.ones_like(t) for c in chains]),
         sigma=pick([c.sigma for c in chains]),
@@ -169,7 +169,7 @@ def test_a_shift_between_two_steps_passes_through_the_next(name):
         times = jnp.linspace(0.9, 0.3, 13)
         state = sampler.init(jax.random.normal(KEY, (256, 2)))
         state = jax.lax.fori_loop(0, 8, lambda i, state: stepped(sampler, KEY, state, times[i], times[i + 1]), state)
-        on = lambda shift: sampler.step(KEY, state._replace(x=state.x + shift), times[8], times[9]).x  # noqa: E731
+        on = lambda shift: sampler.step(KEY, state._replace(x=state.x + shift), times[8], times[9]).x
         return ((on(0.01) - on(0.0)) / 0.01).mean()
 
     assert 0.6 < slope() < 1.2

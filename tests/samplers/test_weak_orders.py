@@ -78,7 +78,7 @@ def test_strong_order(name, order, float64):
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
         known = keys if name == "euler_maruyama" else jnp.concatenate([*jax.vmap(jax.random.split)(keys).T])
         known = jax.random.key_data(known)
-        noise = lambda key, x: draws[jnp.argmax((known == jax.random.key_data(key)).all(1))]  # noqa: E731
+        noise = lambda key, x: draws[jnp.argmax((known == jax.random.key_data(key)).all(1))]
         sampler = make(chain._replace(noise=noise), oracle.denoiser(chain, oracle.PLANE))
         return jax.jit(lambda x: sample(sampler, key, x, np.linspace(high, low, n + 1)))(x_1)
 

@@ -256,7 +256,7 @@ def unipc(order):
             ratio = h / (known[0][0] - half_snr(t))
             return x + alpha(s) * (1 - np.exp(-h)) * (newest + 0.5 * ratio * (known[0][1] - newest))
         places, values = zip(results[0], *known, strict=True)
-        kernel = lambda at: np.exp(at - half_snr(s)) * interpolated(places, values, at)  # noqa: E731
+        kernel = lambda at: np.exp(at - half_snr(s)) * interpolated(places, values, at)
         return x + alpha(s) * integral(kernel, half_snr(t), half_snr(s))
 
     def step(x, t, s, key, past):
@@ -454,8 +454,8 @@ def test_annealed_langevin_walks_where_it_comes_to(float64):
 
 def test_the_adaptive_method_follows_a_gaussian_down_and_up(float64):
     """x / std(t) is constant along the flow of data N(0, 0.25)."""
-    std = lambda t: np.sqrt(0.25 * alpha(t) ** 2 + sigma(t) ** 2)  # noqa: E731
-    denoiser = lambda x, t: 0.25 * VP.alpha(t) / (0.25 * VP.alpha(t) ** 2 + VP.sigma(t) ** 2) * x  # noqa: E731
+    std = lambda t: np.sqrt(0.25 * alpha(t) ** 2 + sigma(t) ** 2)
+    denoiser = lambda x, t: 0.25 * VP.alpha(t) / (0.25 * VP.alpha(t) ** 2 + VP.sigma(t) ** 2) * x
     step = jax.jit(samplers.dopri5(VP, denoiser, 1e-9, 1e-9).step)
     for t, s in ((0.9, 0.05), (0.05, 0.9)):
         x = step(KEY, samplers.State(jnp.asarray(X)), t, s).x

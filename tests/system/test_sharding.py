@@ -41,7 +41,7 @@ def test_fsdp_and_tensor_share_the_state(seen):
     assert seen["all"]["share"] < 0.3
 
 
-def test_a_step_gathers_what_its_gradient_needs_and_nothing_of_the_optimiser(seen):
+def test_a_step_gathers_what_its_gradient_needs_and_nothing_of_the_optimizer(seen):
     assert seen["fsdp"]["gathered"] == seen["fsdp"]["gathered_by_gradient"] > 0
 
 

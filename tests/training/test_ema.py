@@ -53,14 +53,14 @@ def test_one_update_moves_by_its_exact_share_after_millions(decay, updates, exac
 def test_a_long_half_life_is_not_lost_to_rounding(steps):
     """Averages of 1, 0.7 ... that follow weights of 0 for 200,000 updates, each a change near their last digit."""
     decay, start, count = ema.half_life(steps), jnp.array([1, 0.7, -3, 1e-3], jnp.float32), 200_000
-    one = lambda n, average: ema.follow(decay, average, jnp.zeros(4), 10**9 + n)  # noqa: E731
+    one = lambda n, average: ema.follow(decay, average, jnp.zeros(4), 10**9 + n)
     moved = jax.jit(lambda: jax.lax.fori_loop(0, count, one, start))()
     np.testing.assert_allclose(1 - moved / start, -np.expm1(-np.log(2) * count / steps), rtol=1e-3)
 
 
 def test_an_average_of_weights_that_rest_is_those_weights(rng):
     rest = jnp.asarray([0, 1, -1, 0.5, 2**-20, 3e38, *rng.normal(size=20)], jnp.float32)
-    one = lambda n, average: ema.follow(ema.warmed_up(0.999), average, rest, n)  # noqa: E731
+    one = lambda n, average: ema.follow(ema.warmed_up(0.999), average, rest, n)
     np.testing.assert_array_equal(jax.jit(lambda: jax.lax.fori_loop(0, 5000, one, rest))(), rest)
 
 
@@ -71,7 +71,7 @@ def test_a_power_average_has_its_profile_and_the_profile_its_deviation(std):
     profile = profile_of(ema.power(std), steps)[97::97]
     tau = (np.arange(97, steps, 97) + 1) / steps
     np.testing.assert_allclose(profile, (gamma + 1) * tau**gamma / steps, atol=6 * (gamma + 1) ** 2 / steps**2)
-    density = lambda x: (gamma + 1) * x**gamma  # noqa: E731
+    density = lambda x: (gamma + 1) * x**gamma
     mean = quad(lambda x: x * density(x), 0, 1)[0]
     np.testing.assert_allclose(quad(lambda x: (x - mean) ** 2 * density(x), 0, 1)[0] ** 0.5, std, rtol=1e-6)
 
@@ -84,7 +84,7 @@ def test_a_stored_average_is_its_own_recipe():
 
 
 def test_overlaps_are_integrals():
-    profile = lambda gamma, t: lambda x: (gamma + 1) * x**gamma / t ** (gamma + 1) * (x <= t)  # noqa: E731
+    profile = lambda gamma, t: lambda x: (gamma + 1) * x**gamma / t ** (gamma + 1) * (x <= t)
     for one, other in [((3.0, 5.0), (1.0, 8.0)), ((1.0, 8.0), (3.0, 5.0)), ((2.0, 4.0), (7.0, 4.0))]:
         exact = quad(lambda x, p=one, q=other: profile(*p)(x) * profile(*q)(x), 0, min(one[1], other[1]))[0]
         np.testing.assert_allclose(ema._overlap(*one, *other), exact, rtol=1e-7)
@@ -135,10 +135,10 @@ def test_widths_made_afterwards_are_those_computed_along_the_way(tmp_path):
     """Noisy descent in 5 dimensions; two widths kept at 16 moments give six others."""
     others = [0.04, 0.06, 0.08, 0.12, 0.15]
     averages = ema.averages({"decay": (), "half_life": (), "power": (0.05, 0.1, *others)}, 8)
-    optimiser = optax.sgd(0.02)
-    loss = lambda params, key, batch: (jnp.sum((params - 1 - jax.random.normal(key, (5,))) ** 2), {})  # noqa: E731
-    step = jax.jit(make_train_step(loss, optimiser, averages, jax.random.key(0)))
-    state = init_state(jnp.zeros(5), optimiser, averages)
+    optimizer = optax.sgd(0.02)
+    loss = lambda params, key, batch: (jnp.sum((params - 1 - jax.random.normal(key, (5,))) ** 2), {})
+    step = jax.jit(make_train_step(loss, optimizer, averages, jax.random.key(0)))
+    state = init_state(jnp.zeros(5), optimizer, averages)
     with Checkpoints(tmp_path, keep_every=32) as checkpoints:
         for n in range(1, 513):
             state, _ = step(state, None)
@@ -160,13 +160,13 @@ def test_widths_made_afterwards_know_what_was_skipped_and_undone(tmp_path):
     """A third of the steps is skipped, two checkpoints hold the same, and two are of weights that were given up."""
     names, guard = ["power_0.05", "power_0.1"], {"patience": 50, "rollbacks": 9, "spike": 0.0}
     averages = ema.averages({"decay": (), "half_life": (), "power": (0.05, 0.1, 0.08)}, 8)
-    loss = lambda params, key, bad: (  # noqa: E731
+    loss = lambda params, key, bad: (
         jnp.where(bad, jnp.nan, jnp.sum((params - 1 - jax.random.normal(key, (5,))) ** 2)),
         {},
     )
-    optimiser = optax.sgd(0.02)
-    step = jax.jit(make_train_step(loss, optimiser, averages, jax.random.key(0)))
-    state = init_state(jnp.zeros(5), optimiser, averages)
+    optimizer = optax.sgd(0.02)
+    step = jax.jit(make_train_step(loss, optimizer, averages, jax.random.key(0)))
+    state = init_state(jnp.zeros(5), optimizer, averages)
     with Checkpoints(tmp_path, keep_every=32) as checkpoints:
         for n in range(1, 577):
             state, _ = step(state, n % 3 == 0 or 120 < n < 200 or 256 < n <= 300)

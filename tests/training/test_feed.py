@@ -26,7 +26,7 @@ SIZE = 22
 def pictures(flip=True, labels=True):
     rng = np.random.default_rng(0)
     images, classes = rng.normal(size=(SIZE, 3, 4, 1)).astype(np.float32), np.arange(SIZE, dtype=np.int32) % 5
-    take = lambda i: Batch(images[i], classes[i] if labels else None)  # noqa: E731
+    take = lambda i: Batch(images[i], classes[i] if labels else None)
     return Source(SIZE, (3, 4, 1), 5 * labels, take, flip)
 
 
@@ -58,14 +58,14 @@ def loss_fn(params, key, batch):
 
 @pytest.mark.parametrize("where", ["always", "never"])
 def test_several_steps_in_a_call_are_those_steps_one_by_one(where):
-    optimiser = optax.adam(0.1)
+    optimizer = optax.adam(0.1)
     run = jax.jit(
-        in_calls(make_train_step(loss_fn, optimiser, {"average": warmed_up(0.9)}, jax.random.key(1)), feed.examples)
+        in_calls(make_train_step(loss_fn, optimizer, {"average": warmed_up(0.9)}, jax.random.key(1)), feed.examples)
     )
     food = feed.make_feed(pictures(), make_mesh(), 8, 3, where)
     states, histories = [], []
     for length in (1, 4, 12):
-        state = init_state({"w": np.linspace(-1, 1, 4, dtype=np.float32)[:, None]}, optimiser, ["average"])
+        state = init_state({"w": np.linspace(-1, 1, 4, dtype=np.float32)[:, None]}, optimizer, ["average"])
         history = []
         for first, n in feed.calls(0, 12, length):
             state, metrics = run(state, food.resident, food.read(first, n))

@@ -30,13 +30,13 @@ STATEFUL = StatefulLoss(lambda: jnp.zeros(()), loss)
 
 
 @functools.cache
-def stepper(spike, optimiser):
-    return jax.jit(make_train_step(STATEFUL, optimiser, EMA, jax.random.key(0), spike=spike))
+def stepper(spike, optimizer):
+    return jax.jit(make_train_step(STATEFUL, optimizer, EMA, jax.random.key(0), spike=spike))
 
 
-def run(factors, spike=0.0, optimiser=ADAM, state=None):
-    state = state or init_state(jnp.arange(1.0, 4.0), optimiser, EMA, STATEFUL)
-    step, seen = stepper(spike, optimiser), []
+def run(factors, spike=0.0, optimizer=ADAM, state=None):
+    state = state or init_state(jnp.arange(1.0, 4.0), optimizer, EMA, STATEFUL)
+    step, seen = stepper(spike, optimizer), []
     for factor in factors:
         state, metrics = step(state, jnp.float32(factor))
         seen.append((int(metrics["skipped"]), int(metrics["skipped_in_row"])))
@@ -54,15 +54,15 @@ def test_a_step_that_is_not_finite_changes_the_count_and_nothing_else(bad):
 
 
 def test_a_spike_is_skipped_once_the_usual_is_known():
-    state, _ = run([1] * 99 + [50], spike=10, optimiser=FROZEN)
+    state, _ = run([1] * 99 + [50], spike=10, optimizer=FROZEN)
     assert int(state.health.skipped) == 0
-    state, _ = run([1] * 100 + [9, 50, 1], spike=10, optimiser=FROZEN)
+    state, _ = run([1] * 100 + [9, 50, 1], spike=10, optimizer=FROZEN)
     assert int(state.health.skipped) == 1
     norm = np.linalg.norm(2 * np.arange(1.0, 4.0))
     usual = norm + (9 - 1) * norm / 100
     usual += (norm - usual) / 100
     np.testing.assert_allclose(state.health.usual_norm, usual, rtol=1e-5)
-    state, _ = run([1] * 100 + [9, 50, 1], optimiser=FROZEN)
+    state, _ = run([1] * 100 + [9, 50, 1], optimizer=FROZEN)
     assert int(state.health.skipped) == 0
 
 
@@ -70,7 +70,7 @@ def test_going_back_keeps_the_step_and_has_an_end(tmp_path):
     state, _ = run([1, 1])
     hurt, _ = run([1, 1, 1, np.nan])
     worse, _ = run([1, 1, 1, np.nan, np.nan])
-    batch = lambda step: tmp_path / f"batch-{step}"  # noqa: E731
+    batch = lambda step: tmp_path / f"batch-{step}"
     with Checkpoints(tmp_path / "checkpoints", keep=3) as checkpoints:
         checkpoints.save(hurt)  # holds the weights of now
         with pytest.raises(InputError, match=r"not finite at step 4 and at least 1 before it, after 0 return.*batch-4"):
@@ -101,7 +101,7 @@ def test_numbers_that_mean_nothing_are_refused(numbers):
 def test_more_than_one_percent_of_skipped_steps_is_told_once(caplog):
     """Of a loss that is NaN at one step of 50, in a process that began at step 1000 of a run that had lost 7 there."""
     state, _ = run([])
-    count = lambda: (int(state.step), int(state.health.skipped))  # noqa: E731
+    count = lambda: (int(state.step), int(state.health.skipped))
     state = state._replace(step=state.step + 1000, health=state.health._replace(skipped=state.health.skipped + 7))
     tally, told = Tally(*count()), []
     for n in range(1, 301):

@@ -25,9 +25,9 @@ def batch(rng):
 
 
 def test_a_step_is_adam_on_the_clipped_gradient_and_the_average_follows(params, batch):
-    optimiser = optax.chain(optax.clip_by_global_norm(0.1), optax.adam(0.01))
-    step = jax.jit(make_train_step(loss_fn, optimiser, {"average": warmed_up(0.99)}, jax.random.key(0)))
-    state, metrics = step(init_state(params, optimiser, ["average"]), batch)
+    optimizer = optax.chain(optax.clip_by_global_norm(0.1), optax.adam(0.01))
+    step = jax.jit(make_train_step(loss_fn, optimizer, {"average": warmed_up(0.99)}, jax.random.key(0)))
+    state, metrics = step(init_state(params, optimizer, ["average"]), batch)
 
     x, w = np.asarray(batch.x_0, np.float64), np.asarray(params["w"], np.float64)
     gradient = 2 * x.T @ (x @ w - 1) / 12
@@ -42,10 +42,10 @@ def test_a_step_is_adam_on_the_clipped_gradient_and_the_average_follows(params, 
 
 @pytest.mark.parametrize("parts", [2, 3, 12])
 def test_accumulated_parts_are_the_whole_batch(params, batch, parts):
-    optimiser = optax.sgd(0.1)
+    optimizer = optax.sgd(0.1)
     results = [
-        jax.jit(make_train_step(loss_fn, optimiser, {"average": warmed_up(0.9)}, jax.random.key(0), n))(
-            init_state(params, optimiser, ["average"]), batch
+        jax.jit(make_train_step(loss_fn, optimizer, {"average": warmed_up(0.9)}, jax.random.key(0), n))(
+            init_state(params, optimizer, ["average"]), batch
         )
         for n in (1, parts)
     ]
@@ -81,15 +81,15 @@ def test_each_part_takes_every_nth_example_its_own_key_and_the_memory_of_the_one
 
 def test_steps_of_one_call(params, batch):
     """Three steps with three resident batches, and one: states and metrics of the steps one by one."""
-    optimiser, resident = optax.sgd(0.1), jnp.stack([batch.x_0, batch.x_0 + 1, batch.x_0 - 2])
-    one = make_train_step(loss_fn, optimiser, {"average": warmed_up(0.9)}, jax.random.key(0))
+    optimizer, resident = optax.sgd(0.1), jnp.stack([batch.x_0, batch.x_0 + 1, batch.x_0 - 2])
+    one = make_train_step(loss_fn, optimizer, {"average": warmed_up(0.9)}, jax.random.key(0))
     run = jax.jit(in_calls(one, lambda resident, i: Batch(resident[i])))
-    state, losses = init_state(params, optimiser, ["average"]), []
+    state, losses = init_state(params, optimizer, ["average"]), []
     for x in resident:
         state, metrics = jax.jit(one)(state, Batch(x))
         losses.append(metrics["loss"])
     for calls in ([[0, 1, 2]], [[0], [1], [2]]):
-        other, found = init_state(params, optimiser, ["average"]), []
+        other, found = init_state(params, optimizer, ["average"]), []
         for call in calls:
             other, metrics = run(other, resident, jnp.array(call))
             found.append(metrics["loss"])
@@ -101,11 +101,11 @@ def test_every_step_and_every_part_has_its_own_key(params, batch):
     def noisy(params, key, batch):
         return loss_fn(params, key, batch)[0], {"draw": jax.random.uniform(key)}
 
-    optimiser, draws = optax.sgd(0.0), []
+    optimizer, draws = optax.sgd(0.0), []
     for parts in (1, 2):
         step, state = (
-            make_train_step(noisy, optimiser, {"average": warmed_up(0.9)}, jax.random.key(0), parts),
-            init_state(params, optimiser, ["average"]),
+            make_train_step(noisy, optimizer, {"average": warmed_up(0.9)}, jax.random.key(0), parts),
+            init_state(params, optimizer, ["average"]),
         )
         for _ in range(2):
             state, metrics = step(state, batch)
@@ -114,10 +114,10 @@ def test_every_step_and_every_part_has_its_own_key(params, batch):
 
 
 def test_the_state_is_donated(params, batch):
-    optimiser = optax.adam(0.1)
+    optimizer = optax.adam(0.1)
     step = jax.jit(
-        make_train_step(loss_fn, optimiser, {"average": warmed_up(0.9)}, jax.random.key(0)), donate_argnums=0
+        make_train_step(loss_fn, optimizer, {"average": warmed_up(0.9)}, jax.random.key(0)), donate_argnums=0
     )
-    state = init_state(params, optimiser, ["average"])
+    state = init_state(params, optimizer, ["average"])
     step(state, batch)
     assert state.ema["average"]["w"].is_deleted()

@@ -29,9 +29,9 @@ def augment(key: Key, x: Array, rate: float = 0.12) -> tuple[Array, Array]:
     """
     n = x.shape[0]
     keys = iter(jax.random.split(key, 16))
-    seldom = lambda: jax.random.uniform(next(keys), (n,)) < rate  # noqa: E731
-    normal = lambda: jnp.where(seldom(), jax.random.normal(next(keys), (n,)), 0.0)  # noqa: E731
-    angle = lambda: jax.random.uniform(next(keys), (n,), minval=-jnp.pi, maxval=jnp.pi)  # noqa: E731
+    seldom = lambda: jax.random.uniform(next(keys), (n,)) < rate
+    normal = lambda: jnp.where(seldom(), jax.random.normal(next(keys), (n,)), 0.0)
+    angle = lambda: jax.random.uniform(next(keys), (n,), minval=-jnp.pi, maxval=jnp.pi)
 
     mirrored = jax.random.bernoulli(next(keys), 0.5, (n,))
     upside_down = seldom() & jax.random.bernoulli(next(keys), 0.5, (n,))
@@ -65,7 +65,7 @@ def transform(x: Array, matrix: Array, shift: Array) -> Array:
     def one(image, matrix, shift):
         source = jnp.einsum("ij,hwj->hwi", jnp.linalg.inv(matrix), places - shift * sides) + sides / 2
         coordinates = [FINER * source[..., axis] - 0.5 for axis in (0, 1)]
-        plane = lambda p: jax.scipy.ndimage.map_coordinates(p, coordinates, order=1, mode="reflect")  # noqa: E731
+        plane = lambda p: jax.scipy.ndimage.map_coordinates(p, coordinates, order=1, mode="reflect")
         return jax.vmap(plane, in_axes=-1, out_axes=-1)(image)
 
     return jax.vmap(one)(fine, matrix, shift)

@@ -37,7 +37,7 @@ def roll_back(
     spike: float,
     keep_batch: Callable[[int], Path],
 ) -> TrainState:
-    """The weights, average and optimiser of the newest checkpoint before the skipped steps, at the step of `state`.
+    """The weights, average and optimizer of the newest checkpoint before the skipped steps, at the step of `state`.
 
     Args:
       patience, rollbacks, spike: of `train.guard`: skipped steps in a row, and returns in all, that are borne.

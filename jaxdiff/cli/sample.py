@@ -1,0 +1,194 @@
+"""Draw from a trained model, and show how.
+
+    python sample.py --workdir runs/                    the newest run, its own sampler
+    python sample.py --workdir runs/ddpm --sampler ddim --steps 50 --num 100
+
+    python sample.py --workdir runs/ddpm --sampler heun --option churn=0.1 --steps 100
+    python sample.py --workdir runs/vdm --likelihood     bits per dimension of its held-out data, and no pictures
+    python sample.py --workdir runs/ddpm --task inpaint --input FILE --mask left      and other tasks: docs/gallery.md
+
+Samplers are the names of jaxdiff.samplers. Writes into the run's folder, under samples/: grid.png, samples.npy
+(float32, (num, height, width, channels), near [-1, 1]), samples.json (how they were drawn, with which weights), and the
+reverse process of the first images as chain.gif and chain.png.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+import jaxdiff
+from jaxdiff.cli import tasks as edit_files
+from jaxdiff.config import build
+from jaxdiff.config import record as run_record
+from jaxdiff.config.sampling import OPTIONS
+from jaxdiff.config.schema import check_fields
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.evaluation import held_out
+from jaxdiff.modalities.images import pictures
+from jaxdiff.pipelines.model import finite
+from jaxdiff.training.errors import explained
+from jaxdiff.training.sharding import use_compilation_cache, use_cpu_devices
+
+SHOWN, FRAMES, STRIP = 16, 60, 12
+OPTIONAL = ("eta", "variance", "temperature", "clip", "threshold", "cache", "guidance")
+"""Options of samplers that have an argument of their own."""
+
+
+def main() -> int:
+    """The command line: 0 if all went well, 2 for bad input."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workdir", default="runs/", help="a run, or a folder of runs, whose newest is taken")
+    parser.add_argument(
+        "--weights", default="", help="one of the run's averages; params; or a number, the width of one made afterwards"
+    )
+    parser.add_argument("--num", type=int, default=64, help="how many images")
+    parser.add_argument("--batch", type=int, default=256, help="how many of them at once; they are the same in any")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
+    parser.add_argument("--steps", type=int, help="steps of the sampler; the run's own by default")
+    parser.add_argument("--eta", type=float, help="ddim: share of the ancestral noise, 0 to 1")
+    parser.add_argument("--variance", help="ancestral: fixed_small, fixed_large or learned")
+    parser.add_argument("--temperature", type=float, help="factor on the noise of each step")
+    parser.add_argument("--clip", type=float, help="bound on the predicted image; inf for none")
+    parser.add_argument("--threshold", type=float, help="quantile for dynamic thresholding, 0 to 1")
+    parser.add_argument("--label", type=int, help="class to draw, where the model has classes; all in turn by default")
+    parser.add_argument(
+        "--cache", type=int, help="compute the deeper levels at every so many steps only: faster, less exact"
+    )
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="any other of the sampler's"
+    )
+    edit_files.add_arguments(parser)
+    parser.add_argument("--likelihood", action="store_true", help="report bits per dimension of held-out data")
+    parser.add_argument("--examples", type=int, help="of the held-out data; all, but not over 1,000, by default")
+    try:
+        arguments = parser.parse_args()
+        use_compilation_cache()
+        with explained("lower --batch"):
+            check(arguments)
+            (report if arguments.likelihood else draw)(arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuse numbers out of their range, and what would be ignored."""
+    for name in ("num", "batch"):
+        if getattr(arguments, name) < 1:
+            raise InputError(f"--{name} {getattr(arguments, name)}: draw at least one image")
+    if not 0 <= arguments.seed < 2**32:
+        raise InputError(f"--seed {arguments.seed}: must be from 0 to {2**32 - 1}")
+    drawing = ("task", "sampler", "steps", "label", *OPTIONAL)
+    ignored = [name for name in drawing if getattr(arguments, name) is not None] + arguments.option
+    if arguments.likelihood and ignored:
+        raise InputError(f"{ignored[0]}: is for drawing, and --likelihood draws nothing")
+    if arguments.examples is not None and not arguments.likelihood:
+        raise InputError("--examples: goes with --likelihood")
+    edit_files.check(arguments, sampling(arguments))
+
+
+def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of the sampler."""
+    given = dict(map(parse_option, arguments.option))
+    if foreign := [name for name in given if name not in OPTIONS]:
+        raise unknown("--option", foreign[0], OPTIONS)
+    return {name: value for name in OPTIONAL if (value := getattr(arguments, name)) is not None} | given
+
+
+def opened(workdir: str) -> tuple[Path, dict]:
+    """The run and its configuration; JAX then uses as many devices as it trained on."""
+    folder = run_record.find(workdir)
+    config = run_record.read_record(folder).config
+    check_fields(config)
+    use_cpu_devices(config["train"]["cpu_devices"])
+    return folder, config
+
+
+def draw(arguments: argparse.Namespace) -> None:
+    """Do what the command line says."""
+    folder, config = opened(arguments.workdir)
+    model, options = jaxdiff.load(folder, arguments.weights), sampling(arguments)
+    if arguments.task:
+        print(f"{folder}: {model.weights}")
+        options |= {name: value for name in ("steps", "sampler") if (value := getattr(arguments, name)) is not None}
+        edit_files.perform(arguments, folder, config, model, options)
+        return
+    steps = model.steps if arguments.steps is None else arguments.steps
+    print(f"{folder}: {model.weights}, {arguments.sampler or model.sampler['name']}, {steps} steps")
+    labels = None if arguments.label is None else np.full(arguments.num, arguments.label)
+    key, shown = jax.random.key(arguments.seed), min(SHOWN, arguments.num)
+    known = None if labels is None else labels[:shown]
+    _, frames = model.trajectory(key, shown, min(FRAMES, steps + 1), steps, arguments.sampler, known, **options)
+    frames = finite(np.asarray(frames).swapaxes(0, 1)).swapaxes(0, 1)
+    out = folder / "samples"
+    part = out / "samples.npy.part"
+    try:
+        out.mkdir(exist_ok=True)
+        pictures.save_gif(out / "chain.gif", frames, note=model.weights)
+        strip = np.round(np.linspace(0, len(frames) - 1, min(STRIP, len(frames)))).astype(int)
+        pictures.save_film_strip(out / "chain.png", frames[strip], note=model.weights)
+
+        images = np.lib.format.open_memmap(part, "w+", np.float32, (arguments.num, *model.shape))
+        stream = model.stream(key, arguments.num, arguments.batch, steps, arguments.sampler, labels, **options)
+        done, begin = 0, time.perf_counter()
+        with tqdm(total=arguments.num, unit="image", disable=arguments.num <= arguments.batch) as bar:
+            for batch in stream:
+                images[done : done + len(batch)] = batch
+                done += len(batch)
+                bar.update(len(batch))
+        images.flush()
+        pictures.save_grid(out / "grid.png", np.array(images[:256]), note=model.weights)
+        del images
+        part.replace(out / "samples.npy")
+        record = vars(arguments) | {"workdir": str(folder), "weights": model.weights, "steps": steps}
+        (out / "samples.json").write_text(json.dumps(record, indent=2) + "\n")
+    except InputError:
+        part.unlink(missing_ok=True)
+        raise
+    except OSError as error:
+        raise InputError(f"cannot write to {str(out)!r}: {error.strerror or error}") from error
+    seconds = time.perf_counter() - begin
+    print(f"{arguments.num} images in {seconds:.1f} s; look at {out / 'grid.png'}, chain.gif and chain.png there")
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Print bits per dimension of the run's held-out data, and write them to likelihood.json in its folder."""
+    folder, config = opened(arguments.workdir)
+    source = build.held_out(config)
+    model = jaxdiff.load(folder, arguments.weights)
+    n = min(source.size, 1000) if arguments.examples is None else arguments.examples
+    chain = config["sample"]["grid"].get("total", 0) if config["process"]["name"] == "ddpm" else 0
+    print(f"{folder}: {model.weights}, {n} held-out examples, bits per dimension")
+    figures = held_out.measure(model, source, jax.random.key(arguments.seed), n, chain=chain)
+    if lost := [name.strip() for name, figure in figures.items() if not np.isfinite(figure).all()]:
+        raise InputError(f"{', '.join(lost)}: not finite with {model.weights}: take other --weights")
+    for name, figure in figures.items():
+        print(f"{name:24} {figure.mean:7.3f} ± {figure.error:.3f}")
+    content = {name.strip(): figure._asdict() for name, figure in figures.items()}
+    content |= {"weights": model.weights, "examples": n}
+    try:
+        (folder / "likelihood.json").write_text(json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write to {str(folder)!r}: {error.strerror or error}") from error
+
+
+def parse_option(text: str) -> tuple[str, float | int | str]:
+    """`NAME=VALUE`, with a value that is a number where it can be."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise InputError(f"--option {text}: must be NAME=VALUE")
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value
