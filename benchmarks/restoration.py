@@ -29,9 +29,9 @@ from skimage.transform import resize
 from sklearn.mixture import GaussianMixture
 
 import jaxdiff
+from jaxdiff import pipelines
 from jaxdiff.cli.inputs import gaussian
 from jaxdiff.modalities.images import operators, pictures
-from jaxdiff.pipelines import edit
 from jaxdiff.training.sharding import use_cpu_devices
 
 MASK = np.ones((1, 28, 28, 1))
@@ -107,10 +107,10 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
     """`(task, method) -> key -> images`."""
 
     def fill(method, **more):
-        return lambda key: edit.inpaint(model, key, y["inpainting"], MASK, method, **more)
+        return lambda key: pipelines.inpaint(model, key, y["inpainting"], MASK, method, **more)
 
     def mend(task, operator, noise, **more):
-        return lambda key: edit.restore(model, key, np.float32(y[task]), operator, noise, **more)
+        return lambda key: pipelines.restore(model, key, np.float32(y[task]), operator, noise, **more)
 
     def matched(task, operator=None, noise=0.01, **more):
         given = lambda draws: {"method": "moment_matching", "draws": draws, **more}
@@ -133,16 +133,16 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
         **matched(small, "shrink"),
         **several(blurred, "DDRM", mend(blurred, "blur", NOISE, kernel=KERNEL, method="ddrm", steps=STEPS)),
         **matched(blurred, "blur", NOISE, kernel=KERNEL),
-        ("denoising", "one step: the posterior mean"): lambda key: edit.denoise(
+        ("denoising", "one step: the posterior mean"): lambda key: pipelines.denoise(
             model, key, np.float32(y["denoising"]), STRONG, sampler="ddim", steps=1
         ),
-        ("denoising", "drawn"): lambda key: edit.denoise(
+        ("denoising", "drawn"): lambda key: pipelines.denoise(
             model, key, np.float32(y["denoising"]), STRONG, sampler="heun", steps=8
         ),
     }
     if enlarging:
         given = np.float32(y[small])
-        drawn = lambda key: edit.enlarge(enlarging, key, given, sampler="heun", steps=12)
+        drawn = lambda key: pipelines.enlarge(enlarging, key, given, sampler="heun", steps=12)
         runs |= several(small, "conditional model", drawn)
     return runs
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxdiff.config.sampling import Bound
 from jaxdiff.gaussian import betas, grids, parameterization, schedules
 from jaxdiff.gaussian.denoiser import make_denoiser
-from jaxdiff.pipelines.model import Model, make_draw
+from jaxdiff.pipelines.model import Model
 from jaxdiff.training import sharding
 
 
@@ -41,7 +41,7 @@ def jaxdiff(arguments) -> measure.Ready:
     sampler = {"name": "ancestral", "variance": "fixed_large"} if arguments.sampler == "ddpm" else {"name": "ddim"}
     model = Model(
         params=params,
-        draw=make_draw(bind, mesh=mesh),
+        mesh=mesh,
         shape=shape,
         grid=lambda steps: grids.trailing(steps, 1000),
         steps=arguments.steps,

@@ -22,7 +22,8 @@ import numpy as np
 from measure import surroundings
 
 import jaxdiff
-from jaxdiff.pipelines import classifier, edit
+from jaxdiff import pipelines
+from jaxdiff.pipelines import classifier
 from jaxdiff.pipelines.load import load_classifier
 from jaxdiff.training.sharding import use_cpu_devices
 from jaxdiff.types import Batch
@@ -64,7 +65,7 @@ def main() -> None:
         note(f"as asked, of 1000 at scale {scale:g}", accuracy(judge, batch(drawn, labels)))
     guidance = {"guidance": arguments.guidance} if arguments.guidance != 1 else {}
     begin = time.perf_counter()
-    images, labels = edit.synthesize(model, jax.random.key(0), [n // 10] * 10, 500, **SAMPLING, **guidance)
+    images, labels = pipelines.synthesize(model, jax.random.key(0), [n // 10] * 10, 500, **SAMPLING, **guidance)
     note("seconds to draw", time.perf_counter() - begin)
     real = trained(arguments, "real", steps, *(part[:n] for part in every), content)
     note(f"trained on {n} real images", accuracy(real, test))

@@ -20,7 +20,8 @@ from jaxdiff.evaluation import held_out
 from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines import classifier
 from jaxdiff.pipelines.classifier import Classifier
-from jaxdiff.pipelines.model import Model, finite
+from jaxdiff.pipelines.model import Model
+from jaxdiff.pipelines.options import finite
 from jaxdiff.training import hosts, log
 from jaxdiff.types import Array, Batch, Key, Params
 

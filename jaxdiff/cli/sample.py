@@ -32,7 +32,7 @@ from jaxdiff.config.schema import check_fields
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import held_out
 from jaxdiff.modalities.images import pictures
-from jaxdiff.pipelines.model import finite
+from jaxdiff.pipelines.options import finite
 from jaxdiff.training.errors import explained
 from jaxdiff.training.sharding import use_compilation_cache, use_cpu_devices
 

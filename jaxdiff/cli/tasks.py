@@ -13,14 +13,15 @@ import jax
 import numpy as np
 from PIL import Image
 
+from jaxdiff import pipelines
 from jaxdiff.cli.inputs import MASKS, degrade, gaussian, is_conditional, read_counts, read_input, read_labels, read_mask
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.guidance.sdedit import noise_level
 from jaxdiff.modalities.images import pictures
-from jaxdiff.pipelines import compose, edit
 from jaxdiff.pipelines.anomaly import threshold
 from jaxdiff.pipelines.load import load, load_classifier
-from jaxdiff.pipelines.model import Model, finite
+from jaxdiff.pipelines.model import Model
+from jaxdiff.pipelines.options import finite
 
 SHOWN = 64
 FLOW_STEPS = 100
@@ -160,7 +161,7 @@ def _draw(asked, key, out: Path, model: Model, options: dict) -> None:
     """The tasks that need no input."""
     if asked.task == "synthesize":
         counts = read_counts(asked.per_class, model.num_classes)
-        pixels, labels = edit.synthesize(model, key, counts, asked.batch, **options)
+        pixels, labels = pipelines.synthesize(model, key, counts, asked.batch, **options)
         _write(out, pixels / 127.5 - 1, {"images": pixels, "labels": labels})
         return
     further = {} if asked.scale is None else {"scale": asked.scale}
@@ -169,15 +170,17 @@ def _draw(asked, key, out: Path, model: Model, options: dict) -> None:
         case "cascade":
             models = [model, *map(load, needed(asked, "then", "the runs that enlarge what this one draws"))]
             classes = max(m.num_classes for m in models)
-            draw = lambda i, n, labels: compose.cascade(models, key, n, asked.noise, labels, i, **options)
+            draw = lambda i, n, labels: pipelines.cascade(models, key, n, asked.noise, labels, i, **options)
         case "guide":
             classifier = load_classifier(needed(asked, "classifier", "a run of configs/classifier.py"))
             classes, options = classifier.num_classes, options | further
-            draw = lambda i, n, labels: [compose.guide(model, key, classifier, labels, first=i, **options)]
+            draw = lambda i, n, labels: [pipelines.guide(model, key, classifier, labels, first=i, **options)]
         case _:
             path, _, weights = needed(asked, "worse", "a run, or RUN@WEIGHTS, such as this one's own").partition("@")
             worse, options = load(path, weights), options | further
-            draw = lambda i, n, labels: [compose.autoguide(model, key, n, worse, condition=labels, first=i, **options)]
+            draw = lambda i, n, labels: [
+                pipelines.autoguide(model, key, n, worse, condition=labels, first=i, **options)
+            ]
     if asked.label is not None and not classes:
         raise InputError("--label: these models were trained without classes; leave it out")
     labels = np.arange(asked.num) % classes if classes else None
@@ -245,35 +248,37 @@ def _run(
     match asked.task:
         case "inpaint":
             mask = read_mask(asked.mask, model.shape)
-            result = edit.inpaint(model, key, images, mask, **method, **repeats, **noise, **scale, **draws, **options)
+            result = pipelines.inpaint(
+                model, key, images, mask, **method, **repeats, **noise, **scale, **draws, **options
+            )
         case "outpaint":
-            result = edit.outpaint(model, key, images, **method, **repeats, **noise, **scale, **draws, **options)
+            result = pipelines.outpaint(model, key, images, **method, **repeats, **noise, **scale, **draws, **options)
         case "translate" | "vary":
             usual = 0.5 if asked.task == "translate" else 0.2
             strength = usual if asked.strength is None else asked.strength
             options = options if asked.to is None else options | {"condition": labels(asked.to)}
-            result = edit.translate(model, key, images, strength, **options)
+            result = pipelines.translate(model, key, images, strength, **options)
         case "denoise":
-            result = edit.denoise(model, key, images, asked.noise, **options)
+            result = pipelines.denoise(model, key, images, asked.noise, **options)
         case "restore" | "super_resolve":
             operator = asked.operator if asked.task == "restore" else "shrink"
             kernel = gaussian(asked.blur) if operator == "blur" else None
             if is_conditional(asked, model):
                 if draws:
                     raise InputError("--draws: goes with a --method that restores, such as moment_matching")
-                result = edit.enlarge(model, key, images, asked.noise or 0.0, **scale, **options)
+                result = pipelines.enlarge(model, key, images, asked.noise or 0.0, **scale, **options)
             else:
                 options |= method | scale | draws | ({} if asked.degrade and asked.method == "dps" else noise)
-                result = edit.restore(model, key, images, operator, kernel=kernel, **options)
+                result = pipelines.restore(model, key, images, operator, kernel=kernel, **options)
         case "swap":
             if asked.label is None or asked.to is None:
                 raise InputError("swap: give --label, the class of the input, and --to, the one wanted")
-            result = edit.swap(model, images, labels(asked.label), labels(asked.to), asked.steps or FLOW_STEPS)
+            result = pipelines.swap(model, images, labels(asked.label), labels(asked.to), asked.steps or FLOW_STEPS)
         case "interpolate":
             if n < 2:
                 raise InputError(f"interpolate: between two images, and {str(asked.input)!r} holds {n}")
             steps = asked.steps or FLOW_STEPS
-            result = edit.interpolate(model, images[0], images[1], steps=steps, condition=asked.label)
+            result = pipelines.interpolate(model, images[0], images[1], steps=steps, condition=asked.label)
         case _:
             if "normal" in options and asked.label is not None:
                 options |= {"normal_condition": np.full(len(options["normal"]), asked.label)}
@@ -281,7 +286,7 @@ def _run(
                 options = {
                     k: v for k, v in options.items() if k in ("condition", "normal", "normal_condition", "first")
                 }
-            scores, result = edit.detect(model, key, images, **method, **levels, **options)
+            scores, result = pipelines.detect(model, key, images, **method, **levels, **options)
             result, extra = result[..., None], {"scores": scores}
     return np.asarray(result), extra
 

@@ -4,15 +4,15 @@
     python train.py --config=configs/ddpm.py:cifar10 --config.train.batch_size=256 --workdir=runs/mine
 
 The same command again continues where the run stopped, also on another number of devices. A run's folder is described
-in `jaxdiff/config/record.py`. On several machines give each the same command, with a --workdir that all of them see; but for TPU
-pods and Slurm, where they find each other, also --coordinator=HOST:PORT --processes=N --process=I.
+in `jaxdiff/config/record.py`. On several machines give each the same command, with a --workdir that all of them see;
+but for TPU pods and Slurm, where they find each other, also --coordinator=HOST:PORT --processes=N --process=I.
 """
 
 import contextlib
 import functools
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.classifier import Classifier
+from jaxdiff.pipelines.load import load_any
 from jaxdiff.pipelines.model import Model
 from jaxdiff.training import feed, hosts, log, sharding, stop
 from jaxdiff.training.checkpoints import checkpoint, rollback
@@ -202,6 +203,20 @@ def train(config: dict, workdir: Path) -> int:
         if hosts.is_writer():
             report(workdir, setup.parts.model, step, reason, complaint)
     return stop.exit_code(reason)
+
+
+def train_model(config: Mapping[str, Any], workdir: str | Path) -> Model | Classifier:
+    """Train as `python train.py` does, or go on with what is in `workdir`, and return what was trained.
+
+    Args:
+      config: plain data, such as `get_config().to_dict()` of a file in configs/.
+      workdir: the run's folder.
+
+    Raises:
+      InputError: a configuration that does not fit, or a folder that holds another run.
+    """
+    train(dict(config), Path(workdir))
+    return load_any(workdir)
 
 
 def keep_batch(config: dict, workdir: Path, source: Source, step: int) -> Path:

@@ -31,7 +31,8 @@ from jaxdiff.likelihood import (
 )
 from jaxdiff.modalities.images import low_resolution
 from jaxdiff.modalities.images.operators import shrunk
-from jaxdiff.pipelines.model import Model, named_variance
+from jaxdiff.pipelines.draw import named_variance
+from jaxdiff.pipelines.model import Model
 from jaxdiff.types import Batch, Key, Params, expand
 
 

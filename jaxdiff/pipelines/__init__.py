@@ -1,1 +1,33 @@
-"""What a trained model is used for: arrays in, arrays out."""
+"""What a trained model is used for: arrays in, arrays out, one compiled call for each shape.
+
+Images are (n, height, width, channels) in [-1, 1], of the model's size unless something else is said; `options` are
+those of `Model.sample`: steps, sampler, condition (none by default), guidance, first ...
+"""
+
+from jaxdiff.pipelines.anomaly import detect
+from jaxdiff.pipelines.autoguide import autoguide
+from jaxdiff.pipelines.cascade import cascade
+from jaxdiff.pipelines.denoise import denoise
+from jaxdiff.pipelines.guide import guide
+from jaxdiff.pipelines.img2img import translate
+from jaxdiff.pipelines.inpaint import inpaint, outpaint
+from jaxdiff.pipelines.invert import interpolate, swap
+from jaxdiff.pipelines.restore import restore
+from jaxdiff.pipelines.synthesize import synthesize
+from jaxdiff.pipelines.upscale import enlarge
+
+__all__ = [
+    "autoguide",
+    "cascade",
+    "denoise",
+    "detect",
+    "enlarge",
+    "guide",
+    "inpaint",
+    "interpolate",
+    "outpaint",
+    "restore",
+    "swap",
+    "synthesize",
+    "translate",
+]

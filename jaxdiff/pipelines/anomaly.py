@@ -10,12 +10,31 @@ What a model was trained on it denoises well, and draws as it was. But a plain i
 is strange or not: where images are of different intricacy, compare with normal ones.
 """
 
+import functools
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.errors import InputError
-from jaxdiff.gaussian.process import Process, log_snr, perturb, time_at
+from jaxdiff.config.sampling import Bind
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.gaussian.noise import ByExample
+from jaxdiff.gaussian.process import Process, log_snr, perturb, require_white, time_at
+from jaxdiff.gaussian.schedules import edm
+from jaxdiff.pipelines.common import (
+    LEAST,
+    MOST,
+    check_level,
+    checked_images,
+    draw_with,
+    nothing_known,
+    path_of,
+    time_of_level,
+)
+from jaxdiff.pipelines.img2img import SDEDIT
+from jaxdiff.pipelines.model import Given, Model
+from jaxdiff.pipelines.task import Inputs
 from jaxdiff.types import Array, Denoiser, Key, as_time, expand
 
 
@@ -67,3 +86,84 @@ def threshold(normal: np.ndarray, false_positives: float) -> float:
     if not 0 < false_positives < 1:
         raise InputError(f"false_positives={false_positives}: must be a share between 0 and 1")
     return float(np.quantile(normal, 1 - false_positives))
+
+
+def detect(
+    model: Model,
+    key: Key,
+    images: np.ndarray,
+    method: str = "denoising_error",
+    levels: Sequence[float] = (0.2, 0.4, 0.6, 0.8, 1.0),
+    condition: Given = None,
+    normal: np.ndarray | None = None,
+    normal_condition: Given = None,
+    first: int = 0,
+    **options,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Anomaly scores (`jaxdiff.pipelines.anomaly`): `(scores (n,), maps (n, height, width))`, higher for stranger.
+
+    Args:
+      method: "denoising_error", averaged over all `levels`; "untypical", how unlike its values at the levels are to
+        those of `normal` images; "reconstruction", averaged, each from that level; or "likelihood", the variational
+        bound on -log p, in nats, but for what is the same for all images, from as many noise levels as there are
+        `levels`, evenly spread in log-SNR.
+      levels: of noise, sigma / alpha, above 0.
+      normal: for "untypical", images that are not strange, many more than levels, such as some of those trained on.
+      normal_condition: what is known of these.
+      first: the number of the first image, from which, with the key, the noise of each follows.
+
+    The noise is that of the process: simplex noise for a model that was trained with it.
+    """
+    images = checked_images(model, images)
+    if not len(levels) or not all(0 < level < np.inf for level in levels):
+        raise InputError(f"levels={levels}: must be noise levels above 0")
+    if options and method != "reconstruction":
+        raise InputError(f"{next(iter(options))}: is for method 'reconstruction', which draws; {method!r} does not")
+    if (normal is None) == (method == "untypical"):
+        raise InputError("normal: goes with method 'untypical', and only with it")
+    if normal is not None and len(normal) < 2 * len(levels):
+        raise InputError(
+            f"normal: {len(normal)} images are too few for {len(levels)} levels: give twice as many at least"
+        )
+    if method in ("denoising_error", "likelihood", "untypical"):
+        given = model.check_condition(nothing_known(condition), len(images))
+        process = model.bind(model.params, given).process
+        for level in levels if method != "likelihood" else ():
+            check_level(process, level)
+        factor = 1.0
+        if method == "likelihood":
+            path_of(model)
+            model.check_likelihood()
+            require_white(process, "likelihood")
+            levels = np.geomspace(LEAST, MOST, len(levels)).tolist()
+            factor = np.log(MOST / LEAST) * images[0].size
+        at = jnp.asarray(levels, jnp.float32)
+        beyond = method == "likelihood"
+        index = first + jnp.arange(len(images))
+        error, each = _error(model.params, key, images, at, given, index, model.bind, beyond)
+        error = factor * error
+        if normal is not None:
+            nothing = model.check_condition(nothing_known(normal_condition), len(normal))
+            index = jnp.arange(len(normal))
+            known = _error(model.params, key, checked_images(model, normal), at, nothing, index, model.bind)[1]
+            return untypical(np.asarray(known), np.asarray(each)), np.asarray(error).mean(-1)
+    elif method == "reconstruction":
+        draw = functools.partial(
+            draw_with, model, n=len(images), task=SDEDIT, inputs=Inputs(images), condition=condition
+        )
+        starts = enumerate(time_of_level(model, level) for level in levels)
+        again = [draw(key=jax.random.fold_in(key, i), start=start, first=first, **options) for i, start in starts]
+        error = sum((np.asarray(a) - images) ** 2 for a in again) / len(levels)
+    else:
+        raise unknown("method of detection", method, ("denoising_error", "untypical", "reconstruction", "likelihood"))
+    maps = np.asarray(error).mean(-1)
+    return maps.mean((1, 2)), maps
+
+
+@functools.partial(jax.jit, static_argnames=("bind", "beyond"))
+def _error(params, key, images, levels, condition, index, bind: Bind, beyond: bool = False):
+    process, denoiser, *_ = bind(params, condition)
+    process = process._replace(noise=ByExample(process.noise, index))
+    if beyond:
+        process, denoiser = edm(MOST)._replace(noise=process.noise), at_any_level(process, denoiser, edm(MOST))
+    return denoising_error(process, denoiser, key, images, time_at(process, -2 * jnp.log(levels)))

@@ -17,7 +17,7 @@ from jaxdiff.config.build.transforms import make_transforms
 from jaxdiff.config.sampling import SAMPLER
 from jaxdiff.guidance import classifier
 from jaxdiff.pipelines.classifier import Classifier
-from jaxdiff.pipelines.model import Model, make_draw
+from jaxdiff.pipelines.model import Model
 from jaxdiff.training.ema import Decay, averages
 from jaxdiff.training.sharding import TensorAxis, make_mesh, replicated
 from jaxdiff.types import Key, LossFn, Params, Spec, StatefulLoss, Transform
@@ -74,7 +74,6 @@ def make_model(config: Config, core: Core, shape: tuple[int, ...], mesh: Mesh | 
     path = other or process
     model = Model(
         params=params,
-        draw=make_draw(core.bind, other, mesh),
         shape=tuple(shape),
         grid=make_grid(sampling["grid"], process, path, meaning),
         steps=sampling["steps"],
@@ -82,6 +81,7 @@ def make_model(config: Config, core: Core, shape: tuple[int, ...], mesh: Mesh | 
         options={"clip": sampling["clip"]},
         bind=core.bind,
         path=path,
+        mesh=mesh,
         **_conditioning(config, core),
     )
     model.check()

@@ -25,7 +25,7 @@ def load(path: str | Path, weights: str | float = "") -> Model:
     Raises:
       InputError: no run there, or none with a checkpoint; no such weights; or the run trained a classifier.
     """
-    model = _load(path, weights)
+    model = load_any(path, weights)
     if isinstance(model, Classifier):
         raise InputError(
             f"the run at {str(path)!r} is a classifier, which draws nothing: it guides another run, "
@@ -36,13 +36,14 @@ def load(path: str | Path, weights: str | float = "") -> Model:
 
 def load_classifier(path: str | Path, weights: str | float = "") -> Classifier:
     """As `load`, of a run that trained a classifier (configs/classifier.py)."""
-    model = _load(path, weights)
+    model = load_any(path, weights)
     if not isinstance(model, Classifier):
         raise InputError(f"the run at {str(path)!r} is no classifier: train one with --config=configs/classifier.py")
     return model
 
 
-def _load(path: str | Path, weights: str | float) -> Model | Classifier:
+def load_any(path: str | Path, weights: str | float = "") -> Model | Classifier:
+    """As `load`, whatever the run trained."""
     folder = find(path)
     record = read_record(folder)
     model = make_model(record.config, build_core(record.config, record.shape), record.shape)

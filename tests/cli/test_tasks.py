@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from jaxdiff import pipelines
 from jaxdiff.cli import tasks as edit_files
 from jaxdiff.config.sampling import Bound
 from jaxdiff.errors import InputError
@@ -19,31 +20,30 @@ from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import vp
 from jaxdiff.modalities import images
 from jaxdiff.modalities.images import low_resolution, pictures
-from jaxdiff.pipelines import edit
 from jaxdiff.pipelines.classifier import Classifier
-from jaxdiff.pipelines.model import Model, make_draw
+from jaxdiff.pipelines.model import Model
 from jaxdiff.types import class_label
 from tests.helpers.configs import get_config
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SHAPE = (8, 8, 1)
+PATH = vp()
 
 
 def bind(params, condition):
-    return Bound(vp(), gaussian_mixture(vp(), np.ones(1), np.full((1, *SHAPE), -0.3), np.full((1, *SHAPE), 0.6)))
+    return Bound(PATH, gaussian_mixture(vp(), np.ones(1), np.full((1, *SHAPE), -0.3), np.full((1, *SHAPE), 0.6)))
 
 
 MODEL = Model(
     params=jnp.zeros(()),
-    draw=make_draw(bind),
     shape=SHAPE,
     grid=lambda n: grids.uniform(n, 1.0, 1e-3),
     steps=10,
     sampler={"name": "ddim"},
     options={"clip": 1.0},
     bind=bind,
-    path=vp(),
+    path=PATH,
 )
 
 
@@ -181,7 +181,7 @@ def test_arrays_with_noise_beyond_the_range_are_read_as_they_are(tmp_path):
     np.save(tmp_path / "noisy.npy", noisy)
     path = str(tmp_path / "noisy.npy")
     by_file = perform(tmp_path, "--task=denoise", "--noise=0.5", f"--input={path}")["images"]
-    by_array = edit.denoise(MODEL, jax.random.key(0), noisy, 0.5, steps=10)
+    by_array = pipelines.denoise(MODEL, jax.random.key(0), noisy, 0.5, steps=10)
     np.testing.assert_allclose(by_file, by_array, atol=1e-4)
     with pytest.raises(InputError, match="outside the range -1 to 1"):
         perform(tmp_path, "--task=vary", f"--input={path}")
@@ -193,7 +193,7 @@ def test_detection_rates_normal_images_under_the_label_of_the_others_and_in_batc
     def bind(params, condition):
         label = condition["label"]
         means = jnp.array([-0.3, 0.9, 0.3])[label].reshape(-1, 1, 1, 1)
-        chain = vp()
+        chain = PATH
 
         def denoise(x_t, t):
             alpha, sigma = chain.alpha(t), chain.sigma(t)
@@ -202,7 +202,7 @@ def test_detection_rates_normal_images_under_the_label_of_the_others_and_in_batc
 
         return Bound(chain, denoise)
 
-    model = replace(MODEL, conditions={"label": class_label(2)}, bind=bind, draw=make_draw(bind), guidable=False)
+    model = replace(MODEL, conditions={"label": class_label(2)}, bind=bind, guidable=False)
     np.save(tmp_path / "a.npy", np.clip(np.random.default_rng(0).normal(0.9, 0.05, (20, *SHAPE)), -1, 1))
     same = [f"--input={tmp_path / 'a.npy'}", f"--normal={tmp_path / 'a.npy'}", "--false-positives=0.2", "--num=20"]
     for method in ("denoising_error", "untypical"):
@@ -269,10 +269,8 @@ def test_tasks_of_several_runs(tmp_path, monkeypatch):
     def enlarging(params, condition):
         return bind(params, None)
 
-    large = replace(
-        MODEL, bind=enlarging, draw=make_draw(enlarging), enlarges=2, conditions=low_resolution.specs(SHAPE)
-    )
-    small = replace(MODEL, shape=(4, 4, 1), bind=tiny, draw=make_draw(tiny))
+    large = replace(MODEL, bind=enlarging, enlarges=2, conditions=low_resolution.specs(SHAPE))
+    small = replace(MODEL, shape=(4, 4, 1), bind=tiny)
     monkeypatch.setattr(edit_files, "load", lambda path: large)
     stages = perform(tmp_path, "--task=cascade", "--then", "run", "--num=11", model=small)["images"]
     assert stages.shape == (11, *SHAPE)
@@ -283,4 +281,4 @@ def test_tasks_of_several_runs(tmp_path, monkeypatch):
 
 def tiny(params, condition):
     shape = (1, 4, 4, 1)
-    return Bound(vp(), gaussian_mixture(vp(), np.ones(1), np.full(shape, -0.3), np.full(shape, 0.6)))
+    return Bound(PATH, gaussian_mixture(vp(), np.ones(1), np.full(shape, -0.3), np.full(shape, 0.6)))

@@ -1,6 +1,6 @@
 """A run and a model that several files damage or ask."""
 
-from dataclasses import replace
+from unittest import mock
 
 import jax
 import numpy as np
@@ -43,7 +43,8 @@ def model():
         hash((name, fixed, denoise, shape))
         return np.zeros(shape, np.float32), np.zeros((len(keep), *shape), np.float32)
 
-    return replace(built, draw=draw)
+    with mock.patch("jaxdiff.pipelines.model.make_draw", return_value=draw):
+        yield built
 
 
 @pytest.fixture(autouse=True)

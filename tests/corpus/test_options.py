@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace
 
 import jax
 import numpy as np
@@ -10,9 +9,8 @@ import pytest
 
 from jaxdiff.config.schema import RANGES
 from jaxdiff.nets import UNet
-from jaxdiff.pipelines import experiment
+from jaxdiff.pipelines.draw import make_draw
 from tests.helpers.cases import each, refused
-from tests.helpers.configs import tiny
 from tests.helpers.options import ASKED, TAKES
 
 
@@ -30,8 +28,8 @@ def test_every_argument_of_the_network_has_a_range():
 
 
 def test_a_whole_number_may_be_written_as_a_real_one(model):
-    model = replace(model, draw=experiment.build(tiny(), (8, 8, 1)).model.draw)
-    draw = lambda order: jax.eval_shape(lambda p: model.draw(p, *draw_with(order)), model.params)
+    compiled = make_draw(model.bind, model.path, model.mesh)
+    draw = lambda order: jax.eval_shape(lambda p: compiled(p, *draw_with(order)), model.params)
 
     def draw_with(order):
         name, fixed, traced = model._options("deis", {"order": order})

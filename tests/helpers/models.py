@@ -11,13 +11,14 @@ from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import vp
 from jaxdiff.modalities.images.low_resolution import specs
-from jaxdiff.pipelines.model import Model, make_draw
+from jaxdiff.pipelines.model import Model
 from jaxdiff.types import class_label
 
 SHAPE, N = (2, 2, 1), 4000
 MEANS = np.array([[0.5, 0.4, -0.2, 0.1], [-0.6, -0.2, 0.3, 0.5]]).reshape(2, *SHAPE)
 STD = 0.2
 TRACES = []
+PATH = vp()
 
 
 def bind(params, condition):
@@ -31,13 +32,12 @@ def bind(params, condition):
         label = (jnp.full(len(x_t), -1) if condition is None else condition["label"])[:, None, None, None]
         return jnp.where(label < 0, either, jnp.where(label == 0, first, second))
 
-    return Bound(vp(), denoiser)
+    return Bound(PATH, denoiser)
 
 
 def a_model(classes=0, steps=100):
     return Model(
         params=jnp.zeros(()),
-        draw=make_draw(bind),
         shape=SHAPE,
         conditions={"label": class_label(classes)} if classes else {},
         grid=lambda n: grids.uniform(n, 1.0, 1e-3),
@@ -45,7 +45,7 @@ def a_model(classes=0, steps=100):
         sampler={"name": "ancestral"},
         options={"clip": np.inf},
         bind=bind,
-        path=vp(),
+        path=PATH,
     )
 
 
@@ -67,8 +67,8 @@ def conditional(classes=0):
             one = lambda x, mean, std: gaussian_mixture(vp(), np.ones(1), mean[None], std[None])(x[None], t)[0]
             return jax.vmap(one)(x_t, condition["low_res"], std)
 
-        return Bound(vp(), denoiser)
+        return Bound(PATH, denoiser)
 
     model = a_model(classes)
     told = model.conditions | specs(model.shape)
-    return dataclasses.replace(model, bind=bind, draw=make_draw(bind), conditions=told, enlarges=2)
+    return dataclasses.replace(model, bind=bind, conditions=told, enlarges=2)

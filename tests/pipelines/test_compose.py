@@ -7,16 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff import pipelines
 from jaxdiff.config.sampling import Bound
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.mixture import gaussian_mixture, mixture_log_density
 from jaxdiff.gaussian.schedules import cosine, flow, ncsn, vp
 from jaxdiff.modalities.images.low_resolution import as_condition
-from jaxdiff.pipelines import compose
 from jaxdiff.pipelines.classifier import Classifier
-from jaxdiff.pipelines.model import make_draw
-from tests.helpers.models import MEANS, SHAPE, STD, TRACES, N, a_model, conditional
+from tests.helpers.models import MEANS, PATH, SHAPE, STD, TRACES, N, a_model, conditional
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -37,7 +36,7 @@ def classifier(process):
 @pytest.mark.parametrize("process", [vp(), cosine()], ids=["its own process", "another"])
 def test_an_exact_classifier_makes_an_unconditional_model_conditional(process):
     labels, key = np.repeat([0, 1], N // 2), jax.random.key(0)
-    drawn = compose.guide(a_model(steps=50), key, classifier(process), labels)
+    drawn = pipelines.guide(a_model(steps=50), key, classifier(process), labels)
     np.testing.assert_allclose(drawn, a_model(2, 50).sample(key, N, condition=labels), atol=2e-3)
 
 
@@ -47,10 +46,8 @@ def test_an_exact_classifier_guides_along_a_path_that_begins_without_data():
     def unknowing(params, condition):
         return Bound(flow(), gaussian_mixture(flow(), np.ones(2), MEANS, np.full((2, 1, 1, 1), STD)))
 
-    model = dataclasses.replace(
-        a_model(), bind=unknowing, draw=make_draw(unknowing), path=flow(), grid=lambda n: grids.uniform(n, 1.0, 0.0)
-    )
-    drawn = compose.guide(model, jax.random.key(0), classifier(vp()), np.ones(N, int), sampler="ddim", steps=100)
+    model = dataclasses.replace(a_model(), bind=unknowing, path=flow(), grid=lambda n: grids.uniform(n, 1.0, 0.0))
+    drawn = pipelines.guide(model, jax.random.key(0), classifier(vp()), np.ones(N, int), sampler="ddim", steps=100)
     np.testing.assert_allclose(np.mean(drawn, 0), MEANS[1], atol=0.03)
     np.testing.assert_allclose(np.std(drawn, 0), STD, rtol=0.1)
 
@@ -60,7 +57,7 @@ def test_at_scale_0_a_classifier_changes_nothing_and_scales_are_traced():
     plain = model.sample(jax.random.key(0), 8)
     for scale in (0.0, 1.0):
         TRACES.clear()
-        drawn = compose.guide(model, jax.random.key(0), its, labels, scale)
+        drawn = pipelines.guide(model, jax.random.key(0), its, labels, scale)
         assert (np.abs(np.asarray(drawn) - plain).max() > 1e-3) == (scale > 0)
     assert not TRACES  # of the second
 
@@ -68,16 +65,16 @@ def test_at_scale_0_a_classifier_changes_nothing_and_scales_are_traced():
 def narrow(std):
     def bind(params, condition):
         stds = np.full((1, *SHAPE), std) * params
-        return Bound(vp(), gaussian_mixture(vp(), np.ones(1), np.zeros((1, *SHAPE)), stds))
+        return Bound(PATH, gaussian_mixture(vp(), np.ones(1), np.zeros((1, *SHAPE)), stds))
 
-    return dataclasses.replace(a_model(), params=jnp.ones(()), bind=bind, draw=make_draw(bind))
+    return dataclasses.replace(a_model(), params=jnp.ones(()), bind=bind)
 
 
 def test_autoguidance_leads_away_from_the_worse_model():
     """At scale 1 the model itself, bit for bit; above, Gaussians whose wider version is led away from get narrower."""
     good, worse, key = narrow(0.3), narrow(0.6), jax.random.key(0)
-    np.testing.assert_array_equal(compose.autoguide(good, key, N, worse, 1.0), good.sample(key, N))
-    stds = [np.std(compose.autoguide(good, key, N, worse, scale)) for scale in (1.0, 1.5, 2.0)]
+    np.testing.assert_array_equal(pipelines.autoguide(good, key, N, worse, 1.0), good.sample(key, N))
+    stds = [np.std(pipelines.autoguide(good, key, N, worse, scale)) for scale in (1.0, 1.5, 2.0)]
     assert stds[0] > stds[1] + 0.02 > stds[2] + 0.04
 
 
@@ -85,23 +82,23 @@ def dot():
     """Single pixels around 0.4."""
 
     def bind(params, condition):
-        return Bound(vp(), gaussian_mixture(vp(), np.ones(1), np.full((1, 1, 1, 1), 0.4), np.full((1, 1, 1, 1), 0.05)))
+        return Bound(PATH, gaussian_mixture(vp(), np.ones(1), np.full((1, 1, 1, 1), 0.4), np.full((1, 1, 1, 1), 0.05)))
 
-    return dataclasses.replace(a_model(), shape=(1, 1, 1), bind=bind, draw=make_draw(bind))
+    return dataclasses.replace(a_model(), shape=(1, 1, 1), bind=bind)
 
 
 def test_a_worse_model_is_told_all_that_it_knows_of():
     """Led away from itself under the same condition, a model is itself, whatever the condition is."""
     key, model = jax.random.key(0), conditional()
     told = as_condition(key, jnp.full((4, 1, 1, 1), 0.4), 2, jnp.full(4, 0.1))
-    led = compose.autoguide(model, key, 4, model, 3.0, told, steps=3)
+    led = pipelines.autoguide(model, key, 4, model, 3.0, told, steps=3)
     np.testing.assert_allclose(led, model.sample(key, 4, condition=told, steps=3), atol=1e-5)
     with pytest.raises(InputError, match=r"is told \{'vector': 1, 'image': 1\}, and the other .* is told nothing"):
-        compose.autoguide(a_model(), key, 4, model)
+        pipelines.autoguide(a_model(), key, 4, model)
 
 
 def test_a_cascade_adds_no_more_noise_than_its_models_were_trained_with():
-    draw = lambda most, **noise: compose.cascade(
+    draw = lambda most, **noise: pipelines.cascade(
         [dot(), dataclasses.replace(conditional(), enlarge_noise=most)], jax.random.key(0), 4, steps=3, **noise
     )[1]
     np.testing.assert_array_equal(draw(0.0), draw(0.3, noise=0.0))
@@ -113,22 +110,22 @@ def test_a_cascade_adds_no_more_noise_than_its_models_were_trained_with():
 def test_a_cascade_hands_each_stage_to_the_next_with_noise():
     """A first model of single pixels at 0.4, then one whose images are what it is told, wider the more noise."""
     first = dot()
-    small, large = compose.cascade([first, conditional()], jax.random.key(0), N, noise=0.2)
+    small, large = pipelines.cascade([first, conditional()], jax.random.key(0), N, noise=0.2)
     assert (small.shape, large.shape) == ((N, 1, 1, 1), (N, *SHAPE))
     np.testing.assert_allclose(np.mean(large, 0), 0.4, atol=0.03)
     np.testing.assert_allclose(np.std(large - small), np.hypot(0.2, 0.1 + 0.2 * 0.2), rtol=0.08)
     with pytest.raises(InputError, match=r"model 1 draws images of \(2, 2, 1\), and model 2 enlarges images of \(1,"):
-        compose.cascade([a_model(), conditional()], jax.random.key(0), 4)
+        pipelines.cascade([a_model(), conditional()], jax.random.key(0), 4)
     with pytest.raises(InputError, match="model 2 does not enlarge"):
-        compose.cascade([first, a_model()], jax.random.key(0), 4)
+        pipelines.cascade([first, a_model()], jax.random.key(0), 4)
 
 
 def test_what_several_models_draw_does_not_depend_on_the_batch():
     key, its, labels = jax.random.key(0), classifier(vp()), np.array([0, 1, 0, 1, 0])
     for draw in (
-        lambda n, i: compose.guide(a_model(steps=3), key, its, labels[i : i + n], first=i),
-        lambda n, i: compose.autoguide(a_model(2, 3), key, n, a_model(2), first=i),
-        lambda n, i: compose.cascade([dot(), conditional()], key, n, first=i, steps=3)[1],
+        lambda n, i: pipelines.guide(a_model(steps=3), key, its, labels[i : i + n], first=i),
+        lambda n, i: pipelines.autoguide(a_model(2, 3), key, n, a_model(2), first=i),
+        lambda n, i: pipelines.cascade([dot(), conditional()], key, n, first=i, steps=3)[1],
     ):
         np.testing.assert_allclose(draw(3, 2), draw(5, 0)[2:], atol=1e-5)
 
@@ -138,12 +135,12 @@ def test_bad_input_is_one_line():
     with pytest.raises(
         InputError, match="the classifier: knows noise levels .* to 1, and the way of sampling has some"
     ):
-        compose.guide(a_model(), key, classifier(ncsn(10, 0.01, 1.0)), [0])
+        pipelines.guide(a_model(), key, classifier(ncsn(10, 0.01, 1.0)), [0])
     with pytest.raises(InputError, match="must be class labels from 0 to 1"):
-        compose.guide(a_model(), key, its, [0, 2])
+        pipelines.guide(a_model(), key, its, [0, 2])
     with pytest.raises(InputError, match=r"of images of \(4, 4, 1\) cannot guide a model of \(2, 2, 1\)"):
-        compose.guide(a_model(), key, dataclasses.replace(its, shape=(4, 4, 1)), [0])
+        pipelines.guide(a_model(), key, dataclasses.replace(its, shape=(4, 4, 1)), [0])
     with pytest.raises(InputError, match="scale=nan: must be a finite number"):
-        compose.guide(a_model(), key, its, [0], float("nan"))
+        pipelines.guide(a_model(), key, its, [0], float("nan"))
     with pytest.raises(InputError, match="autoguide: the worse model draws images of"):
-        compose.autoguide(a_model(), key, 2, a_model(2))
+        pipelines.autoguide(a_model(), key, 2, a_model(2))

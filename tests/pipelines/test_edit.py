@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff import pipelines
 from jaxdiff.config.sampling import Bound
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import ncsn, ve, vp
 from jaxdiff.guidance import sdedit as translate
-from jaxdiff.pipelines import edit
+from jaxdiff.pipelines.common import time_of_level
+from jaxdiff.pipelines.restore import BEGIN
 from tests.helpers.models import MEANS, SHAPE, STD, TRACES, N, a_model, flat, images
 from tests.helpers.oracle import sliced_wasserstein
 
@@ -26,7 +28,7 @@ def test_inpainting_keeps_what_is_known_and_draws_the_rest_of_the_same_component
     """Two known pixels tell the components apart; the others are then Gaussian and independent of them."""
     mask = np.array([1, 0, 1, 0]).reshape(1, *SHAPE)
     given = np.where(mask, images(), 7.0).clip(-1, 1)
-    drawn = edit.inpaint(a_model(steps=60), jax.random.key(0), given, mask, method)
+    drawn = pipelines.inpaint(a_model(steps=60), jax.random.key(0), given, mask, method)
     known = np.broadcast_to(mask > 0, drawn.shape)
     np.testing.assert_array_equal(np.asarray(drawn)[known], given.astype(np.float32)[known])
     exact = [flat(MEANS[0] + STD * np.random.default_rng(k).normal(size=(N, *SHAPE)))[:, [1, 3]] for k in (5, 6)]
@@ -39,9 +41,9 @@ def test_inpainting_keeps_what_is_known_and_draws_the_rest_of_the_same_component
 def test_what_guides_or_steers_is_not_cached():
     given, model, key = images(2), a_model(2, 3), jax.random.key(0)
     for draw in (
-        lambda: edit.restore(model, key, given, "shrink", method="ddnm", cache=2),
-        lambda: edit.restore(model, key, given, "shrink", method="dps", cache=2),
-        lambda: edit.inpaint(model, key, given, np.ones((1, *SHAPE)), cache=2),
+        lambda: pipelines.restore(model, key, given, "shrink", method="ddnm", cache=2),
+        lambda: pipelines.restore(model, key, given, "shrink", method="dps", cache=2),
+        lambda: pipelines.inpaint(model, key, given, np.ones((1, *SHAPE)), cache=2),
     ):
         with pytest.raises(InputError, match="cache: goes with plain drawing"):
             draw()
@@ -51,15 +53,15 @@ def test_ddrm_takes_no_options_of_another_sampler():
     given, model, key = images(2), a_model(2, 3), jax.random.key(0)
     for option, value in {"eta": 0.5, "sampler": "ddim", "corrector": "langevin"}.items():
         with pytest.raises(InputError, match=f"{option}: method 'ddrm' is a sampler of its own"):
-            edit.restore(model, key, given, "shrink", method="ddrm", **{option: value})
-    edit.restore(model, key, given, "shrink", method="ddrm", steps=3, clip=1.0, guidance=2.0, condition=[0, 1])
+            pipelines.restore(model, key, given, "shrink", method="ddrm", **{option: value})
+    pipelines.restore(model, key, given, "shrink", method="ddrm", steps=3, clip=1.0, guidance=2.0, condition=[0, 1])
 
 
 def test_a_mask_of_nothing_draws_as_ever_and_one_of_everything_gives_the_input():
     model, given = a_model(), images()
-    everything = edit.inpaint(model, jax.random.key(0), given, np.ones((1, *SHAPE)))
+    everything = pipelines.inpaint(model, jax.random.key(0), given, np.ones((1, *SHAPE)))
     np.testing.assert_array_equal(everything, given)
-    nothing = edit.inpaint(model, jax.random.key(0), given, np.zeros((1, *SHAPE)), "replace")
+    nothing = pipelines.inpaint(model, jax.random.key(0), given, np.zeros((1, *SHAPE)), "replace")
     drawn = model.sample(jax.random.key(1), N)
     other = model.sample(jax.random.key(2), N)
     assert sliced_wasserstein(flat(nothing), flat(drawn)) < 4 * sliced_wasserstein(flat(other), flat(drawn))
@@ -67,10 +69,10 @@ def test_a_mask_of_nothing_draws_as_ever_and_one_of_everything_gives_the_input()
 
 def test_outpainting_puts_the_image_where_it_belongs():
     small = images(8)[:, :1, :1]
-    drawn = edit.outpaint(a_model(steps=5), jax.random.key(0), small, top=1, left=0)
+    drawn = pipelines.outpaint(a_model(steps=5), jax.random.key(0), small, top=1, left=0)
     np.testing.assert_array_equal(drawn[:, 1:, :1], small)
     with pytest.raises(InputError, match=r"top=2, left=0: the images of \(1, 1\) reach beyond \(2, 2\)"):
-        edit.outpaint(a_model(), jax.random.key(0), small, top=2, left=0)
+        pipelines.outpaint(a_model(), jax.random.key(0), small, top=2, left=0)
 
 
 def test_denoising_is_drawing_from_the_posterior():
@@ -78,7 +80,7 @@ def test_denoising_is_drawing_from_the_posterior():
     model, noise = a_model(2, 300), 0.3
     clean = MEANS[0] + STD * np.random.default_rng(0).normal(size=(1, *SHAPE))
     noisy = np.broadcast_to(clean + noise * np.random.default_rng(1).normal(size=(1, *SHAPE)), (N, *SHAPE))
-    drawn = edit.denoise(model, jax.random.key(0), noisy, noise, condition=np.zeros(N, int))
+    drawn = pipelines.denoise(model, jax.random.key(0), noisy, noise, condition=np.zeros(N, int))
     variance = 1 / (1 / STD**2 + 1 / noise**2)
     mean = variance * (MEANS[0] / STD**2 + noisy[0] / noise**2)
     np.testing.assert_allclose(np.mean(drawn, 0), mean, atol=5 * np.sqrt(variance / N))
@@ -97,7 +99,7 @@ def test_the_noise_level_of_an_image_is_found(rng):
 def test_a_translation_keeps_more_the_weaker_it_is():
     model, given = a_model(2), images()
     to = np.ones(N, int)
-    moved = [edit.translate(model, jax.random.key(0), given, s, condition=to) for s in (0.05, 0.3, 1.0)]
+    moved = [pipelines.translate(model, jax.random.key(0), given, s, condition=to) for s in (0.05, 0.3, 1.0)]
     distances = [np.abs(flat(m) - flat(given)).mean() for m in moved]
     assert distances[0] < 0.5 * distances[1] < 0.5 * distances[2]
     np.testing.assert_allclose(np.mean(moved[-1], 0), MEANS[1], atol=0.03)
@@ -107,13 +109,13 @@ def test_swapping_a_class_is_optimal_transport_between_gaussians_and_there_and_b
     """From N(m, s) to the noise and on to N(n, s) the flow shifts by n - m, but for what noise of level 20 knows."""
     model, given = a_model(2), images(50)
     zero, one = np.zeros(50, int), np.ones(50, int)
-    np.testing.assert_allclose(edit.swap(model, given, zero, zero, 50), given, atol=3e-4)
-    np.testing.assert_allclose(edit.swap(model, given, zero, one, 100), given + MEANS[1] - MEANS[0], atol=0.02)
+    np.testing.assert_allclose(pipelines.swap(model, given, zero, zero, 50), given, atol=3e-4)
+    np.testing.assert_allclose(pipelines.swap(model, given, zero, one, 100), given + MEANS[1] - MEANS[0], atol=0.02)
 
 
 def test_interpolation_begins_and_ends_with_its_images():
     a, b = images(2)
-    between = edit.interpolate(a_model(2), a, b, 5, 50, condition=0)
+    between = pipelines.interpolate(a_model(2), a, b, 5, 50, condition=0)
     assert between.shape == (5, *SHAPE)
     np.testing.assert_allclose(between[np.array([0, -1])], [a, b], atol=5e-3)
 
@@ -132,7 +134,7 @@ def test_restoring_a_shrunk_image_agrees_with_it(method):
     model, noise = a_model(2, 200), 0.05
     clean, told = images(500), noise if method != "dps" else None
     small = clean.mean((1, 2), keepdims=True) + noise * np.random.default_rng(3).normal(size=(500, 1, 1, 1))
-    restored = edit.restore(model, jax.random.key(0), small, "shrink", told, method, condition=np.zeros(500, int))
+    restored = pipelines.restore(model, jax.random.key(0), small, "shrink", told, method, condition=np.zeros(500, int))
     residual = np.asarray(restored).mean((1, 2)) - small[:, 0, 0]
     assert np.abs(residual).mean() < (0.08 if method != "dps" else 0.2), np.abs(residual).mean()
     if method == "moment_matching":  # exact for a Gaussian
@@ -148,16 +150,16 @@ def test_a_likelihood_is_that_of_all_levels_whichever_the_process_has():
     for process in (vp(), ncsn(10, 0.01, 1.0), ve(0.05, 50.0)):
         exact = gaussian_mixture(process, np.ones(2), MEANS, np.full((2, *SHAPE), STD))
         model = dataclasses.replace(a_model(), bind=lambda *_, p=process, d=exact: Bound(p, d), path=process)
-        found.append(np.mean(edit.detect(model, jax.random.key(0), given, "likelihood", [1.0] * 40)[0]))
+        found.append(np.mean(pipelines.detect(model, jax.random.key(0), given, "likelihood", [1.0] * 40)[0]))
     np.testing.assert_allclose(found, found[0], rtol=0.02)
 
 
 def test_numbers_may_be_traced_in_a_function_of_the_users():
     model, given, key = a_model(steps=3), images(2), jax.random.key(0)
     for task in (
-        lambda v: edit.translate(model, key, given, v),
-        lambda v: edit.denoise(model, key, given, v),
-        lambda v: edit.inpaint(model, key, given, HALF, "ddnm", noise=v),
+        lambda v: pipelines.translate(model, key, given, v),
+        lambda v: pipelines.denoise(model, key, given, v),
+        lambda v: pipelines.inpaint(model, key, given, HALF, "ddnm", noise=v),
     ):
         np.testing.assert_allclose(jax.jit(task)(0.4), task(0.4), atol=1e-4)
 
@@ -169,23 +171,25 @@ def test_a_mean_of_draws_in_pairs_of_opposite_noise_is_the_posterior_mean():
     small = clean.mean((1, 2), keepdims=True) + noise * np.random.default_rng(3).normal(size=(20, 1, 1, 1))
     gain = STD**2 / 4 / (STD**2 / 4 + noise**2)
     mean = MEANS[0] + gain * (small - MEANS[0].mean())
-    draw = lambda draws: edit.restore(model, jax.random.key(0), small, "shrink", noise, draws=draws, condition=known)
+    draw = lambda draws: pipelines.restore(
+        model, jax.random.key(0), small, "shrink", noise, draws=draws, condition=known
+    )
     one, two = draw(1), draw(2)
     assert np.abs(one - mean).mean() > 0.05
     np.testing.assert_allclose(two, mean, atol=0.03)
     mask = np.array([1, 0, 0, 1]).reshape(1, *SHAPE)
-    filled = edit.inpaint(model, jax.random.key(0), clean, mask, "moment_matching", draws=3, condition=known)
+    filled = pipelines.inpaint(model, jax.random.key(0), clean, mask, "moment_matching", draws=3, condition=known)
     shown = np.broadcast_to(mask > 0, filled.shape)
     np.testing.assert_array_equal(np.asarray(filled)[shown], clean[shown])
 
 
 def test_restoring_draws_without_noise_in_a_few_steps_unless_told_otherwise():
     model, given, key = a_model(2), images(2)[:, :1, :1], jax.random.key(0)
-    start = edit._time_of(model, edit.BEGIN)
-    told = edit.restore(model, key, given, "shrink", sampler="dpmpp_2m", steps=12, start=start)
-    np.testing.assert_allclose(edit.restore(model, key, given, "shrink"), told, atol=1e-6)
+    start = time_of_level(model, BEGIN)
+    told = pipelines.restore(model, key, given, "shrink", sampler="dpmpp_2m", steps=12, start=start)
+    np.testing.assert_allclose(pipelines.restore(model, key, given, "shrink"), told, atol=1e-6)
     for options in ({"steps": 4}, {"sampler": "ddim", "steps": 4}, {"start": 0.3}):
-        other = edit.restore(model, key, given, "shrink", **options)
+        other = pipelines.restore(model, key, given, "shrink", **options)
         assert np.abs(np.asarray(other) - told).max() > 1e-3
 
 
@@ -193,7 +197,7 @@ def test_noise_that_is_not_white_is_refused_where_white_noise_is_taken_out():
     colored = vp()._replace(noise=lambda key, x: jnp.cumsum(jax.random.normal(key, x.shape), 1))
     model = dataclasses.replace(a_model(), path=colored)
     with pytest.raises(InputError, match="denoise: white noise, .*is that of normal noise"):
-        edit.denoise(model, jax.random.key(0), images(2), 0.3)
+        pipelines.denoise(model, jax.random.key(0), images(2), 0.3)
 
 
 def test_values_are_traced_one_call_for_each_shape():
@@ -201,11 +205,11 @@ def test_values_are_traced_one_call_for_each_shape():
     mask[0, 0] = 0
     key, kernel = jax.random.key(0), np.eye(1)
     runs = [
-        lambda v: edit.inpaint(model, key, given * v, mask if v > 0.5 else 1 - mask, repeats=2 + int(2 * v)),
-        lambda v: edit.translate(model, key, given, v),
-        lambda v: edit.denoise(model, key, given, v),
-        lambda v: edit.restore(model, key, given, "blur", v, kernel=kernel * v),
-        lambda v: edit.restore(model, key, given, "blur", v, "ddrm", kernel * v),
+        lambda v: pipelines.inpaint(model, key, given * v, mask if v > 0.5 else 1 - mask, repeats=2 + int(2 * v)),
+        lambda v: pipelines.translate(model, key, given, v),
+        lambda v: pipelines.denoise(model, key, given, v),
+        lambda v: pipelines.restore(model, key, given, "blur", v, kernel=kernel * v),
+        lambda v: pipelines.restore(model, key, given, "blur", v, "ddrm", kernel * v),
     ]
     for run in runs:
         first = run(0.4)
@@ -218,12 +222,12 @@ def test_values_are_traced_one_call_for_each_shape():
 @pytest.mark.parametrize(
     "task",
     [
-        lambda model, key, given, first: edit.inpaint(model, key, given, HALF, repeats=2, first=first),
-        lambda model, key, given, first: edit.inpaint(model, key, given, HALF, "ddrm", first=first),
-        lambda model, key, given, first: edit.translate(model, key, given, first=first),
-        lambda model, key, given, first: edit.denoise(model, key, given, 0.5, first=first),
-        lambda model, key, given, first: edit.detect(model, key, given, first=first)[1],
-        lambda model, key, given, first: edit.detect(model, key, given, "reconstruction", first=first)[1],
+        lambda model, key, given, first: pipelines.inpaint(model, key, given, HALF, repeats=2, first=first),
+        lambda model, key, given, first: pipelines.inpaint(model, key, given, HALF, "ddrm", first=first),
+        lambda model, key, given, first: pipelines.translate(model, key, given, first=first),
+        lambda model, key, given, first: pipelines.denoise(model, key, given, 0.5, first=first),
+        lambda model, key, given, first: pipelines.detect(model, key, given, first=first)[1],
+        lambda model, key, given, first: pipelines.detect(model, key, given, "reconstruction", first=first)[1],
     ],
     ids=["repaint", "ddrm", "translate", "denoise", "denoising_error", "reconstruction"],
 )
@@ -265,21 +269,21 @@ def test_what_becomes_of_an_image_does_not_depend_on_the_batch(task):
 )
 def test_bad_input_is_one_line(task, arguments, message):
     with pytest.raises(InputError, match=message):
-        getattr(edit, task)(a_model(), jax.random.key(0), *arguments)
+        getattr(pipelines, task)(a_model(), jax.random.key(0), *arguments)
 
 
 def test_a_class_that_does_not_exist_is_refused():
     with pytest.raises(InputError, match="2 class labels from 0 to 1"):
-        edit.swap(a_model(2), images(2), [0, 0], [0, 2])
+        pipelines.swap(a_model(2), images(2), [0, 0], [0, 2])
     with pytest.raises(InputError, match=r"swap: this model knows no classes.*take a run of configs/guided.py"):
-        edit.swap(a_model(), images(2), [0, 0], [0, 1])
+        pipelines.swap(a_model(), images(2), [0, 0], [0, 1])
 
 
 def test_without_a_label_the_class_is_unknown_and_a_model_that_cannot_do_without_says_so():
     plain, classes = a_model(steps=5), a_model(2, 5)
     for draw in (
-        lambda model: edit.translate(model, jax.random.key(0), images(4), 0.9),
-        lambda model: edit.detect(model, jax.random.key(0), images(4))[1],
+        lambda model: pipelines.translate(model, jax.random.key(0), images(4), 0.9),
+        lambda model: pipelines.detect(model, jax.random.key(0), images(4))[1],
     ):
         np.testing.assert_allclose(draw(classes), draw(plain), atol=1e-5)
         with pytest.raises(InputError, match="never trained without a class: tell that of the images"):

@@ -11,13 +11,16 @@ from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.denoiser import check_levels, make_denoiser
 from jaxdiff.gaussian.parameterization import eps
 from jaxdiff.gaussian.schedules import edm, ncsn, ve, vp
-from jaxdiff.pipelines.model import Model, from_time, make_draw
+from jaxdiff.pipelines.draw import make_draw
+from jaxdiff.pipelines.model import Model
+from jaxdiff.pipelines.options import from_time
 from jaxdiff.types import ConditionSpec, class_label
 from tests.helpers.samplers import SAMPLERS as REGISTRY
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 TRACES = []
+PATH = vp()
 
 
 def network(params, x, t, condition=None, key=None):
@@ -28,21 +31,20 @@ def network(params, x, t, condition=None, key=None):
 
 
 def bind(params, condition):
-    return Bound(vp(), make_denoiser(vp(), eps(), network, params, condition))
+    return Bound(PATH, make_denoiser(PATH, eps(), network, params, condition))
 
 
 @pytest.fixture
 def model():
     return Model(
         params=jnp.float32(0.3),
-        draw=make_draw(bind),
         shape=(4, 4, 1),
         grid=grids.uniform,
         steps=20,
         sampler={"name": "ancestral", "variance": "fixed_large"},
         options={"clip": 1.0},
         bind=bind,
-        path=vp(),
+        path=PATH,
     )
 
 

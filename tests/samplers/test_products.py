@@ -19,7 +19,7 @@ from jaxdiff.gaussian.denoiser import clip, dynamic_threshold
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.process import Process, log_snr, log_snr_drop, prior, time_at
 from jaxdiff.guidance import inpainting as inpaint
-from jaxdiff.pipelines.model import check_applies
+from jaxdiff.pipelines.options import check_applies
 from jaxdiff.samplers.base import sample, stepped
 from tests.helpers import oracle
 from tests.helpers.samplers import CONSTRUCTORS, SAMPLERS, each

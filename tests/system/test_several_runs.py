@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import jaxdiff
+from jaxdiff import pipelines
 from jaxdiff.modalities import images
-from jaxdiff.pipelines import edit
 from jaxdiff.pipelines.load import load_classifier
 from tests.helpers.processes import size_of
 
@@ -63,7 +63,7 @@ def test_a_run_that_enlarges_is_read_as_one(runs):
     model = jaxdiff.load(runs / "large")
     assert (model.enlarges, model.widths["image"], model.widths["vector"]) == (2, 1, 1)
     small = images.digits("test").take(np.arange(4)).x_0.reshape(4, 4, 2, 4, 2, 1).mean((2, 4))
-    assert edit.enlarge(model, jax.random.key(0), small).shape == (4, 8, 8, 1)
+    assert pipelines.enlarge(model, jax.random.key(0), small).shape == (4, 8, 8, 1)
 
 
 def test_a_run_of_the_wrong_kind_is_named(refuse, runs):

@@ -1,0 +1,54 @@
+"""Autoguide: a model is led away from what a worse one would draw (Karras et al. 2024)."""
+
+import functools
+
+import jax.numpy as jnp
+
+from jaxdiff import guidance
+from jaxdiff.config.sampling import Bind
+from jaxdiff.errors import InputError
+from jaxdiff.gaussian.denoiser import transfer
+from jaxdiff.pipelines.common import check_scale, check_way
+from jaxdiff.pipelines.model import Given, Model
+from jaxdiff.pipelines.task import Inputs, Task
+from jaxdiff.types import Array, Key
+
+
+def autoguide(
+    model: Model,
+    key: Key,
+    n: int,
+    worse: Model,
+    scale: float = 2.0,
+    condition: Given = None,
+    first: int = 0,
+    **options,
+) -> Array:
+    """Images of `w x̂ + (1 - w) x̂ of the worse model`, both under the same condition.
+
+    Args:
+      worse: such as the same network earlier in its training, or a smaller one.
+      scale: w; 1 for the model alone.
+      first: the number of the first image, see `Model.sample`.
+    """
+    if worse.shape != model.shape or not worse.conditions.items() <= model.conditions.items():
+        raise InputError(
+            f"autoguide: the worse model draws images of {worse.shape} and is told {sorted(worse.conditions)}, and the "
+            f"other of {model.shape} and is told {sorted(model.conditions)}: the worse one can be told no more"
+        )
+    check_scale(scale)
+    given = model.check_condition(condition, n, first=first)
+    told = worse.own(given)
+    inputs = Inputs(told, {"params": worse.params, "scale": jnp.float32(scale)})
+    check_way("the worse model", worse.bind(worse.params, told).process, model, options)
+    task = _by_worse(worse.bind)
+    return model.trajectory(key, n, 0, condition=given, task=task, inputs=inputs, first=first, **options)[0]
+
+
+@functools.cache
+def _by_worse(bind: Bind) -> Task:
+    def guide(process, denoiser, inputs):
+        its_process, worse, *_ = bind(inputs.shared["params"], inputs.each)
+        return guidance.classifier_free(denoiser, transfer(its_process, process, worse), inputs.shared["scale"])
+
+    return Task(guide=guide)

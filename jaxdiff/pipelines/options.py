@@ -1,0 +1,118 @@
+"""Options of sampling: what a sampler takes, checked against the process and the grid of times."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from jaxdiff.config.sampling import (
+    UNBOUNDED,
+)
+from jaxdiff.errors import InputError
+from jaxdiff.gaussian.process import Process, with_slopes
+from jaxdiff.types import Array
+
+FLOWS = ("euler", "midpoint", "heun", "rk4", "dopri5")
+"""Those that follow dx/dt."""
+
+
+AMPLIFIED = 100
+"""How much alpha may grow in a step of pndm, which divides by it what is left of x_t without a mixture of eps."""
+
+
+def from_time(times: np.ndarray, start: float | Array) -> np.ndarray | Array:
+    """A grid of as many steps that starts at a later time, perhaps a traced one, and is spaced like the rest of it.
+
+    Raises:
+      InputError: the time is not between the grid's ends.
+    """
+    places = np.arange(len(times), dtype=np.float32)
+    if is_traced(start):
+        first = jnp.interp(-start, -times, places)
+        return jnp.interp(jnp.linspace(first, places[-1], len(times)), places, times)
+    try:
+        time = float(start)
+    except (TypeError, ValueError, OverflowError):
+        time = np.nan
+    if not times[-1] < time <= times[0]:
+        shown = " ".join(str(start).split())[:80]
+        raise InputError(f"start={shown}: must be a time above {times[-1]:g} and up to {times[0]:g}")
+    first = np.interp(-time, -times, places)
+    later = np.interp(np.linspace(first, places[-1], len(times)), places, times)
+    return later.astype(times.dtype)
+
+
+def is_whole(value: Any, least: int = 1, most: int = 2**31 - 1) -> bool:
+    """Whether a value is a whole number within a range."""
+    return isinstance(value, (int, np.integer)) and bool(least <= value <= most)
+
+
+def is_traced(value: Any) -> bool:
+    """Whether a number is one of a function that JAX is compiling, so that nothing is known of it yet."""
+    return isinstance(value, Tracer) and value.ndim == 0
+
+
+def check_number(option: str, value: Any, within: tuple[float, float], whole: bool, free: bool) -> None:
+    """Refuse a value out of its range; of one that is traced, which only a `free` option may be, it is not known."""
+    if free and is_traced(value):
+        return
+    low, high = within
+    try:
+        finite = option in UNBOUNDED or np.isfinite(float(value))
+        fits = finite and not isinstance(value, bool) and low <= value <= high and (not whole or int(value) == value)
+    except (TypeError, ValueError, OverflowError):  # a tracer's error is a TypeError
+        fits = False
+    if not fits:
+        raise InputError(f"{option}={value}: must be a {'whole ' * whole}number from {low} to {high}")
+
+
+def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
+    """Refuse a sampler that is undefined at an end of the grid, or amplifies errors without measure.
+
+    Args:
+      path: the process along which to sample; None if the parameters decide.
+    """
+    if path is None:
+        return
+    with jax.ensure_compile_time_eval():
+        alpha = np.asarray(jax.jit(path.alpha)(jnp.asarray(times, jnp.float32)))
+        slopes = np.asarray(jax.jit(lambda t: with_slopes(path, t)[1])(jnp.float32(times[0])))
+    start = f"sampler {name!r} cannot start at t={times[0]:g}"
+    if name in ("euler_maruyama", "srk") and alpha[0] < 1e-6:
+        raise InputError(f"{start}, where alpha = 0: start the grid below, or take reverse_diffusion")
+    if name in FLOWS and not np.isfinite(slopes).all():
+        raise InputError(f"{start}, where alpha falls infinitely fast: start the grid below, or take dpmpp_2m")
+    if name == "pndm":
+        with np.errstate(divide="ignore"):
+            amplified = (alpha[1:] / alpha[:-1]).max()
+        if len(times) < 5 or not amplified <= AMPLIFIED:
+            raise InputError(
+                f"sampler 'pndm' needs 4 steps, in none of which alpha, and errors with it, grow over {AMPLIFIED}x: "
+                f"here are {len(times) - 1} with up to {amplified:.3g}x; start the grid lower or take dpmpp_2m"
+            )
+    if name == "dopri5" and times[-1] <= 0:
+        where = "where sigma = 0" if sigma_at(path, 0.0) == 0 else "which its clock never reaches"
+        raise InputError(f"sampler 'dopri5' cannot end at t=0, {where}: end the grid above, with t_min=0.001")
+
+
+def finite(images: np.ndarray, what: str = "images") -> np.ndarray:
+    """The images, (n, ...), if they are numbers.
+
+    Raises:
+      InputError: some hold NaN or infinity.
+    """
+    bad = ~np.isfinite(images).reshape(len(images), -1).all(1)
+    if bad.any():
+        raise InputError(
+            f"{bad.sum()} of {what} are not finite: bound them with clip=1, take more steps, another sampler such as "
+            "dpmpp_2m, a grid that starts later (t_max), or other weights"
+        )
+    return images
+
+
+def sigma_at(path: Process, t: float) -> float:
+    """sigma(t) as a number, also while JAX compiles a function."""
+    with jax.ensure_compile_time_eval():
+        return float(jax.jit(path.sigma)(jnp.float32(t)))
