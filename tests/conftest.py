@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -63,6 +64,12 @@ def float64():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def own_traces():
+    """Each test counts its own traces (`chex.assert_max_traces`)."""
+    chex.clear_trace_counter()
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,7 +71,7 @@ def test_the_memory_is_trained_and_saved_with_the_state(tmp_path, accumulate):
         checkpoints.save(state)
         checkpoints.wait()
         loaded = checkpoints.restore(fresh)
-    jax.tree.map(np.testing.assert_array_equal, loaded, state)
+    chex.assert_trees_all_equal(loaded, state)
 
 
 def test_bad_settings_are_refused():

@@ -1,5 +1,6 @@
 """The layers that are written for speed, against the usual ones with the same parameters: values and gradients."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ def agree(ours, theirs, *arguments, rtol=1e-5):
     (grads, out), (expected, value) = weighed(ours)(*arguments), weighed(theirs)(*arguments)
     np.testing.assert_allclose(out, value, rtol=rtol, atol=rtol * float(jnp.abs(value).max()))
     largest = float(max(jnp.abs(g).max() for g in jax.tree.leaves(expected)))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * largest), grads, expected)
+    chex.assert_trees_all_close(grads, expected, rtol=rtol, atol=rtol * largest)
 
 
 def normal(seed, *shape):

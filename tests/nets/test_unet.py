@@ -1,5 +1,6 @@
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -98,7 +99,7 @@ def test_remat_changes_what_is_remembered_and_nothing_else(inputs):
     totals = [lambda p, net=net: jnp.sum(net.apply(p, x, t) ** 2) for net in nets]
     grads = [jax.jit(jax.grad(total))(params) for total in totals]
     for other in grads[1:]:
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3), other, grads[0])
+        chex.assert_trees_all_close(other, grads[0], rtol=1e-4, atol=1e-3)
     # What the way back is given are the leaves of the function that vjp returns.
     remembered = [jax.eval_shape(lambda p, f=f: jax.vjp(f, p)[1], params) for f in totals]
     none, cheap, full = (sum(r.size for r in jax.tree.leaves(way_back)) for way_back in remembered)

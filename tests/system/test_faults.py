@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def until(running, happened):
 
 
 def same(one, other):
-    jax.tree.map(np.testing.assert_array_equal, state_of(one), state_of(other))
+    chex.assert_trees_all_equal(state_of(one), state_of(other))
 
 
 @pytest.mark.slow

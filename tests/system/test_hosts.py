@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-import jax
+import chex
 import numpy as np
 import pytest
 
@@ -66,7 +66,7 @@ def check_one_killed(environment, folder, processes):
 
     codes, ends = finish(start(environment, folder / "killed", processes))
     assert codes == [0] * processes, ends
-    jax.tree.map(np.testing.assert_array_equal, state_of(folder / "whole"), state_of(folder / "killed"))
+    chex.assert_trees_all_equal(state_of(folder / "whole"), state_of(folder / "killed"))
     return ends
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_the_same_command_again_changes_nothing(call, finished):
     before = state_of(finished)
     out, _ = call("train.py", *TINY, f"--workdir={finished}")
     assert "continuing" in out
-    jax.tree.map(np.testing.assert_array_equal, before, state_of(finished))
+    chex.assert_trees_all_equal(before, state_of(finished))
 
 
 def check_killed_run_equals(environment, call, finished, folder, moments):
@@ -51,7 +52,7 @@ def check_killed_run_equals(environment, call, finished, folder, moments):
             process.send_signal(signal.SIGKILL)
             process.wait()
     call("train.py", *TINY, f"--workdir={folder}")
-    jax.tree.map(np.testing.assert_array_equal, state_of(finished), state_of(folder))
+    chex.assert_trees_all_equal(state_of(finished), state_of(folder))
     assert [r["step"] for r in rows(folder)] == [r["step"] for r in rows(finished)]
     assert not [f for f in (folder / "checkpoints").iterdir() if not f.name.isdigit()]
 
@@ -111,7 +112,7 @@ def test_sampling_writes_pictures_of_the_averaged_weights(call, finished):
     assert size_of(out / "chain.png") == (8 * 66 + 2, 5 * 66 + 2)
 
     model = jaxdiff.load(finished)
-    jax.tree.map(np.testing.assert_array_equal, model.params, state_of(finished).ema["ema_0.998"])
+    chex.assert_trees_all_equal(model.params, state_of(finished).ema["ema_0.998"])
     np.testing.assert_allclose(model.sample(jax.random.key(3), 5, steps=7), images, atol=1e-4)
 
     some = ["--num=3", "--batch=2", "--sampler=ddim", "--eta=0.3", "--steps=4"]
@@ -211,11 +212,11 @@ def test_weights_by_name_and_made_afterwards(call, refuse, measured_run):
         assert f"{measured_run}: {name} of step 40, ancestral" in out
         record = json.loads((measured_run / "samples" / "samples.json").read_text())
         assert (record["weights"], record["steps"], record["seed"]) == (f"{name} of step 40", 3, 0)
-        jax.tree.map(np.testing.assert_array_equal, jaxdiff.load(measured_run, name).params, expected)
+        chex.assert_trees_all_equal(jaxdiff.load(measured_run, name).params, expected)
     out, _ = call("sample.py", *few, "--weights=0.11")
     assert "power_0.11, made of 2 averages," in out
     same = jaxdiff.load(measured_run, 0.1).params
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), same, state.ema["power_0.1"])
+    chex.assert_trees_all_close(same, state.ema["power_0.1"], atol=1e-6)
     message = refuse("sample.py", *few, "--weights=power_0.3")
     assert "unknown weights 'power_0.3' (did you mean 'power_0.1'?): allowed are a number, ema_0.998, params" in message
 

@@ -5,9 +5,9 @@ import shutil
 import subprocess
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 
@@ -44,10 +44,10 @@ def content(folder):
 def test_everything_comes_back_bit_for_bit(tmp_path, state):
     save(tmp_path, state, 5, 5)
     again = restore(tmp_path, jax.tree.map(jnp.zeros_like, state))
-    jax.tree.map(np.testing.assert_array_equal, again, state)
+    chex.assert_trees_all_equal(again, state)
     step, ema = restore_weights(tmp_path, "ema", state.params)
     assert step == 5
-    jax.tree.map(np.testing.assert_array_equal, ema, state.ema["ema"])
+    chex.assert_trees_all_equal(ema, state.ema["ema"])
 
 
 def test_every_save_happens_and_the_newest_are_kept(tmp_path, state):
@@ -161,7 +161,7 @@ def test_a_save_that_fails_is_reported_and_the_next_one_works(tmp_path, state, c
         checkpoints.save(state._replace(step=jnp.int32(7)))
     assert "could not be written" in caplog.text
     assert "training goes on" in caplog.text
-    jax.tree.map(np.testing.assert_array_equal, restore(folder, state).params, state.params)
+    chex.assert_trees_all_equal(restore(folder, state).params, state.params)
 
 
 def test_a_last_save_that_fails_ends_in_an_error(tmp_path, state):
@@ -184,7 +184,7 @@ def test_the_command_line(tmp_path, state, capsys):
 
 def test_the_command_runs_as_a_module(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    command = [sys.executable, "-W", "error", "-m", "jaxdiff.training.checkpoints.checkpoint", "verify", str(tmp_path)]
+    command = [sys.executable, "-W", "error", "-m", "jaxdiff.cli.checkpoints", "verify", str(tmp_path)]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "no checkpoint yet\n"
 
 

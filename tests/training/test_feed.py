@@ -5,6 +5,7 @@ import threading
 import time
 from types import SimpleNamespace
 
+import chex
 import jax
 import numpy as np
 import optax
@@ -31,7 +32,7 @@ def pictures(flip=True, labels=True):
 
 
 def equal(a, b):
-    jax.tree.map(np.testing.assert_array_equal, a, b)
+    chex.assert_trees_all_equal(a, b)
 
 
 @pytest.mark.parametrize("source", [pictures(), pictures(flip=False), pictures(labels=False)])
@@ -74,8 +75,8 @@ def test_several_steps_in_a_call_are_those_steps_one_by_one(where):
         histories.append(jax.tree.map(lambda *m: np.concatenate(m), *history))
     assert histories[0]["loss"].shape == (12,)
     for other in (1, 2):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), states[0], states[other])
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), histories[0], histories[other])
+        chex.assert_trees_all_close(states[0], states[other], rtol=1e-5)
+        chex.assert_trees_all_close(histories[0], histories[other], rtol=1e-5)
 
 
 def test_calls_end_at_multiples_of_their_length():

@@ -1,5 +1,6 @@
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,7 +51,7 @@ def test_a_step_that_is_not_finite_changes_the_count_and_nothing_else(bad):
     assert seen == [(0, 0), (1, 1), (1, 0), (2, 1), (3, 2), (3, 0)]
     assert int(hurt.step) == 6
     for name in ("params", "ema", "opt_state", "memory"):
-        jax.tree.map(np.testing.assert_array_equal, getattr(hurt, name), getattr(clean, name))
+        chex.assert_trees_all_equal(getattr(hurt, name), getattr(clean, name))
 
 
 def test_a_spike_is_skipped_once_the_usual_is_known():
@@ -82,10 +83,10 @@ def test_going_back_keeps_the_step_and_has_an_end(tmp_path):
         assert int(back.health.skipped_in_row) == 0
         assert int(back.health.skipped) == 2
         for name in ("params", "ema", "opt_state", "memory"):
-            jax.tree.map(np.testing.assert_array_equal, getattr(back, name), getattr(state, name))
+            chex.assert_trees_all_equal(getattr(back, name), getattr(state, name))
         # What follows is what would have followed without the steps that were skipped.
         further, alone = run([1, 1], state=back)[0], run([1, 1], state=state)[0]
-        jax.tree.map(np.testing.assert_array_equal, further.ema, alone.ema)
+        chex.assert_trees_all_equal(further.ema, alone.ema)
         assert int(further.health.sound) == 4
         assert float(further.health.usual_norm) == float(alone.health.usual_norm)
         with pytest.raises(InputError, match="after 1 return"):

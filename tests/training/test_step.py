@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,7 +50,7 @@ def test_accumulated_parts_are_the_whole_batch(params, batch, parts):
         )
         for n in (1, parts)
     ]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), *results)
+    chex.assert_trees_all_close(*results, rtol=1e-5)
 
 
 def test_each_part_takes_every_nth_example_its_own_key_and_the_memory_of_the_one_before(params, batch):
