@@ -23,7 +23,6 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-import jaxdiff
 from jaxdiff.cli import tasks as edit_files
 from jaxdiff.config import build
 from jaxdiff.config import record as run_record
@@ -32,6 +31,7 @@ from jaxdiff.config.schema import check_fields
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import held_out
 from jaxdiff.modalities.images import pictures
+from jaxdiff.pipelines.load import load
 from jaxdiff.pipelines.options import finite
 from jaxdiff.training.errors import explained
 from jaxdiff.training.sharding import use_compilation_cache, use_cpu_devices
@@ -116,7 +116,7 @@ def opened(workdir: str) -> tuple[Path, dict]:
 def draw(arguments: argparse.Namespace) -> None:
     """Do what the command line says."""
     folder, config = opened(arguments.workdir)
-    model, options = jaxdiff.load(folder, arguments.weights), sampling(arguments)
+    model, options = load(folder, arguments.weights), sampling(arguments)
     if arguments.task:
         print(f"{folder}: {model.weights}")
         options |= {name: value for name in ("steps", "sampler") if (value := getattr(arguments, name)) is not None}
@@ -164,7 +164,7 @@ def report(arguments: argparse.Namespace) -> None:
     """Print bits per dimension of the run's held-out data, and write them to likelihood.json in its folder."""
     folder, config = opened(arguments.workdir)
     source = build.held_out(config)
-    model = jaxdiff.load(folder, arguments.weights)
+    model = load(folder, arguments.weights)
     n = min(source.size, 1000) if arguments.examples is None else arguments.examples
     chain = config["sample"]["grid"].get("total", 0) if config["process"]["name"] == "ddpm" else 0
     print(f"{folder}: {model.weights}, {n} held-out examples, bits per dimension")

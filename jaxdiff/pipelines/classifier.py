@@ -53,6 +53,6 @@ def _accuracy(params, key, batch, levels, bind, process):
     def at(level):
         t = time_at(process, -2 * jnp.log(level))
         x_t, _ = perturb(process, key, batch.x_0, t)
-        return jnp.mean(jnp.argmax(classify(x_t, t), axis=1) == batch.condition.label)
+        return jnp.mean(jnp.argmax(classify(x_t, t), axis=1) == batch.condition["label"])
 
     return jax.lax.map(at, levels)
