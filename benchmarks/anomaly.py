@@ -4,8 +4,8 @@
 
 For each class: a small model trains on the others (`train.py`, --steps batches of 64), and all methods rate the first
 --each test images of every class, the held-out class against the nine others: ROC-AUC of image-level scores. All see
-the same training images; "untypical" compares with 1,000 of them. PCA: the squared error of a reconstruction from as
-many components as explain 90 %; k-NN: the distance to the fifth neighbour; both on pixels. Runs that are there are not
+the same training images; "msma" compares with 1,000 of them. PCA: the squared error of a reconstruction from as
+many components as explain 90 %; k-NN: the distance to the fifth neighbor; both on pixels. Runs that are there are not
 trained again.
 """
 
@@ -26,7 +26,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import jaxdiff
 from jaxdiff.gaussian.process import time_at
-from jaxdiff.pipelines.anomaly import denoising_error, untypical
+from jaxdiff.pipelines.anomaly import denoising_error, msma
 from jaxdiff.training.sharding import use_cpu_devices
 
 ROOT = Path(__file__).parent.parent
@@ -116,7 +116,7 @@ def ours(
     return {
         "denoising error, levels 0.2 to 1": low[:, 1:5].mean(1),
         "denoising error, levels 1 to 5": high,
-        "untypical, 8 levels 0.1 to 4": untypical(known[:, : len(LEVELS)], low),
+        "msma, 8 levels 0.1 to 4": msma(known[:, : len(LEVELS)], low),
     }
 
 

@@ -41,7 +41,7 @@ TESTS = {
     "gaussian/denoiser": f"gaussian/test_denoiser.py {PROCESS} -k 'denoiser or mixture or any_path or carries'",
     "gaussian/parameterization": f"{FORMS} gaussian/test_parameterization.py -k 'published or weight or test_p'",
     "gaussian/grids": "gaussian/test_grids.py",
-    "likelihood": f"{FORMS} test_likelihood.py -k 'published or hand or decod or discretised or bits or trace'",
+    "likelihood": f"{FORMS} test_likelihood.py -k 'published or hand or decod or discretized or bits or trace'",
     "losses/hybrid": f"{FORMS} losses/test_learned_variance.py -k 'published or hybrid or halves or settings'",
     "losses/weights": f"{FORMS} losses/test_loss.py -k 'published or weight or times or test_loss'",
     "losses/importance": f"{FORMS} losses/test_importance.py -k 'published or importance'",

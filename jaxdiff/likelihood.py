@@ -12,7 +12,7 @@ and the exact likelihood of the probability flow (Song et al. 2021, section 4.3)
     log p(x_0) = log p(x_1) + ∫ div v(x_t, t) dt
 
 Data on a grid of `levels` values from -1 to 1 (256 for 8-bit images) has probabilities rather than densities. A density
-model is compared with them after noise of one level's width was added to the data: `dequantise`, `bits_per_dim`.
+model is compared with them after noise of one level's width was added to the data: `dequantize`, `bits_per_dim`.
 """
 
 import math
@@ -56,7 +56,7 @@ def normal_kl(mean_q: Array, variance_q: Array, mean_p: Array, variance_p: Array
     return 0.5 * (ratio - 1 - jnp.log(ratio) + (mean_q - mean_p) ** 2 / variance_p)
 
 
-def discretised_normal(x: Array, mean: Array, std: Array, levels: int = 256) -> Array:
+def discretized_normal(x: Array, mean: Array, std: Array, levels: int = 256) -> Array:
     """log probability of the level x, elementwise, under N(mean, std²) cut into `levels` bins (Ho et al. 2020, eq. 13).
 
     The bins of -1 and 1 reach to infinity. Accurate in the tails, where the probability itself is 0 in floats.
@@ -73,7 +73,7 @@ def discretised_normal(x: Array, mean: Array, std: Array, levels: int = 256) -> 
     return jnp.where(open_low, above, inside)
 
 
-def discretised_decoder(levels: int = 256, variance: Variance | None = None) -> Decoder:
+def discretized_decoder(levels: int = 256, variance: Variance | None = None) -> Decoder:
     """The decoder of Ho et al. 2020: a normal around x̂_0, cut into bins.
 
     Args:
@@ -84,7 +84,7 @@ def discretised_decoder(levels: int = 256, variance: Variance | None = None) -> 
         square = (
             variance(process, x_t, jnp.zeros_like(t), t) if variance else (process.sigma(t) / process.alpha(t)) ** 2
         )
-        return _sum(discretised_normal(x_0, denoiser(x_t, t), jnp.sqrt(square), levels))
+        return _sum(discretized_normal(x_0, denoiser(x_t, t), jnp.sqrt(square), levels))
 
     return decode
 
@@ -248,13 +248,13 @@ def log_likelihood(
     return prior_log_density(process, x_1) + growth
 
 
-def dequantise(key: Key, x: Array, levels: int = 256) -> Array:
+def dequantize(key: Key, x: Array, levels: int = 256) -> Array:
     """x on its levels plus noise, uniform over the width of one level."""
     return x + (jax.random.uniform(key, x.shape, x.dtype) - 0.5) * (2 / (levels - 1))
 
 
 def bits_per_dim(nats: Array, dimensions: int, levels: int | None = None) -> Array:
-    """`-log p` in nats per example as bits per dimension; with `levels`, of a density of dequantised data."""
+    """`-log p` in nats per example as bits per dimension; with `levels`, of a density of dequantized data."""
     if levels is not None and levels < 2:
         raise InputError(f"levels={levels}: data has 2 levels or more")
     width = math.log(2 / (levels - 1)) if levels else 0.0

@@ -12,10 +12,10 @@ from jaxdiff.gaussian import grids, process, schedules
 from jaxdiff.likelihood import (
     bits_per_dim,
     continuous_bound,
-    dequantise,
+    dequantize,
     discrete_bound,
-    discretised_decoder,
-    discretised_normal,
+    discretized_decoder,
+    discretized_normal,
     log_likelihood,
     normal_decoder,
     normal_kl,
@@ -146,7 +146,7 @@ def expected_diffusion(chain, std):
 
 
 def test_the_flow_and_the_bound_agree_on_pixels():
-    """Data on 9 levels: -E log P, by the bound with its softmax decoder and by the dequantised flow."""
+    """Data on 9 levels: -E log P, by the bound with its softmax decoder and by the dequantized flow."""
     levels, chain = 9, schedules.vp()
     values = np.linspace(-1, 1, levels)
     weights = stats.norm.pdf(values, 0.1, 0.4)
@@ -158,19 +158,19 @@ def test_the_flow_and_the_bound_agree_on_pixels():
     bound = continuous_bound(chain, denoiser, jax.random.key(0), x_0, softmax_decoder(levels), t_min=1e-3, draws=64)
     bits = bits_per_dim(bound.total(), 1)
     assert abs(float(bits.mean()) - true) < 4 * float(bits.std()) / np.sqrt(20_000)
-    # A model of the dequantised data: exact, and so as good as the entropy itself.
+    # A model of the dequantized data: exact, and so as good as the entropy itself.
     spread = (weights, values[:, None], np.full((levels, 1), 0.25 / np.sqrt(12)))
-    noisy = dequantise(jax.random.key(1), x_0, levels)
+    noisy = dequantize(jax.random.key(1), x_0, levels)
     flow = log_likelihood(chain, oracle.denoiser(chain, spread), jax.random.key(2), noisy, 1e-3, "exact")
     assert true < float(bits_per_dim(-flow, 1, levels).mean()) < true + 0.2
 
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
 @pytest.mark.parametrize("std", [1e-3, 0.05, 2.0])
-def test_discretised_normal(levels, std):
+def test_discretized_normal(levels, std):
     values = np.linspace(-1, 1, levels)
     mean = 0.137
-    ours = np.asarray(discretised_normal(jnp.asarray(values, jnp.float32), mean, std, levels))
+    ours = np.asarray(discretized_normal(jnp.asarray(values, jnp.float32), mean, std, levels))
     np.testing.assert_allclose(np.exp(np.float64(ours)).sum(), 1, rtol=1e-4)
     half = 1 / (levels - 1)
     edges = np.concatenate([[-np.inf], values[:-1] + half, [np.inf]])
@@ -193,7 +193,7 @@ def test_decoders_are_distributions():
     levels, chain, t = 17, schedules.vp(), jnp.float32(0.02)
     values = jnp.linspace(-1, 1, levels)[:, None]
     x_t = jnp.full((levels, 1), 0.3)
-    for decoder in (softmax_decoder(levels), discretised_decoder(levels)):
+    for decoder in (softmax_decoder(levels), discretized_decoder(levels)):
         total = jnp.exp(decoder(chain, lambda x, t: 0.9 * x, values, x_t, t)).sum()
         np.testing.assert_allclose(total, 1, rtol=1e-4)
 
@@ -203,7 +203,7 @@ def test_bits_per_dim():
     width = 2 / 255
     np.testing.assert_allclose(bits_per_dim(jnp.array(3 * np.log(width)), 3, 256), 0, atol=1e-6)
     np.testing.assert_allclose(bits_per_dim(jnp.array(6 * np.log(2)), 3), 2, rtol=1e-6)
-    x = dequantise(jax.random.key(0), jnp.zeros(100_000), 256)
+    x = dequantize(jax.random.key(0), jnp.zeros(100_000), 256)
     np.testing.assert_allclose(x.var(), width**2 / 12, rtol=2e-2)
     with pytest.raises(InputError, match="levels=1"):
         bits_per_dim(jnp.ones(1), 1, 1)

@@ -17,7 +17,7 @@ MASKS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "left": lambda y, x: x < 0.5,
     "top": lambda y, x: y < 0.5,
     "border": lambda y, x: np.maximum(abs(y - 0.5), abs(x - 0.5)) > 0.25,
-    "centre": lambda y, x: np.maximum(abs(y - 0.5), abs(x - 0.5)) < 0.25,
+    "center": lambda y, x: np.maximum(abs(y - 0.5), abs(x - 0.5)) < 0.25,
 }
 """What is known, by name; a picture may say so, too: white where it is."""
 NOISY = 64
@@ -84,7 +84,7 @@ def is_conditional(asked: argparse.Namespace, model: Model) -> bool:
 
 
 def degrade(asked: argparse.Namespace, images: np.ndarray, conditional: bool) -> np.ndarray:
-    """What the task undoes, done: noise, blur, fewer pixels or no colour."""
+    """What the task undoes, done: noise, blur, fewer pixels or no color."""
     task, noise = asked.task, 0.05 if asked.noise is None else asked.noise
     if task == "denoise":
         noise = 0.3 if asked.noise is None else asked.noise

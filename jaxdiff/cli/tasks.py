@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         help="inpaint: repaint or replace; it and restore: moment_matching, pigdm, ddnm, ddrm, dps; super_resolve: "
-        "these, or conditional; detect: denoising_error, untypical, reconstruction, likelihood",
+        "these, or conditional; detect: denoising_error, msma, reconstruction, likelihood",
     )
     parser.add_argument("--scale", type=float, help="of dps, guide and autoguide: how strongly to lead")
     parser.add_argument(
@@ -134,7 +134,7 @@ def perform(asked: argparse.Namespace, folder: Path, config: dict, model: Model,
     normal = None
     if asked.normal is not None:
         normal = read_input(argparse.Namespace(**{**vars(asked), "input": asked.normal}), config, model)
-    if normal is not None and asked.method == "untypical":
+    if normal is not None and asked.method == "msma":
         options, normal = options | {"normal": normal[::2]}, normal[1::2]
     if asked.degrade:
         given, truth = degrade(asked, given, is_conditional(asked, model)), given
@@ -204,7 +204,7 @@ def needed(asked: argparse.Namespace, name: str, what: str):
 
 
 def _report_scores(asked, key, model: Model, scores, normal: np.ndarray | None, options: dict, out: Path) -> None:
-    """How well what is labelled as strange is told from the rest, and how much lies above a threshold."""
+    """How well what is labeled as strange is told from the rest, and how much lies above a threshold."""
     print(f"scores from {scores.min():.4f} to {scores.max():.4f}, in images.npz")
     labels = read_labels(asked.input, len(scores))
     if labels is not None:

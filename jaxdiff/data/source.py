@@ -50,7 +50,7 @@ def to_unit_range(pixels: np.ndarray, low: float = 0, high: float = 255) -> np.n
     return ((pixels.astype(np.float32) - low) * (2 / (high - low)) - 1).astype(np.float32)
 
 
-def labelled(source: Source, labels: np.ndarray | None) -> Source:
+def labeled(source: Source, labels: np.ndarray | None) -> Source:
     """A source with these labels, (size,) int32, as its condition; with none, the source itself."""
     if labels is None:
         return source

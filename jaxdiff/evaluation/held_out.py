@@ -1,7 +1,7 @@
 """How well a model knows held-out data: how probable it is, in bits per dimension, and how well it is denoised.
 
 Two figures for the same model: the variational bound in its continuous form, term by term, and the probability flow's
-likelihood of dequantised data. For chains also the bound of the chain's own steps, with the variance that the model
+likelihood of dequantized data. For chains also the bound of the chain's own steps, with the variance that the model
 draws them with: `fixed_large`, `fixed_small` or its own. Each is a mean over examples, and its standard error that of
 the mean, which includes the randomness of the estimate.
 
@@ -23,9 +23,9 @@ from jaxdiff.gaussian.schedules import from_log_snr
 from jaxdiff.likelihood import (
     bits_per_dim,
     continuous_bound,
-    dequantise,
+    dequantize,
     discrete_bound,
-    discretised_decoder,
+    discretized_decoder,
     log_likelihood,
     softmax_decoder,
 )
@@ -118,12 +118,12 @@ def _nats(params, key, x_0, condition, bind, levels, draws, chain, variance):
     path = from_log_snr(lambda t: high + (low - high) * t)
     decoder = softmax_decoder(levels)
     bound = continuous_bound(path, transfer(process, path, denoiser), keys[0], x_0, decoder, draws=draws)
-    flow = log_likelihood(process, denoiser, keys[1], dequantise(keys[2], x_0, levels), time_at(process, high))
+    flow = log_likelihood(process, denoiser, keys[1], dequantize(keys[2], x_0, levels), time_at(process, high))
     discrete = None
     if chain:
         times = jnp.arange(chain, -1, -1) / chain
         of_steps = named_variance(variance, fraction)
         # The step to the data has a width of its own, but for `fixed_small`, which is 0 there.
-        last = discretised_decoder(levels, None if variance == "fixed_small" else of_steps)
+        last = discretized_decoder(levels, None if variance == "fixed_small" else of_steps)
         discrete = discrete_bound(process, denoiser, keys[3], x_0, times, last, of_steps)
     return bound, flow, discrete

@@ -45,7 +45,7 @@ def to_score(process: Process, denoiser: Denoiser):
     return score
 
 
-def lever(process: Process, t: Array) -> Array:
+def score_scale(process: Process, t: Array) -> Array:
     """sigma² / alpha, by which a term of the score of white noise moves x̂_0.
 
     Infinite where alpha = 0, where the score's term is 0: take both at `process.interior(process, t)`.

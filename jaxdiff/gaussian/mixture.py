@@ -18,7 +18,7 @@ def gaussian_mixture(process: Process, weights: Array, means: Array, stds: Array
     """The exact denoiser of data from a Gaussian mixture.
 
     Args:
-      weights: (components,), positive; normalised to sum to one.
+      weights: (components,), positive; normalized to sum to one.
       means: (components, ...), the trailing axes those of one example.
       stds: broadcast against means: (components, 1, ...) for round components, shaped like means for stretched ones.
     """

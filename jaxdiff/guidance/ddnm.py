@@ -1,7 +1,7 @@
 """DDNM: the range-space component of x̂_0 from the measurement, its null-space component kept (Wang et al. 2023)."""
 
 from jaxdiff.gaussian.process import Process, require_white
-from jaxdiff.guidance.linear import _pull, spread
+from jaxdiff.guidance.linear import _pull, posterior_variance
 from jaxdiff.types import Array, Denoiser, Operator
 
 
@@ -18,7 +18,7 @@ def ddnm(
     require_white(process, "DDNM")
 
     def denoise(x_t, t):
-        x_0, variance = denoiser(x_t, t), spread(process, t, std)
+        x_0, variance = denoiser(x_t, t), posterior_variance(process, t, std)
         return x_0 + variance * _pull(operator, y - operator(x_0), x_0, variance, noise, iterations)
 
     return denoise

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.gaussian.denoiser import lever
+from jaxdiff.gaussian.denoiser import score_scale
 from jaxdiff.gaussian.process import Process, interior, require_white
 from jaxdiff.types import Array, Denoiser, as_time, expand
 
@@ -30,7 +30,7 @@ def by_density(process: Process, denoiser: Denoiser, log_density: LogDensity, sc
     def denoise(x_t, t):
         t = interior(process, as_time(t, x_t))
         gradient = jax.grad(lambda x: jnp.sum(log_density(x, t)))(x_t)
-        return denoiser(x_t, t) + scale * expand(lever(process, t), x_t) * gradient
+        return denoiser(x_t, t) + scale * expand(score_scale(process, t), x_t) * gradient
 
     return denoise
 
@@ -52,6 +52,6 @@ def by_energy(
         t = interior(process, as_time(t, x_t))
         x_0, back = jax.vjp(lambda x: denoiser(x, t), x_t)
         (gradient,) = back(jax.grad(lambda x: jnp.sum(energy(x)))(x_0))
-        return x_0 - scale * expand(lever(process, t), x_t) * gradient
+        return x_0 - scale * expand(score_scale(process, t), x_t) * gradient
 
     return denoise

@@ -24,7 +24,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.gaussian.denoiser import lever
+from jaxdiff.gaussian.denoiser import score_scale
 from jaxdiff.gaussian.process import Process, interior
 from jaxdiff.types import Array, Denoiser, Operator, as_time, expand
 
@@ -42,7 +42,7 @@ def _with_covariance(process: Process, denoiser: Denoiser, x_t: Array, t: Array)
     """x̂_0, and its covariance as a function `v -> V v`."""
     t = interior(process, as_time(t, x_t))
     x_0, back = jax.vjp(lambda x: denoiser(x, t), x_t)
-    return x_0, lambda v: expand(lever(process, t), v) * back(v)[0]
+    return x_0, lambda v: expand(score_scale(process, t), v) * back(v)[0]
 
 
 def _pull(operator, residual, x, variance, noise, iterations) -> Array:
@@ -56,7 +56,7 @@ def _pull(operator, residual, x, variance, noise, iterations) -> Array:
     return _solve(apply, residual, x, iterations)
 
 
-def spread(process: Process, t: Array, std: float | Array) -> Array:
+def posterior_variance(process: Process, t: Array, std: float | Array) -> Array:
     """r²: the variance of x_0 given x_t at a scalar t, for Gaussian data of this standard deviation."""
     t = jnp.asarray(t)
     alpha, sigma = process.alpha(t), process.sigma(t)

@@ -1,7 +1,7 @@
 """PiGDM: pseudoinverse-guided diffusion (Song et al. 2023). The mathematics is in `jaxdiff.guidance.linear`."""
 
 from jaxdiff.gaussian.process import Process, require_white
-from jaxdiff.guidance.linear import _pull, _with_covariance, spread
+from jaxdiff.guidance.linear import _pull, _with_covariance, posterior_variance
 from jaxdiff.types import Array, Denoiser, Operator
 
 
@@ -19,7 +19,7 @@ def pigdm(
 
     def denoise(x_t, t):
         x_0, covariance = _with_covariance(process, denoiser, x_t, t)
-        variance = spread(process, t, std)
+        variance = posterior_variance(process, t, std)
         return x_0 + covariance(_pull(operator, y - operator(x_0), x_0, variance, noise, iterations))
 
     return denoise

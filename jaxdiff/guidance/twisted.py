@@ -16,9 +16,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.gaussian.denoiser import lever
+from jaxdiff.gaussian.denoiser import score_scale
 from jaxdiff.gaussian.process import Process, interior, posterior, require_white
-from jaxdiff.guidance.linear import spread
+from jaxdiff.guidance.linear import posterior_variance
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array, Denoiser, Key, Operator
 
@@ -47,7 +47,7 @@ def twisted(
 
     def log_twist(x, x_0, t):
         distance = jnp.sum((y - operator(x_0)).reshape(x.shape[0], -1) ** 2, axis=1)
-        variance = noise**2 + spread(process, t, std)
+        variance = noise**2 + posterior_variance(process, t, std)
         return -0.5 * (distance / variance + y.size * jnp.log(variance))
 
     def approached(x, t):
@@ -62,7 +62,7 @@ def twisted(
         (before, x_0), back = _with_gradient(approached, state.x, interior(process, t))
         of_x_t, of_x_0, variance = posterior(process, s, t)
         moves = variance > 0  # not at the end, where sigma_s = 0 and x_s is x̂_0
-        guidance = jnp.where(moves, of_x_0 * lever(process, interior(process, t)), 0) * back
+        guidance = jnp.where(moves, of_x_0 * score_scale(process, interior(process, t)), 0) * back
         noise_s = jnp.sqrt(variance) * process.noise(key_move, state.x)
         x_s = of_x_t * state.x + of_x_0 * x_0 + guidance + noise_s
         # At the data x_s is x_0, and a network is not asked, which may be undefined there.

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.parameterization import Parameterization, evaluate, target, to_x0
 from jaxdiff.gaussian.process import Process, perturb, posterior, require_white
-from jaxdiff.likelihood import bits_per_dim, discretised_normal, normal_kl
+from jaxdiff.likelihood import bits_per_dim, discretized_normal, normal_kl
 from jaxdiff.losses.needs import needs
 from jaxdiff.samplers.ancestral import between
 from jaxdiff.types import Array, Condition, LossFn, Network, Params, as_time, expand
@@ -90,7 +90,7 @@ def step_bound(process: Process, x_0: Array, x_hat: Array, fraction: Array, s: A
     to_data = expand(s == 0, x_0)
     variance = between(process, fraction, s, t)
     kl = normal_kl(of_x_0 * x_0, jnp.where(to_data, 1.0, small), of_x_0 * x_hat, variance)
-    decoder = -discretised_normal(x_0, x_hat, jnp.sqrt(variance), levels)
+    decoder = -discretized_normal(x_0, x_hat, jnp.sqrt(variance), levels)
     return bits_per_dim(_mean(jnp.where(to_data, decoder, kl)), 1)
 
 

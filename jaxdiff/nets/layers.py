@@ -70,17 +70,17 @@ def _convolve_jvp(strides, padding, primals, tangents):
     return y, jnp.broadcast_to(dy, y.shape).astype(y.dtype)
 
 
-CHEAP = jax.checkpoint_policies.save_only_these_names("dear")
+CHEAP = jax.checkpoint_policies.save_only_these_names("save_for_backward")
 """For remat: remember what convolutions and matrix products made, and compute the rest again."""
 
 
-def dear(x: jax.Array) -> jax.Array:
+def save_for_backward(x: jax.Array) -> jax.Array:
     """Mark what is worth remembering."""
-    return checkpoint_name(x, "dear")
+    return checkpoint_name(x, "save_for_backward")
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation (Wu and He 2018), `y = a x + b` with a and b of each image and channel, and SiLU if asked.
+    """Group normalization (Wu and He 2018), `y = a x + b` with a and b of each image and channel, and SiLU if asked.
 
     The statistics are sums over pixels first and over the channels of a group last, in float32, so that one pass over
     the input makes them and a second one applies them. The way back is given x alone and computes the rest again.
@@ -144,7 +144,7 @@ class ResidualBlock(nn.Module):
         h = GroupNorm(self.groups, self.dtype, silu=True, name="norm1")(x)
         if self.resample:
             h, x = (enlarge(a) if self.resample == "up" else halve(a) for a in (h, x))
-        h = dear(conv(self.channels, dtype=self.dtype, name="conv1")(h))
+        h = save_for_backward(conv(self.channels, dtype=self.dtype, name="conv1")(h))
         widths = (1 + self.scale_shift) * self.channels
         e = nn.Dense(widths, kernel_init=INIT, dtype=self.dtype, name="embed")(nn.silu(embedding))
         if self.scale_shift:
@@ -154,7 +154,7 @@ class ResidualBlock(nn.Module):
         else:
             h = GroupNorm(self.groups, self.dtype, silu=True, name="norm2")(h + expand(e, h))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        h = dear(conv(self.channels, init=ZERO, dtype=self.dtype, name="conv2")(h))
+        h = save_for_backward(conv(self.channels, init=ZERO, dtype=self.dtype, name="conv2")(h))
         if x.shape[-1] != self.channels:
             x = nn.Dense(self.channels, kernel_init=INIT, dtype=self.dtype, name="shortcut")(x)
         return x + h
@@ -247,7 +247,7 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     """Each pixel four times, then a learned 3x3 convolution: twice the height, twice the width.
 
-    Enlarged, a pixel's neighbours are often the pixel itself, so that each of the four pixels that it becomes depends
+    Enlarged, a pixel's neighbors are often the pixel itself, so that each of the four pixels that it becomes depends
     on 2x2 pixels of the small image alone: four convolutions of 2x2, here as one, for 4/9 of the multiplications.
     """
 
@@ -262,7 +262,7 @@ class Upsample(nn.Module):
 
 
 TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
-"""[phase, tap, row of the 3x3 kernel]: the rows that fall on each of two neighbours, for upper and lower new pixels."""
+"""[phase, tap, row of the 3x3 kernel]: the rows that fall on each of two neighbors, for upper and lower new pixels."""
 
 
 def _enlarged(x: jax.Array, kernel: jax.Array, *_, **__) -> jax.Array:

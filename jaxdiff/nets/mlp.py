@@ -55,7 +55,7 @@ class MLP(nn.Module):
         Args:
           x: (batch, features).
           t: (batch,), in steps of a 1000-step chain; or (1,), for the whole batch.
-          condition: a label, -1 for none; initialise with one, if the network is made for it.
+          condition: a label, -1 for none; initialize with one, if the network is made for it.
           train: apply dropout, which needs an rng named "dropout", and a norm over the batch.
 
         Raises:

@@ -76,7 +76,7 @@ class UNet(nn.Module):
       patch: side of the squares of pixels that become one, with more channels; 1 to leave them.
       groups: of every GroupNorm.
       outputs: how many times the channels of x come out: 2 for a learned variance.
-      dtype: of the computation; parameters, normalisation statistics and the output stay float32.
+      dtype: of the computation; parameters, normalization statistics and the output stay float32.
       heads: of every attention; a divisor of the channels.
       head_channels: instead, the channels of each head; 0 to count heads.
       scale_shift: time and condition scale and shift each residual block's second norm.

@@ -3,7 +3,7 @@
     denoising_error      noise the image to several levels and see how well the model finds the noise again: the loss of
                          training, of one image (Graham et al. 2023 and others use the like)
     reconstruction       noise it to one level, draw it anew from there, and compare (Wyatt et al. 2022, AnoDDPM)
-    untypical            the errors at all levels together, compared with those of normal images (Mahmood et al. 2021,
+    msma            the errors at all levels together, compared with those of normal images (Mahmood et al. 2021,
                          MSMA, here with a Gaussian)
 
 What a model was trained on it denoises well, and draws as it was. But a plain image is denoised well, too, whether it
@@ -73,12 +73,12 @@ def at_any_level(process: Process, denoiser: Denoiser, to: Process) -> Denoiser:
     return denoise
 
 
-def untypical(normal: np.ndarray, errors: np.ndarray) -> np.ndarray:
+def msma(normal: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """Mahalanobis distances of the logarithms of errors (n, levels) from those of normal images, (m, levels): (n,)."""
     known, logs = np.log(normal), np.log(errors)
-    centred = logs - known.mean(0)
+    centerd = logs - known.mean(0)
     covariance = np.atleast_2d(np.cov(known, rowvar=False)) + 1e-9 * np.eye(known.shape[1])
-    return np.sqrt(np.einsum("ni,ni->n", centred, np.linalg.solve(covariance, centred.T).T))
+    return np.sqrt(np.einsum("ni,ni->n", centerd, np.linalg.solve(covariance, centerd.T).T))
 
 
 def threshold(normal: np.ndarray, false_positives: float) -> float:
@@ -103,12 +103,12 @@ def detect(
     """Anomaly scores (`jaxdiff.pipelines.anomaly`): `(scores (n,), maps (n, height, width))`, higher for stranger.
 
     Args:
-      method: "denoising_error", averaged over all `levels`; "untypical", how unlike its values at the levels are to
+      method: "denoising_error", averaged over all `levels`; "msma", how unlike its values at the levels are to
         those of `normal` images; "reconstruction", averaged, each from that level; or "likelihood", the variational
         bound on -log p, in nats, but for what is the same for all images, from as many noise levels as there are
         `levels`, evenly spread in log-SNR.
       levels: of noise, sigma / alpha, above 0.
-      normal: for "untypical", images that are not strange, many more than levels, such as some of those trained on.
+      normal: for "msma", images that are not strange, many more than levels, such as some of those trained on.
       normal_condition: what is known of these.
       first: the number of the first image, from which, with the key, the noise of each follows.
 
@@ -119,13 +119,13 @@ def detect(
         raise InputError(f"levels={levels}: must be noise levels above 0")
     if options and method != "reconstruction":
         raise InputError(f"{next(iter(options))}: is for method 'reconstruction', which draws; {method!r} does not")
-    if (normal is None) == (method == "untypical"):
-        raise InputError("normal: goes with method 'untypical', and only with it")
+    if (normal is None) == (method == "msma"):
+        raise InputError("normal: goes with method 'msma', and only with it")
     if normal is not None and len(normal) < 2 * len(levels):
         raise InputError(
             f"normal: {len(normal)} images are too few for {len(levels)} levels: give twice as many at least"
         )
-    if method in ("denoising_error", "likelihood", "untypical"):
+    if method in ("denoising_error", "likelihood", "msma"):
         given = model.check_condition(nothing_known(condition), len(images))
         process = model.bind(model.params, given).process
         for level in levels if method != "likelihood" else ():
@@ -146,7 +146,7 @@ def detect(
             nothing = model.check_condition(nothing_known(normal_condition), len(normal))
             index = jnp.arange(len(normal))
             known = _error(model.params, key, checked_images(model, normal), at, nothing, index, model.bind)[1]
-            return untypical(np.asarray(known), np.asarray(each)), np.asarray(error).mean(-1)
+            return msma(np.asarray(known), np.asarray(each)), np.asarray(error).mean(-1)
     elif method == "reconstruction":
         draw = functools.partial(
             draw_with, model, n=len(images), task=SDEDIT, inputs=Inputs(images), condition=condition
@@ -155,7 +155,7 @@ def detect(
         again = [draw(key=jax.random.fold_in(key, i), start=start, first=first, **options) for i, start in starts]
         error = sum((np.asarray(a) - images) ** 2 for a in again) / len(levels)
     else:
-        raise unknown("method of detection", method, ("denoising_error", "untypical", "reconstruction", "likelihood"))
+        raise unknown("method of detection", method, ("denoising_error", "msma", "reconstruction", "likelihood"))
     maps = np.asarray(error).mean(-1)
     return maps.mean((1, 2)), maps
 

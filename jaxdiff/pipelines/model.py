@@ -163,7 +163,8 @@ class Model:
         """As `sample`, and the images at `frames` moments on the way, evenly spaced from the noise to the end.
 
         Args:
-          task, inputs: what to do other than to draw from noise, and with what; see `jaxdiff.tasks`. The inputs are
+          task, inputs: what to do other than to draw from noise, and with what; see `jaxdiff.pipelines.task`. The
+          inputs are
             traced.
           start: the time to start at, with as many steps; by default that of the grid.
           first: as for `sample`; the images of the inputs are those from there on.

@@ -1,4 +1,4 @@
-"""Synthesize: a labelled data set, drawn class by class."""
+"""Synthesize: a labeled data set, drawn class by class."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from jaxdiff.types import Key
 def synthesize(
     model: Model, key: Key, counts: Sequence[int], batch: int = 256, **options
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A labelled data set: `counts[c]` images of each class c, as uint8 (n, height, width, channels), and labels (n,).
+    """A labeled data set: `counts[c]` images of each class c, as uint8 (n, height, width, channels), and labels (n,).
 
     `jaxdiff.modalities.images.arrays` reads it back from a `.npz`.
     """

@@ -9,7 +9,7 @@ about x_0,
 
     variance(s, t) = fixed_small + of_x_0² (sigma / alpha)² (1 - Gamma(t)),        Gamma(t) = E |eps(x_t)|² / dimension
 
-Steps may be of any length; neighbours on the training chain give the paper's sampler.
+Steps may be of any length; neighbors on the training chain give the paper's sampler.
 """
 
 from collections.abc import Callable

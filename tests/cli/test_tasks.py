@@ -82,7 +82,7 @@ def test_every_task_leaves_arrays_pictures_and_a_comparison(tmp_path, arguments)
         np.testing.assert_array_equal(np.asarray(picture)[..., None], pictures.to_uint8(result[3]))
 
 
-@pytest.mark.parametrize("mask", ["left", "top", "border", "centre", "file"])
+@pytest.mark.parametrize("mask", ["left", "top", "border", "center", "file"])
 def test_known_pixels_are_kept_exactly(tmp_path, mask):
     known = np.zeros((8, 8), bool)
     middle = np.s_[2:6, 2:6]
@@ -123,7 +123,7 @@ def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
     [
         (["--task=paint"], "unknown task 'paint' .*allowed are autoguide, cascade, denoise, detect"),
         (["--task=vary", "--input=nothing.png"], "--input nothing.png: is no picture, folder"),
-        (["--task=inpaint", "--mask=half"], "--mask half: is no picture, and none of left, top, border, centre"),
+        (["--task=inpaint", "--mask=half"], "--mask half: is no picture, and none of left, top, border, center"),
         (["--task=swap"], "swap: give --label, the class of the input, and --to"),
         (["--task=vary", "--degrade"], "--degrade: goes with denoise, restore, super_resolve, not with vary"),
         (["--task=restore", "--blur=0"], "--blur 0.0: must be above 0"),
@@ -205,7 +205,7 @@ def test_detection_rates_normal_images_under_the_label_of_the_others_and_in_batc
     model = replace(MODEL, conditions={"label": class_label(2)}, bind=bind, guidable=False)
     np.save(tmp_path / "a.npy", np.clip(np.random.default_rng(0).normal(0.9, 0.05, (20, *SHAPE)), -1, 1))
     same = [f"--input={tmp_path / 'a.npy'}", f"--normal={tmp_path / 'a.npy'}", "--false-positives=0.2", "--num=20"]
-    for method in ("denoising_error", "untypical"):
+    for method in ("denoising_error", "msma"):
         perform(tmp_path, "--task=detect", "--label=1", f"--method={method}", *same, model=model)
         out = capsys.readouterr().out
         above = int(re.search(r"normal images, (\d+) of the input", out)[1])

@@ -226,8 +226,8 @@ def test_a_schedule_that_means_nothing_is_refused(schedule, message):
 
 def test_labels_reach_the_network_only_if_it_takes_them():
     assert build.source(get_config()).take(np.arange(2)).condition is None
-    labelled = build.source(changed("net.num_classes", 10))
-    np.testing.assert_array_equal(labelled.take(np.arange(2)).condition["label"], [1, 2])  # example 0 is held out
+    labeled = build.source(changed("net.num_classes", 10))
+    np.testing.assert_array_equal(labeled.take(np.arange(2)).condition["label"], [1, 2])  # example 0 is held out
     with pytest.raises(InputError, match="net.num_classes=7, but dataset 'digits' has 10 classes"):
         build.source(changed("net.num_classes", 7))
 

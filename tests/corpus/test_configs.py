@@ -59,10 +59,10 @@ def test_a_field_that_is_missing_is_refused_or_has_its_default(field):
 
 IMPOSSIBLE = {
     "seed": [-1, 2**63, 10**30],
-    "colour": ["red"],
+    "color": ["red"],
     "data.name": ["", "none", "../digits"],
     "data.split": ["", "validation"],
-    "data.colour": ["red"],
+    "data.color": ["red"],
     "process": [
         {},
         {"name": "learned"},
@@ -112,7 +112,7 @@ IMPOSSIBLE = {
     "net.remat": ["some"],
     "net.fourier": [(2000,), (0.5,)],
     "net.parent": [None],
-    "net.colour": ["red"],
+    "net.color": ["red"],
     "loss": [
         {},
         {"name": "none"},
@@ -146,8 +146,8 @@ IMPOSSIBLE = {
     "ema.decay": [(-0.1,), (1.1,), (1.0,), (0.99999999, 0.9999999)],
     "ema.half_life": [(0,), (-1.0,)],
     "ema.power": [(0.0,), (0.3,), (1e-200,)],
-    "ema.colour": ["red"],
-    "train.colour": ["red"],
+    "ema.color": ["red"],
+    "train.color": ["red"],
     "train.steps": [-1, 2**31],
     "train.batch_size": [0, -16, 10**12],
     "train.accumulate": [0, -1, 7],
@@ -167,7 +167,7 @@ IMPOSSIBLE = {
         {"patience": 10, "rollbacks": 3, "spike": 0.5},
         {"patience": 10},
     ],
-    "train.guard.colour": ["red"],
+    "train.guard.color": ["red"],
     "train.cpu_devices": [0, -2, 10**12],
     "train.mesh": [
         {"data": 0, "fsdp": 1, "tensor": 1},
@@ -177,12 +177,12 @@ IMPOSSIBLE = {
     "train.mesh.pipeline": [1],
     "train.steps_per_call": [-1, 7],
     "train.device_data": ["sometimes"],
-    "debug.colour": ["red"],
+    "debug.color": ["red"],
     "sample.steps": [0, -1, 1001, 10**12],
     "sample.clip": [-1.0, "wide", NAN],
-    "sample.colour": ["red"],
+    "sample.color": ["red"],
     "sample.sampler.name": ["ddimm"],
-    "sample.sampler.colour": ["red"],
+    "sample.sampler.color": ["red"],
     "sample.sampler.variance": ["large", "learned_", [], 3],
     "sample.sampler": [
         {"name": "annealed_langevin", "repeats": 10**12},
@@ -228,7 +228,7 @@ def test_an_impossible_value_is_refused(field, value):
             pytest.param(argument, marks=pytest.mark.slow)
             for argument in (
                 "--config.seed=-1",
-                "--config.train.colour=red",
+                "--config.train.color=red",
                 "--config.net.multipliers=()",
                 "--config.train.max_hours=nan",
                 "--config.data.split=none",

@@ -81,9 +81,9 @@ def test_a_picture_under_another_pictures_name_gives_its_pixels(tmp_path, kind, 
     np.testing.assert_allclose(taken(tmp_path)[0], HALVES / 127.5 - 1, atol=0.04)
 
 
-def png(width, height, depth=8, colour=2, data=None, extra=b"", interlace=0):
+def png(width, height, depth=8, color=2, data=None, extra=b"", interlace=0):
     """A PNG whose header says what it likes."""
-    size = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
+    size = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlace)
     chunks = [(b"IHDR", size), (b"IDAT", zlib.compress(bytes(1000)) if data is None else data), (b"IEND", b"")]
     packed = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]
     return b"\x89PNG\r\n\x1a\n" + packed[0] + extra + packed[1] + packed[2]
@@ -117,7 +117,7 @@ UNUSUAL = {
     "an animated webp": ("a.webp", frames("webp", lossless=True), HALVES),
     "an animated png": ("a.png", frames("png"), HALVES),
     "a tiff of pages": ("a.tif", frames("tif"), HALVES),
-    "a gif with a clear colour": (
+    "a gif with a clear color": (
         "a.gif",
         content(Image.new("P", (8, 8)), "gif", transparency=0),
         np.full_like(HALVES, 255),
@@ -146,7 +146,7 @@ UNUSUAL = {
     "pixels that do not inflate": ("a.png", png(8, 8, data=b"\x78\x9c" + b"\xff" * 50), CANNOT),
     "a width of 0": ("a.png", png(0, 8), CANNOT),
     "a height of 0": ("a.png", png(8, 0), CANNOT),
-    "a colour type that is none": ("a.png", png(8, 8, colour=5), CANNOT),
+    "a color type that is none": ("a.png", png(8, 8, color=5), CANNOT),
     "a depth that is none": ("a.png", png(8, 8, depth=3), CANNOT),
     "a wrong checksum": ("a.png", content(Image.fromarray(HALVES), "png").replace(b"IDAT", b"IDAU"), CANNOT),
     "floating point": ("a.tif", tiff_of(np.ones((8, 8), np.float32)), f"{CANNOT}.*floating point"),

@@ -27,11 +27,11 @@ COVARIANCE = np.array([[1.0, -0.3], [-0.3, 0.5]])
 ROOT = jnp.asarray(np.linalg.cholesky(SIGMA), jnp.float32)
 
 
-def coloured(key, x):
+def colored(key, x):
     return jax.random.normal(key, x.shape, x.dtype) @ ROOT.T
 
 
-CHAIN = schedules.interpolant(schedules.vp().alpha, schedules.vp().sigma, coloured)
+CHAIN = schedules.interpolant(schedules.vp().alpha, schedules.vp().sigma, colored)
 X = jax.random.normal(jax.random.key(1), (20_000, 2))
 KEY, T = jax.random.key(0), jnp.float32(0.5)
 
@@ -72,7 +72,7 @@ ASSUME_WHITE = {
 }
 
 
-@pytest.mark.parametrize("noise", [coloured, simplex()], ids=["coloured", "simplex"])
+@pytest.mark.parametrize("noise", [colored, simplex()], ids=["colored", "simplex"])
 @pytest.mark.parametrize("name", ASSUME_WHITE)
 def test_formulas_of_white_noise_refuse_another(name, noise):
     vp = schedules.vp()
@@ -99,16 +99,24 @@ def test_every_formula_with_a_score_is_in_the_table():
         "make_bind",
         "within",
         "cfg_pp",
-        "discretised_decoder",
+        "discretized_decoder",
         "softmax_decoder",
         "normal_decoder",
     }
-    known |= {"make_fraction", "spread", "begin", "continuous_term", "continuous_weight", "step_bound", "check_defined"}
+    known |= {
+        "make_fraction",
+        "posterior_variance",
+        "begin",
+        "continuous_term",
+        "continuous_weight",
+        "step_bound",
+        "check_defined",
+    }
     for module in (*METHODS, score_matching, learned_variance, likelihood):
         for name, function in vars(module).items():
             own = getattr(function, "__module__", "") == module.__name__ and not name.startswith("_")
             if own and "process" in getattr(function, "__annotations__", {}):
-                assert name in known, f"{module.__name__}.{name}: right with coloured noise, or refused?"
+                assert name in known, f"{module.__name__}.{name}: right with colored noise, or refused?"
 
 
 SAMPLERS = {
@@ -124,7 +132,7 @@ SAMPLERS = {
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samplers_are_right_with_any_noise(name):
-    """The covariance of Gaussian data, drawn along a process of coloured noise, but for the error of 100 steps."""
+    """The covariance of Gaussian data, drawn along a process of colored noise, but for the error of 100 steps."""
     x_1 = process.prior(CHAIN, KEY, X)
     draw = jax.jit(lambda x: sample(SAMPLERS[name](CHAIN, denoiser), KEY, x, np.linspace(1, 0, 101)))
     np.testing.assert_allclose(np.cov(draw(x_1).T), COVARIANCE, atol=0.07)
@@ -133,4 +141,4 @@ def test_samplers_are_right_with_any_noise(name):
 def test_a_model_is_not_taken_to_another_noise():
     with pytest.raises(InputError, match="noise of two kinds"):
         transfer(CHAIN, schedules.flow(), denoiser)
-    transfer(CHAIN, schedules.flow()._replace(noise=coloured), denoiser)
+    transfer(CHAIN, schedules.flow()._replace(noise=colored), denoiser)

@@ -107,7 +107,7 @@ def test_zero_terminal_snr_is_algorithm_1(float64):
 
 
 def test_paths_of_the_forward_sde(each):
-    """Drawn step by step, every point has the law of the process, and neighbours their covariance."""
+    """Drawn step by step, every point has the law of the process, and neighbors their covariance."""
     times, n = np.array([0.1, 0.3, 0.7]), 200_000
     x_0 = jnp.full((n, 1), 0.5)
     path = diffuse(each, jax.random.key(0), x_0, times)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def randomised(net, *inputs):
+def randomized(net, *inputs):
     """Variables with nothing left at zero; scales and variances are near one."""
     rng = np.random.default_rng(0)
 

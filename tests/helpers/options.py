@@ -27,7 +27,7 @@ ASKED = {
     "negative": [3, {"vector": np.zeros((2, 3))}, {}],
     "start": [-0.1, 0, 1.1, NAN, "late", [0.5, 0.5], {}],
     "variance": ["large", [], 3, {}],
-    "colour": ["red"],
+    "color": ["red"],
 }
 TAKES = {
     "n": "ddim",

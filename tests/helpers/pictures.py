@@ -40,7 +40,7 @@ def turned(orientation):
 
 
 def frames(kind, **options):
-    rest = [Image.new("RGB", (8, 8), colour) for colour in ("black", "white")]
+    rest = [Image.new("RGB", (8, 8), color) for color in ("black", "white")]
     return content(Image.fromarray(HALVES), kind, save_all=True, append_images=rest, **options)
 
 

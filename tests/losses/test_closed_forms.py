@@ -17,9 +17,9 @@ from jaxdiff.gaussian import parameterization, process, schedules
 from jaxdiff.gaussian.noise import normal
 from jaxdiff.likelihood import (
     continuous_bound,
-    dequantise,
+    dequantize,
     discrete_bound,
-    discretised_decoder,
+    discretized_decoder,
     log_likelihood,
     normal_decoder,
     softmax_decoder,
@@ -421,13 +421,13 @@ def test_decoders_by_hand(float64):
 
     of_data = lambda process, x, s, t: process.sigma(t) ** 2 * (1 + s)
     for variance, std in ((None, sigma / alpha), (of_data, sigma)):
-        ours = discretised_decoder(LEVELS, variance)(chain, denoiser, jnp.asarray(x_0), jnp.asarray(x_t), t)
+        ours = discretized_decoder(LEVELS, variance)(chain, denoiser, jnp.asarray(x_0), jnp.asarray(x_t), t)
         np.testing.assert_allclose(ours, binned(std), rtol=1e-8)
     values = np.linspace(-1, 1, 256)
     density = stats.norm.pdf(0.3, alpha * values, sigma)
     ours = softmax_decoder()(chain, denoiser, values[None, :1], jnp.full((1, 1), 0.3), t)
     np.testing.assert_allclose(ours, np.log(density[0] / density.sum()), rtol=1e-8)
-    ours = discretised_decoder()(chain, denoiser, values[None, 9:10], jnp.full((1, 1), -2.0), t)
+    ours = discretized_decoder()(chain, denoiser, values[None, 9:10], jnp.full((1, 1), -2.0), t)
     cut = stats.norm(-2.0 * SLOPE, sigma / alpha)
     expected = np.log(cut.cdf(values[9] + 1 / 255) - cut.cdf(values[9] - 1 / 255))
     np.testing.assert_allclose(ours, expected, rtol=1e-8)
@@ -451,9 +451,9 @@ def test_the_flow_of_a_gaussian_by_hand(trace, float64):
     np.testing.assert_allclose(ours, stats.norm.logpdf(x * ratio).sum(1) + np.log(ratio).sum(), rtol=1e-5)
 
 
-def test_dequantised_levels_by_hand(float64):
+def test_dequantized_levels_by_hand(float64):
     """Within half a level on either side, evenly."""
     x = jnp.zeros(2000)
-    for levels, ours in ((256, dequantise(jax.random.key(1), x)), (5, dequantise(jax.random.key(1), x, 5))):
+    for levels, ours in ((256, dequantize(jax.random.key(1), x)), (5, dequantize(jax.random.key(1), x, 5))):
         u = np.asarray(ours) * (levels - 1) / 2
         assert stats.kstest(u, stats.uniform(-0.5, 1).cdf).pvalue > 0.01

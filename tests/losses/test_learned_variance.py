@@ -9,7 +9,7 @@ from jaxdiff.gaussian import betas, parameterization
 from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.process import posterior, transition
 from jaxdiff.gaussian.schedules import ddpm
-from jaxdiff.likelihood import discretised_decoder
+from jaxdiff.likelihood import discretized_decoder
 from jaxdiff.losses.hybrid import hybrid_loss, make_fraction, mean_network, step_bound
 from jaxdiff.samplers import ancestral, learned_range, sample
 
@@ -61,7 +61,7 @@ def test_what_is_trained_at_the_data_is_what_is_measured_there(steps, fraction):
     trained = step_bound(
         CHAIN, x_0, x_hat, jnp.full_like(x_0, fraction), jnp.zeros(levels), jnp.full(levels, t), levels
     )
-    decoder = discretised_decoder(levels, learned_range(lambda x_t, t: jnp.full_like(x_t, fraction)))
+    decoder = discretized_decoder(levels, learned_range(lambda x_t, t: jnp.full_like(x_t, fraction)))
     measured = -decoder(CHAIN, lambda x_t, t: x_hat, x_0, x_0, t) / np.log(2)
     np.testing.assert_allclose(trained, measured, rtol=1e-4)
     assert trained.max() < 30

@@ -48,8 +48,8 @@ def test_centre_transparency_and_orientation(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # turned by 180 degrees
     upright.save(tmp_path / "c.png", exif=exif)
-    centre, clear, turned = folder(str(tmp_path), size=10, channels=3).take(np.arange(3)).x_0
-    np.testing.assert_allclose(centre, 200 / 127.5 - 1, atol=1e-6)
+    center, clear, turned = folder(str(tmp_path), size=10, channels=3).take(np.arange(3)).x_0
+    np.testing.assert_allclose(center, 200 / 127.5 - 1, atol=1e-6)
     np.testing.assert_array_equal(clear, 1)
     np.testing.assert_array_equal(turned[:5], -1)
     np.testing.assert_array_equal(turned[5:], 1)

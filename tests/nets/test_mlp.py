@@ -18,7 +18,7 @@ from jaxdiff.losses.weights import simple
 from jaxdiff.nets import MLP
 from jaxdiff.nets.layers import sinusoidal
 from jaxdiff.types import Batch
-from tests.helpers.nets import randomised
+from tests.helpers.nets import randomized
 
 SMALL = {"widths": (32, 48, 32), "blocks": 2, "embedding": 16, "dropout": 0.0, "dropout_out": 0.0}
 NORMS = ("layer", "batch", "none")
@@ -42,7 +42,7 @@ def test_as_many_parameters_as_the_papers():
 def test_the_network_is_the_papers_computed_by_hand(inputs):
     x, t = (np.asarray(a) for a in inputs)
     net = MLP(**SMALL, norm="batch")
-    variables = jax.tree.map(np.asarray, randomised(net, x, t))
+    variables = jax.tree.map(np.asarray, randomized(net, x, t))
     weights, statistics = variables["params"], variables["batch_stats"]
 
     def dense(h, name):
@@ -107,7 +107,7 @@ def test_it_learns_the_exact_denoiser_of_two_gaussians():
 @pytest.mark.parametrize("norm", NORMS)
 def test_time_counts_and_one_time_may_stand_for_all(inputs, norm):
     net, (x, t) = MLP(**SMALL, norm=norm), inputs
-    params = randomised(net, x, t)
+    params = randomized(net, x, t)
     assert jnp.abs(net.apply(params, x, t) - net.apply(params, x, t + 50)).min(0).max() > 1e-3
     one = net.apply(params, x, t[:1])
     np.testing.assert_allclose(one, net.apply(params, x, jnp.full(4, t[0])), atol=1e-6)
@@ -116,7 +116,7 @@ def test_time_counts_and_one_time_may_stand_for_all(inputs, norm):
 @pytest.mark.parametrize("norm", NORMS)
 def test_examples_see_each_other_in_training_with_a_norm_over_the_batch_alone(inputs, norm):
     net, (x, t) = MLP(**SMALL, norm=norm), inputs
-    params = randomised(net, x, t)
+    params = randomized(net, x, t)
     np.testing.assert_allclose(net.apply(params, x, t)[:1], net.apply(params, x[:1], t[:1]), atol=1e-5)
     train = functools.partial(net.apply, params, train=True, mutable=["batch_stats"])
     (whole, changed), (part, _) = train(x, t), train(x[:2], t[:2])
@@ -131,7 +131,7 @@ def test_what_is_far_off_shows_unless_the_norm_is_over_the_features(inputs):
     x, t = inputs
     for norm in NORMS:
         net = MLP(**SMALL, norm=norm)
-        params = randomised(net, x, t)
+        params = randomized(net, x, t)
         near, far = (jnp.linalg.norm(net.apply(params, scale * x, t)) for scale in (1e3, 1e6))
         assert (far / near < 1.1) if norm == "layer" else (far / near > 900)
 
@@ -139,7 +139,7 @@ def test_what_is_far_off_shows_unless_the_norm_is_over_the_features(inputs):
 def test_dropout_acts_in_training_alone(inputs):
     x, t = inputs
     quiet = MLP(**SMALL)
-    params = randomised(quiet, x, t)
+    params = randomized(quiet, x, t)
     for rates in ({"dropout": 0.5}, {"dropout_out": 0.5}):
         net = MLP(**{**SMALL, **rates})
         a, b = (net.apply(params, x, t, train=True, rngs={"dropout": jax.random.key(k)}) for k in (0, 1))
@@ -150,7 +150,7 @@ def test_dropout_acts_in_training_alone(inputs):
 def test_classes_change_the_output_and_minus_one_and_none_are_the_unconditional_network(inputs):
     x, t = inputs
     net = MLP(**SMALL, num_classes=10)
-    params = randomised(net, x, t, {"label": jnp.arange(4)})
+    params = randomized(net, x, t, {"label": jnp.arange(4)})
     a, b, absent = (net.apply(params, x, t, {"label": jnp.array(k)}) for k in ([0, 1, 2, -1], [0, 9, 2, -1], [-1] * 4))
     np.testing.assert_array_equal(a[jnp.array([0, 2, 3])], b[jnp.array([0, 2, 3])])
     assert jnp.abs(a[1] - b[1]).max() > 1e-3

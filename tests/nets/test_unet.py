@@ -10,7 +10,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.nets import UNet
 from jaxdiff.nets.layers import sinusoidal
 from jaxdiff.types import Spec, missing
-from tests.helpers.nets import randomised
+from tests.helpers.nets import randomized
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -59,19 +59,19 @@ def test_the_time_embedding_is_the_papers():
 def test_any_size_and_channels_that_fit(shape):
     net = UNet(**{**SMALL, "attention": (shape[0] // 2,)})
     x = jax.random.normal(jax.random.key(0), (2, *shape))
-    assert run(net, randomised(net, x, jnp.zeros(2)), x, jnp.zeros(2)).shape == x.shape
+    assert run(net, randomized(net, x, jnp.zeros(2)), x, jnp.zeros(2)).shape == x.shape
 
 
 def test_examples_do_not_see_each_other(inputs):
     net, (x, t) = UNet(**SMALL), inputs
-    params = randomised(net, x, t)
+    params = randomized(net, x, t)
     np.testing.assert_allclose(run(net, params, x, t)[:1], run(net, params, x[:1], t[:1]), atol=1e-5)
 
 
 def test_classes_change_the_output_and_none_is_the_unconditional_network(inputs):
     x, t = inputs
     net = UNet(**SMALL, num_classes=10)
-    params = randomised(net, x, t, {"label": jnp.array([0, 1])})
+    params = randomized(net, x, t, {"label": jnp.array([0, 1])})
     a, b = (run(net, params, x, t, {"label": jnp.array(labels)}) for labels in ([0, 1], [0, 2]))
     np.testing.assert_allclose(a[0], b[0], atol=1e-6)
     assert jnp.abs(a[1] - b[1]).max() > 1e-3
@@ -84,7 +84,7 @@ def test_bfloat16_computes_and_float32_keeps(inputs):
     net, half = UNet(**SMALL), UNet(**SMALL, dtype="bfloat16")
     params = jax.eval_shape(half.init, jax.random.key(0), x, t)
     assert {p.dtype for p in jax.tree.leaves(params)} == {jnp.dtype("float32")}
-    params = randomised(net, x, t)
+    params = randomized(net, x, t)
     exact, close = run(net, params, x, t), run(half, params, x, t)
     assert close.dtype == jnp.float32
     error = jnp.linalg.norm(close - exact) / jnp.linalg.norm(exact)
@@ -95,7 +95,7 @@ def test_bfloat16_computes_and_float32_keeps(inputs):
 def test_remat_changes_what_is_remembered_and_nothing_else(inputs):
     x, t = inputs
     nets = [UNet(**{**SMALL, "multipliers": (1,), "attention": ()}, remat=remat) for remat in ("none", "cheap", "full")]
-    params = randomised(nets[0], x, t)
+    params = randomized(nets[0], x, t)
     totals = [lambda p, net=net: jnp.sum(net.apply(p, x, t) ** 2) for net in nets]
     grads = [jax.jit(jax.grad(total))(params) for total in totals]
     for other in grads[1:]:
@@ -113,7 +113,7 @@ def test_given_what_the_deeper_levels_gave_the_first_level_alone_is_computed(inp
     x, t = inputs
     net = UNet(**SMALL, num_classes=classes)
     label = ({"label": jnp.array([3, 4])},) if classes else ()
-    params = randomised(net, x, t, *label)
+    params = randomized(net, x, t, *label)
     whole, sown = net.apply(params, x, t, *label, mutable=["intermediates"])
     (deep,) = sown["intermediates"]["deep"]
     again = lambda deep, x: net.apply(params, x, t, *label, deep=deep)
@@ -130,7 +130,7 @@ def test_given_what_the_deeper_levels_gave_the_first_level_alone_is_computed(inp
 def test_dropout_acts_in_training_alone(inputs):
     x, t = inputs
     net = UNet(**{**SMALL, "dropout": 0.5})
-    params = randomised(net, x, t)
+    params = randomized(net, x, t)
     a, b = (net.apply(params, x, t, train=True, rngs={"dropout": jax.random.key(k)}) for k in (0, 1))
     assert jnp.abs(a - b).max() > 1e-3
     np.testing.assert_array_equal(run(net, params, x, t), run(UNet(**SMALL), params, x, t))
@@ -167,7 +167,7 @@ def a_condition(n=2):
 def test_every_kind_of_condition_counts_and_none_zeros_and_minus_one_are_its_absence(inputs):
     x, t = inputs
     net, given = UNet(**SMALL, **KINDS), a_condition()
-    params = randomised(net, x, t, given)
+    params = randomized(net, x, t, given)
     whole, nothing = run(net, params, x, t, given), run(net, params, x, t)
     absent = missing(net.condition_spec(Spec(x.shape[1:])), 2) | {"sequence": jnp.zeros((2, 4, 6))}
     np.testing.assert_allclose(run(net, params, x, t, absent), nothing, atol=1e-5)
@@ -187,7 +187,7 @@ def test_every_kind_of_condition_counts_and_none_zeros_and_minus_one_are_its_abs
 def test_the_order_of_a_sequence_does_not_matter_and_its_content_does(inputs):
     x, t = inputs
     net, given = UNet(**SMALL, sequences={"sequence": 6}), {"sequence": a_condition()["sequence"]}
-    params = randomised(net, x, t, given)
+    params = randomized(net, x, t, given)
     out = run(net, params, x, t, given)
     reverse = run(net, params, x, t, {"sequence": given["sequence"][:, ::-1]})
     np.testing.assert_allclose(reverse, out, atol=1e-5)
@@ -231,7 +231,7 @@ def test_patches_are_channels_of_a_smaller_image(inputs):
     net, plain = UNet(**{**SMALL, "patch": 2, "attention": (2,)}), UNet(**{**SMALL, "attention": (2,)})
     corners = [x[:, i::2, j::2] for i in range(2) for j in range(2)]
     small = jnp.concatenate(corners, axis=-1)
-    params = randomised(net, x, t)
+    params = randomized(net, x, t)
     out = run(net, params, x, t)
     parts = jnp.split(run(plain, params, small, t), 4, axis=-1)
     for k, (i, j) in enumerate([(i, j) for i in range(2) for j in range(2)]):

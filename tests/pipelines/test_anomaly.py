@@ -7,7 +7,7 @@ from scipy.spatial.distance import mahalanobis
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import vp
-from jaxdiff.pipelines.anomaly import denoising_error, threshold, untypical
+from jaxdiff.pipelines.anomaly import denoising_error, msma, threshold
 
 
 def test_the_error_of_a_gaussian_is_what_its_posterior_leaves_and_its_bias():
@@ -38,6 +38,6 @@ def test_the_untypical_is_far_in_either_direction(rng):
     normal, some = np.exp(rng.normal(size=(500, 3)) @ rng.normal(size=(3, 3))), np.exp(rng.normal(size=(4, 3)))
     mean, inverse = np.log(normal).mean(0), np.linalg.inv(np.cov(np.log(normal), rowvar=False))
     expected = [mahalanobis(np.log(row), mean, inverse) for row in some]
-    np.testing.assert_allclose(untypical(normal, some), expected, rtol=1e-5)
+    np.testing.assert_allclose(msma(normal, some), expected, rtol=1e-5)
     center = np.exp(mean)[None]
-    assert untypical(normal, center * 1e-3) > 3 > untypical(normal, center)
+    assert msma(normal, center * 1e-3) > 3 > msma(normal, center)

@@ -20,9 +20,9 @@ def blob(n=3, size=32):
 
 
 def scipys(image, matrix, shift):
-    """The content of an image moved about its centre, by cubic splines."""
-    inverse, centre = np.linalg.inv(matrix), np.array(image.shape) / 2 - 0.5
-    offset = centre - inverse @ (centre + np.array(shift) * image.shape)
+    """The content of an image moved about its center, by cubic splines."""
+    inverse, center = np.linalg.inv(matrix), np.array(image.shape) / 2 - 0.5
+    offset = center - inverse @ (center + np.array(shift) * image.shape)
     return affine_transform(image.astype(float), inverse, offset, order=3, mode="reflect")
 
 

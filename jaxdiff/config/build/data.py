@@ -22,7 +22,7 @@ def source(config: Config) -> Source:
     classes = config["net"].get("num_classes", 0)
     check_value("config.net.num_classes", classes, int, 0, MOST)
     if not classes:
-        return data._replace(num_classes=0, take=lambda i: unlabelled(data.take(i)))
+        return data._replace(num_classes=0, take=lambda i: unlabeled(data.take(i)))
     if classes != data.num_classes:
         raise InputError(
             f"net.num_classes={classes}, but dataset {config['data']['name']!r} has {data.num_classes} classes: "
@@ -31,7 +31,7 @@ def source(config: Config) -> Source:
     return data
 
 
-def unlabelled(batch: Batch) -> Batch:
+def unlabeled(batch: Batch) -> Batch:
     """The batch without labels; what else is known of it stays."""
     rest = {name: value for name, value in (batch.condition or {}).items() if name != "label"}
     return batch._replace(condition=rest or None)

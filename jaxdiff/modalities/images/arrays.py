@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdiff.data.source import Source, labelled, to_unit_range
+from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.types import Batch
 
@@ -75,7 +75,7 @@ def arrays(
         return Batch(to_unit_range(images[i], low, high))
 
     classes = 0 if labels is None else int(labels.max()) + 1
-    return labelled(Source(len(images), images.shape[1:], classes, take, flip, levels), labels)
+    return labeled(Source(len(images), images.shape[1:], classes, take, flip, levels), labels)
 
 
 def _load(path: str, key: str, label_key: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -51,7 +51,7 @@ def augment(key: Key, x: Array, rate: float = 0.12) -> tuple[Array, Array]:
 
 
 def transform(x: Array, matrix: Array, shift: Array) -> Array:
-    """Images whose content is moved by an affine map about their centre.
+    """Images whose content is moved by an affine map about their center.
 
     Args:
       matrix: (batch, 2, 2), of (down, right).

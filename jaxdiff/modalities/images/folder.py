@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from jaxdiff.data.source import Source, labelled, to_unit_range
+from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.picture import check_size, fit
 from jaxdiff.types import Batch
@@ -26,7 +26,7 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
 
     Args:
       path: of the folder.
-      size: side in pixels; pictures are resized with antialiasing and cropped at the centre.
+      size: side in pixels; pictures are resized with antialiasing and cropped at the center.
       channels: 3 for RGB, 1 for grey.
       flip: allow horizontal flips.
       cache_gb: keep the prepared pictures in memory if they take no more than this.
@@ -68,7 +68,7 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
         pixels = np.stack(list(pool.map(read, indices)))
         return Batch(to_unit_range(pixels))
 
-    return labelled(Source(len(files), shape, 0 if labels is None else len(classes), take, flip), labels)
+    return labeled(Source(len(files), shape, 0 if labels is None else len(classes), take, flip), labels)
 
 
 def read_picture(path: Path, size: int, channels: int) -> np.ndarray:

@@ -10,7 +10,7 @@ LARGEST = 2**14
 
 
 def fit(picture: Image.Image, size: int, channels: int) -> np.ndarray:
-    """Upright, on white where transparent, resized with antialiasing and cropped at the centre.
+    """Upright, on white where transparent, resized with antialiasing and cropped at the center.
 
     Of 16-bit greys the upper 8 bits are kept; of an animation the first frame.
 

@@ -56,7 +56,7 @@ def tfds(
     if size:
         check_size(size, shape[2])
 
-    labelled = "label" in features and hasattr(features["label"], "num_classes")
+    labeled = "label" in features and hasattr(features["label"], "num_classes")
 
     def pixels(image):
         if not size:
@@ -65,15 +65,15 @@ def tfds(
 
     def take(indices):
         examples = data.__getitems__([int(i) for i in indices])
-        condition = {"label": np.array([e["label"] for e in examples], np.int32)} if labelled else None
+        condition = {"label": np.array([e["label"] for e in examples], np.int32)} if labeled else None
         return Batch(to_unit_range(np.stack([pixels(e["image"]) for e in examples])), condition)
 
     def labels():
         undecoded = builder.as_data_source(split=split, decoders={"image": tensorflow_datasets.decode.SkipDecoding()})
         return np.array([example["label"] for example in undecoded], np.int32)
 
-    classes = features["label"].num_classes if labelled else 0
-    return Source(len(data), shape, classes, take, flip, None if size else 256, labels if labelled else None)
+    classes = features["label"].num_classes if labeled else 0
+    return Source(len(data), shape, classes, take, flip, None if size else 256, labels if labeled else None)
 
 
 def data_root(data_dir: str) -> Path:
