@@ -9,17 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdiff.gaussian import betas, schedules
-
 pytest.register_assert_rewrite("tests.helpers")
 
-PROCESSES = {
-    "ddpm": lambda: schedules.ddpm(betas.linear(1000)),
-    "ddpm_cosine": lambda: schedules.ddpm(betas.cosine(1000)),
-    "vp": schedules.vp,
-    "cosine": schedules.cosine,
-}
-
+from tests.helpers import oracle  # noqa: E402
+from tests.helpers.cases import tiers  # noqa: E402
 
 FIRST = ["system", "training", "corpus"]
 """The folders with the longest tests, which begin first, since several processes share the tests."""
@@ -50,9 +43,10 @@ def pytest_configure(config):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
-@pytest.fixture(params=PROCESSES)
+@pytest.fixture(params=tiers(["ddpm", "ddpm_cosine", "vp", "cosine"], ["ddpm", "vp"]))
 def any_process(request):
-    return PROCESSES[request.param]()
+    """One that preserves the variance."""
+    return oracle.PROCESSES[request.param]()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from jaxdiff.losses.weights import Weight
 from jaxdiff.samplers import analytic
 from jaxdiff.types import Batch
 from tests.helpers import oracle
+from tests.helpers.cases import tiers
 
 WEIGHTS, MEANINGS = named(loss_weights, Weight), named(parameterization, Parameterization)
 ENDS = np.array([1e-5, 1 - 1e-5], np.float32)
@@ -47,10 +48,11 @@ def losses(chain, dtype):
 
 
 USUAL = ("sub_vp", "cosine", "ve", "flow")
+ONE = ("flow",)
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in oracle.PROCESSES if name not in USUAL]
 
 
-@pytest.mark.parametrize("name", [*USUAL, *SLOW])
+@pytest.mark.parametrize("name", [*tiers(USUAL, ONE), *SLOW])
 def test_losses_and_gradients_at_both_ends(name):
     single = losses(oracle.PROCESSES[name](), jnp.float32)
     with jax.enable_x64(True):
@@ -61,7 +63,7 @@ def test_losses_and_gradients_at_both_ends(name):
             np.testing.assert_allclose(values, exact[pair], rtol=1e-4, err_msg=f"{pair} at {t}")
 
 
-@pytest.mark.parametrize("name", [*USUAL, *SLOW])
+@pytest.mark.parametrize("name", [*tiers(USUAL, ONE), *SLOW])
 @pytest.mark.parametrize("meaning", MEANINGS)
 def test_outputs_are_understood_at_both_ends(name, meaning):
     """The x̂_0 and eps of an output, in float32 and float64, within what an ulp of the inputs makes of them."""
@@ -113,7 +115,7 @@ def test_slopes_at_the_very_end():
         np.testing.assert_allclose(slopes, [-1000 * last / factor, 0.0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", oracle.PROCESSES)
+@pytest.mark.parametrize("name", tiers(oracle.PROCESSES, ONE))
 def test_weights_at_the_ends_are_their_limits(name):
     """At t = 0 and t = 1 finite, and what float64 makes of a point close by, for every weight and parameterization."""
     chain, t = oracle.PROCESSES[name](), jnp.array([0.0, 1.0])

@@ -21,6 +21,7 @@ from jaxdiff.losses import hybrid as learned_variance
 from jaxdiff.losses import sliced as score_matching
 from jaxdiff.losses import times as loss_times
 from jaxdiff.samplers import sample
+from tests.helpers.cases import tiers
 
 SIGMA = np.array([[1.0, 0.8], [0.8, 1.0]])
 COVARIANCE = np.array([[1.0, -0.3], [-0.3, 0.5]])
@@ -130,7 +131,7 @@ SAMPLERS = {
 }
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", tiers(SAMPLERS, ["ddim"]))
 def test_samplers_are_right_with_any_noise(name):
     """The covariance of Gaussian data, drawn along a process of colored noise, but for the error of 100 steps."""
     x_1 = process.prior(CHAIN, KEY, X)

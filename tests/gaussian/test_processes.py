@@ -20,11 +20,12 @@ from jaxdiff.gaussian.process import (
     time_at,
 )
 from tests.helpers import oracle
+from tests.helpers.cases import tiers
 
 T = np.array([0.05, 0.2, 0.5, 0.8, 0.95])
 
 
-@pytest.fixture(params=oracle.PROCESSES)
+@pytest.fixture(params=tiers(oracle.PROCESSES, ["ddpm_cosine", "vp", "edm", "flow", "from_log_snr"]))
 def each(request):
     return oracle.PROCESSES[request.param]()
 

@@ -11,6 +11,7 @@ from jaxdiff.guidance.twisted import systematic, twisted
 from tests.helpers.oracle import sliced_wasserstein
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(
     ("chain", "end", "y", "noise"),
     [(schedules.vp(), 0.001, 0.8, 0.3), (schedules.vp(), 0.0, 0.8, 0.3), (schedules.edm(0.5), 0.001, 1.6, 1.0)],

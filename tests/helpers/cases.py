@@ -40,6 +40,11 @@ def cases(table, every=1):
     return pytest.mark.parametrize("case", listed)
 
 
+def tiers(names, unit):
+    """Names for `parametrize`: the tests of those in `unit` are unit tests, all others statistical ones."""
+    return [pytest.param(name, marks=[] if name in unit else pytest.mark.statistical) for name in names]
+
+
 def each(table):
     """Names with each of their values; the first value of a name is a unit test."""
     return [case(k, v, name=f"{k}-{v!r}", unit=i == 0) for k in table for i, v in enumerate(table[k])]

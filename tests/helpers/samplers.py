@@ -10,6 +10,7 @@ import pytest
 
 from jaxdiff import samplers
 from tests.helpers import oracle
+from tests.helpers.cases import tiers
 
 
 class Entry(NamedTuple):
@@ -112,5 +113,4 @@ DISTINCT = [name for name, entry in SAMPLERS.items() if not entry.variant]
 def each(names, unit=None):
     """Parametrize `name`: those that stand for their kind, or those given, as unit tests, all others as statistical."""
     unit = [name for name, entry in SAMPLERS.items() if entry.unit] if unit is None else unit
-    marked = [pytest.param(name, marks=[] if name in unit else pytest.mark.statistical) for name in names]
-    return pytest.mark.parametrize("name", marked)
+    return pytest.mark.parametrize("name", tiers(names, unit))

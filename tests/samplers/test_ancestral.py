@@ -26,6 +26,7 @@ def test_each_variance_is_exact_for_its_data(std, variance):
     np.testing.assert_allclose(x_s.std(), expected, rtol=4 / np.sqrt(200_000))
 
 
+@pytest.mark.statistical
 def test_the_thousand_step_chain_draws_the_mixture():
     """Weights, means and widths of a mixture, within four standard errors and the chain's own bias."""
     chain, n = schedules.ddpm(betas.linear(1000)), 50_000

@@ -12,6 +12,7 @@ from jaxdiff.gaussian import process
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.samplers import sample
 from tests.helpers import oracle
+from tests.helpers.cases import tiers
 from tests.helpers.samplers import SAMPLERS, each
 
 ORDERS = {name: (entry.make, entry.order) for name, entry in SAMPLERS.items() if entry.order}
@@ -41,8 +42,7 @@ def measured_order(make, path, steps):
 
 
 PATHS = [
-    "vp",
-    pytest.param("flow", marks=pytest.mark.statistical),
+    *tiers(["vp", "flow"], ["vp"]),
     *(pytest.param(path, marks=pytest.mark.slow) for path in ("edm", "sub_vp", "ve")),
 ]
 
@@ -56,7 +56,7 @@ def test_order(name, path, float64):
     assert abs(measured_order(make, path, (160, 320)) - order) < 0.15
 
 
-@pytest.mark.parametrize("path", ["vp", "sub_vp", "edm", "flow"])
+@pytest.mark.parametrize("path", tiers(["vp", "sub_vp", "edm", "flow"], ["vp"]))
 def test_the_adaptive_method_keeps_its_tolerance(path, float64):
     chain, denoiser, x, end = exact(path)
     high, low = oracle.MIDDLE[path]
@@ -99,7 +99,7 @@ def test_inversion_has_the_order_of_the_sampler(name, float64):
     assert abs(np.log2(errors[0] / errors[1]) - order) < 0.15, errors
 
 
-@each(["ddim", "heun", "rk4", "dpmpp_2m", "unipc"], unit=["ddim"])
+@each(["ddim", "heun", "rk4", "dpmpp_2m", "unipc"], unit=[])
 def test_there_and_back(name, float64):
     """Image to noise and back: the error falls with the steps, at least as the first order does."""
     make, _ = ORDERS[name]
@@ -115,6 +115,7 @@ def test_there_and_back(name, float64):
     assert errors[1] < 0.1
 
 
+@pytest.mark.statistical
 def test_inverted_data_is_noise(float64):
     """The probability flow takes the mixture to its law at t, the mixture's own at that time."""
     chain, denoiser, _, _ = exact("vp")

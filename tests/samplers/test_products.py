@@ -96,7 +96,7 @@ def check_ends(name, paths):
     assert known - done == known & ENTRIES[name].refused
 
 
-@each(ENTRIES)
+@each(ENTRIES, unit=["ddim", "dpmpp_2m"])
 def test_both_ends(name):
     check_ends(name, KINDS)
 
@@ -122,7 +122,7 @@ def test_pndm_is_refused_where_it_would_amplify_its_errors():
 MODES = jnp.stack([jnp.full(16, -0.9), jnp.full(16, 0.9)])
 
 
-@each(ORDINARY)
+@each(ORDINARY, unit=["ddim", "heun", "unipc"])
 def test_a_constraint_on_x_0_reaches_all_that_is_derived_from_it(name):
     """Guided by 1, 3 and 8, clipped or thresholded, every sampler ends at the class, and not at another."""
     vp, std = schedules.vp(), jnp.full((2, 1), 0.1)
@@ -213,7 +213,7 @@ def check_moved(name):
 REMEMBERING = [name for name in ORDINARY if ENTRIES[name].memory]
 
 
-@each(REMEMBERING, unit=["dpmpp_2m"])
+@each(REMEMBERING, unit=[])
 def test_samplers_with_a_memory_follow_what_moves_x(name):
     check_moved(name)
 

@@ -60,6 +60,7 @@ def test_weak_order(name, path, float64):
     assert np.log2(errors[0] / errors[1]) > order - 0.15, errors
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(("name", "order"), [("euler_maruyama", 1), ("srk", 1.5)])
 def test_strong_order(name, order, float64):
     """Path by path: the same Brownian motion on finer and finer grids, for the mixture."""
@@ -141,6 +142,7 @@ def test_sixty_four_dimensions(name):
     assert distance(ALL[name][0], "vp", 200, 5000, mixture) < 2 * noise_floor(5000, mixture)
 
 
+@pytest.mark.statistical
 def test_the_bias_of_annealed_langevin_falls_with_its_steps():
     """Biased by design: too wide by its last level, and by each level's finite walk. More and shorter steps help."""
     chain = schedules.ncsn(32, 0.02, 10.0)
@@ -156,6 +158,7 @@ def test_the_bias_of_annealed_langevin_falls_with_its_steps():
     assert bias(0.2, 100) < 0.06 < bias(0.2, 5)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("steps", [5, 20])
 def test_the_analytic_variance_is_the_best_number(steps, float64):
     """For Gaussian data Bao's variance makes each step, and so the chain, exact, however few there are."""
