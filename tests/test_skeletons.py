@@ -29,6 +29,9 @@ QUICK = [
 ]
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module")  # absl's, which reads configs/
+
+
 @pytest.fixture(autouse=True)
 def modules(tmp_path, monkeypatch):
     """The skeletons as files of a folder of the user's own."""

@@ -110,6 +110,11 @@ class UNet(nn.Module):
     attention_kernel: str = "xla"
     remat: str = "none"
 
+    def __post_init__(self):
+        for kind in ("vectors", "images", "sequences"):  # so that a module can be hashed
+            object.__setattr__(self, kind, FrozenDict(getattr(self, kind)))
+        super().__post_init__()
+
     @nn.compact
     def __call__(
         self,

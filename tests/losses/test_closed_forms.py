@@ -101,7 +101,7 @@ def given(monkeypatch):
 
     def replace(chain, noise):
         monkeypatch.setattr(process, "normal", lambda key, x: jnp.asarray(noise).reshape(len(x), -1))
-        return chain._replace(noise=normal)
+        return chain._replace(noise=process.normal)
 
     return replace
 

@@ -273,7 +273,7 @@ def test_bad_input_is_one_line(task, arguments, message):
 
 
 def test_a_class_that_does_not_exist_is_refused():
-    with pytest.raises(InputError, match="2 class labels from 0 to 1"):
+    with pytest.raises(InputError, match="2 whole numbers from 0 to 1"):
         pipelines.swap(a_model(2), images(2), [0, 0], [0, 2])
     with pytest.raises(InputError, match=r"swap: this model knows no classes.*take a run of configs/guided.py"):
         pipelines.swap(a_model(), images(2), [0, 0], [0, 1])
@@ -286,5 +286,5 @@ def test_without_a_label_the_class_is_unknown_and_a_model_that_cannot_do_without
         lambda model: pipelines.detect(model, jax.random.key(0), images(4))[1],
     ):
         np.testing.assert_allclose(draw(classes), draw(plain), atol=1e-5)
-        with pytest.raises(InputError, match="never trained without a class: tell that of the images"):
+        with pytest.raises(InputError, match="never trained without its 'label': give it"):
             draw(dataclasses.replace(classes, guidable=False))

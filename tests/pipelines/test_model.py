@@ -36,6 +36,7 @@ def bind(params, condition):
 
 @pytest.fixture
 def model():
+    make_draw.cache_clear()  # so that every test traces anew
     return Model(
         params=jnp.float32(0.3),
         shape=(4, 4, 1),
@@ -205,7 +206,7 @@ def test_classes_in_turn_unless_told(model):
     classes = dataclasses.replace(model, conditions={"label": class_label(3)})
     key = jax.random.key(0)
     np.testing.assert_array_equal(classes.sample(key, 4), classes.sample(key, 4, condition=[0, 1, 2, 0]))
-    with pytest.raises(InputError, match="4 class labels from 0 to 2"):
+    with pytest.raises(InputError, match="4 whole numbers from 0 to 2"):
         classes.sample(key, 4, condition=[0, 1, 2, 3])
     with pytest.raises(InputError, match="trained without classes"):
         model.sample(key, 1, condition=[0])
