@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from jaxdiff.cli import command
 from jaxdiff.cli import preview as watch
+from jaxdiff.cli.settings import page
 from jaxdiff.config import build
 from jaxdiff.config import record as run_record
 from jaxdiff.config import schema as fields
@@ -179,6 +180,9 @@ def announce(workdir: Path, source: Source, state: TrainState, mesh: Mesh, start
 
 def main() -> int:
     """The command line: 0 if all went well, 2 for bad input, 128 and its number after a signal."""
+    if "--help" in sys.argv[1:]:
+        print(__doc__, page(), sep="\n")
+        return 0
     try:
         with hosts.together(LOWER):
             return train(*command.parse(sys.argv))

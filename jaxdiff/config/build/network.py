@@ -40,7 +40,7 @@ def make_start(module: Any, shape: tuple[int, ...]) -> Start:
     def start(key):
         condition = module.example_condition(shape) if hasattr(module, "example_condition") else None
         out, variables = module.init_with_output(key, jnp.zeros((1, *shape)), jnp.zeros(1), condition)
-        return variables["params"], out
+        return variables.get("params", {}), out
 
     return start
 
