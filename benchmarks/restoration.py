@@ -82,7 +82,7 @@ GRIDS = {
 LINEAR = {
     "inpainting": (lambda x: x[:, MASK[0] > 0], 0.01),
     "super-resolution": (operators.shrunk(4), 0.01),
-    "deblurring": (operators.blurred(jnp.asarray(KERNEL)), NOISE),
+    "deblurring": (operators.blurred(np.float32(KERNEL)), NOISE),
     "denoising": (lambda x: x, STRONG),
 }
 """The operator and the noise of each task."""

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from jaxdiff.cli import command
 from jaxdiff.cli import preview as watch
+from jaxdiff.cli.settings import page
 from jaxdiff.config import build
 from jaxdiff.config import record as run_record
 from jaxdiff.config.schema import check_fields
@@ -258,6 +259,9 @@ def announce(workdir: Path, setup: Setup, state: TrainState, start: int, end: in
 
 def main() -> int:
     """Run the command line: 0 if all went well, 2 for bad input, 128 and its number after a signal."""
+    if "--help" in sys.argv[1:]:
+        print(__doc__, page(), sep="\n")
+        return 0
     try:
         config, workdir = command.parse(sys.argv)
         check_fields(config)

@@ -105,6 +105,10 @@ class Part(NamedTuple):
         except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
             contract = "" if name in self.known else f"; it must be {self.contract}"
             raise InputError(f"{self.kind} {name!r}: {' '.join(str(error).split())}{contract}") from error
+        return self.checked(name, made)
+
+    def checked(self, name: str, made: Any) -> Any:
+        """What the function of this name returned, refused if the contract says otherwise."""
         if not isinstance(made, self.makes):
             raise InputError(f"{self.kind} {name!r} returns a {type(made).__name__}: it must be {self.contract}")
         return made

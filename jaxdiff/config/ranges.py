@@ -14,6 +14,11 @@ UNIT = (0, 1)
 SCALE = (1e-6, 1e6)
 COUNT = (1, MOST)
 
+
+def _each(functions: tuple[str, ...], ranges: Mapping[str, Range]) -> dict[str, Mapping[str, Range]]:
+    return dict.fromkeys(functions, ranges)
+
+
 _chain = {"steps": (1, 10**6)}
 _images = {"size": (0, 2**14)}
 _net = {
@@ -42,12 +47,7 @@ _cosine = {"decay_steps": COUNT, "exponent": (0, 100)}
 
 RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     "dataset": {"folder": {**_images, "cache_gb": (0, math.inf)}, "tfds": _images},
-    "table of betas": {
-        "linear": _chain,
-        "quadratic": _chain,
-        "sigmoid": _chain,
-        "cosine": {**_chain, "s": UNIT},
-    },
+    "table of betas": {"linear": _chain, "quadratic": _chain, "sigmoid": _chain, "cosine": {**_chain, "s": UNIT}},
     "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},
     "process": {"cosine": {"s": UNIT}, "ncsn": {"levels": (2, 2**16)}, "learned": {"width": (1, 2**20)}},
     "parameterization": {"edm": {"sigma_data": SCALE}},
@@ -63,11 +63,8 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "edm": {"sigma_data": SCALE},
     },
     "time sampler": {
-        "uniform": _chain,
-        "stratified": _chain,
-        "antithetic": _chain,
-        "logit_normal": {"std": (0, math.inf)},
-        "log_normal": {"std": (0, math.inf)},
+        **_each(("uniform", "stratified", "antithetic"), _chain),
+        **_each(("logit_normal", "log_normal"), {"std": (0, math.inf)}),
     },
     "optimizer": {
         "adam": _moments,
@@ -87,21 +84,13 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "warmup_exponential_decay_schedule": _rise | _transition | _rate | _end,
     },
     "grid": {
-        "leading": {"total": (1, 10**6)},
-        "trailing": {"total": (1, 10**6)},
-        "linspace": {"total": (1, 10**6)},
+        **_each(("leading", "trailing", "linspace"), {"total": (1, 10**6)}),
         "karras": {"rho": (1e-3, 1e3)},
     },
     "sampler": {
-        "annealed_langevin": {"repeats": (1, 10**6)},
-        "ddim": {"eta": UNIT},
-        "deis": {"order": (1, 4)},
-        "dpmpp_1s": {"eta": UNIT},
-        "dpmpp_2m": {"eta": UNIT},
-        "dpmpp_2s": {"eta": UNIT},
-        "dpmpp_3m": {"eta": UNIT},
-        "lms": {"order": (1, 4)},
-        "unipc": {"order": (1, 4)},
+        **_each(("ddim", "dpmpp_1s", "dpmpp_2m", "dpmpp_2s", "dpmpp_3m"), {"eta": UNIT}),
+        **_each(("deis", "lms", "unipc"), {"order": (1, 4)}),
+        **_each(("annealed_langevin", "langevin"), {"repeats": (1, 10**6)}),
     },
     "corrector": {"langevin": {"repeats": (1, 10**6)}},
 }

@@ -169,7 +169,7 @@ def check_argument(kind: str, function: str, name: str, value: Any, parameter: i
     Args:
       kind, function: whose argument it is, such as "net" and "unet".
     """
-    kinds = _kinds(parameter)
+    kinds = kinds_of(parameter)
     if not kinds or Any in get_args(parameter.annotation) or callable(value):
         return
     least, most = RANGES.get(kind, {}).get(function, {}).get(name, (-math.inf, math.inf))
@@ -182,7 +182,7 @@ def read(text: str, parameter: inspect.Parameter | None) -> Any:
 
     A parameter that takes nothing but a text takes every text as it is.
     """
-    if parameter and _kinds(parameter) == [str]:
+    if parameter and kinds_of(parameter) == [str]:
         return text
     try:
         return ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
@@ -190,7 +190,7 @@ def read(text: str, parameter: inspect.Parameter | None) -> Any:
         return {"inf": math.inf, "-inf": -math.inf}.get(text, text)
 
 
-def _kinds(parameter: inspect.Parameter) -> list[Any]:
+def kinds_of(parameter: inspect.Parameter) -> list[Any]:
     """What a parameter takes, of the WORDS, by its annotation or, failing that, its default; empty if nobody knows."""
     annotation, default = parameter.annotation, parameter.default
     if annotation in PLAIN:
@@ -199,7 +199,8 @@ def _kinds(parameter: inspect.Parameter) -> list[Any]:
         return [Mapping]
     if type(default) in (bool, float, str):
         return [type(default)]
-    return [kind for kind in (int, float, str, type(None)) if kind in get_args(annotation)]
+    kinds = [kind for kind in (int, float, str, type(None)) if kind in get_args(annotation)]
+    return kinds[1:] if float in kinds and int in kinds else kinds  # a whole number is a number
 
 
 def check_value(what: str, value: Any, kind: Any, least: float = -math.inf, most: float = math.inf) -> None:

@@ -12,6 +12,7 @@ from jaxdiff import samplers
 from jaxdiff.config.sampling import (
     CORRECTORS,
     GUIDANCE,
+    SAMPLER,
     VARIANCES,
     Bind,
     Bound,
@@ -68,7 +69,8 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
 
         def make(denoiser, fraction=fraction):
             further = {"variance": named_variance(variance, fraction)} if variance else {}
-            return find_sampler(sampler)(process, lambda x_t, t: constrain(denoiser(x_t, t)), **own, **further)
+            made = find_sampler(sampler)(process, lambda x_t, t: constrain(denoiser(x_t, t)), **own, **further)
+            return SAMPLER.checked(sampler, made)
 
         if every is None:
             steps = make(denoiser)

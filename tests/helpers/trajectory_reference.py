@@ -161,9 +161,9 @@ def k_diffusion_trajectories(path: str) -> dict[str, np.ndarray]:
         out[f"exponential/{steps}/levels"] = sampling.get_sigmas_exponential(steps, *SIGMAS).numpy()
         for name, (function, arguments, noisy) in K_DIFFUSION.items():
             states, draws = [], iter(noises)
-            given = dict(arguments) | ({"noise_sampler": lambda a, b: next(draws)} if noisy else {})  # noqa: B023
-            with mock.patch.object(torch, "randn_like", lambda x: next(draws)):  # noqa: B023, PT008
-                keep = lambda info: states.append(info["x"].numpy())  # noqa: B023
+            given = dict(arguments) | ({"noise_sampler": lambda a, b, draws=draws: next(draws)} if noisy else {})
+            with mock.patch.object(torch, "randn_like", lambda x, draws=draws: next(draws)):  # noqa: PT008
+                keep = lambda info, states=states: states.append(info["x"].numpy())
                 run = getattr(sampling, function)
                 last = run(model, sigmas[0] * start, sigmas, callback=keep, disable=True, **given)
             out[f"{name}/{steps}/levels"] = sigmas.numpy()

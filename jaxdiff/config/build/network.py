@@ -59,7 +59,7 @@ def make_start(module: Any, spec: DataSpec) -> Start:
     def start(key):
         condition = missing(known, 1) if known else None
         out, variables = module.init_with_output(key, jnp.zeros((1, *shape)), jnp.zeros(1), condition)
-        return variables["params"], out
+        return variables.get("params", {}), out
 
     return start
 
