@@ -21,7 +21,7 @@ from jaxdiff.losses.diffusion import squared_error
 from jaxdiff.losses.needs import needs
 from jaxdiff.pipelines import experiment
 from jaxdiff.types import Batch
-from tests.test_experiment import get_config
+from tests.helpers.configs import get_config
 
 
 class Net(nn.Module):

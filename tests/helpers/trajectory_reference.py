@@ -162,7 +162,7 @@ def k_diffusion_trajectories(path: str) -> dict[str, np.ndarray]:
         for name, (function, arguments, noisy) in K_DIFFUSION.items():
             states, draws = [], iter(noises)
             given = dict(arguments) | ({"noise_sampler": lambda a, b, draws=draws: next(draws)} if noisy else {})
-            with mock.patch.object(torch, "randn_like", lambda x, draws=draws: next(draws)):  # noqa: PT008
+            with mock.patch.object(torch, "randn_like", lambda x, draws=draws: next(draws)):
                 keep = lambda info, states=states: states.append(info["x"].numpy())
                 run = getattr(sampling, function)
                 last = run(model, sigmas[0] * start, sigmas, callback=keep, disable=True, **given)
