@@ -46,7 +46,9 @@ def test_from_the_command_line(line):
     """The command is parsed, its parts are built, and a step of training and a draw are traced."""
     own_net = "config.net.name" in line
     arguments = [*shlex.split(line), *([] if own_net else QUICK)]
-    config, _ = command.parse(["train.py", *arguments], flags.FlagValues())
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "", flag_values=values)
+    config, _ = command.parse(["train.py", *arguments], values)
     source = build.source(config)
     parts = experiment.build(config, source.shape)
     step = make_train_step(parts.loss_fn, parts.optimizer, parts.ema, jax.random.key(0), transforms=parts.transforms)

@@ -1,8 +1,8 @@
 """The command line of train.py: every argument of everything that a configuration can name is set from there."""
 
 import math
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Mapping, Sequence
+from typing import get_args, get_origin
 
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +37,8 @@ def text_of(parameter):
     if parameter is None:
         return "0.5", 0.5
     annotation, default = parameter.annotation, parameter.default
+    if get_origin(annotation) is Mapping:
+        return "{'one': 1}", {"one": 1}
     if annotation is bool or isinstance(default, bool):
         return str(not default), not default
     if annotation is str or isinstance(default, str):

@@ -158,7 +158,7 @@ def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
         (["--task=vary", "--strength=0"], "strength=0.0: must be above 0"),
         (["--task=inpaint", f"--mask={__file__}"], "test_tasks.py: cannot be read as a picture"),
         (["--task=synthesize"], "synthesize: this model knows no classes: take a run of configs/guided.py"),
-        (["--task=vary", "--label=1"], "trained without classes"),
+        (["--task=vary", "--label=1"], "trained without 'label'"),
         (["--task=vary", "--strength=2"], "strength=2.0: must be above 0 and at most 1"),
     ],
 )

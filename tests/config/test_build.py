@@ -11,6 +11,7 @@ from jaxdiff.config.build.optimizer import make_optimizer
 from jaxdiff.config.parts import SCHEDULE
 from jaxdiff.errors import InputError
 from jaxdiff.pipelines import experiment
+from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.draw import together
 from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.transforms.chain import chain
@@ -320,7 +321,9 @@ def test_a_chain_of_a_thousand_steps_takes_the_memory_of_ten(small):
         times = np.linspace(1, 0, steps + 1).astype(np.float32)
         nothing = np.zeros(0, np.int32), (None, None), {"clip": jnp.float32(1)}
         how = "ancestral", (("variance", "fixed_large"),), False, (16, 8, 8, 1)
-        lowered = small.draw.lower(small.params, jax.random.key(0), times, *nothing, *how)
+        lowered = make_draw(small.bind, small.path, small.mesh).lower(
+            small.params, jax.random.key(0), times, *nothing, *how
+        )
         return lowered.compile().memory_analysis().temp_size_in_bytes
 
     assert peak(1000) < 1.01 * peak(10)

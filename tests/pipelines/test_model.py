@@ -208,7 +208,7 @@ def test_classes_in_turn_unless_told(model):
     np.testing.assert_array_equal(classes.sample(key, 4), classes.sample(key, 4, condition=[0, 1, 2, 0]))
     with pytest.raises(InputError, match="4 whole numbers from 0 to 2"):
         classes.sample(key, 4, condition=[0, 1, 2, 3])
-    with pytest.raises(InputError, match="trained without classes"):
+    with pytest.raises(InputError, match="trained without 'label'"):
         model.sample(key, 1, condition=[0])
 
 
