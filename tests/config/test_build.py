@@ -11,8 +11,7 @@ from jaxdiff.config.build.optimizer import make_optimizer
 from jaxdiff.config.parts import SCHEDULE
 from jaxdiff.errors import InputError
 from jaxdiff.pipelines import experiment
-from jaxdiff.pipelines.draw import make_draw
-from jaxdiff.pipelines.draw import together
+from jaxdiff.pipelines.draw import make_draw, together
 from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.transforms.chain import chain
 from jaxdiff.types import Batch, StatefulLoss
