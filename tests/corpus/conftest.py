@@ -35,9 +35,13 @@ def whole(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def model():
+def built():
+    return experiment.build(tiny(), (8, 8, 1)).model
+
+
+@pytest.fixture
+def model(built):
     """Checks and traces, and computes nothing."""
-    built = experiment.build(tiny(), (8, 8, 1)).model
 
     def draw(params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, task):
         hash((name, fixed, denoise, shape))
