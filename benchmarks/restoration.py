@@ -117,7 +117,7 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
         make = (lambda d: fill(**given(d))) if operator is None else (lambda d: mend(task, operator, noise, **given(d)))
         return {
             (task, "moment matching"): make(1),
-            **{(task, f"moment matching, mean of {d} draws"): make(d) for d in (2, 8)},
+            **{(task, f"moment matching, mean of {d} draws"): make(d) for d in (2, 4)},
         }
 
     def several(task, method, draw):
@@ -127,6 +127,7 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
     small, blurred = "super-resolution", "deblurring"
     runs = {
         ("inpainting", "repaint, 5 repeats"): fill("repaint", repeats=5, **SAMPLING),
+        ("inpainting", "repaint, 5 repeats, mean of 4 draws"): fill("repaint", repeats=5, draws=4, **SAMPLING),
         **several("inpainting", "DDRM", fill("ddrm", steps=STEPS)),
         **matched("inpainting"),
         **several(small, "DDRM", mend(small, "shrink", 0.01, method="ddrm", steps=STEPS)),

@@ -35,18 +35,9 @@ class Spec(NamedTuple):
 
     Attributes:
       shape: of the array, without the batch.
-      dtype: of the array on the device.
-      modality: the kind of data, a folder of `jaxdiff.modalities`.
-      low, high: the range of the values.
-      levels: how many values there are, evenly from `low` to `high`; None if any.
     """
 
     shape: tuple[int, ...]
-    dtype: Any = jnp.float32
-    modality: str = "images"
-    low: float = -1.0
-    high: float = 1.0
-    levels: int | None = None
 
 
 class ConditionSpec(NamedTuple):

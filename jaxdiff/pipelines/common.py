@@ -16,12 +16,6 @@ from jaxdiff.pipelines.task import Inputs, Task
 from jaxdiff.types import Array, Condition, Key
 
 CLASSES = "configs/guided.py, or another trained with net.num_classes"
-
-
-LEAST, MOST = 0.02, 20.0
-"""Noise levels sigma / alpha between which the way from an image to its noise lies, if the process has them."""
-
-
 LEAST, MOST = 0.02, 20.0
 """Noise levels sigma / alpha between which the way from an image to its noise lies, if the process has them."""
 

@@ -164,8 +164,7 @@ class Model:
 
         Args:
           task, inputs: what to do other than to draw from noise, and with what; see `jaxdiff.pipelines.task`. The
-          inputs are
-            traced.
+            inputs are traced.
           start: the time to start at, with as many steps; by default that of the grid.
           first: as for `sample`; the images of the inputs are those from there on.
 

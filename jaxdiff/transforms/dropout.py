@@ -5,18 +5,16 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.types import ConditionSpec, Transform, expand
-from jaxdiff.types import missing as nothing_known
+from jaxdiff.types import ConditionSpec, Transform, expand, missing
 
 
 def drop_condition(rate: float, specs: Mapping[str, ConditionSpec]) -> Transform:
     """Replace the whole condition of an example by its missing values, at this rate.
 
-    All conditions go together. What is known of every example, such as how it was augmented, is added after this
-    transform.
+    All conditions go together.
 
     Args:
-      specs: of the conditions; others stay.
+      specs: of the conditions that go; what is told of every example, such as how it was augmented, stays.
     """
 
     def drop(key, batch):
@@ -24,7 +22,7 @@ def drop_condition(rate: float, specs: Mapping[str, ConditionSpec]) -> Transform
             return batch
         n = batch.x_0.shape[0]
         kept = jax.random.uniform(key, (n,)) >= rate
-        none = nothing_known(specs, n)
+        none = missing(specs, n)
         choose = lambda name, value: jnp.where(expand(kept, value), value, none[name]) if name in none else value
         return batch._replace(condition={name: choose(name, value) for name, value in batch.condition.items()})
 
