@@ -30,13 +30,13 @@ from sklearn.mixture import GaussianMixture
 
 import jaxdiff
 from jaxdiff import pipelines
-from jaxdiff.cli.inputs import gaussian
 from jaxdiff.modalities.images import operators, pictures
+from jaxdiff.modalities.images.operators import gaussian_kernel
 from jaxdiff.training.sharding import use_cpu_devices
 
 MASK = np.ones((1, 28, 28, 1))
 MASK[:, 7:21, 7:21] = 0
-KERNEL = gaussian(1.5)
+KERNEL = gaussian_kernel(1.5)
 NOISE, STRONG, DRAWS = 0.05, 0.5, 4
 STEPS = 20
 SAMPLING = {"sampler": "ancestral", "steps": STEPS}
@@ -143,7 +143,7 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
     }
     if enlarging:
         given = np.float32(y[small])
-        drawn = lambda key: pipelines.enlarge(enlarging, key, given, sampler="heun", steps=12)
+        drawn = lambda key: pipelines.upscale(enlarging, key, given, sampler="heun", steps=12)
         runs |= several(small, "conditional model", drawn)
     return runs
 

@@ -4,7 +4,7 @@
     python train.py --config=configs/super_resolution.py:digits_4        draws digits of 4x4, a first stage
     python train.py --config=configs/super_resolution.py:fashion_mnist_7_28=PATH
     python train.py --config=configs/super_resolution.py:fashion_mnist_7=PATH, fashion_mnist_7_14, fashion_mnist_14_28
-    python sample.py --workdir runs/super_resolution --task super_resolve --method conditional --degrade
+    python sample.py --workdir runs/super_resolution --task upscale --degrade
     python sample.py --workdir runs/super_resolution-digits_4 --task cascade --then runs/super_resolution
 
 Without a path, Fashion-MNIST is what `python -m jaxdiff.cli.data prepare fashion_mnist` has prepared.

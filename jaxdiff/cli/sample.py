@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from jaxdiff.cli import tasks as edit_files
+from jaxdiff.cli import tasks
 from jaxdiff.config import build
 from jaxdiff.config import record as run_record
 from jaxdiff.config.sampling import OPTIONS
@@ -41,8 +41,8 @@ OPTIONAL = ("eta", "variance", "temperature", "clip", "threshold", "cache", "gui
 """Options of samplers that have an argument of their own."""
 
 
-def main() -> int:
-    """The command line: 0 if all went well, 2 for bad input."""
+def make_parser(task: str | None = None) -> argparse.ArgumentParser:
+    """The flags, and those of a task from outside, `package.module:name`, if it is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", default="runs/", help="a run, or a folder of runs, whose newest is taken")
     parser.add_argument(
@@ -65,11 +65,19 @@ def main() -> int:
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="any other of the sampler's"
     )
-    edit_files.add_arguments(parser)
+    parser.add_argument("--guidance", type=float, help="scale of classifier-free guidance")
+    tasks.add_arguments(parser, task)
     parser.add_argument("--likelihood", action="store_true", help="report bits per dimension of held-out data")
     parser.add_argument("--examples", type=int, help="of the held-out data; all, but not over 1,000, by default")
+    return parser
+
+
+def main() -> int:
+    """The command line: 0 if all went well, 2 for bad input."""
+    before = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    before.add_argument("--task")
     try:
-        arguments = parser.parse_args()
+        arguments = make_parser(before.parse_known_args()[0].task).parse_args()
         use_compilation_cache()
         with explained("lower --batch"):
             check(arguments)
@@ -93,7 +101,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError(f"{ignored[0]}: is for drawing, and --likelihood draws nothing")
     if arguments.examples is not None and not arguments.likelihood:
         raise InputError("--examples: goes with --likelihood")
-    edit_files.check(arguments, sampling(arguments))
+    tasks.check(arguments, sampling(arguments))
 
 
 def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -101,7 +109,10 @@ def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
     given = dict(map(parse_option, arguments.option))
     if foreign := [name for name in given if name not in OPTIONS]:
         raise unknown("--option", foreign[0], OPTIONS)
-    return {name: value for name in OPTIONAL if (value := getattr(arguments, name)) is not None} | given
+    own = {name: value for name in OPTIONAL if (value := getattr(arguments, name)) is not None}
+    if twice := sorted(own.keys() & given.keys()):
+        raise InputError(f"--{twice[0]}: is given by --option, too: leave one of them out")
+    return own | given
 
 
 def opened(workdir: str) -> tuple[Path, dict]:
@@ -120,7 +131,7 @@ def draw(arguments: argparse.Namespace) -> None:
     if arguments.task:
         print(f"{folder}: {model.weights}")
         options |= {name: value for name in ("steps", "sampler") if (value := getattr(arguments, name)) is not None}
-        edit_files.perform(arguments, folder, config, model, options)
+        tasks.perform(arguments, folder, config, model, options)
         return
     steps = model.steps if arguments.steps is None else arguments.steps
     print(f"{folder}: {model.weights}, {arguments.sampler or model.sampler['name']}, {steps} steps")

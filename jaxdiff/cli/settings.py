@@ -1,4 +1,6 @@
-"""Settings: the page of all fields of a configuration, and of what can be named there; docs/settings.md is its output.
+"""Settings: the page of all fields of a configuration, of what can be named there, and of the tasks of `sample.py`.
+
+docs/settings.md is its output:
 
 python -m jaxdiff.cli.settings > docs/settings.md
 """
@@ -8,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from jaxdiff.cli.tasks import PIPELINES
 from jaxdiff.config.names import Part
 from jaxdiff.config.parts import PARTS
 from jaxdiff.config.ranges import MOST, RANGES, Range
@@ -28,13 +31,20 @@ These fields name a function, and its arguments stand beside the name, also thos
 `--config.optimizer.name=adamw --config.optimizer.weight_decay=0.01`. `package.module:name` names a function from
 outside, which keeps the contract.
 """
+TASKS = """## Tasks of `sample.py`
+
+`python sample.py --workdir RUN --task TASK`, with `--input` and, where it says so, `--degrade`. Tasks that draw with a
+sampler take its options, too. `package.module:name` names a `jaxdiff.pipelines.pipeline.Pipeline` from outside.
+
+| task | what it does | input | flags |
+|---|---|---|---|"""
 
 
 def page() -> str:
     """The page, in Markdown."""
     rows = [_row(f"`{name}`", *_described(field), field.help) for name, field in FIELDS.items()]
     head = ["| field | value | default | may change | what it is |", "|---|---|---|---|---|"]
-    return "\n".join([HEAD, *head, *rows, "", NAMED, *_parts(PARTS)])
+    return "\n".join([HEAD, *head, *rows, "", NAMED, *_parts(PARTS), TASKS, *_tasks()])
 
 
 def _described(field: Field) -> tuple[str, str, str]:
@@ -76,6 +86,14 @@ def _kind(kinds: list[Any], within: Range) -> str:
     if within == ANY or not any(kind not in (bool, str, Mapping) for kind in kinds):
         return words
     return f"{words} from {least}" + (f" to {most}" if within[1] < MOST else "")
+
+
+def _tasks() -> Iterator[str]:
+    for name, pipeline in sorted(PIPELINES.items()):
+        given = "none" if pipeline.takes is None else "`--degrade`" if pipeline.degrade else "yes"
+        flags = [f"`--{one.option.replace('_', '-')}` {one.described}" for one in pipeline.arguments]
+        yield _row(f"`{name}`", pipeline.help, given, "; ".join(flags))
+    yield ""
 
 
 def _row(*cells: str) -> str:

@@ -68,7 +68,7 @@ class Part(NamedTuple):
         name = spec.get("name", "")
         if not self.knows(name):
             raise unknown(self.kind, name, self.known)
-        return self.known[name] if name in self.known else self._outside(name)
+        return self.known[name] if name in self.known else import_name(self.kind, name, self.contract, callable)
 
     def takes(self, spec: Spec, parameter: str) -> bool:
         """Whether the function that `spec` names has a parameter of this name."""
@@ -119,16 +119,26 @@ class Part(NamedTuple):
         plain = parameter.annotation in PLAIN and not isinstance(value, Mapping)
         return value if inner is None or plain or isinstance(value, inner.makes) else inner.make(value)
 
-    def _outside(self, name: str) -> Callable[..., Any]:
-        module, _, attribute = name.partition(":")
-        try:
-            found: Any = importlib.import_module(module)
-            found = functools.reduce(getattr, attribute.split("."), found)
-            inspect.signature(found)
-        except Exception as error:  # a module that is imported may raise any
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
-            raise InputError(
-                f"{self.kind} {name!r}: no package.module:name that can be imported and called ({reason}): "
-                f"it must be {self.contract}"
-            ) from error
-        return found
+
+def import_name(kind: str, name: str, contract: str, fits: Callable[[Any], bool]) -> Any:
+    """Import what `package.module:name` names.
+
+    Args:
+      kind, contract: what it is, and what it must be, in words.
+      fits: whether it is that.
+
+    Raises:
+      InputError: it cannot be imported, or does not fit.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        found = functools.reduce(getattr, attribute.split("."), found)
+        if not fits(found):
+            raise TypeError(f"it is a {type(found).__name__}")
+    except Exception as error:  # a module that is imported may raise any
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+        raise InputError(
+            f"{kind} {name!r}: no package.module:name that can be imported and used ({reason}): it must be {contract}"
+        ) from error
+    return found

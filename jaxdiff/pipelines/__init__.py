@@ -9,25 +9,27 @@ from jaxdiff.pipelines.autoguide import autoguide
 from jaxdiff.pipelines.cascade import cascade
 from jaxdiff.pipelines.denoise import denoise
 from jaxdiff.pipelines.guide import guide
-from jaxdiff.pipelines.img2img import translate
+from jaxdiff.pipelines.img2img import img2img
 from jaxdiff.pipelines.inpaint import inpaint, outpaint
-from jaxdiff.pipelines.invert import interpolate, swap
+from jaxdiff.pipelines.invert import class_swap, interpolate
 from jaxdiff.pipelines.restore import restore
+from jaxdiff.pipelines.super_resolve import super_resolve
 from jaxdiff.pipelines.synthesize import synthesize
-from jaxdiff.pipelines.upscale import enlarge
+from jaxdiff.pipelines.upscale import upscale
 
 __all__ = [
     "autoguide",
     "cascade",
+    "class_swap",
     "denoise",
     "detect",
-    "enlarge",
     "guide",
+    "img2img",
     "inpaint",
     "interpolate",
     "outpaint",
     "restore",
-    "swap",
+    "super_resolve",
     "synthesize",
-    "translate",
+    "upscale",
 ]

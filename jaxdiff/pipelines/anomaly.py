@@ -3,7 +3,7 @@
     denoising_error      noise the image to several levels and see how well the model finds the noise again: the loss of
                          training, of one image (Graham et al. 2023 and others use the like)
     reconstruction       noise it to one level, draw it anew from there, and compare (Wyatt et al. 2022, AnoDDPM)
-    msma            the errors at all levels together, compared with those of normal images (Mahmood et al. 2021,
+    msma                 the errors at all levels together, compared with those of normal images (Mahmood et al. 2021,
                          MSMA, here with a Gaussian)
 
 What a model was trained on it denoises well, and draws as it was. But a plain image is denoised well, too, whether it
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.config.sampling import Bind
+from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.noise import ByExample
 from jaxdiff.gaussian.process import Process, log_snr, perturb, require_white, time_at
@@ -32,9 +33,9 @@ from jaxdiff.pipelines.common import (
     path_of,
     time_of_level,
 )
+from jaxdiff.pipelines.hooks import Inputs
 from jaxdiff.pipelines.img2img import SDEDIT
 from jaxdiff.pipelines.model import Given, Model
-from jaxdiff.pipelines.task import Inputs
 from jaxdiff.types import Array, Denoiser, Key, as_time, expand
 
 
@@ -88,12 +89,16 @@ def threshold(normal: np.ndarray, false_positives: float) -> float:
     return float(np.quantile(normal, 1 - false_positives))
 
 
+METHODS = ("denoising_error", "msma", "reconstruction", "likelihood")
+LEVELS = (0.2, 0.4, 0.6, 0.8, 1.0)
+
+
 def detect(
     model: Model,
     key: Key,
     images: np.ndarray,
     method: str = "denoising_error",
-    levels: Sequence[float] = (0.2, 0.4, 0.6, 0.8, 1.0),
+    levels: Sequence[float] | int | None = None,
     condition: Given = None,
     normal: np.ndarray | None = None,
     normal_condition: Given = None,
@@ -105,59 +110,86 @@ def detect(
     Args:
       method: "denoising_error", averaged over all `levels`; "msma", how unlike its values at the levels are to
         those of `normal` images; "reconstruction", averaged, each from that level; or "likelihood", the variational
-        bound on -log p, in nats, but for what is the same for all images, from as many noise levels as there are
-        `levels`, evenly spread in log-SNR.
-      levels: of noise, sigma / alpha, above 0.
+        bound on -log p, in nats, but for what is the same for all images.
+      levels: of noise, sigma / alpha, above 0; 0.2, 0.4, 0.6, 0.8 and 1 by default. For "likelihood", how many levels,
+        evenly spread in log-SNR; 5 by default.
       normal: for "msma", images that are not strange, many more than levels, such as some of those trained on.
       normal_condition: what is known of these.
       first: the number of the first image, from which, with the key, the noise of each follows.
 
     The noise is that of the process: simplex noise for a model that was trained with it.
     """
-    images = checked_images(model, images)
-    if not len(levels) or not all(0 < level < np.inf for level in levels):
-        raise InputError(f"levels={levels}: must be noise levels above 0")
+    if method not in METHODS:
+        raise unknown("method of detection", method, METHODS)
     if options and method != "reconstruction":
         raise InputError(f"{next(iter(options))}: is for method 'reconstruction', which draws; {method!r} does not")
     if (normal is None) == (method == "msma"):
         raise InputError("normal: goes with method 'msma', and only with it")
-    if normal is not None and len(normal) < 2 * len(levels):
+    images = checked_images(model, images)
+    if method == "likelihood":
+        return _likelihood(model, key, images, 5 if levels is None else levels, condition, first)
+    levels = LEVELS if levels is None else levels
+    if not isinstance(levels, Sequence) or not len(levels) or not all(0 < level < np.inf for level in levels):
+        raise InputError(f"levels={levels}: must be noise levels above 0")
+    if method == "reconstruction":
+        return _reconstruction(model, key, images, levels, condition, first, options)
+    error, each = _errors(model, key, images, levels, condition, first)
+    if normal is None:
+        return _scored(error)
+    if len(normal) < 2 * len(levels):
         raise InputError(
             f"normal: {len(normal)} images are too few for {len(levels)} levels: give twice as many at least"
         )
-    if method in ("denoising_error", "likelihood", "msma"):
-        given = model.check_condition(nothing_known(condition), len(images))
-        process = model.bind(model.params, given).process
-        for level in levels if method != "likelihood" else ():
-            check_level(process, level)
-        factor = 1.0
-        if method == "likelihood":
-            path_of(model)
-            model.check_likelihood()
-            require_white(process, "likelihood")
-            levels = np.geomspace(LEAST, MOST, len(levels)).tolist()
-            factor = np.log(MOST / LEAST) * images[0].size
-        at = jnp.asarray(levels, jnp.float32)
-        beyond = method == "likelihood"
-        index = first + jnp.arange(len(images))
-        error, each = _error(model.params, key, images, at, given, index, model.bind, beyond)
-        error = factor * error
-        if normal is not None:
-            nothing = model.check_condition(nothing_known(normal_condition), len(normal))
-            index = jnp.arange(len(normal))
-            known = _error(model.params, key, checked_images(model, normal), at, nothing, index, model.bind)[1]
-            return msma(np.asarray(known), np.asarray(each)), np.asarray(error).mean(-1)
-    elif method == "reconstruction":
-        draw = functools.partial(
-            draw_with, model, n=len(images), task=SDEDIT, inputs=Inputs(images), condition=condition
-        )
-        starts = enumerate(time_of_level(model, level) for level in levels)
-        again = [draw(key=jax.random.fold_in(key, i), start=start, first=first, **options) for i, start in starts]
-        error = sum((np.asarray(a) - images) ** 2 for a in again) / len(levels)
-    else:
-        raise unknown("method of detection", method, ("denoising_error", "msma", "reconstruction", "likelihood"))
+    known = _errors(model, key, checked_images(model, normal), levels, normal_condition, 0)[1]
+    return msma(np.asarray(known), np.asarray(each)), np.asarray(error).mean(-1)
+
+
+def _scored(error: Array | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (n,) and maps (n, height, width) of errors (n, height, width, channels)."""
     maps = np.asarray(error).mean(-1)
     return maps.mean((1, 2)), maps
+
+
+def _errors(model, key, images, levels, condition: Given, first: int) -> tuple[Array, Array]:
+    """`denoising_error` at levels of noise that the model's process has."""
+    given = model.check_condition(nothing_known(condition), len(images))
+    process = model.bind(model.params, given).process
+    for level in levels:
+        check_level(process, level)
+    index = first + jnp.arange(len(images))
+    return _error(model.params, key, images, jnp.asarray(levels, jnp.float32), given, index, model.bind)
+
+
+def _likelihood(model, key, images, levels, condition: Given, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """The variational bound, pixel by pixel, from so many levels."""
+    check_value("levels", levels, int, 1, 10_000)
+    path_of(model)
+    model.check_likelihood()
+    given = model.check_condition(nothing_known(condition), len(images))
+    require_white(model.bind(model.params, given).process, "likelihood")
+    at = jnp.asarray(np.geomspace(LEAST, MOST, levels), jnp.float32)
+    index = first + jnp.arange(len(images))
+    error, _ = _error(model.params, key, images, at, given, index, model.bind, beyond=True)
+    return _scored(np.log(MOST / LEAST) * images[0].size * error)
+
+
+def _reconstruction(model, key, images, levels, condition, first, options) -> tuple[np.ndarray, np.ndarray]:
+    """The squared distance to images that are drawn again from each level."""
+    error = np.zeros_like(images)
+    for i, start in enumerate([time_of_level(model, level) for level in levels]):
+        drawn = draw_with(
+            model,
+            jax.random.fold_in(key, i),
+            len(images),
+            SDEDIT,
+            Inputs(images),
+            condition=condition,
+            start=start,
+            first=first,
+            **options,
+        )
+        error += (np.asarray(drawn) - images) ** 2
+    return _scored(error / len(levels))
 
 
 @functools.partial(jax.jit, static_argnames=("bind", "beyond"))

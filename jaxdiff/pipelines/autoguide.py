@@ -9,8 +9,10 @@ from jaxdiff.config.sampling import Bind
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.pipelines.common import check_scale, check_way
+from jaxdiff.pipelines.hooks import Hooks, Inputs
+from jaxdiff.pipelines.load import load
 from jaxdiff.pipelines.model import Given, Model
-from jaxdiff.pipelines.task import Inputs, Task
+from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.types import Array, Key
 
 
@@ -41,14 +43,39 @@ def autoguide(
     told = worse.own(given)
     inputs = Inputs(told, {"params": worse.params, "scale": jnp.float32(scale)})
     check_way("the worse model", worse.bind(worse.params, told).process, model, options)
-    task = _by_worse(worse.bind)
-    return model.trajectory(key, n, 0, condition=given, task=task, inputs=inputs, first=first, **options)[0]
+    hooks = _by_worse(worse.bind)
+    return model.trajectory(key, n, 0, condition=given, hooks=hooks, inputs=inputs, first=first, **options)[0]
 
 
 @functools.cache
-def _by_worse(bind: Bind) -> Task:
+def _by_worse(bind: Bind) -> Hooks:
     def guide(process, denoiser, inputs):
         its_process, worse, *_ = bind(inputs.shared["params"], inputs.each)
         return guidance.classifier_free(denoiser, transfer(its_process, process, worse), inputs.shared["scale"])
 
-    return Task(guide=guide)
+    return Hooks(guide=guide)
+
+
+def read_run(text: str, model: Model) -> Model:
+    """A model from RUN or RUN@WEIGHTS."""
+    path, _, weights = text.partition("@")
+    return load(path, weights)
+
+
+PIPELINES = {
+    "autoguide": Pipeline(
+        autoguide,
+        "draw, led away from what a worse model would draw (autoguidance)",
+        (
+            Argument(
+                "worse",
+                "the run to lead away from, or RUN@WEIGHTS, such as this one's own",
+                read=read_run,
+                required=True,
+            ),
+            Argument("scale", "w of w x̂ + (1 - w) x̂ of the worse model", float, default="2"),
+            LABEL._replace(help="class to draw", default="all in turn"),
+        ),
+        takes=None,
+    )
+}

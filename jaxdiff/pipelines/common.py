@@ -1,4 +1,4 @@
-"""What the pipelines share: checks of images and noise levels, and drawing with a task."""
+"""What the pipelines share: checks of images and noise levels, and drawing with hooks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +10,9 @@ import numpy as np
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import check_levels
 from jaxdiff.gaussian.process import Process, log_snr, time_at
+from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Given, Model
 from jaxdiff.pipelines.options import from_time, is_traced
-from jaxdiff.pipelines.task import Inputs, Task
 from jaxdiff.types import Array, Condition, Key
 
 CLASSES = "configs/guided.py, or another trained with net.num_classes"
@@ -46,7 +46,7 @@ def repeated(condition: int | Condition | None, n: int) -> Given:
     """A condition of one image as that of n."""
     if isinstance(condition, Mapping):
         return jax.tree.map(lambda row: np.repeat(row, n, axis=0), condition)
-    return None if condition is None else [condition] * n
+    return condition
 
 
 def path_of(model: Model) -> Process:
@@ -78,10 +78,10 @@ def check_level(process: Process, level: float | Array) -> None:
         raise InputError(f"noise level {level}: this model's process has levels (sigma / alpha) {have}")
 
 
-def draw_with(model: Model, key: Key, n: int, task: Task, inputs: Inputs, **options) -> Array:
-    """Draw n examples with a task, of which nothing is known but what `condition` says."""
+def draw_with(model: Model, key: Key, n: int, hooks: Hooks, inputs: Inputs, **options) -> Array:
+    """Draw n examples with hooks, of which nothing is known but what `condition` says."""
     options["condition"] = nothing_known(options.get("condition"))
-    return model.trajectory(key, n, 0, task=task, inputs=inputs, **options)[0]
+    return model.trajectory(key, n, 0, hooks=hooks, inputs=inputs, **options)[0]
 
 
 def check_scale(scale: float | Array) -> None:

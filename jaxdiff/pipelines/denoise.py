@@ -6,12 +6,13 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import require_white
 from jaxdiff.guidance import sdedit
 from jaxdiff.pipelines.common import checked_images, draw_with, path_of, time_of_level
+from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import is_traced
-from jaxdiff.pipelines.task import Inputs, Task
+from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.types import Array, Key
 
-AS_NOISY = Task(begin=lambda process, key, x, times, inputs: sdedit.as_noisy(process, inputs.each, times[0]))
+AS_NOISY = Hooks(begin=lambda process, key, x, times, inputs: sdedit.as_noisy(process, inputs.each, times[0]))
 
 
 def denoise(model: Model, key: Key, images: np.ndarray, noise: float | None = None, **options) -> Array:
@@ -29,3 +30,24 @@ def denoise(model: Model, key: Key, images: np.ndarray, noise: float | None = No
     if not is_traced(level) and not level > 0:
         raise InputError(f"noise={level}: must be above 0")
     return draw_with(model, key, len(images), AS_NOISY, Inputs(images), start=time_of_level(model, level), **options)
+
+
+def degrade(rng, images, model, arguments):
+    """Add white noise, of 0.3 unless told otherwise; `denoise` is told what the user tells."""
+    noise = arguments.get("noise", 0.3)
+    return images + noise * rng.normal(size=images.shape).astype(np.float32), arguments
+
+
+PIPELINES = {
+    "denoise": Pipeline(
+        denoise,
+        "take white noise out: the image is x_t where the model's noise is its own, and is drawn on from there",
+        (
+            Argument("noise", "its standard deviation, of pixels in [-1, 1]", float, default="estimated"),
+            LABEL,
+        ),
+        measured=True,
+        degrade=degrade,
+        settle=lambda images, given: {"noise": float(np.median(sdedit.noise_level(images))), **given},
+    )
+}

@@ -24,7 +24,7 @@ from jaxdiff.gaussian.denoiser import clip, dynamic_threshold, transfer
 from jaxdiff.gaussian.noise import ByExample
 from jaxdiff.gaussian.process import Process
 from jaxdiff.guidance.classifier_free import classifier_free, within
-from jaxdiff.pipelines.task import NOTHING, PLAIN
+from jaxdiff.pipelines.hooks import NOTHING, PLAIN
 from jaxdiff.samplers.cached import Remembering, along, cached
 from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
 from jaxdiff.types import Array, Denoiser
@@ -47,8 +47,8 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
     mesh = mesh or make_mesh()
     shards = batch_shards(mesh)
 
-    @functools.partial(jax.jit, static_argnames=("sampler", "fixed", "denoise", "shape", "task"))
-    def draw(params, key, times, keep, given, traced, sampler, fixed, denoise, shape, inputs=NOTHING, task=PLAIN):
+    @functools.partial(jax.jit, static_argnames=("sampler", "fixed", "denoise", "shape", "hooks"))
+    def draw(params, key, times, keep, given, traced, sampler, fixed, denoise, shape, inputs=NOTHING, hooks=PLAIN):
         n, more = shape[0], -shape[0] % shards
         options = dict(fixed) | traced
         first = options.pop("first", jnp.uint32(0))
@@ -58,7 +58,7 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
         scales = [options.pop(name) for name in GUIDANCE if name in options]
         process, denoiser, fraction, remembering = _bound(bind, params, condition, negative, scales, path)
         process = process._replace(noise=ByExample(process.noise, index, options.pop("noise_scale", 1.0)))
-        denoiser = task.guide(process, denoiser, inputs)
+        denoiser = hooks.guide(process, denoiser, inputs)
         bound = options.pop("clip", jnp.inf)
         constrain = dynamic_threshold(options.pop("threshold"), bound) if "threshold" in options else clip(bound)
         variance = options.pop("variance", None)
@@ -83,15 +83,15 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
         if corrector:
             steps = samplers.then(steps, corrector(process, constrained, **options))
 
-        steps = task.steer(process, constrained, steps, inputs)
+        steps = hooks.steer(process, constrained, steps, inputs)
         key_start, key_steps = jax.random.split(key)
-        x_1 = task.begin(process, key_start, jnp.zeros((n + more, *shape[1:])), times, inputs)
+        x_1 = hooks.begin(process, key_start, jnp.zeros((n + more, *shape[1:])), times, inputs)
         x_1 = jax.lax.with_sharding_constraint(x_1, split(mesh))
         x, frames = samplers.trajectory(steps, key_steps, x_1, times, keep)
         images = constrained(x, times[-1]) if denoise else x
         if denoise and len(keep):
             frames = frames.at[-1].set(jnp.where(keep[-1] == len(times) - 1, images, frames[-1]))
-        images = task.finish(images, inputs)
+        images = hooks.finish(images, inputs)
         # Every host gets all images: a host can read only what its own devices hold.
         return jax.lax.with_sharding_constraint((images[:n], frames[:, :n]), replicated(mesh))
 

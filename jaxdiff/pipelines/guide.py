@@ -1,6 +1,7 @@
 """Guide: a classifier of noisy images leads a model to a class (Dhariwal and Nichol 2021)."""
 
 import functools
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,20 +13,34 @@ from jaxdiff.gaussian.process import log_snr, time_at
 from jaxdiff.guidance.classifier import of_class
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.common import check_scale, check_way
+from jaxdiff.pipelines.hooks import Hooks, Inputs
+from jaxdiff.pipelines.load import load_classifier
 from jaxdiff.pipelines.model import Model
-from jaxdiff.pipelines.task import Inputs, Task
+from jaxdiff.pipelines.pipeline import Argument, Pipeline
 from jaxdiff.types import Array, Key
 
 
-def guide(model: Model, key: Key, classifier: Classifier, labels: np.ndarray, scale: float = 1.0, **options) -> Array:
-    """Images of these classes, (n,), from a model that knows of none, or to which none is told.
+def guide(
+    model: Model,
+    key: Key,
+    n: int,
+    classifier: Classifier,
+    labels: Any = None,
+    scale: float = 1.0,
+    first: int = 0,
+    **options,
+) -> Array:
+    """Images of a classifier's classes, from a model that knows of none, or to which none is told.
 
     Args:
+      labels: one class, or one for each image, (n,); all in turn by default, from that of image `first`.
       scale: on the gradient of log p(class | x_t); 1 for what the classifier says, more for clearer members.
     """
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or not np.isin(labels, np.arange(classifier.num_classes)).all():
-        raise InputError(f"labels={labels}: must be class labels from 0 to {classifier.num_classes - 1}")
+    turn = (first + np.arange(n)) % classifier.num_classes
+    labels = turn if labels is None else np.asarray(labels)
+    labels = np.full(n, labels) if labels.ndim == 0 else labels
+    if labels.shape != (n,) or not np.isin(labels, np.arange(classifier.num_classes)).all():
+        raise InputError(f"labels={labels}: must be {n} class labels from 0 to {classifier.num_classes - 1}")
     if classifier.shape != model.shape:
         raise InputError(f"a classifier of images of {classifier.shape} cannot guide a model of {model.shape}")
     check_scale(scale)
@@ -33,14 +48,14 @@ def guide(model: Model, key: Key, classifier: Classifier, labels: np.ndarray, sc
     if options.get("condition") is None and model.num_classes:
         if not model.guidable:
             raise InputError("guide: this model was never trained without a class, and needs no classifier to draw one")
-        options["condition"] = np.full(len(labels), -1)
+        options["condition"] = np.full(n, -1)
     check_way("the classifier", classifier.process, model, options)
-    task = _by_classifier(classifier.bind, classifier.process)
-    return model.trajectory(key, len(labels), 0, task=task, inputs=inputs, **options)[0]
+    hooks = _by_classifier(classifier.bind, classifier.process)
+    return model.trajectory(key, n, 0, hooks=hooks, inputs=inputs, first=first, **options)[0]
 
 
 @functools.cache
-def _by_classifier(bind, its_process) -> Task:
+def _by_classifier(bind, its_process) -> Hooks:
     def guide(process, denoiser, inputs):
         log_p = of_class(transfer(its_process, process, bind(inputs.shared["params"])), inputs.each)
         led = guidance.by_density(process, lambda x_t, t: jnp.zeros_like(x_t), log_p, inputs.shared["scale"])
@@ -48,4 +63,23 @@ def _by_classifier(bind, its_process) -> Task:
         last = time_at(process, log_snr(its_process, jnp.float32(1)))
         return lambda x_t, t: denoiser(x_t, t) + led(x_t, jnp.minimum(t, last))
 
-    return Task(guide=guide)
+    return Hooks(guide=guide)
+
+
+PIPELINES = {
+    "guide": Pipeline(
+        guide,
+        "a classifier of noisy images (configs/classifier.py) leads a model to a class that it knows nothing of",
+        (
+            Argument(
+                "classifier",
+                "the classifier's run, of configs/classifier.py",
+                read=lambda run, model: load_classifier(run),
+                required=True,
+            ),
+            Argument("scale", "factor on the gradient of the log-probability of the class", float, default="1"),
+            Argument("labels", "class to draw", int, "label", default="all in turn"),
+        ),
+        takes=None,
+    )
+}

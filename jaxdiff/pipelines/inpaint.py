@@ -5,11 +5,17 @@ import numpy as np
 
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.guidance import inpainting
+from jaxdiff.modalities.images.masks import MASKS, read_mask
 from jaxdiff.pipelines.common import checked_images
+from jaxdiff.pipelines.hooks import Hooks
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import is_traced
+from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.pipelines.restore import (
+    DRAWS,
     METHODS,
+    NOISE,
+    SCALE,
     keep_known,
     mean_of_draws,
     measurement,
@@ -17,7 +23,6 @@ from jaxdiff.pipelines.restore import (
     restoration,
     restoring_options,
 )
-from jaxdiff.pipelines.task import Task
 from jaxdiff.types import Array, Key
 
 
@@ -25,7 +30,7 @@ def _repaint(process, denoiser, sampler, inputs):
     return inpainting.repaint(process, sampler, inputs.each["y"], inputs.each["mask"], inputs.shared["repeats"])
 
 
-INPAINT = Task(begin=paired_noise, steer=_repaint, finish=keep_known)
+INPAINT = Hooks(begin=paired_noise, steer=_repaint, finish=keep_known)
 
 
 def inpaint(
@@ -65,8 +70,8 @@ def inpaint(
         raise InputError(f"repeats: goes with method 'repaint', not with {method!r}")
     shared, each = measurement(method, noise, 0.01, scale, options), {"y": known, "mask": mask}
     if method in METHODS:
-        task = restoration(method, "mask", model.shape, keep=True)
-        return mean_of_draws(model, key, task, each, shared, draws, restoring_options(model, method, options))
+        hooks = restoration(method, "mask", model.shape, keep=True)
+        return mean_of_draws(model, key, hooks, each, shared, draws, restoring_options(model, method, options))
     repeats = (10 if repeats is None else repeats) if method == "repaint" else 1
     if not is_traced(repeats) and repeats < 1:
         raise InputError(f"repeats={repeats}: must be at least 1")
@@ -92,3 +97,49 @@ def outpaint(model: Model, key: Key, images: np.ndarray, top: int = -1, left: in
     canvas[place], mask = images, np.zeros((1, height, width, 1))
     mask[place] = 1
     return inpaint(model, key, canvas, mask, **options)
+
+
+def small_shape(model: Model) -> tuple[int, ...]:
+    """The shape of the images that the command line outpaints: half the model's sides."""
+    return (model.shape[0] // 2, model.shape[1] // 2, model.shape[2])
+
+
+def _outpaint(model, key, images, **options):
+    """As `outpaint`, of the middle of images that are as large as the model's."""
+    if images.shape[1:] == model.shape:
+        height, width, _ = small_shape(model)
+        y, x = (model.shape[0] - height) // 2, (model.shape[1] - width) // 2
+        images = images[:, y : y + height, x : x + width]
+    return outpaint(model, key, images, **options)
+
+
+DRAWING = (
+    Argument("method", f"repaint, replace, {', '.join(METHODS)}", default="repaint"),
+    Argument("repeats", "of each step of repaint", int, default="10"),
+    NOISE._replace(default="0.01"),
+    SCALE,
+    DRAWS,
+    LABEL,
+)
+
+PIPELINES = {
+    "inpaint": Pipeline(
+        inpaint,
+        "draw what a mask hides; known pixels come back exactly",
+        (
+            Argument(
+                "mask",
+                f"what is known: a picture, white where it is, or {', '.join(MASKS)}",
+                read=lambda mask, model: read_mask(mask, model.shape),
+                required=True,
+            ),
+            *DRAWING,
+        ),
+    ),
+    "outpaint": Pipeline(
+        _outpaint,
+        "draw what surrounds an image",
+        DRAWING,
+        takes=lambda model, arguments: small_shape(model),
+    ),
+}

@@ -12,11 +12,12 @@ from jaxdiff.gaussian.process import Process, log_snr, time_at
 from jaxdiff.guidance import sdedit as translating
 from jaxdiff.pipelines.common import CLASSES, LEAST, MOST, checked_images, nothing_known, path_of, repeated
 from jaxdiff.pipelines.model import Given, Model
+from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.samplers import heun, invert, sample
 from jaxdiff.types import Array
 
 
-def swap(model: Model, images: np.ndarray, condition: Given, to: Given, steps: int = 100) -> Array:
+def class_swap(model: Model, images: np.ndarray, condition: Given, to: Given, steps: int = 100) -> Array:
     """The same image under another condition: the flow's way to the noise under one, and back under the other.
 
     DDIM's inversion (Song et al. 2021, section 4.3; Su et al. 2023), by Heun's method, not Euler's. With `to` the
@@ -24,14 +25,16 @@ def swap(model: Model, images: np.ndarray, condition: Given, to: Given, steps: i
     """
     images, levels = checked_images(model, images), _levels(model, steps)
     if not model.conditions:
-        raise InputError(f"swap: this model knows no classes, and nothing else of its images: take a run of {CLASSES}")
+        raise InputError(
+            f"class_swap: this model knows no classes, and nothing else of its images: take a run of {CLASSES}"
+        )
     before, after = (model.check_condition(given, len(images)) for given in (condition, to))
     noise = _inverse(model.params, images, levels, before, model.bind)
     return _forward(model.params, noise, levels, after, model.bind)
 
 
 def interpolate(model: Model, a: np.ndarray, b: np.ndarray, frames: int = 9, steps: int = 100, condition=None) -> Array:
-    """Images between two, (frames, height, width, channels): along the arc between their noises, see `swap`.
+    """Images between two, (frames, height, width, channels): along the arc between their noises, see `class_swap`.
 
     Args:
       condition: of both: a class, or a `Condition` of one row; none by default.
@@ -74,3 +77,31 @@ def _forward(params, noise, levels, condition, bind: Bind):
     process, denoiser, *_ = bind(params, condition)
     times = _times(process, levels)
     return sample(heun(process, denoiser), jax.random.key(0), noise, times) / process.alpha(times[-1])
+
+
+def _swap(model, key, images, condition, to, first=0, steps=100):
+    return class_swap(model, images, condition, to, steps)
+
+
+def _interpolate(model, key, images, steps=100, condition=None):
+    if len(images) < 2:
+        raise InputError(f"interpolate: between two images, and the input holds {len(images)}")
+    return interpolate(model, images[0], images[1], steps=steps, condition=condition)
+
+
+STEPS = Argument("steps", "of Heun's method, each way", int, default="100")
+
+PIPELINES = {
+    "class_swap": Pipeline(
+        _swap,
+        "to the noise along the probability flow under one class, and back under another (DDIM inversion)",
+        (
+            LABEL._replace(help="class of the input", required=True, default=""),
+            Argument("to", "class wanted", int, required=True),
+            STEPS,
+        ),
+    ),
+    "interpolate": Pipeline(
+        _interpolate, "images between the first two, along the arc between their noises", (LABEL, STEPS), whole=True
+    ),
+}

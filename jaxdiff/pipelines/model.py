@@ -23,13 +23,13 @@ from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.process import Process, is_white
 from jaxdiff.pipelines.draw import make_draw
+from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
 from jaxdiff.pipelines.options import check_applies, check_number, finite, from_time, is_whole, sigma_at
-from jaxdiff.pipelines.task import NOTHING, PLAIN, Inputs, Task
 from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.types import Array, Condition, ConditionSpec, Key, Params
 
-Given = Condition | Sequence[int] | np.ndarray | Array | None
-"""What is known of the examples to be drawn: a condition, labels alone, or nothing."""
+Given = Condition | Sequence[int] | np.ndarray | Array | int | None
+"""What is known of the examples to be drawn: a condition, labels, one label for all, or nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,8 +97,8 @@ class Model:
             on any number of devices, but for rounding (and the tolerances of dopri5, whose steps suit a whole batch).
           steps: of the sampler.
           sampler: a name of `jaxdiff.samplers`.
-          condition: class labels, (n,), -1 for none, or all that is known, as a `Condition` of n rows; by default the
-            labels 0, 1, 2 ... in turn, from that of image 0, if the network has classes.
+          condition: one class label, or (n,), -1 for none; or all that is known, as a `Condition` of n rows; by default
+            the labels 0, 1, 2 ... in turn, from that of image 0, if the network has classes.
           first: the number of the first image among those of the key.
           **options: the sampler's own, such as `eta` for ddim and `variance` for ancestral; `corrector`, "langevin" for
             predictor-corrector sampling, with that one's own; and for all, `clip`, the bound on x̂_0 (infinite for
@@ -154,7 +154,7 @@ class Model:
         steps: int | None = None,
         sampler: str | None = None,
         condition: Given = None,
-        task: Task = PLAIN,
+        hooks: Hooks = PLAIN,
         inputs: Inputs = NOTHING,
         start: float | Array | None = None,
         first: int = 0,
@@ -163,7 +163,7 @@ class Model:
         """As `sample`, and the images at `frames` moments on the way, evenly spaced from the noise to the end.
 
         Args:
-          task, inputs: what to do other than to draw from noise, and with what; see `jaxdiff.pipelines.task`. The
+          hooks, inputs: what to do other than to draw from noise, and with what; see `jaxdiff.pipelines.hooks`. The
             inputs are traced.
           start: the time to start at, with as many steps; by default that of the grid.
           first: as for `sample`; the images of the inputs are those from there on.
@@ -184,7 +184,7 @@ class Model:
         if negative is not None or not traced.keys().isdisjoint(GUIDANCE):
             self._check_guidable(traced)
             traced = {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
-        if "cache" in traced and (task.guide, task.steer) != (PLAIN.guide, PLAIN.steer):
+        if "cache" in traced and (hooks.guide, hooks.steer) != (PLAIN.guide, PLAIN.steer):
             raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
         known = self.grid(steps) if isinstance(times, Tracer) else np.asarray(times)
         check_applies(name, self.path, known)
@@ -192,7 +192,7 @@ class Model:
         shape = (n, *self.shape)
         traced["first"] = jnp.uint32(first)
         draw = make_draw(self.bind, self.path, self.mesh)
-        return draw(self.params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, task)
+        return draw(self.params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, hooks)
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""
@@ -245,6 +245,7 @@ class Model:
         if given is None:
             labels = default and "label" in self.conditions
             given = {"label": (first + np.arange(n)) % self.num_classes} if labels else {}
+        given = np.full(n, given) if isinstance(given, (int, np.integer)) else given
         given = given if isinstance(given, Mapping) else {"label": given}
         for name in given.keys() - self.conditions.keys():
             known = ", ".join(sorted(self.conditions)) or "nothing"

@@ -20,9 +20,10 @@ from jaxdiff.guidance.ddrm import Spectrum, ddrm, of_mask, of_operator
 from jaxdiff.guidance.ddrm import begin as by_the_spectrum
 from jaxdiff.modalities.images import operators
 from jaxdiff.pipelines.common import draw_with
+from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import is_traced
-from jaxdiff.pipelines.task import Inputs, Task
+from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.types import Array, Key, Operator
 
 OPERATORS: dict[str, Callable[[Inputs, int], Operator]] = {
@@ -103,12 +104,12 @@ def restore(
         raise InputError(f"images of shape {measured.shape[1:]}: are not what {operator!r} makes of {model.shape}")
     shared = measurement(method, noise, 0.05, scale, options)
     shared |= {} if kernel is None else {"kernel": jnp.float32(kernel)}
-    task = restoration(method, operator, model.shape)
-    return mean_of_draws(model, key, task, {"y": measured}, shared, draws, restoring_options(model, method, options))
+    hooks = restoration(method, operator, model.shape)
+    return mean_of_draws(model, key, hooks, {"y": measured}, shared, draws, restoring_options(model, method, options))
 
 
 @functools.cache
-def restoration(method: str, operator: str, shape: tuple[int, ...], keep: bool = False) -> Task:
+def restoration(method: str, operator: str, shape: tuple[int, ...], keep: bool = False) -> Hooks:
     """What an operator hides of images of this shape, found by a method.
 
     The inputs hold "y", and, for all examples, "noise", "scale", and the "pair" and "sign" of `paired_noise`.
@@ -140,8 +141,8 @@ def restoration(method: str, operator: str, shape: tuple[int, ...], keep: bool =
         return linear.begin(process, x_1, OPERATORS[operator](inputs, shape[0]), y, noise, times[0])
 
     steer = {"dps": by_dps, "ddrm": by_ddrm}
-    task = Task(begin, steer=steer[method]) if method in steer else Task(begin, guide)
-    return task._replace(finish=keep_known) if keep else task
+    hooks = Hooks(begin, steer=steer[method]) if method in steer else Hooks(begin, guide)
+    return hooks._replace(finish=keep_known) if keep else hooks
 
 
 def paired_noise(process, key, x, times, inputs):
@@ -174,14 +175,14 @@ def measurement(
     return {"noise": jnp.float32(noise), "scale": jnp.float32(scale)}
 
 
-def mean_of_draws(model: Model, key: Key, task: Task, each: dict, shared: dict, draws: int, options: dict) -> Array:
+def mean_of_draws(model: Model, key: Key, hooks: Hooks, each: dict, shared: dict, draws: int, options: dict) -> Array:
     """The mean of draws, in pairs of opposite noise; what all of them share comes back as it is."""
     check_value("draws", draws, int, 1, 10**6)
 
     def draw(i):
         half = {"pair": jax.random.fold_in(key, i // 2), "sign": jnp.float32(1 - 2 * (i % 2))}
         inputs = Inputs(each, shared | half)
-        return draw_with(model, jax.random.fold_in(key, draws + i), len(each["y"]), task, inputs, **options)
+        return draw_with(model, jax.random.fold_in(key, draws + i), len(each["y"]), hooks, inputs, **options)
 
     first = draw(0)
     return first + sum(draw(i) - first for i in range(1, draws)) / draws
@@ -198,3 +199,58 @@ def restoring_options(model: Model, method: str, options: dict) -> dict:
     with jax.ensure_compile_time_eval():
         time = float(time_at(model.path, -2 * jnp.log(jnp.float32(BEGIN))))
     return options | {"start": min(time, float(model.grid(steps)[0]))}
+
+
+NOISE = Argument("noise", "standard deviation of the measurement's noise, of pixels in [-1, 1]", float)
+SCALE = Argument("scale", "of dps: the length of its steps", float, default="1")
+DRAWS = Argument("draws", "give the mean of so many draws", int, default="1")
+"""Shared by the pipelines that restore."""
+
+
+def _restore(model, key, images, operator="blur", blur=None, **options):
+    if operator not in ("blur", "grey"):
+        raise unknown("operator", operator, ("blur", "grey"))
+    if blur is not None and operator == "grey":
+        raise InputError("blur: goes with operator blur")
+    kernel = operators.gaussian_kernel(1.0 if blur is None else blur) if operator == "blur" else None
+    return restore(model, key, images, operator, kernel=kernel, **options)
+
+
+def measured(A: Operator, rng: np.random.Generator, images: np.ndarray, arguments: dict) -> tuple[np.ndarray, dict]:
+    """What an operator gives of images, with noise of 0.05 unless told otherwise; "dps" is not told of it."""
+    y = np.asarray(A(jnp.asarray(images)))
+    y = y + arguments.get("noise", 0.05) * rng.normal(size=y.shape).astype(np.float32)
+    own = arguments.keys() - ({"noise"} if arguments.get("method") == "dps" else {})
+    return y, {name: arguments[name] for name in own}
+
+
+def degrade(rng, images, model, arguments):
+    """Blur images, or take their color, and add noise."""
+    kernel = jnp.asarray(operators.gaussian_kernel(arguments.get("blur", 1.0)))
+    A = operators.grey() if arguments.get("operator") == "grey" else operators.blurred(kernel)
+    return measured(A, rng, images, arguments)
+
+
+def input_shape(model: Model, arguments: Mapping[str, Any]) -> tuple[int, ...]:
+    """The model's shape, or that of a grey image."""
+    return (*model.shape[:2], 1) if arguments.get("operator") == "grey" else model.shape
+
+
+PIPELINES = {
+    "restore": Pipeline(
+        _restore,
+        "undo blur or bring color, by a model that was not trained to",
+        (
+            Argument("operator", "blur or grey", default="blur"),
+            Argument("blur", "standard deviation of the blur, in pixels", float, default="1"),
+            Argument("method", ", ".join(METHODS), default="moment_matching"),
+            NOISE._replace(default="0.05"),
+            SCALE,
+            DRAWS,
+            LABEL,
+        ),
+        takes=input_shape,
+        measured=True,
+        degrade=degrade,
+    )
+}

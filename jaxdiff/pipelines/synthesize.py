@@ -8,6 +8,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.pictures import to_uint8
 from jaxdiff.pipelines.common import CLASSES
 from jaxdiff.pipelines.model import Model
+from jaxdiff.pipelines.pipeline import Argument, Outcome, Pipeline
 from jaxdiff.types import Key
 
 
@@ -25,3 +26,37 @@ def synthesize(
     labels = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
     drawn = model.stream(key, len(labels), batch, condition=labels, **options)
     return np.concatenate([to_uint8(images) for images in drawn]), labels
+
+
+def read_counts(text: str, model: Model) -> list[int]:
+    """The number of images of each class: one number for all, or one for each, with commas."""
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--per-class {text}: must be a number, or one for each class: 5,0,20") from error
+    return counts * model.num_classes if len(counts) == 1 else counts
+
+
+def _synthesize(model, key, counts=None, batch=256, **options) -> Outcome:
+    counts = [10] * model.num_classes if counts is None else counts
+    pixels, labels = synthesize(model, key, counts, batch, **options)
+    return Outcome(pixels / 127.5 - 1, {"images": pixels, "labels": labels})
+
+
+PIPELINES = {
+    "synthesize": Pipeline(
+        _synthesize,
+        "a labeled data set, which the source `arrays` reads back",
+        (
+            Argument(
+                "counts",
+                "images of each class, or a number for each: 5,0,20",
+                flag="per_class",
+                read=read_counts,
+                default="10",
+            ),
+        ),
+        takes=None,
+        whole=True,
+    )
+}

@@ -8,13 +8,15 @@ import numpy as np
 
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.noise import ByExample, normal
+from jaxdiff.modalities.images import operators
 from jaxdiff.modalities.images.low_resolution import as_condition
 from jaxdiff.pipelines.model import Given, Model
 from jaxdiff.pipelines.options import is_traced
+from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.types import Array, Key
 
 
-def enlarge(
+def upscale(
     model: Model,
     key: Key,
     small: np.ndarray,
@@ -24,7 +26,7 @@ def enlarge(
     first: int = 0,
     **options,
 ) -> Array:
-    """Large images of small ones, by a model that was trained to enlarge (`jaxdiff.modalities.images.low_resolution`).
+    """Upscale images by a model that was trained to (`jaxdiff.modalities.images.low_resolution`).
 
     Args:
       small: (n, height, width, channels), smaller than the model's images by its factor, `model.enlarges`.
@@ -36,13 +38,9 @@ def enlarge(
       InputError: another model, or sizes that do not fit.
     """
     small, factor = np.asarray(small, np.float32), model.enlarges
-    height, width, channels = model.shape
-    if factor == 1:
-        raise InputError("this model was not trained to enlarge: take one with train.enlarge, or `restore`")
-    if small.shape[1:] != (height // factor, width // factor, channels) or not len(small):
-        raise InputError(
-            f"images of shape {small.shape}: this model takes (n, {height // factor}, {width // factor}, {channels})"
-        )
+    height, width, channels = small_shape(model)
+    if small.shape[1:] != (height, width, channels) or not len(small):
+        raise InputError(f"images of shape {small.shape}: this model takes (n, {height}, {width}, {channels})")
     check_noise(model, noise, added)
     known = condition if isinstance(condition, Mapping) else {} if condition is None else {"label": condition}
     if "label" not in known and model.num_classes:
@@ -64,3 +62,35 @@ def check_noise(model: Model, noise: float, added: float) -> None:
             f"noise={noise}, added={added}: this model was trained to enlarge images with noise up to "
             f"{model.enlarge_noise:g}: take less, or a run with a higher train.enlarge_noise"
         )
+
+
+def small_shape(model: Model) -> tuple[int, ...]:
+    """The shape of the images that a model upscales."""
+    if model.enlarges == 1:
+        raise InputError("this model was not trained to upscale: take one with train.enlarge, or task super_resolve")
+    return (model.shape[0] // model.enlarges, model.shape[1] // model.enlarges, model.shape[2])
+
+
+def degrade(rng, images, model, arguments):
+    """Shrink images by the model's factor, and add noise if the user names some."""
+    small_shape(model)
+    small = np.asarray(operators.shrunk(model.enlarges)(jnp.asarray(images)))
+    noise = arguments.get("noise", 0.0)
+    return small + noise * rng.normal(size=small.shape).astype(np.float32), arguments
+
+
+PIPELINES = {
+    "upscale": Pipeline(
+        upscale,
+        "super-resolution by a model that was trained to (configs/super_resolution.py)",
+        (
+            Argument(
+                "noise", "standard deviation of the noise in the small images, of pixels in [-1, 1]", float, default="0"
+            ),
+            LABEL,
+        ),
+        takes=lambda model, arguments: small_shape(model),
+        measured=True,
+        degrade=degrade,
+    )
+}

@@ -1,7 +1,9 @@
 """`sample.py --task` on files, with a model that is exact: standard normal pixels around a grey."""
 
 import argparse
+import inspect
 import re
+import sys
 from dataclasses import replace
 
 import jax
@@ -12,7 +14,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from jaxdiff import pipelines
-from jaxdiff.cli import tasks as edit_files
+from jaxdiff.cli import tasks
+from jaxdiff.cli.sample import make_parser
 from jaxdiff.config.sampling import Bound
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import grids
@@ -49,12 +52,17 @@ MODEL = Model(
 
 def perform(tmp_path, *arguments, model=MODEL):
     parser = argparse.ArgumentParser()
-    edit_files.add_arguments(parser)
+    tasks.add_arguments(parser)
     for name, default in (("--num", 6), ("--seed", 0), ("--batch", 8), ("--label", None), ("--steps", None)):
         parser.add_argument(name, type=int, default=default)
-    asked = parser.parse_args(list(arguments))
-    edit_files.perform(asked, tmp_path, get_config(), model, {"steps": 10})
-    return np.load(tmp_path / "samples" / asked.task / "images.npz")
+    args = parser.parse_args(list(arguments))
+    tasks.perform(args, tmp_path, get_config(), model, {} if args.steps is None else {"steps": args.steps})
+    return np.load(tmp_path / "samples" / args.task / "images.npz")
+
+
+def replace_load(monkeypatch, pipeline, model, name="load"):
+    """The pipeline's file reads this model, whatever the run."""
+    monkeypatch.setattr(sys.modules[f"jaxdiff.pipelines.{pipeline}"], name, lambda *run: model)
 
 
 def held_out(n=6):
@@ -65,8 +73,7 @@ def held_out(n=6):
     "arguments",
     [
         ["--task=outpaint"],
-        ["--task=translate", "--strength=0.3"],
-        ["--task=vary"],
+        ["--task=img2img", "--strength=0.3"],
         ["--task=denoise", "--noise=0.3"],
         ["--task=restore", "--blur=0.7", "--method=pigdm", "--draws=2"],
     ],
@@ -115,51 +122,59 @@ def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
     scores = perform(tmp_path, "--task=detect", f"--input={tmp_path / 'some.npz'}")["scores"]
     assert np.argmax(scores) == 3
     Image.fromarray(np.full((30, 20, 3), 90, np.uint8)).save(tmp_path / "one.jpg")
-    assert perform(tmp_path, "--task=vary", f"--input={tmp_path / 'one.jpg'}")["images"].shape == (1, *SHAPE)
+    assert perform(tmp_path, "--task=img2img", f"--input={tmp_path / 'one.jpg'}")["images"].shape == (1, *SHAPE)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--task=paint"], "unknown task 'paint' .*allowed are autoguide, cascade, denoise, detect"),
-        (["--task=vary", "--input=nothing.png"], "--input nothing.png: is no picture, folder"),
+        (["--task=paint"], "unknown task 'paint' .*allowed are autoguide, cascade, class_swap"),
+        (["--task=img2img", "--input=nothing.png"], "--input nothing.png: is no picture, folder"),
         (["--task=inpaint", "--mask=half"], "--mask half: is no picture, and none of left, top, border, center"),
-        (["--task=swap"], "swap: give --label, the class of the input, and --to"),
-        (["--task=vary", "--degrade"], "--degrade: goes with denoise, restore, super_resolve, not with vary"),
-        (["--task=restore", "--blur=0"], "--blur 0.0: must be above 0"),
-        (["--task=inpaint", "--strength=0.3"], "--strength: goes with translate, vary, not with inpaint"),
+        (["--task=class_swap"], "class_swap: give --label, class of the input"),
+        (["--task=class_swap", "--label=1"], "class_swap: give --to, class wanted"),
+        (["--task=inpaint"], "inpaint: give --mask, what is known"),
+        (
+            ["--task=img2img", "--degrade"],
+            "--degrade: goes with denoise, restore, super_resolve, upscale, not with img2img",
+        ),
+        (["--task=restore", "--blur=0"], "blur=0.0: must be above 0"),
+        (["--task=inpaint", "--strength=0.3"], "--strength: goes with img2img, not with inpaint"),
         (["--mask=left"], "--mask: goes with inpaint, which --task names"),
-        (["--task=inpaint", "--scale=2"], "scale: goes with method 'dps', not with 'repaint'"),
-        (["--task=inpaint", "--noise=0.1"], "noise: method 'repaint' has no use for it"),
-        (["--task=super_resolve", "--method=dps", "--noise=0.1"], "noise: method 'dps' has no use for it"),
+        (["--task=inpaint", "--mask=left", "--scale=2"], "scale: goes with method 'dps', not with 'repaint'"),
+        (["--task=inpaint", "--mask=left", "--noise=0.1"], "noise: method 'repaint' has no use for it"),
+        (["--task=outpaint", "--method=dps", "--noise=0.1"], "noise: method 'dps' has no use for it"),
         (["--task=restore", "--operator=shrink"], "unknown operator 'shrink': allowed are blur, grey"),
-        (["--task=restore", "--operator=grey", "--blur=2"], "--blur: goes with --operator blur"),
-        (["--task=translate", "--label=0", "--to=1"], "--label: translate draws one class, which --to names"),
+        (["--task=restore", "--operator=grey", "--blur=2"], "blur: goes with operator blur"),
+        (["--task=img2img", "--to=1"], "--to: goes with class_swap, not with img2img"),
         (["--task=denoise", "--noise=1e6"], r"noise level 1000000.0: this model's process has levels .* up to 15"),
         (["--task=detect", "--levels", "0.1", "1e6"], "noise level 1000000.0: this model's process has levels"),
         (
-            ["--task=detect", "--method=likelihood", "--levels=1"],
-            "--levels: the likelihood is that of levels of its own",
+            ["--task=detect", "--method=likelihood", "--levels=1.5"],
+            "levels=.*: of method 'likelihood' it is how many",
         ),
-        (["--task=inpaint", "--draws=0"], "draws=0: must be a whole number"),
-        (["--task=vary", "--draws=2"], "--draws: goes with inpaint, outpaint, restore, super_resolve, not with vary"),
-        (["--task=inpaint", "--repeats=0"], "repeats=0: must be at least 1"),
-        (["--task=super_resolve", "--method=conditional"], "--method conditional: this run does not enlarge"),
-        (["--task=detect", "--false-positives=0.1"], "--false-positives: is the share of the images of --normal"),
-        (["--task=guide"], "guide: give --classifier, a run of configs/classifier.py"),
-        (["--task=cascade"], "cascade: give --then, the runs that enlarge"),
-        (["--task=autoguide"], "autoguide: give --worse, a run"),
-        (["--task=guide", "--input=x.png"], "--input: goes with inpaint, .*, not with guide"),
+        (["--task=outpaint", "--draws=0"], "draws=0: must be a whole number"),
+        (
+            ["--task=img2img", "--draws=2"],
+            "--draws: goes with inpaint, outpaint, restore, super_resolve, not with img2img",
+        ),
+        (["--task=outpaint", "--repeats=0"], "repeats=0: must be at least 1"),
+        (["--task=upscale"], "this model was not trained to upscale"),
+        (["--task=detect", "--false-positives=0.1"], "false_positives: is the share of the images of --normal"),
+        (["--task=guide"], "guide: give --classifier, the classifier's run"),
+        (["--task=cascade"], "cascade: give --then, the runs that upscale"),
+        (["--task=autoguide"], "autoguide: give --worse, the run"),
+        (["--task=guide", "--input=x.png"], "--input: goes with .*inpaint, .*, not with guide"),
         (["--task=synthesize", "--per-class=a"], "--per-class a: must be a number, or one for each class"),
-        (["--task=synthesize", "--label=1"], "--label: synthesize draws all classes"),
+        (["--task=synthesize", "--label=1"], "--label: goes with .*, not with synthesize"),
         (["--task=super_resolve", "--factor=3", "--degrade"], "--factor 3: must divide the model's 8x8"),
         (["--task=super_resolve", "--factor=0"], "--factor 0: must divide"),
-        (["--task=detect", "--steps=3"], "steps: detect draws with no sampler"),
-        (["--task=vary", "--strength=0"], "strength=0.0: must be above 0"),
+        (["--task=detect", "--steps=3"], "steps: is for method 'reconstruction', which draws"),
+        (["--task=img2img", "--strength=0"], "strength=0.0: must be above 0"),
         (["--task=inpaint", f"--mask={__file__}"], "test_tasks.py: cannot be read as a picture"),
         (["--task=synthesize"], "synthesize: this model knows no classes: take a run of configs/guided.py"),
-        (["--task=vary", "--label=1"], "trained without 'label'"),
-        (["--task=vary", "--strength=2"], "strength=2.0: must be above 0 and at most 1"),
+        (["--task=img2img", "--label=1"], "trained without 'label'"),
+        (["--task=img2img", "--strength=2"], "strength=2.0: must be above 0 and at most 1"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, arguments, message):
@@ -170,7 +185,7 @@ def test_bad_input_is_one_line(tmp_path, arguments, message):
 
 @pytest.mark.parametrize("task", [["denoise"], ["restore", "--method=ddnm"], ["detect"], ["autoguide", "--worse=run"]])
 def test_what_is_written_does_not_depend_on_the_batch(tmp_path, monkeypatch, task):
-    monkeypatch.setattr(edit_files, "load", lambda path, weights="": MODEL)
+    replace_load(monkeypatch, "autoguide", MODEL)
     whole, parts = (perform(tmp_path, f"--task={task[0]}", *task[1:], f"--batch={n}")["images"] for n in (6, 4))
     np.testing.assert_allclose(parts, whole, atol=1e-5)
 
@@ -184,7 +199,7 @@ def test_arrays_with_noise_beyond_the_range_are_read_as_they_are(tmp_path):
     by_array = pipelines.denoise(MODEL, jax.random.key(0), noisy, 0.5, steps=10)
     np.testing.assert_allclose(by_file, by_array, atol=1e-4)
     with pytest.raises(InputError, match="outside the range -1 to 1"):
-        perform(tmp_path, "--task=vary", f"--input={path}")
+        perform(tmp_path, "--task=img2img", f"--input={path}")
     with pytest.raises(InputError, match=r"--factor 4: images 8 high are not 8 / 4"):
         perform(tmp_path, "--task=super_resolve", "--factor=4", f"--input={path}")
 
@@ -258,11 +273,11 @@ def test_detection_reports_what_labels_and_normal_images_tell(tmp_path, capsys):
 def test_tasks_of_several_runs(tmp_path, monkeypatch):
     """What they draw is tested in tests/test_compose.py; here that runs are read, and batches put together."""
     worse = replace(MODEL)
-    monkeypatch.setattr(edit_files, "load", lambda path, weights="": worse)
+    replace_load(monkeypatch, "autoguide", worse)
     drawn = perform(tmp_path, "--task=autoguide", "--worse=run@params", "--num=11", "--scale=1.0")["images"]
     assert drawn.shape == (11, *SHAPE)
     flat = Classifier(jnp.zeros(()), lambda params: lambda x, t: jnp.zeros((len(x), 3)), vp(), SHAPE, 3)
-    monkeypatch.setattr(edit_files, "load_classifier", lambda path: flat)
+    replace_load(monkeypatch, "guide", flat, "load_classifier")
     led = perform(tmp_path, "--task=guide", "--classifier=run", "--num=11")["images"]
     np.testing.assert_allclose(led, drawn, atol=1e-5)
 
@@ -271,14 +286,46 @@ def test_tasks_of_several_runs(tmp_path, monkeypatch):
 
     large = replace(MODEL, bind=enlarging, enlarges=2, conditions=low_resolution.specs(SHAPE))
     small = replace(MODEL, shape=(4, 4, 1), bind=tiny)
-    monkeypatch.setattr(edit_files, "load", lambda path: large)
+    replace_load(monkeypatch, "cascade", large)
     stages = perform(tmp_path, "--task=cascade", "--then", "run", "--num=11", model=small)["images"]
     assert stages.shape == (11, *SHAPE)
-    with pytest.raises(InputError, match="--label: these models were trained without classes"):
+    with pytest.raises(InputError, match="condition: these models were trained without classes"):
         perform(tmp_path, "--task=cascade", "--then", "run", "--label=1", model=small)
-    assert perform(tmp_path, "--task=super_resolve", "--degrade", model=large)["images"].shape == (6, *SHAPE)
+    assert perform(tmp_path, "--task=upscale", "--degrade", model=large)["images"].shape == (6, *SHAPE)
 
 
 def tiny(params, condition):
     shape = (1, 4, 4, 1)
     return Bound(PATH, gaussian_mixture(vp(), np.ones(1), np.full(shape, -0.3), np.full(shape, 0.6)))
+
+
+def test_every_flag_means_the_same_kind_of_value_in_all_tasks_and_names_parameters():
+    for flag, uses in tasks.flags().items():
+        assert len({(one.kind, one.many) for one in uses.values()}) == 1, flag
+        for task, one in uses.items():
+            parameters = inspect.signature(tasks.PIPELINES[task].run).parameters
+            assert one.name in parameters or any(p.kind == p.VAR_KEYWORD for p in parameters.values()), (task, flag)
+
+
+def test_a_task_from_outside_declares_its_own_flags(tmp_path, monkeypatch):
+    """A file of one's own, with a flag that no task of the library has."""
+    (tmp_path / "their_task.py").write_text(
+        "import numpy as np\n"
+        "from jaxdiff.pipelines.pipeline import Argument, Pipeline\n"
+        "def add(model, key, images, by, first=0):\n"
+        "    return images + by\n"
+        "ADD = Pipeline(add, 'add a number', (Argument('by', 'the number', float, required=True),))\n"
+        "NONE = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    args = make_parser("their_task:ADD").parse_args(["--task=their_task:ADD", "--by=0.25", "--num=3"])
+    tasks.perform(args, tmp_path, get_config(), MODEL, {})
+    result = np.load(tmp_path / "samples" / "their_task.ADD" / "images.npz")["images"]
+    np.testing.assert_array_equal(result, held_out(3) + np.float32(0.25))
+    with pytest.raises(InputError, match="by: goes with|give --by, the number"):
+        tasks.check(make_parser("their_task:ADD").parse_args(["--task=their_task:ADD"]))
+    for name, reason in (("their_task:NONE", "it is a int"), ("their_task:MORE", "MORE"), ("nowhere:X", "nowhere")):
+        with pytest.raises(InputError, match=f"task '{name}': .*{reason}.*it must be a jaxdiff.pipelines.pipeline.Pip"):
+            make_parser(name)
+    with pytest.raises(InputError, match="eta: their_task:ADD draws with no sampler"):
+        tasks.check(args, ["eta"])

@@ -43,7 +43,7 @@ def built():
 def model(built):
     """Checks and traces, and computes nothing."""
 
-    def draw(params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, task):
+    def draw(params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, hooks):
         hash((name, fixed, denoise, shape))
         return np.zeros(shape, np.float32), np.zeros((len(keep), *shape), np.float32)
 

@@ -36,7 +36,7 @@ def classifier(process):
 @pytest.mark.parametrize("process", [vp(), cosine()], ids=["its own process", "another"])
 def test_an_exact_classifier_makes_an_unconditional_model_conditional(process):
     labels, key = np.repeat([0, 1], N // 2), jax.random.key(0)
-    drawn = pipelines.guide(a_model(steps=50), key, classifier(process), labels)
+    drawn = pipelines.guide(a_model(steps=50), key, N, classifier(process), labels)
     np.testing.assert_allclose(drawn, a_model(2, 50).sample(key, N, condition=labels), atol=2e-3)
 
 
@@ -47,7 +47,7 @@ def test_an_exact_classifier_guides_along_a_path_that_begins_without_data():
         return Bound(flow(), gaussian_mixture(flow(), np.ones(2), MEANS, np.full((2, 1, 1, 1), STD)))
 
     model = dataclasses.replace(a_model(), bind=unknowing, path=flow(), grid=lambda n: grids.uniform(n, 1.0, 0.0))
-    drawn = pipelines.guide(model, jax.random.key(0), classifier(vp()), np.ones(N, int), sampler="ddim", steps=100)
+    drawn = pipelines.guide(model, jax.random.key(0), N, classifier(vp()), 1, sampler="ddim", steps=100)
     np.testing.assert_allclose(np.mean(drawn, 0), MEANS[1], atol=0.03)
     np.testing.assert_allclose(np.std(drawn, 0), STD, rtol=0.1)
 
@@ -57,7 +57,7 @@ def test_at_scale_0_a_classifier_changes_nothing_and_scales_are_traced():
     plain = model.sample(jax.random.key(0), 8)
     for scale in (0.0, 1.0):
         TRACES.clear()
-        drawn = pipelines.guide(model, jax.random.key(0), its, labels, scale)
+        drawn = pipelines.guide(model, jax.random.key(0), len(labels), its, labels, scale)
         assert (np.abs(np.asarray(drawn) - plain).max() > 1e-3) == (scale > 0)
     assert not TRACES  # of the second
 
@@ -99,7 +99,7 @@ def test_a_worse_model_is_told_all_that_it_knows_of():
 
 def test_a_cascade_adds_no_more_noise_than_its_models_were_trained_with():
     draw = lambda most, **noise: pipelines.cascade(
-        [dot(), dataclasses.replace(conditional(), enlarge_noise=most)], jax.random.key(0), 4, steps=3, **noise
+        dot(), jax.random.key(0), 4, [dataclasses.replace(conditional(), enlarge_noise=most)], steps=3, **noise
     )[1]
     np.testing.assert_array_equal(draw(0.0), draw(0.3, noise=0.0))
     np.testing.assert_array_equal(draw(0.3), draw(np.inf, noise=0.1))
@@ -110,22 +110,22 @@ def test_a_cascade_adds_no_more_noise_than_its_models_were_trained_with():
 def test_a_cascade_hands_each_stage_to_the_next_with_noise():
     """A first model of single pixels at 0.4, then one whose images are what it is told, wider the more noise."""
     first = dot()
-    small, large = pipelines.cascade([first, conditional()], jax.random.key(0), N, noise=0.2)
+    small, large = pipelines.cascade(first, jax.random.key(0), N, [conditional()], noise=0.2)
     assert (small.shape, large.shape) == ((N, 1, 1, 1), (N, *SHAPE))
     np.testing.assert_allclose(np.mean(large, 0), 0.4, atol=0.03)
     np.testing.assert_allclose(np.std(large - small), np.hypot(0.2, 0.1 + 0.2 * 0.2), rtol=0.08)
-    with pytest.raises(InputError, match=r"model 1 draws images of \(2, 2, 1\), and model 2 enlarges images of \(1,"):
-        pipelines.cascade([a_model(), conditional()], jax.random.key(0), 4)
-    with pytest.raises(InputError, match="model 2 does not enlarge"):
-        pipelines.cascade([first, a_model()], jax.random.key(0), 4)
+    with pytest.raises(InputError, match=r"model 1 draws images of \(2, 2, 1\), and model 2 upscales images of \(1,"):
+        pipelines.cascade(a_model(), jax.random.key(0), 4, [conditional()])
+    with pytest.raises(InputError, match="model 2 does not upscale"):
+        pipelines.cascade(first, jax.random.key(0), 4, [a_model()])
 
 
 def test_what_several_models_draw_does_not_depend_on_the_batch():
     key, its, labels = jax.random.key(0), classifier(vp()), np.array([0, 1, 0, 1, 0])
     for draw in (
-        lambda n, i: pipelines.guide(a_model(steps=3), key, its, labels[i : i + n], first=i),
+        lambda n, i: pipelines.guide(a_model(steps=3), key, n, its, labels[i : i + n], first=i),
         lambda n, i: pipelines.autoguide(a_model(2, 3), key, n, a_model(2), first=i),
-        lambda n, i: pipelines.cascade([dot(), conditional()], key, n, first=i, steps=3)[1],
+        lambda n, i: pipelines.cascade(dot(), key, n, [conditional()], first=i, steps=3)[1],
     ):
         np.testing.assert_allclose(draw(3, 2), draw(5, 0)[2:], atol=1e-5)
 
@@ -135,12 +135,12 @@ def test_bad_input_is_one_line():
     with pytest.raises(
         InputError, match="the classifier: knows noise levels .* to 1, and the way of sampling has some"
     ):
-        pipelines.guide(a_model(), key, classifier(ncsn(10, 0.01, 1.0)), [0])
-    with pytest.raises(InputError, match="must be class labels from 0 to 1"):
-        pipelines.guide(a_model(), key, its, [0, 2])
+        pipelines.guide(a_model(), key, 1, classifier(ncsn(10, 0.01, 1.0)), [0])
+    with pytest.raises(InputError, match="must be 2 class labels from 0 to 1"):
+        pipelines.guide(a_model(), key, 2, its, [0, 2])
     with pytest.raises(InputError, match=r"of images of \(4, 4, 1\) cannot guide a model of \(2, 2, 1\)"):
-        pipelines.guide(a_model(), key, dataclasses.replace(its, shape=(4, 4, 1)), [0])
+        pipelines.guide(a_model(), key, 1, dataclasses.replace(its, shape=(4, 4, 1)))
     with pytest.raises(InputError, match="scale=nan: must be a finite number"):
-        pipelines.guide(a_model(), key, its, [0], float("nan"))
+        pipelines.guide(a_model(), key, 1, its, 0, float("nan"))
     with pytest.raises(InputError, match="autoguide: the worse model draws images of"):
         pipelines.autoguide(a_model(), key, 2, a_model(2))

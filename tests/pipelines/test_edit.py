@@ -99,7 +99,7 @@ def test_the_noise_level_of_an_image_is_found(rng):
 def test_a_translation_keeps_more_the_weaker_it_is():
     model, given = a_model(2), images()
     to = np.ones(N, int)
-    moved = [pipelines.translate(model, jax.random.key(0), given, s, condition=to) for s in (0.05, 0.3, 1.0)]
+    moved = [pipelines.img2img(model, jax.random.key(0), given, s, condition=to) for s in (0.05, 0.3, 1.0)]
     distances = [np.abs(flat(m) - flat(given)).mean() for m in moved]
     assert distances[0] < 0.5 * distances[1] < 0.5 * distances[2]
     np.testing.assert_allclose(np.mean(moved[-1], 0), MEANS[1], atol=0.03)
@@ -109,8 +109,10 @@ def test_swapping_a_class_is_optimal_transport_between_gaussians_and_there_and_b
     """From N(m, s) to the noise and on to N(n, s) the flow shifts by n - m, but for what noise of level 20 knows."""
     model, given = a_model(2), images(50)
     zero, one = np.zeros(50, int), np.ones(50, int)
-    np.testing.assert_allclose(pipelines.swap(model, given, zero, zero, 50), given, atol=3e-4)
-    np.testing.assert_allclose(pipelines.swap(model, given, zero, one, 100), given + MEANS[1] - MEANS[0], atol=0.02)
+    np.testing.assert_allclose(pipelines.class_swap(model, given, zero, zero, 50), given, atol=3e-4)
+    np.testing.assert_allclose(
+        pipelines.class_swap(model, given, zero, one, 100), given + MEANS[1] - MEANS[0], atol=0.02
+    )
 
 
 def test_interpolation_begins_and_ends_with_its_images():
@@ -150,14 +152,14 @@ def test_a_likelihood_is_that_of_all_levels_whichever_the_process_has():
     for process in (vp(), ncsn(10, 0.01, 1.0), ve(0.05, 50.0)):
         exact = gaussian_mixture(process, np.ones(2), MEANS, np.full((2, *SHAPE), STD))
         model = dataclasses.replace(a_model(), bind=lambda *_, p=process, d=exact: Bound(p, d), path=process)
-        found.append(np.mean(pipelines.detect(model, jax.random.key(0), given, "likelihood", [1.0] * 40)[0]))
+        found.append(np.mean(pipelines.detect(model, jax.random.key(0), given, "likelihood", 40)[0]))
     np.testing.assert_allclose(found, found[0], rtol=0.02)
 
 
 def test_numbers_may_be_traced_in_a_function_of_the_users():
     model, given, key = a_model(steps=3), images(2), jax.random.key(0)
     for task in (
-        lambda v: pipelines.translate(model, key, given, v),
+        lambda v: pipelines.img2img(model, key, given, v),
         lambda v: pipelines.denoise(model, key, given, v),
         lambda v: pipelines.inpaint(model, key, given, HALF, "ddnm", noise=v),
     ):
@@ -206,7 +208,7 @@ def test_values_are_traced_one_call_for_each_shape():
     key, kernel = jax.random.key(0), np.eye(1)
     runs = [
         lambda v: pipelines.inpaint(model, key, given * v, mask if v > 0.5 else 1 - mask, repeats=2 + int(2 * v)),
-        lambda v: pipelines.translate(model, key, given, v),
+        lambda v: pipelines.img2img(model, key, given, v),
         lambda v: pipelines.denoise(model, key, given, v),
         lambda v: pipelines.restore(model, key, given, "blur", v, kernel=kernel * v),
         lambda v: pipelines.restore(model, key, given, "blur", v, "ddrm", kernel * v),
@@ -224,12 +226,12 @@ def test_values_are_traced_one_call_for_each_shape():
     [
         lambda model, key, given, first: pipelines.inpaint(model, key, given, HALF, repeats=2, first=first),
         lambda model, key, given, first: pipelines.inpaint(model, key, given, HALF, "ddrm", first=first),
-        lambda model, key, given, first: pipelines.translate(model, key, given, first=first),
+        lambda model, key, given, first: pipelines.img2img(model, key, given, first=first),
         lambda model, key, given, first: pipelines.denoise(model, key, given, 0.5, first=first),
         lambda model, key, given, first: pipelines.detect(model, key, given, first=first)[1],
         lambda model, key, given, first: pipelines.detect(model, key, given, "reconstruction", first=first)[1],
     ],
-    ids=["repaint", "ddrm", "translate", "denoise", "denoising_error", "reconstruction"],
+    ids=["repaint", "ddrm", "img2img", "denoise", "denoising_error", "reconstruction"],
 )
 def test_what_becomes_of_an_image_does_not_depend_on_the_batch(task):
     given, key = np.broadcast_to(images(1), (5, *SHAPE)), jax.random.key(0)
@@ -258,8 +260,8 @@ def test_what_becomes_of_an_image_does_not_depend_on_the_batch(task):
             (images(2)[:, :1], np.ones((1, *SHAPE))),
             r"images of shape \(2, 1, 2, 1\): this model takes \(n, 2",
         ),
-        ("translate", (images(2), 1.5), "strength=1.5: must be above 0 and at most 1"),
-        ("translate", (images(2) * 40, 0.5), "must be real, from -1 to 1"),
+        ("img2img", (images(2), 1.5), "strength=1.5: must be above 0 and at most 1"),
+        ("img2img", (images(2) * 40, 0.5), "must be real, from -1 to 1"),
         ("denoise", (images(2), -1.0), "noise=-1.0: must be above 0"),
         ("restore", (images(2), "fog"), "unknown operator 'fog': allowed are blur, grey, shrink"),
         ("restore", (images(2), "blur"), "kernel: goes with operator 'blur'"),
@@ -274,15 +276,15 @@ def test_bad_input_is_one_line(task, arguments, message):
 
 def test_a_class_that_does_not_exist_is_refused():
     with pytest.raises(InputError, match="2 whole numbers from 0 to 1"):
-        pipelines.swap(a_model(2), images(2), [0, 0], [0, 2])
+        pipelines.class_swap(a_model(2), images(2), [0, 0], [0, 2])
     with pytest.raises(InputError, match=r"swap: this model knows no classes.*take a run of configs/guided.py"):
-        pipelines.swap(a_model(), images(2), [0, 0], [0, 1])
+        pipelines.class_swap(a_model(), images(2), [0, 0], [0, 1])
 
 
 def test_without_a_label_the_class_is_unknown_and_a_model_that_cannot_do_without_says_so():
     plain, classes = a_model(steps=5), a_model(2, 5)
     for draw in (
-        lambda model: pipelines.translate(model, jax.random.key(0), images(4), 0.9),
+        lambda model: pipelines.img2img(model, jax.random.key(0), images(4), 0.9),
         lambda model: pipelines.detect(model, jax.random.key(0), images(4))[1],
     ):
         np.testing.assert_allclose(draw(classes), draw(plain), atol=1e-5)

@@ -245,6 +245,7 @@ def test_likelihood_of_held_out_data(call, finished):
         (["--workdir={run}", "--label=1"], "trained without 'label'"),
         (["--workdir={run}", "--option=eta"], "--option eta: must be NAME=VALUE"),
         (["--workdir={run}", "--option=order=2"], "unknown option of sampler 'ancestral' 'order'"),
+        (["--workdir={run}", "--eta=0.1", "--option=eta=0.2"], "--eta: is given by --option, too"),
         (["--workdir={run}", "--option=steps=5"], "unknown --option 'steps'"),
         (["--workdir={run}", "--seed=-1"], "--seed -1: must be from 0 to 4294967295"),
         (["--workdir={run}", "--examples=5"], "--examples: goes with --likelihood"),

@@ -61,9 +61,9 @@ def test_a_cascade_and_a_guided_model_by_command(call, runs):
 
 def test_a_run_that_enlarges_is_read_as_one(runs):
     model = jaxdiff.load(runs / "large")
-    assert (model.enlarges, model.widths["image"], model.widths["vector"]) == (2, 1, 1)
+    assert (model.enlarges, set(model.conditions)) == (2, {"low_res", "low_res_noise"})
     small = images.digits("test").take(np.arange(4)).x_0.reshape(4, 4, 2, 4, 2, 1).mean((2, 4))
-    assert pipelines.enlarge(model, jax.random.key(0), small).shape == (4, 8, 8, 1)
+    assert pipelines.upscale(model, jax.random.key(0), small).shape == (4, 8, 8, 1)
 
 
 def test_a_run_of_the_wrong_kind_is_named(refuse, runs):
@@ -71,4 +71,4 @@ def test_a_run_of_the_wrong_kind_is_named(refuse, runs):
     led = ["--task=guide", f"--classifier={runs / 'large'}"]
     assert "is no classifier: train one with" in refuse("sample.py", f"--workdir={runs / 'large'}", *led)
     back = ["--task=cascade", "--then", str(runs / "small")]
-    assert "model 2 does not enlarge" in refuse("sample.py", f"--workdir={runs / 'large'}", *back)
+    assert "model 2 does not upscale" in refuse("sample.py", f"--workdir={runs / 'large'}", *back)

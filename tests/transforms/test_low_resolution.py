@@ -44,14 +44,14 @@ def test_training_tells_each_image_in_small_with_noise_up_to_the_most(rng):
 def test_what_is_drawn_follows_the_small_image_and_the_noise_it_is_told(rng):
     small = np.broadcast_to(np.float32(0.4), (4000, 1, 1, 1))
     for noise, added, std in ((0.0, 0.0, 0.1), (2.0, 0.0, 0.5), (0.0, 1.0, np.hypot(0.3, 1.0))):
-        drawn = pipelines.enlarge(conditional(), jax.random.key(0), small, noise, added, sampler="heun", steps=60)
+        drawn = pipelines.upscale(conditional(), jax.random.key(0), small, noise, added, sampler="heun", steps=60)
         np.testing.assert_allclose(np.mean(drawn, 0), 0.4, atol=6 * std / np.sqrt(4000))
         np.testing.assert_allclose(np.std(drawn), std, rtol=0.05)
 
 
 def test_an_enlarged_image_is_the_same_in_any_batch():
     small, key = np.full((5, 1, 1, 1), 0.4, np.float32), jax.random.key(0)
-    whole, part = (pipelines.enlarge(conditional(), key, small[i:], added=1.0, steps=3, first=i) for i in (0, 2))
+    whole, part = (pipelines.upscale(conditional(), key, small[i:], added=1.0, steps=3, first=i) for i in (0, 2))
     np.testing.assert_allclose(part, whole[2:], atol=1e-5)
     assert len(np.unique(np.round(np.asarray(whole), 3), axis=0)) == 5
 
@@ -84,15 +84,15 @@ def test_a_source_of_smaller_images(rng):
 
 def test_bad_input_is_one_line():
     small = np.zeros((2, 1, 1, 1), np.float32)
-    with pytest.raises(InputError, match="not trained to enlarge"):
-        pipelines.enlarge(a_model(), jax.random.key(0), small)
+    with pytest.raises(InputError, match="not trained to upscale"):
+        pipelines.upscale(a_model(), jax.random.key(0), small)
     with pytest.raises(InputError, match=r"images of shape \(2, 2, 2, 1\): this model takes \(n, 1, 1, 1\)"):
-        pipelines.enlarge(conditional(), jax.random.key(0), np.zeros((2, 2, 2, 1)))
+        pipelines.upscale(conditional(), jax.random.key(0), np.zeros((2, 2, 2, 1)))
     with pytest.raises(InputError, match="this model enlarges images of known classes: give those"):
-        pipelines.enlarge(conditional(2), jax.random.key(0), small)
+        pipelines.upscale(conditional(2), jax.random.key(0), small)
     trained = dataclasses.replace(conditional(), enlarge_noise=0.3)
     for noise in ({"noise": 0.31}, {"added": 0.31}, {"noise": 0.25, "added": 0.25}):
         with pytest.raises(InputError, match="trained to enlarge images with noise up to 0.3: take less"):
-            pipelines.enlarge(trained, jax.random.key(0), small, **noise)
+            pipelines.upscale(trained, jax.random.key(0), small, **noise)
     with pytest.raises(InputError, match=r"noise=-1, added=0.0: must be 0 or above"):
-        pipelines.enlarge(conditional(), jax.random.key(0), small, -1)
+        pipelines.upscale(conditional(), jax.random.key(0), small, -1)

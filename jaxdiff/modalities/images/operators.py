@@ -2,7 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jaxdiff.errors import InputError
 from jaxdiff.types import Array, Operator
 
 
@@ -26,6 +28,15 @@ def blurred(kernel: Array) -> Operator:
         return jnp.moveaxis(out.reshape(x.shape[0], x.shape[-1], *x.shape[1:3]), 1, -1)
 
     return operator
+
+
+def gaussian_kernel(std: float) -> np.ndarray:
+    """The kernel of a Gaussian blur, (size, size): three standard deviations, in pixels, wide to each side."""
+    if not 0 < std <= 10:
+        raise InputError(f"blur={std}: must be above 0 and at most 10 pixels")
+    reach = int(np.ceil(3 * std))
+    row = np.exp(-0.5 * (np.arange(-reach, reach + 1) / std) ** 2)
+    return np.outer(row, row) / row.sum() ** 2
 
 
 def shrunk(factor: int) -> Operator:

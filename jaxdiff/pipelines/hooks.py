@@ -1,6 +1,6 @@
-"""Task: how sampling is turned to another end than drawing from noise. Four functions, each of which may do nothing.
+"""Hooks: four functions that turn sampling to another end than drawing from noise; each may do nothing.
 
-A task is compiled into the sampling call; its inputs, such as an image, a mask and a strength, are traced.
+They are compiled into the sampling call; their inputs, such as an image, a mask and a strength, are traced.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from jaxdiff.types import Array, Denoiser, Key
 
 
 class Inputs(NamedTuple):
-    """What a task is given: arrays (batch, ...), by any names, and others that all examples share."""
+    """Inputs of hooks: arrays (batch, ...), by any names, and others that all examples share."""
 
     each: Any = None
     shared: Any = None
@@ -26,7 +26,7 @@ def from_noise(process: Process, key: Key, x: Array, times: Array, inputs: Input
     return prior(process, key, x, times[0])
 
 
-class Task(NamedTuple):
+class Hooks(NamedTuple):
     """What is done differently.
 
     Attributes:
@@ -42,5 +42,5 @@ class Task(NamedTuple):
     finish: Callable[[Array, Inputs], Array] = lambda images, inputs: images
 
 
-PLAIN = Task()
+PLAIN = Hooks()
 """Drawing from noise."""

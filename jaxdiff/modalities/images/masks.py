@@ -1,0 +1,47 @@
+"""Masks: which pixels of an image are known, by name or as a picture."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from jaxdiff.errors import InputError
+
+MASKS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "left": lambda y, x: x < 0.5,
+    "top": lambda y, x: y < 0.5,
+    "border": lambda y, x: np.maximum(abs(y - 0.5), abs(x - 0.5)) > 0.25,
+    "center": lambda y, x: np.maximum(abs(y - 0.5), abs(x - 0.5)) < 0.25,
+}
+"""`(y, x) -> known` of places in [0, 1]."""
+
+
+def read_mask(mask: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A mask (1, height, width, 1): 1 where a pixel is known.
+
+    Args:
+      mask: a name of `MASKS`, or the path of a picture, white where a pixel is known and black elsewhere.
+      shape: of an image.
+
+    Raises:
+      InputError: no such name or picture, another size, or greys.
+    """
+    height, width, _ = shape
+    if mask in MASKS:
+        y, x = (np.arange(height)[:, None] + 0.5) / height, (np.arange(width) + 0.5) / width
+        return MASKS[mask](y, x).astype(np.float32)[None, ..., None] * np.ones((1, height, width, 1), np.float32)
+    if not Path(mask).is_file():
+        raise InputError(f"--mask {mask}: is no picture, and none of {', '.join(MASKS)}")
+    try:
+        with Image.open(mask) as picture:
+            values = np.asarray(picture.convert("L"))
+    except Exception as error:  # of a damaged file, Pillow's decoders raise all kinds
+        raise InputError(f"--mask {mask}: cannot be read as a picture ({error})") from error
+    if values.shape != (height, width):
+        raise InputError(
+            f"--mask {mask}: is {values.shape[0]}x{values.shape[1]}, and the model's images {height}x{width}"
+        )
+    if not np.isin(values, (0, 255)).all():
+        raise InputError(f"--mask {mask}: holds greys: make it white (255) where a pixel is known, and black elsewhere")
+    return (values == 255).astype(np.float32)[None, ..., None]
