@@ -80,7 +80,7 @@ def _split(argv: Sequence[str], config: Any) -> tuple[list[str], list[tuple[str,
 
 
 def _settable(config: Any, field: str, given: str, text: str) -> bool:
-    """Whether ml_collections can set a field: it is there, and stays fields by name if it holds these."""
+    """Tell whether ml_collections can set a field: it is there, and stays fields by name if it holds these."""
     *parents, _ = names = field.split(".")
     for name in names:
         if not isinstance(config, ConfigDict) or name not in config:

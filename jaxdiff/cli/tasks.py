@@ -175,7 +175,7 @@ def _run(pipeline: Pipeline, model: Model, key, images, n: int, batch: int, argu
 
 
 def _checked(result: Any) -> Outcome:
-    """What a pipeline returned, as NumPy arrays of finite numbers."""
+    """The outcome of a pipeline as NumPy arrays, checked to be finite."""
     outcome = result if isinstance(result, Outcome) else Outcome(result)
     arrays = {name: finite(np.asarray(value), name) for name, value in outcome.arrays.items()}
     rows = tuple(finite(np.asarray(row)) for row in outcome.rows)

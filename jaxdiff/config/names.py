@@ -55,7 +55,7 @@ class Part(NamedTuple):
     beside: Callable[[Spec], Arguments] = lambda spec: {}
 
     def knows(self, name: Any) -> bool:
-        """Whether a name is that of a function, or of one from outside."""
+        """Tell whether a name is that of a function, or of one from outside."""
         return isinstance(name, str) and (name in self.known or ":" in name)
 
     def find(self, spec: Spec) -> Callable[..., Any]:
@@ -71,7 +71,7 @@ class Part(NamedTuple):
         return self.known[name] if name in self.known else import_name(self.kind, name, self.contract, callable)
 
     def takes(self, spec: Spec, parameter: str) -> bool:
-        """Whether the function that `spec` names has a parameter of this name."""
+        """Tell whether the function that `spec` names has a parameter of this name."""
         return parameter in inspect.signature(self.find(spec)).parameters
 
     def own(self, spec: Spec) -> dict[str, inspect.Parameter]:
@@ -108,13 +108,13 @@ class Part(NamedTuple):
         return self.checked(name, made)
 
     def checked(self, name: str, made: Any) -> Any:
-        """What the function of this name returned, refused if the contract says otherwise."""
+        """Return what a function made, if it keeps the contract."""
         if not isinstance(made, self.makes):
             raise InputError(f"{self.kind} {name!r} returns a {type(made).__name__}: it must be {self.contract}")
         return made
 
     def _inner(self, argument: str, value: Any, parameter: inspect.Parameter) -> Any:
-        """What an argument that is a part itself stands for; it may be plain data where its function takes that."""
+        """Make an argument that is a part itself; it may be plain data where its function takes that."""
         inner = self.inner.get(argument)
         plain = parameter.annotation in PLAIN and not isinstance(value, Mapping)
         return value if inner is None or plain or isinstance(value, inner.makes) else inner.make(value)

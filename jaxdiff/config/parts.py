@@ -26,7 +26,7 @@ from jaxdiff.types import Noise, StatefulLoss
 
 @runtime_checkable
 class Module(Protocol):
-    """What is asked of a Flax module."""
+    """The interface of a Flax module."""
 
     def init(self, *given: Any, **further: Any) -> Any: ...
 

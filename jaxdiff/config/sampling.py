@@ -32,7 +32,7 @@ UNBOUNDED = ("clip", "guide_high", "churn_max")
 
 
 class Bound(NamedTuple):
-    """What a network stands for, once it has its parameters and a condition."""
+    """A network with its parameters and a condition: a process and a denoiser."""
 
     process: Process
     denoiser: Denoiser
@@ -51,7 +51,7 @@ def own_options(make: Callable) -> dict[str, inspect.Parameter]:
 
 
 def shared_options(spec: Spec) -> Arguments:
-    """What the sampler that `spec` names takes beside its own: bounds, guidance, and a corrector with its options."""
+    """The options that every sampler takes: bounds, guidance, and a corrector with its own."""
     corrector = spec.get("corrector")
     if corrector is not None and (not isinstance(corrector, str) or corrector not in CORRECTORS):
         raise unknown("corrector", corrector, CORRECTORS)

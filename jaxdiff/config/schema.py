@@ -32,7 +32,7 @@ PLAIN = (bool, int, float, str, Sequence[int], Sequence[float], np.ndarray)
 
 
 class Field(NamedTuple):
-    """What is declared of one field.
+    """The declaration of one field.
 
     Attributes:
       kind: of value, one of `WORDS`; a Mapping names a function (`jaxdiff.config.parts`), whose arguments stand beside
@@ -139,7 +139,7 @@ def check_fields(config: Any) -> None:
 
 
 def may_change(name: str) -> bool:
-    """Whether a field, or an argument of a function that a field names, may differ when a run goes on."""
+    """Tell whether a field, or an argument of a function that it names, may differ when a run goes on."""
     for field, declared in FIELDS.items():
         if f"{name}.".startswith(f"{field}."):
             argument = name[len(field) + 1 :]
@@ -191,7 +191,7 @@ def read(text: str, parameter: inspect.Parameter | None) -> Any:
 
 
 def kinds_of(parameter: inspect.Parameter) -> list[Any]:
-    """What a parameter takes, of the WORDS, by its annotation or, failing that, its default; empty if nobody knows."""
+    """The types of WORDS that a parameter takes, by its annotation or else its default; empty if unknown."""
     annotation, default = parameter.annotation, parameter.default
     if annotation in PLAIN:
         return [annotation]

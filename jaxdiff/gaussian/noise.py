@@ -33,5 +33,5 @@ class ByExample(NamedTuple):
 
 
 def kind(noise: Noise) -> Noise:
-    """What noise it is, whether it is drawn by example or not."""
+    """The function that draws noise, without what draws it by example."""
     return noise.noise if isinstance(noise, ByExample) else noise

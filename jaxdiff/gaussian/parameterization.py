@@ -32,7 +32,7 @@ def _ddpm_index(process: Process, t: Array) -> Array:
 
 
 class Parameterization(NamedTuple):
-    """What the network gives, and in what form it takes x_t and t."""
+    """The meaning of a network's output, and the form in which it takes x_t and t."""
 
     coefficients: Callable[[Process, Array], tuple[Array, Array]]
     """`(process, t) -> (a, b)` of `out = a x_0 + b eps`."""
@@ -151,7 +151,7 @@ def evaluate(
 
 
 def target(process: Process, parameterization: Parameterization, x_0: Array, eps: Array, t: Array) -> Array:
-    """What the network ought to give: `a x_0 + b eps`."""
+    """The training target of the network: `a x_0 + b eps`."""
     a, b = parameterization.coefficients(process, t)
     return expand(a, x_0) * x_0 + expand(b, x_0) * eps
 
@@ -173,7 +173,7 @@ def to_eps(process: Process, parameterization: Parameterization, out: Array, x_t
 def convert(
     process: Process, source: Parameterization, to: Parameterization, out: Array, x_t: Array, t: Array
 ) -> Array:
-    """What a network of parameterization `to` would give, where one of `source` gives `out`."""
+    """Convert the output of a network of parameterization `source` to that of one of `to`."""
     return target(process, to, to_x0(process, source, out, x_t, t), to_eps(process, source, out, x_t, t), t)
 
 

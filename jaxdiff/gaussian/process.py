@@ -52,7 +52,7 @@ def perturb(process: Process, key: Key, x_0: Array, t: Array) -> tuple[Array, Ar
 
 
 def prior(process: Process, key: Key, x: Array, t: Array | float = 1.0) -> Array:
-    """Where sampling starts, x_t of data with mean 0 and variance 1, at t = 1 nearly that of any data."""
+    """Draw x_t of data with mean 0 and variance 1, at t = 1 nearly that of any data: where sampling starts."""
     t = as_time(t, x)
     return (jnp.sqrt(process.alpha(t) ** 2 + process.sigma(t) ** 2) * process.noise(key, x)).astype(x.dtype)
 
@@ -159,7 +159,7 @@ def interior(process: Process, t: Array) -> Array:
 
 
 def is_white(process: Process) -> bool:
-    """Whether the noise is `normal`: independent in every component, as scores, covariances and densities assume."""
+    """Tell whether the noise is `normal`: independent in every component, as scores and densities assume."""
     return kind(process.noise) is normal
 
 

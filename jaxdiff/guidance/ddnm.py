@@ -14,7 +14,7 @@ def ddnm(
     std: float | Array = 1.0,
     iterations: int = 5,
 ) -> Denoiser:
-    """What of x̂_0 the measurement tells is replaced by it; the rest is left alone."""
+    """Replace the range-space component of x̂_0 by the measurement, and keep its null-space component."""
     require_white(process, "DDNM")
 
     def denoise(x_t, t):

@@ -40,13 +40,13 @@ class Spectrum(NamedTuple):
 
 
 def of_mask(mask: Array) -> Spectrum:
-    """That of `restore.masked`, with a mask of the shape of the images: pixels are coordinates already."""
+    """The SVD of an inpainting mask of the shape of the images, which is diagonal in pixel space."""
     flat = lambda x: x.reshape(len(mask), -1)
     return Spectrum(flat, lambda rows: rows.reshape(mask.shape), flat, flat(mask))
 
 
 def of_operator(operator: Operator, shape: Sequence[int], mixed: Sequence[int] | None = None) -> Spectrum:
-    """That of any operator, from its matrix, which is made and decomposed.
+    """The SVD of any operator, from its matrix, which is made and decomposed.
 
     Args:
       shape: of an image, (height, width, channels).

@@ -26,6 +26,6 @@ def dps(
 
 
 def _norm(x: Array) -> Array:
-    """Of each example; its gradient is 0 where it is 0."""
+    """The norm of each example; its gradient is 0 where it is 0."""
     square = jnp.sum(x.reshape(x.shape[0], -1) ** 2, axis=1)
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)

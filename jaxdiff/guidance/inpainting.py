@@ -34,7 +34,7 @@ def replace(process: Process, sampler: Sampler, image: Array, mask: Array) -> Sa
 
 
 def repaint(process: Process, sampler: Sampler, image: Array, mask: Array, repeats: int | Array = 10) -> Sampler:
-    """As `replace`, each step taken `repeats` times, all but the last followed by the noise that leads back to t.
+    """Replace, with each step taken `repeats` times: after all but the last, noise leads back to t (resampling).
 
     A sampler remembers what it knew before the step in each of them; with one repeat this is `replace`.
     """

@@ -14,7 +14,7 @@ def pigdm(
     std: float | Array = 1.0,
     iterations: int = 5,
 ) -> Denoiser:
-    """As `moment_matching`, with one derivative of the network; `std` is the spread of the data."""
+    """Guide as `moment_matching` does, by one derivative of the network; `std` is the spread of the data."""
     require_white(process, "PiGDM")
 
     def denoise(x_t, t):

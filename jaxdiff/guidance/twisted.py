@@ -78,7 +78,7 @@ def twisted(
 
 
 def systematic(key: Key, log_weight: Array) -> Array:
-    """As many indices, each as often as its weight says, rounded up or down (Kitagawa 1996): (n,)."""
+    """Systematic resampling: n indices, each as often as its weight says, rounded up or down (Kitagawa 1996)."""
     n = log_weight.shape[0]
     edges = jnp.cumsum(jax.nn.softmax(log_weight))
     return jnp.minimum(jnp.searchsorted(edges, (jnp.arange(n) + jax.random.uniform(key)) / n), n - 1)

@@ -7,7 +7,7 @@ Maker = TypeVar("Maker", bound=Callable)
 
 
 class Needs(NamedTuple):
-    """What a loss asks of the process and of the network.
+    """The needs of a loss: of the process and of the network.
 
     Attributes:
       outputs: how many times the channels of x the network returns: 2 for a learned variance.
@@ -31,5 +31,5 @@ def needs(**declared: Any) -> Callable[[Maker], Maker]:
 
 
 def needs_of(loss: Callable) -> Needs:
-    """What a function that makes a loss has declared; the plain needs where it has declared nothing."""
+    """The declared needs of a function that makes a loss; the plain ones where it has declared none."""
     return getattr(loss, "needs", Needs())

@@ -62,5 +62,5 @@ class Classifier(nn.Module):
         return nn.Dense(self.num_classes, kernel_init=ZERO, name="logits")(h.astype(jnp.float32))
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
-        """What it can be told: nothing."""
+        """The conditions it takes: none."""
         return {}

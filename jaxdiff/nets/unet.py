@@ -47,7 +47,7 @@ COLUMNS, ROWS = ("conv1", "embed", "norm2", "query", "key", "value"), ("conv2", 
 
 
 def tensor_axis(names: tuple[str, ...], shape: tuple[int, ...]) -> int | None:
-    """Where to cut a parameter, so that the channels inside a block lie on several devices (Shoeybi et al. 2019).
+    """The axis along which to cut a parameter, to spread the channels of a block over devices (Shoeybi et al. 2019).
 
     What widens into the block is cut by its outputs, what leaves it by its inputs: one sum over devices a block.
     """
@@ -208,7 +208,7 @@ class UNet(nn.Module):
         return to_space(conv(channels, init=ZERO, name="conv_out")(h.astype(jnp.float32)), self.patch)
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
-        """What it can be told of images of this kind."""
+        """The conditions it takes for such images."""
         labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
         vectors = {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
         images = {name: ConditionSpec((*spec.shape[:-1], channels)) for name, channels in self.images.items()}

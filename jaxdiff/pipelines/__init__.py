@@ -1,4 +1,4 @@
-"""What a trained model is used for: arrays in, arrays out, one compiled call for each shape.
+"""Pipelines: uses of a trained model, arrays in and arrays out, one compiled call for each shape.
 
 Images are (n, height, width, channels) in [-1, 1], of the model's size unless something else is said; `options` are
 those of `Model.sample`: steps, sampler, condition (none by default), guidance, first ...

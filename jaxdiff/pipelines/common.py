@@ -1,4 +1,4 @@
-"""What the pipelines share: checks of images and noise levels, and drawing with hooks."""
+"""Checks of images and noise levels, and drawing with hooks, shared by the pipelines."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +38,7 @@ def checked_images(model: Model, images: Any, anything: bool = False) -> np.ndar
 
 
 def nothing_known(given: Given) -> Given:
-    """What is given; else that nothing is known of the images, rather than classes in turn."""
+    """The condition, or an empty one, which stands for unknown, where classes in turn would be the default."""
     return {} if given is None else given
 
 
@@ -61,7 +61,7 @@ def path_of(model: Model) -> Process:
 
 
 def time_of_level(model: Model, level: float | Array) -> np.floating | Array:
-    """When the noise sigma / alpha on the sampling path is so high."""
+    """The time at which the sampling path has this noise level sigma / alpha."""
     path = path_of(model)
     if is_traced(level):
         return time_at(path, -2 * jnp.log(level))

@@ -86,7 +86,7 @@ def told_apart(strange: np.ndarray, scores: np.ndarray) -> tuple[str, Any]:
 
 
 def above_threshold(scores: np.ndarray, normal: np.ndarray, share: float, labels: np.ndarray | None) -> Iterable[str]:
-    """What lies above the threshold that a share of normal images exceed."""
+    """Describe which scores lie above the threshold that a share of normal images exceed."""
     bound = threshold(normal, share)
     found = scores > bound
     yield f"threshold {bound:.4f}: above are {share:.1%} of {len(normal)} normal images, {found.sum()} of the input"

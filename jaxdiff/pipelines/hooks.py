@@ -27,7 +27,7 @@ def from_noise(process: Process, key: Key, x: Array, times: Array, inputs: Input
 
 
 class Hooks(NamedTuple):
-    """What is done differently.
+    """Four functions that change how a model draws.
 
     Attributes:
       begin: `(process, key, x, times, inputs) -> x_t` at `times[0]`, shaped like x.

@@ -105,7 +105,7 @@ def small_shape(model: Model) -> tuple[int, ...]:
 
 
 def _outpaint(model, key, images, **options):
-    """As `outpaint`, of the middle of images that are as large as the model's."""
+    """Outpaint images, or the middle of those that are as large as the model's."""
     if images.shape[1:] == model.shape:
         height, width, _ = small_shape(model)
         y, x = (model.shape[0] - height) // 2, (model.shape[1] - width) // 2

@@ -59,7 +59,7 @@ def _levels(model: Model, steps: int) -> np.ndarray:
 
 
 def _times(process: Process, levels: Array) -> Array:
-    """When a process passes these log-SNRs, spread over those that it has."""
+    """The times at which a process passes these log-SNRs, rescaled to the range that it has."""
     low, high = (log_snr(process, jnp.float32(t)) for t in (1.0, 0.0))
     low, high = jnp.maximum(levels[0], low), jnp.minimum(levels[-1], high)
     return time_at(process, low + (high - low) * (levels - levels[0]) / (levels[-1] - levels[0]))

@@ -45,12 +45,12 @@ def from_time(times: np.ndarray, start: float | Array) -> np.ndarray | Array:
 
 
 def is_whole(value: Any, least: int = 1, most: int = 2**31 - 1) -> bool:
-    """Whether a value is a whole number within a range."""
+    """Tell whether a value is a whole number within a range."""
     return isinstance(value, (int, np.integer)) and bool(least <= value <= most)
 
 
 def is_traced(value: Any) -> bool:
-    """Whether a number is one of a function that JAX is compiling, so that nothing is known of it yet."""
+    """Tell whether a number is a tracer, of a function that JAX is compiling, so that its value is unknown."""
     return isinstance(value, Tracer) and value.ndim == 0
 
 

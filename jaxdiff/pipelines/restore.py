@@ -110,7 +110,7 @@ def restore(
 
 @functools.cache
 def restoration(method: str, operator: str, shape: tuple[int, ...], keep: bool = False) -> Hooks:
-    """What an operator hides of images of this shape, found by a method.
+    """Make the hooks by which a method inverts an operator of images of this shape.
 
     The inputs hold "y", and, for all examples, "noise", "scale", and the "pair" and "sign" of `paired_noise`.
 
@@ -158,7 +158,7 @@ def keep_known(images: Array, inputs: Inputs) -> Array:
 def measurement(
     method: str, noise: float | None, usual: float, scale: float | None, options: Mapping[str, Any]
 ) -> dict[str, Array]:
-    """What is shared by all examples of one; refuses what the method has no use for."""
+    """Check noise and scale of a measurement, and return them as arrays that all examples share."""
     if noise is not None and method in ("dps", "replace", "repaint"):
         raise InputError(f"noise: method {method!r} has no use for it; moment_matching, pigdm, ddnm and ddrm have")
     if scale is not None and method != "dps":
@@ -217,7 +217,7 @@ def _restore(model, key, images, operator="blur", blur=None, **options):
 
 
 def measured(A: Operator, rng: np.random.Generator, images: np.ndarray, arguments: dict) -> tuple[np.ndarray, dict]:
-    """What an operator gives of images, with noise of 0.05 unless told otherwise; "dps" is not told of it."""
+    """Measure images by an operator, with noise of 0.05 unless told otherwise; "dps" is not told of it."""
     y = np.asarray(A(jnp.asarray(images)))
     y = y + arguments.get("noise", 0.05) * rng.normal(size=y.shape).astype(np.float32)
     own = arguments.keys() - ({"noise"} if arguments.get("method") == "dps" else {})

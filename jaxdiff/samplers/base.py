@@ -27,7 +27,7 @@ class State(NamedTuple):
 
 
 class Sampler(NamedTuple):
-    """How to begin at x_1, `init(x_1) -> state`, and go on, `step(key, state, t, s) -> state`, with t and s scalars."""
+    """A pair of functions: `init(x_1) -> state` begins, `step(key, state, t, s) -> state` goes from t to s, scalars."""
 
     init: Callable[[Array], Any]
     step: Callable[[Key, Any, Array, Array], Any]
@@ -51,7 +51,7 @@ def sample(sampler: Sampler, key: Key, x_1: Array, times: Array) -> Array:
 
 
 def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array) -> tuple[Array, Array]:
-    """As `sample`, and also x at the grid points named by `keep`: `(x_0, (len(keep), batch, ...))`.
+    """Sample, and return x at the grid points named by `keep`, too: `(x_0, (len(keep), batch, ...))`.
 
     Args:
       keep: (n,) distinct indices into `times`, 0 being x_1 itself. Only these n states are ever held in memory.
