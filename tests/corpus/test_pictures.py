@@ -194,3 +194,13 @@ def test_an_unusual_picture(tmp_path, case):
     else:
         expected = expected[..., None] if expected.ndim == 2 else expected
         np.testing.assert_allclose(taken(tmp_path)[0], expected / 127.5 - 1 + np.zeros((8, 8, 3)), atol=0.04)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_transparent_greys_are_white_at_any_depth(tmp_path, bits):
+    """A PNG names one grey that is transparent; half of this picture has it."""
+    scale, kind = (1, np.uint8) if bits == 8 else (257, np.uint16)
+    greys = (np.repeat([[40] * 4 + [200] * 4], 8, 0) * scale).astype(kind)
+    (tmp_path / "a.png").write_bytes(content(Image.fromarray(greys), "png", transparency=40 * scale))
+    expected = np.repeat([[1.0] * 4 + [200 / 127.5 - 1] * 4], 8, 0)
+    np.testing.assert_allclose(taken(tmp_path, 1)[0, ..., 0], expected, atol=0.01)

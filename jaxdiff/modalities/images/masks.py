@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from jaxdiff.errors import InputError
 
@@ -21,11 +21,11 @@ def read_mask(mask: str, shape: tuple[int, ...]) -> np.ndarray:
     """A mask (1, height, width, 1): 1 where a pixel is known.
 
     Args:
-      mask: a name of `MASKS`, or the path of a picture, white where a pixel is known and black elsewhere.
+      mask: a name of `MASKS`, or the path of a picture: white where a pixel is known, black or transparent elsewhere.
       shape: of an image.
 
     Raises:
-      InputError: no such name or picture, another size, or greys.
+      InputError: no such name or picture, another size, greys, or nothing to draw.
     """
     height, width, _ = shape
     if mask in MASKS:
@@ -35,13 +35,27 @@ def read_mask(mask: str, shape: tuple[int, ...]) -> np.ndarray:
         raise InputError(f"--mask {mask}: is no picture, and none of {', '.join(MASKS)}")
     try:
         with Image.open(mask) as picture:
-            values = np.asarray(picture.convert("L"))
+            white, black = _extremes(ImageOps.exif_transpose(picture))
     except Exception as error:  # of a damaged file, Pillow's decoders raise all kinds
         raise InputError(f"--mask {mask}: cannot be read as a picture ({error})") from error
-    if values.shape != (height, width):
+    if white.shape != (height, width):
         raise InputError(
-            f"--mask {mask}: is {values.shape[0]}x{values.shape[1]}, and the model's images {height}x{width}"
+            f"--mask {mask}: is {white.shape[0]}x{white.shape[1]}, and the model's images {height}x{width}"
         )
-    if not np.isin(values, (0, 255)).all():
-        raise InputError(f"--mask {mask}: holds greys: make it white (255) where a pixel is known, and black elsewhere")
-    return (values == 255).astype(np.float32)[None, ..., None]
+    if not (white | black).all():
+        raise InputError(
+            f"--mask {mask}: holds greys: make it white where a pixel is known, and black or transparent elsewhere"
+        )
+    if white.all():
+        raise InputError(f"--mask {mask}: is all white: make it black or transparent where there is something to draw")
+    return white.astype(np.float32)[None, ..., None]
+
+
+def _extremes(picture: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    """Which pixels are white and opaque, and which are black or transparent, (height, width) each."""
+    if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off rather than scale
+        values = np.asarray(picture)
+        return values == 2**16 - 1, values == 0
+    rgba = np.asarray(picture.convert("RGBA"))
+    color, alpha = rgba[..., :3], rgba[..., 3]
+    return (color == 255).all(-1) & (alpha == 255), ((color == 0).all(-1) & (alpha == 255)) | (alpha == 0)

@@ -24,7 +24,8 @@ def fit(picture: Image.Image, size: int, channels: int) -> np.ndarray:
         pixels = np.asarray(picture)
         if picture.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
             raise ValueError("its pixels are floating point or have more than 16 bits: store 8 or 16 bits a channel")
-        picture = Image.fromarray((pixels >> 8).astype(np.uint8))
+        clear = pixels == picture.info.get("transparency", -1)
+        picture = Image.fromarray(np.where(clear, 255, pixels >> 8).astype(np.uint8))
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
