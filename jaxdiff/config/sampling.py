@@ -73,12 +73,17 @@ OPTIONS = set(shared_options({})).union(*map(own_options, (*SAMPLERS.values(), *
 
 
 def find_sampler(name: Any) -> Callable[..., samplers.Sampler]:
-    """The function that makes a sampler, by its name.
+    """The function that makes a sampler, by its name, or itself.
 
     Raises:
       InputError: there is none.
     """
-    return SAMPLER.find({"name": name})
+    return name if inspect.isfunction(name) else SAMPLER.find({"name": name})
+
+
+def name_of(sampler: Any) -> Any:
+    """The name of a sampler that is given as the library's own function; else what is given."""
+    return next((name for name, make in SAMPLERS.items() if make is sampler), sampler)
 
 
 def option_range(option: str, sampler: str, corrector: str | None = None) -> tuple[float, float]:

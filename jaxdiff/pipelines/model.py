@@ -15,6 +15,7 @@ from jaxdiff.config.sampling import (
     VARIANCES,
     Bind,
     find_sampler,
+    name_of,
     option_range,
     own_options,
     shared_options,
@@ -25,6 +26,7 @@ from jaxdiff.gaussian.process import Process, is_white
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
 from jaxdiff.pipelines.options import check_applies, check_number, finite, from_time, is_whole, sigma_at
+from jaxdiff.samplers.base import Sampler
 from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.types import Array, Condition, ConditionSpec, Key, Params
 
@@ -82,7 +84,7 @@ class Model:
         key: Key,
         n: int,
         steps: int | None = None,
-        sampler: str | None = None,
+        sampler: str | Callable[..., Sampler] | None = None,
         condition: Given = None,
         first: int = 0,
         **options: Any,
@@ -96,7 +98,7 @@ class Model:
           key: image i draws all its noise from the key and `first + i`, so that it is the same image in any batch and
             on any number of devices, but for rounding (and the tolerances of dopri5, whose steps suit a whole batch).
           steps: of the sampler.
-          sampler: a name of `jaxdiff.samplers`.
+          sampler: a function of `jaxdiff.samplers`, or its name; or another that keeps their contract.
           condition: one class label, or (n,), -1 for none; or all that is known, as a `Condition` of n rows; by default
             the labels 0, 1, 2 ... in turn, from that of image 0, if the network has classes.
           first: the number of the first image among those of the key.
@@ -119,7 +121,7 @@ class Model:
         n: int,
         batch: int = 256,
         steps: int | None = None,
-        sampler: str | None = None,
+        sampler: str | Callable[..., Sampler] | None = None,
         condition: Given = None,
         first: int = 0,
         **options: Any,
@@ -152,7 +154,7 @@ class Model:
         n: int,
         frames: int,
         steps: int | None = None,
-        sampler: str | None = None,
+        sampler: str | Callable[..., Sampler] | None = None,
         condition: Given = None,
         hooks: Hooks = PLAIN,
         inputs: Inputs = NOTHING,
@@ -203,28 +205,32 @@ class Model:
         if self.path and not is_white(self.path):
             raise InputError("likelihood: is that of normal noise, and this model's noise is another")
 
-    def _options(self, sampler: str | None, options: Mapping[str, Any]) -> tuple[str, tuple, dict[str, Array]]:
+    def _options(self, sampler: Any, options: Mapping[str, Any]) -> tuple[Any, tuple, dict[str, Array]]:
         """The sampler's name, the options that are compiled in, and those that are traced."""
-        name = self.sampler["name"] if sampler is None else sampler
+        name = self.sampler["name"] if sampler is None else name_of(sampler)
         make = find_sampler(name)
+        label = name if isinstance(name, str) else make.__name__
         defaults = self.sampler if name == self.sampler["name"] else {}
         given = {**self.options, **{k: v for k, v in defaults.items() if k != "name"}, **options}
         corrector = given.get("corrector")
-        shared = shared_options({**given, "name": name})
+        shared = shared_options({**given, "name": label})
         own = own_options(make) | {k: p for k, p in shared.items() if p is not None}
         allowed = {**own, **shared}
         for option in given:
             if option not in allowed:
-                raise unknown(f"option of sampler {name!r}", option, allowed)
+                raise unknown(f"option of sampler {label!r}", option, allowed)
         if given.get("variance", "learned") not in list(VARIANCES):
             raise unknown("variance", given["variance"], VARIANCES)
         # Numbers are traced also where they are left at their default, so that giving one compiles nothing.
         real = {p for p in own if own[p].annotation == float | Array}
         free = {*real, *GUIDANCE, "clip", "threshold", "noise_scale", "cache"}
         for option, value in given.items():
-            if option not in ("variance", "corrector"):
-                whole = option == "cache" or (option in own and own[option].annotation is int)
-                check_number(option, value, option_range(option, name, corrector), whole, option in free)
+            kind = own[option].annotation if option in own else float
+            if kind in (str, bool):
+                check_value(option, value, kind)
+            elif option not in ("variance", "corrector"):
+                whole = option == "cache" or kind is int
+                check_number(option, value, option_range(option, label, corrector), whole, option in free)
         if name == "ddim" and "temperature" in given:
             check_temperature(given.get("eta", 0.0), given["temperature"])
         traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in free}

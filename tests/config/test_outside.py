@@ -98,7 +98,8 @@ def grid(steps: int):
     return np.linspace(1, 0, steps + 1)
 
 
-def sampler(process, denoiser, share: float | jax.Array = 1.0):
+def sampler(process, denoiser, share: float | jax.Array = 1.0, form: str = "plain"):
+    share = -share if form == "negative" else share
     return samplers.Sampler(samplers.State, lambda key, state, t, s: samplers.State(share * denoiser(state.x, t)))
 
 
@@ -163,6 +164,10 @@ def test_all_of_them_train_and_draw():
     images = replace(parts.model, params=params).sample(jax.random.key(0), 2)
     assert images.shape == (2, 8, 8, 1)
     assert jnp.isfinite(images).all()
+    negative = replace(parts.model, params=params).sample(jax.random.key(0), 2, form="negative")
+    assert np.abs(images - negative).max() > 0.1
+    with pytest.raises(InputError, match="form=3.*must be"):
+        parts.model.sample(jax.random.key(0), 2, form=3)
 
 
 @pytest.mark.parametrize("part", ["weight", "times"])

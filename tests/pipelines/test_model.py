@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff import samplers
 from jaxdiff.config.sampling import SAMPLERS, Bound
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import grids
@@ -93,6 +94,18 @@ def test_every_sampler_draws_by_name(model):
             np.testing.assert_allclose(drawn, expected, atol=0.05 * float(jnp.abs(expected).max()), err_msg=name)
     with pytest.raises(InputError, match="alpha = 1"):
         start.sample(key, 4, 10, "annealed_langevin")
+
+
+def test_a_sampler_is_given_by_name_or_as_the_function_itself(model):
+    drawn = lambda sampler, steps=1, **options: model.sample(jax.random.key(0), 3, steps, sampler, **options)
+    np.testing.assert_array_equal(drawn(samplers.ddim, 4, eta=0.5), drawn("ddim", 4, eta=0.5))
+
+    def doubled(process, denoiser, factor: float | jax.Array = 2.0):
+        return samplers.Sampler(samplers.State, lambda key, state, t, s: samplers.State(factor * denoiser(state.x, t)))
+
+    np.testing.assert_allclose(drawn(doubled, factor=1.0), drawn(doubled) / 2, rtol=1e-6)
+    with pytest.raises(InputError, match="unknown option of sampler 'doubled' 'eta'"):
+        drawn(doubled, eta=0.5)
 
 
 def test_a_grid_that_ends_above_the_data_ends_with_the_denoiser(model):
