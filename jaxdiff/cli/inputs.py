@@ -48,7 +48,7 @@ def read_input(asked: argparse.Namespace, config: dict, model: Model) -> np.ndar
     else:
         raise InputError(f"--input {asked.input}: is no picture, folder, .npy or .npz, nor held_out")
     images = source.take(np.arange(min(asked.num, source.size))).x_0
-    images = images * (1 if source.levels else scale)
+    images = images * (1 if source.spec.levels else scale)
     if told and asked.task == "super_resolve" and small and images.shape[1] != size:
         raise InputError(f"--factor {asked.factor}: images {images.shape[1]} high are not {height} / {asked.factor}")
     if asked.task == "outpaint" and images.shape[1:] == model.shape:
