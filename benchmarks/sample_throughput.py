@@ -17,6 +17,7 @@ import numpy as np
 from jaxdiff.config.sampling import Bound
 from jaxdiff.gaussian import betas, grids, parameterization, schedules
 from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines.model import Model
 from jaxdiff.training import sharding
 
@@ -42,7 +43,7 @@ def jaxdiff(arguments) -> measure.Ready:
     model = Model(
         params=params,
         mesh=mesh,
-        shape=shape,
+        spec=image_spec(shape),
         grid=lambda steps: grids.trailing(steps, 1000),
         steps=arguments.steps,
         sampler=sampler,

@@ -22,6 +22,7 @@ from jaxdiff.gaussian import betas, parameterization, schedules
 from jaxdiff.losses import diffusion
 from jaxdiff.losses import times as loss_times
 from jaxdiff.losses import weights as loss_weights
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.training import feed, sharding
 from jaxdiff.training.ema import warmed_up
 from jaxdiff.training.step import in_calls, init_state, make_train_step
@@ -59,7 +60,7 @@ def jaxdiff(arguments) -> measure.Ready:
     step = make_train_step(loss_fn, optimizer, {"average": warmed_up(0.9999)}, jax.random.key(1))
     step = jax.jit(in_calls(step, feed.examples), donate_argnums=0)
     images = pictures(shape, batch)
-    source = Source(len(images), shape, 0, lambda i: Batch(images[i]))
+    source = Source(len(images), image_spec(shape), lambda i: Batch(images[i]))
     food = feed.make_feed(source, mesh, batch, 0, "auto")
     n = feed.steps_per_call(0, {"calls": arguments.steps}, images[:batch].nbytes)
     stream = read_ahead(lambda call: food.read(*call), feed.calls(0, 10**9, n))

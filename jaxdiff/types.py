@@ -31,13 +31,34 @@ Constraint = Callable[[Array], Array]
 
 
 class Spec(NamedTuple):
-    """What one example is.
+    """What one example is, as a network sees it: plain data, which a run's record keeps.
 
     Attributes:
       shape: of the array, without the batch.
+      modality: the kind of data, a folder of `jaxdiff.modalities`: "images", "tables".
+      low, high: the range of the values; None for none.
+      levels: how many values there are, evenly from low to high; None for any.
+      details: what else the modality has to know, such as the names and the scales of a table's columns.
     """
 
     shape: tuple[int, ...]
+    modality: str
+    low: float | None = None
+    high: float | None = None
+    levels: int | None = None
+    details: Mapping[str, Any] = {}
+
+
+class Codec(NamedTuple):
+    """The way between data in its own units and examples as a network sees them, and back: of arrays (batch, ...).
+
+    Attributes:
+      encode: of what is read, before training; NumPy arrays.
+      decode: of what was drawn, as the last step of sampling; NumPy or JAX arrays.
+    """
+
+    encode: Callable[[Any], Any] = lambda x: x
+    decode: Callable[[Any], Any] = lambda x: x
 
 
 class ConditionSpec(NamedTuple):

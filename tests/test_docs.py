@@ -13,7 +13,7 @@ import pytest
 
 import jaxdiff
 from jaxdiff.pipelines import experiment
-from tests.helpers.configs import tiny
+from tests.helpers.configs import SPEC, tiny
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,7 +31,7 @@ def blocks(file):
 def run():
     """A model of the digits whose network is small and has random weights."""
     config = tiny()
-    parts = experiment.build(config, (8, 8, 1))
+    parts = experiment.build(config, SPEC)
     return dataclasses.replace(parts.model, params=parts.init(jax.random.key(0)), steps=20)
 
 

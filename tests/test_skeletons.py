@@ -53,7 +53,7 @@ def test_from_the_command_line(line):
     flags.DEFINE_string("workdir", None, "", flag_values=values)
     config, _ = command.parse(["train.py", *arguments], values)
     source = build.source(config)
-    parts = experiment.build(config, source.shape)
+    parts = experiment.build(config, source.spec)
     step = make_train_step(parts.loss_fn, parts.optimizer, parts.ema, jax.random.key(0), transforms=parts.transforms)
 
     def trained(key):
@@ -62,7 +62,7 @@ def test_from_the_command_line(line):
 
     assert jax.eval_shape(trained, jax.random.key(0)).shape == ()
     draw = lambda params: dataclasses.replace(parts.model, params=params).sample(jax.random.key(0), 2, steps=3)
-    assert jax.eval_shape(draw, parts.model.params).shape == (2, *source.shape)
+    assert jax.eval_shape(draw, parts.model.params).shape == (2, *source.spec.shape)
 
 
 def test_every_skeleton_is_used():

@@ -6,10 +6,11 @@
     python -m jaxdiff.cli.data inspect PICTURES --size 64 --channels 3 --sheet sheet.png
     python -m jaxdiff.cli.data inspect images.npz --key images --label-key labels
     python -m jaxdiff.cli.data inspect cifar10
+    python -m jaxdiff.cli.data inspect TABLE.csv --label-key species
 
 `prepare` makes CIFAR-10, MNIST or Fashion-MNIST of their original archives, downloaded or lying in FOLDER, without
-TensorFlow. The source to inspect is "digits", a folder of pictures, a .npy or .npz, or the name of a
-prepared TFDS set; the exit code is 1 if training would refuse some of it.
+TensorFlow. The source to inspect is "digits", a folder of pictures, a .npy or .npz of images, a
+.csv, or the name of a prepared TFDS set; the exit code is 1 if training would refuse some of it.
 """
 
 import argparse
@@ -22,10 +23,13 @@ import numpy as np
 
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
+from jaxdiff.modalities import find, make_codec
 from jaxdiff.modalities.images import arrays, digits, folder, pictures, tfds
 from jaxdiff.modalities.images.tfds import ORIGINALS, open_prepared
+from jaxdiff.modalities.tables import table
+from jaxdiff.types import Batch
 
-BATCH, SHEET, CLASSES = 256, 64, 20
+BATCH, CLASSES = 256, 20
 
 
 def open_source(asked: argparse.Namespace) -> Source:
@@ -35,6 +39,8 @@ def open_source(asked: argparse.Namespace) -> Source:
         return digits()
     if path.is_dir():
         return folder(asked.source, asked.size or 64, asked.channels or 3)
+    if path.suffix == ".csv":
+        return table(asked.source, asked.label_key, missing=asked.missing)
     if path.suffix in (".npy", ".npz"):
         return arrays(asked.source, asked.key, asked.label_key, asked.low, asked.high)
     return tfds(asked.source, asked.split, asked.data_dir, size=asked.size, channels=asked.channels)
@@ -42,35 +48,35 @@ def open_source(asked: argparse.Namespace) -> Source:
 
 def inspect(source: Source, sheet: Path | None) -> int:
     """Print what is in a source, and write a contact sheet; 1 if some of it cannot be read, else 0."""
-    kept, refused, seen, labels = [], [], Counter(), Counter()
+    show, kept, refused, seen, labels = find(source.spec.modality, "show"), [], [], Counter(), Counter()
     low, high, total, squares, values = np.inf, -np.inf, 0.0, 0.0, 0
     for start in range(0, source.size, BATCH):
         for batch in readable(source, np.arange(start, min(start + BATCH, source.size)), refused):
             x_0 = batch.x_0.astype(np.float64)
             low, high = min(low, x_0.min()), max(high, x_0.max())
             total, squares, values = total + x_0.sum(), squares + np.square(x_0).sum(), values + x_0.size
-            seen.update(hashlib.sha256(image.tobytes()).digest() for image in batch.x_0)
+            seen.update(hashlib.sha256(example.tobytes()).digest() for example in batch.x_0)
             labels.update([] if batch.condition is None else batch.condition["label"].tolist())
-            kept += list(batch.x_0[: SHEET - len(kept)])
+            kept += list(batch.x_0[: show.SHOWN - len(kept)])
 
-    height, width, channels = source.shape
-    levels = f", {source.levels} levels" if source.levels else ""
-    print(f"{source.size:,} images of {height}x{width}, {channels} channel(s){levels}")
+    print(f"{source.size:,} {show.describe(source.spec)}")
     if values:
         mean = total / values
         spread = np.sqrt(max(squares / values - mean**2, 0))
         print(f"values from {low:.3f} to {high:.3f}, mean {mean:.3f}, standard deviation {spread:.3f}")
     if labels:
-        counts = [f"{label}: {labels[label]:,}" for label in range(source.num_classes)]
+        classes = source.conditions["label"].values or 0
+        counts = [f"{label}: {labels[label]:,}" for label in range(classes)]
         more = f", and {len(counts) - CLASSES} more" if len(counts) > CLASSES else ""
-        print(f"{source.num_classes} classes: {', '.join(counts[:CLASSES])}{more}")
-        ratio = max(labels.values()) / max(min(labels[c] for c in range(source.num_classes)), 1)
-        print(f"the largest has {ratio:.1f} times the images of the smallest")
-    print(f"{sum(seen.values()) - len(seen):,} images are copies of others")
+        print(f"{classes} classes: {', '.join(counts[:CLASSES])}{more}")
+        ratio = max(labels.values()) / max(min(labels[c] for c in range(classes)), 1)
+        print(f"the largest has {ratio:.1f} times the examples of the smallest")
+    print(f"{sum(seen.values()) - len(seen):,} examples are copies of others")
     for reason in refused:
         print(f"refused: {reason}")
     if sheet and kept:
-        pictures.save_grid(sheet, np.stack(kept))
+        drawn = Batch(make_codec(source.spec).decode(np.stack(kept)))
+        pictures.save_picture(sheet, show.preview(source.spec, drawn, None))
         print(f"the first {len(kept)} are in {sheet}")
     return int(bool(refused))
 
@@ -103,16 +109,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jaxdiff.cli.data", description="Prepare data, and look at it.")
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("inspect", help="count, shape, range, classes, copies, and what would be refused")
-    command.add_argument("source", help='"digits", a folder, a .npy or .npz, or the name of a prepared TFDS set')
+    command.add_argument(
+        "source", help='"digits", a folder, a .npy or .npz of images, a .csv, or the name of a prepared TFDS set'
+    )
     command.add_argument("--size", type=int, default=0, help="side in pixels, for folders (64) and TFDS (as stored)")
     command.add_argument("--channels", type=int, default=0, help="1 or 3, for folders (3) and TFDS (as stored)")
     command.add_argument("--key", default="", help="of the images in a .npz")
-    command.add_argument("--label-key", default="", help="of the labels in a .npz")
+    command.add_argument("--label-key", default="", help="of the labels in a .npz, or their column in a .csv")
+    command.add_argument("--missing", default="median", help="of values missing in a .csv: median, drop or refuse")
     command.add_argument("--low", type=float, default=-1.0, help="of floating-point pixels in an array")
     command.add_argument("--high", type=float, default=1.0)
     command.add_argument("--split", default="train", help="of a TFDS set")
     command.add_argument("--data-dir", default="", help="of a TFDS set; $TFDS_DATA_DIR or ~/tensorflow_datasets")
-    command.add_argument("--sheet", type=Path, help="write the first 64 images to this file")
+    command.add_argument("--sheet", type=Path, help="write a picture of the first examples to this file")
     command.set_defaults(run=lambda asked: inspect(open_source(asked), asked.sheet))
     command = commands.add_parser("prepare", help="make a TFDS set of its original archives, without TensorFlow")
     command.add_argument("dataset", help=", ".join(ORIGINALS))

@@ -34,7 +34,7 @@ def read_images(path: str, n: int, config: dict, shape: tuple[int, ...], noisy: 
     if place.suffix in (".npy", ".npz"):
         scale = NOISY if noisy else 1
         source = arrays(path, "images" if "images" in names_in(place) else "", low=-scale, high=scale)
-        return _first(source, n).x_0 * (1 if source.levels else scale)
+        return _first(source, n).x_0 * (1 if source.spec.levels else scale)
     if place.is_file():
         return read_picture(place, size, channels)[None]
     raise InputError(f"--input {path}: is no picture, folder, .npy or .npz, nor held_out")

@@ -1,8 +1,8 @@
 """Watch: what a run shows while it trains, of held-out data where there is some: figures, and pictures.
 
-A model draws a grid from each of its averages, always from the same noise; one that is told more than classes shows
-what it makes of that above the originals, and images that it is told above both. Of a classifier it is the accuracy at
-each noise level.
+A model draws from each of its averages, always from the same noise, and the modality of its data shows that
+(`jaxdiff.modalities`); one that is told more than classes shows what it makes of that beside the originals. Of a
+classifier it is the accuracy at each noise level.
 """
 
 import logging
@@ -17,6 +17,7 @@ from jaxdiff.config import build
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import held_out
+from jaxdiff.modalities import find
 from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines import classifier
 from jaxdiff.pipelines.classifier import Classifier
@@ -27,7 +28,7 @@ from jaxdiff.types import Array, Batch, Key, Params
 
 logger = logging.getLogger(__name__)
 
-SHOWN, ENLARGED, CLASSIFIED = 64, 16, 1000
+TOLD, CLASSIFIED = 16, 1000
 LEVELS = np.geomspace(0.02, 50, 12)
 """Noise levels sigma / alpha at which a classifier is measured."""
 
@@ -43,54 +44,76 @@ def monitor(config: dict, model: Model | Classifier) -> Callable[[Params], dict[
         raise unknown("train.keep_best (held_out_mse needs train.held_out_examples)", settings["keep_best"], metrics)
     if not wanted or isinstance(model, Classifier):
         return lambda params: {}
-    return held_out.make_monitor(model, build.held_out(config), wanted)
+    return held_out.make_monitor(model, build.held_out(config, model.spec), wanted)
 
 
 def make_preview(config: dict, model: Model | Classifier, source: Source, key: Key):
     """`(averages, workdir, journal, step)`: shows what each average, `(name, params)`, has learned so far."""
-    if isinstance(model, Model) and not model.conditions.keys() - {"label"}:
-        return lambda *given: _drawn(model, key, None, *given)
-    source = build.held_out(config) if config.get("held_out") else source
     if isinstance(model, Model):
-        batch = held_out.examples(model, source, min(ENLARGED, source.size))
-        return lambda *given: _drawn(model, key, batch, *given)
+        real = compared(config, model, source)
+        return lambda *given: _drawn(model, key, real, *given)
+    source = build.held_out(config, model.spec) if config.get("held_out") else source
     batch = source.take(np.arange(min(CLASSIFIED, source.size)))
     return lambda *given: _measured(model, key, batch, *given)
+
+
+def compared(config: dict, model: Model, source: Source | None = None) -> Batch | None:
+    """Real examples to be shown beside those drawn, as the network sees them; None where none are.
+
+    They are held-out ones where there are some: the first, with all that the model is told of them, if that is more
+    than a class; otherwise as many, from all over the data, as the modality shows.
+
+    Args:
+      source: of the training data; by default that of the configuration.
+    """
+    told, beside = model.conditions.keys() - {"label"}, find(model.spec.modality, "show").BESIDE
+    if not (told or beside):
+        return None
+    if config.get("held_out"):
+        source = build.held_out(config, model.spec)
+    source = source or build.rescaled(build.source(config), model.spec, "data")
+    if told:
+        batch = held_out.examples(model, source, min(TOLD, source.size))
+        return batch if batch.condition else None
+    batch = source.take(np.linspace(0, source.size - 1, min(beside, source.size)).astype(int))
+    return batch._replace(condition=model.own(batch.condition))
+
+
+def decoded(model: Model, batch: Batch | None) -> Batch | None:
+    """A batch as the network sees it, in the data's own units."""
+    return batch and batch._replace(x_0=model.codec.decode(np.asarray(batch.x_0)))
 
 
 def _drawn(
     model: Model,
     key: Key,
-    batch: Batch | None,
+    real: Batch | None,
     averages: Iterable[tuple[str, Params]],
     workdir: Path,
     journal: log.Log | log.Silent,
     step: int,
 ) -> None:
     """samples.png of the first average, samples-NAME.png of all others."""
+    show = find(model.spec.modality, "show")
+    given = real.condition if real is not None else None
+    n = len(real.x_0) if real is not None and given else show.SHOWN
     for i, (name, params) in enumerate(averages):
-        each = replace(model, params=params)
-        if batch is None or not batch.condition:
-            images, columns = _seen(name, each.sample(key, SHOWN)), None
-        else:
-            given, columns = batch.condition, len(batch.x_0)
-            above = [value for value in given.values() if np.shape(value) == np.shape(batch.x_0)]
-            drawn = _seen(name, each.sample(key, columns, condition=given))
-            images = np.concatenate([*above, drawn, batch.x_0])
+        drawn = Batch(_seen(name, replace(model, params=params).sample(key, n, condition=given)), given)
         if hosts.is_writer():
+            picture = show.preview(model.spec, drawn, decoded(model, real))
             file = workdir / (f"samples-{name}.png" if i else "samples.png")
             with log.surviving(file.name):
-                pictures.save_grid(file, images, columns, note=f"{name} of step {step:,}")
-            journal.picture(step, f"samples/{name}", pictures.grid(images, columns))
+                pictures.save_picture(file, picture, note=f"{name} of step {step:,}")
+            journal.picture(step, f"samples/{name}", picture)
 
 
-def _seen(name: str, images: Array) -> np.ndarray:
-    """What can be shown of images, with a warning where that is not all: pixels that are not finite are black."""
+def _seen(name: str, drawn: Array) -> np.ndarray:
+    """What was drawn, with a warning where some of it is not finite."""
     try:
-        return finite(np.asarray(images))
+        return finite(np.asarray(drawn))
     except InputError as error:
         logger.warning("samples of %s: %s", name, error)
-        return np.nan_to_num(images, nan=-1.0, posinf=-1.0, neginf=-1.0)
+        return np.asarray(drawn)
 
 
 def _measured(

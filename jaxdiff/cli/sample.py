@@ -7,9 +7,10 @@
     python sample.py --workdir runs/vdm --likelihood     bits per dimension of its held-out data, and no pictures
     python sample.py --workdir runs/ddpm --task inpaint --input FILE --mask left      and other tasks: docs/gallery.md
 
-Samplers are the names of jaxdiff.samplers. Writes into the run's folder, under samples/: grid.png, samples.npy
-(float32, (num, height, width, channels), near [-1, 1]), samples.json (how they were drawn, with which weights), and the
-reverse process of the first images as chain.gif and chain.png.
+Samplers are the names of jaxdiff.samplers. Writes into the run's folder, under samples/: samples.npy, samples.json (how
+they were drawn, with which weights), and, of images (float32, (num, height, width, channels), near [-1, 1]), grid.png
+and the reverse process of the first as chain.gif and chain.png; of tables (float64, (num, columns), in the table's own
+units) samples.csv, figure.png with real rows beside, and chain.png.
 """
 
 import argparse
@@ -23,20 +24,22 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from jaxdiff.cli import tasks
+from jaxdiff.cli import preview, tasks
 from jaxdiff.config import build
 from jaxdiff.config import record as run_record
 from jaxdiff.config.sampling import OPTIONS
 from jaxdiff.config.schema import check_fields
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import held_out
-from jaxdiff.modalities.images import pictures
+from jaxdiff.modalities import find, require
 from jaxdiff.pipelines.load import load
+from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite
 from jaxdiff.training.errors import explained
 from jaxdiff.training.sharding import use_compilation_cache, use_cpu_devices
+from jaxdiff.types import Batch
 
-SHOWN, FRAMES, STRIP = 16, 60, 12
+FRAMES = 60
 OPTIONAL = ("eta", "variance", "temperature", "clip", "threshold", "cache", "guidance")
 """Options of samplers that have an argument of their own."""
 
@@ -48,7 +51,7 @@ def make_parser(task: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--weights", default="", help="one of the run's averages; params; or a number, the width of one made afterwards"
     )
-    parser.add_argument("--num", type=int, default=64, help="how many images")
+    parser.add_argument("--num", type=int, default=64, help="how many examples")
     parser.add_argument("--batch", type=int, default=256, help="how many of them at once; they are the same in any")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
@@ -56,7 +59,7 @@ def make_parser(task: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--eta", type=float, help="ddim: share of the ancestral noise, 0 to 1")
     parser.add_argument("--variance", help="ancestral: fixed_small, fixed_large or learned")
     parser.add_argument("--temperature", type=float, help="factor on the noise of each step")
-    parser.add_argument("--clip", type=float, help="bound on the predicted image; inf for none")
+    parser.add_argument("--clip", type=float, help="bound on the predicted data; inf for none")
     parser.add_argument("--threshold", type=float, help="quantile for dynamic thresholding, 0 to 1")
     parser.add_argument("--label", type=int, help="class to draw, where the model has classes; all in turn by default")
     parser.add_argument(
@@ -92,7 +95,7 @@ def check(arguments: argparse.Namespace) -> None:
     """Refuse numbers out of their range, and what would be ignored."""
     for name in ("num", "batch"):
         if getattr(arguments, name) < 1:
-            raise InputError(f"--{name} {getattr(arguments, name)}: draw at least one image")
+            raise InputError(f"--{name} {getattr(arguments, name)}: draw at least one example")
     if not 0 <= arguments.seed < 2**32:
         raise InputError(f"--seed {arguments.seed}: must be from 0 to {2**32 - 1}")
     drawing = ("task", "sampler", "steps", "label", *OPTIONAL)
@@ -129,6 +132,7 @@ def draw(arguments: argparse.Namespace) -> None:
     folder, config = opened(arguments.workdir)
     model, options = load(folder, arguments.weights), sampling(arguments)
     if arguments.task:
+        require("images", model.spec, f"--task {arguments.task}")
         print(f"{folder}: {model.weights}")
         options |= {name: value for name in ("steps", "sampler") if (value := getattr(arguments, name)) is not None}
         tasks.perform(arguments, folder, config, model, options)
@@ -136,7 +140,8 @@ def draw(arguments: argparse.Namespace) -> None:
     steps = model.steps if arguments.steps is None else arguments.steps
     print(f"{folder}: {model.weights}, {arguments.sampler or model.sampler['name']}, {steps} steps")
     labels = None if arguments.label is None else np.full(arguments.num, arguments.label)
-    key, shown = jax.random.key(arguments.seed), min(SHOWN, arguments.num)
+    key, show = jax.random.key(arguments.seed), find(model.spec.modality, "show")
+    shown = min(show.CHAIN, arguments.num)
     known = None if labels is None else labels[:shown]
     _, frames = model.trajectory(key, shown, min(FRAMES, steps + 1), steps, arguments.sampler, known, **options)
     frames = finite(np.asarray(frames).swapaxes(0, 1)).swapaxes(0, 1)
@@ -144,21 +149,21 @@ def draw(arguments: argparse.Namespace) -> None:
     part = out / "samples.npy.part"
     try:
         out.mkdir(exist_ok=True)
-        pictures.save_gif(out / "chain.gif", frames, note=model.weights)
-        strip = np.round(np.linspace(0, len(frames) - 1, min(STRIP, len(frames)))).astype(int)
-        pictures.save_film_strip(out / "chain.png", frames[strip], note=model.weights)
-
-        images = np.lib.format.open_memmap(part, "w+", np.float32, (arguments.num, *model.shape))
+        chain = show.save_chain(out, model.spec, frames, model.weights)
         stream = model.stream(key, arguments.num, arguments.batch, steps, arguments.sampler, labels, **options)
-        done, begin = 0, time.perf_counter()
-        with tqdm(total=arguments.num, unit="image", disable=arguments.num <= arguments.batch) as bar:
+        done, begin, kept = 0, time.perf_counter(), None
+        with tqdm(total=arguments.num, unit="example", disable=arguments.num <= arguments.batch) as bar:
             for batch in stream:
-                images[done : done + len(batch)] = batch
+                if kept is None:
+                    kept = np.lib.format.open_memmap(part, "w+", batch.dtype, (arguments.num, *batch.shape[1:]))
+                kept[done : done + len(batch)] = batch
                 done += len(batch)
                 bar.update(len(batch))
-        images.flush()
-        pictures.save_grid(out / "grid.png", np.array(images[:256]), note=model.weights)
-        del images
+        assert kept is not None
+        kept.flush()
+        drawn = Batch(kept, model.check_condition(labels, arguments.num))
+        seen = show.save_samples(out, model.spec, drawn, real_examples(config, model), model.weights)
+        del kept, drawn
         part.replace(out / "samples.npy")
         record = vars(arguments) | {"workdir": str(folder), "weights": model.weights, "steps": steps}
         (out / "samples.json").write_text(json.dumps(record, indent=2) + "\n")
@@ -168,14 +173,26 @@ def draw(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise InputError(f"cannot write to {str(out)!r}: {error.strerror or error}") from error
     seconds = time.perf_counter() - begin
-    print(f"{arguments.num} images in {seconds:.1f} s; look at {out / 'grid.png'}, chain.gif and chain.png there")
+    first, *others = seen + chain
+    print(f"{arguments.num} drawn in {seconds:.1f} s; look at {out / first}, {' and '.join(others)} there")
+
+
+def real_examples(config: dict, model: Model) -> Batch | None:
+    """Real examples beside those drawn, where the modality shows some; without, and said so, if they cannot be read."""
+    if not find(model.spec.modality, "show").BESIDE:
+        return None
+    try:
+        return preview.decoded(model, preview.compared(config, model))
+    except InputError as error:
+        print(f"no real data is shown beside: {error}")
+        return None
 
 
 def report(arguments: argparse.Namespace) -> None:
     """Print bits per dimension of the run's held-out data, and write them to likelihood.json in its folder."""
     folder, config = opened(arguments.workdir)
-    source = build.held_out(config)
     model = load(folder, arguments.weights)
+    source = build.held_out(config, model.spec)
     n = min(source.size, 1000) if arguments.examples is None else arguments.examples
     chain = config["sample"]["grid"].get("total", 0) if config["process"]["name"] == "ddpm" else 0
     print(f"{folder}: {model.weights}, {n} held-out examples, bits per dimension")

@@ -29,6 +29,7 @@ from jaxdiff.config import record as run_record
 from jaxdiff.config.schema import check_fields
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
+from jaxdiff.modalities import find
 from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.classifier import Classifier
@@ -91,10 +92,12 @@ def prepare(config: dict) -> Setup:
     sharding.check_batch(batch_size, settings["accumulate"], sharding.batch_shards(mesh))
 
     source = build.source(config)
-    parts = experiment.build(config, source.shape, mesh)
+    parts = experiment.build(config, source.spec, mesh)
+    if isinstance(parts.model, Model):
+        build.check_conditions(source, parts.model.conditions)
     init_key, train_key, preview_key = jax.random.split(jax.random.key(config["seed"]), 3)
     every = {f"train.{k}": settings[k] for k in ("log_every", "sample_every", "checkpoint_every")}
-    length = feed.steps_per_call(settings["steps_per_call"], every, 4 * batch_size * math.prod(source.shape))
+    length = feed.steps_per_call(settings["steps_per_call"], every, 4 * batch_size * math.prod(source.spec.shape))
     food = feed.make_feed(source, mesh, batch_size, config["seed"], settings["device_data"])
     rollback.check(**settings["guard"])
 
@@ -132,7 +135,7 @@ def train(config: dict, workdir: Path) -> int:
         # ---- the run's folder
         if hosts.is_writer():
             held.enter_context(run_record.locked(workdir))
-        run_record.write_record(workdir, run_record.Record(config, setup.source.shape), write=hosts.is_writer())
+        run_record.write_record(workdir, run_record.Record(config, setup.source.spec), write=hosts.is_writer())
         policy = {name: settings[name] for name in ("keep", "keep_every", "keep_best", "verify")}
         checkpoints = held.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", **policy))
         held.enter_context(jax.debug_nans(nans))
@@ -174,7 +177,7 @@ def train(config: dict, workdir: Path) -> int:
                     means |= clock.lap(len(pending) * n * settings["batch_size"])
                     journal.scalars(step, means)
                     bar.update(step - bar.n)
-                    bar.set_postfix_str(f"loss {means['loss']:.4f}, {means['images_per_s']:,.0f} images/s")
+                    bar.set_postfix_str(f"loss {means['loss']:.4f}, {means['examples_per_s']:,.0f} examples/s")
                     pending = []
                     complaint = tally.count(step, int(means["skipped"]), end=last)
                     if means["skipped_in_row"] >= guard["patience"]:
@@ -253,7 +256,9 @@ def announce(workdir: Path, setup: Setup, state: TrainState, start: int, end: in
     shape = ", ".join(f"{axis}={size}" for axis, size in mesh.shape.items() if size > 1)
     of = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     devices += of + (f" ({shape})" if shape else "")
-    print(f"{source.size:,} images of {source.shape}, {count:,} parameters, {devices}")
+    print(
+        f"{source.size:,} {find(source.spec.modality, 'show').describe(source.spec)}, {count:,} parameters, {devices}"
+    )
     print(f"{'continuing' if start else 'training'} in {workdir} from step {start:,} to {end:,}", flush=True)
 
 

@@ -20,7 +20,7 @@ from jaxdiff.gaussian.process import Process
 from jaxdiff.losses import classification, diffusion, hybrid, importance, sliced, times, vlb, weights
 from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
-from jaxdiff.modalities import images
+from jaxdiff.modalities import images, tables
 from jaxdiff.types import Noise, StatefulLoss
 
 
@@ -33,7 +33,12 @@ class Module(Protocol):
     def apply(self, *given: Any, **further: Any) -> Any: ...
 
 
-DATA = Part("dataset", named(images, Source), Source, "a function that returns a jaxdiff.data.source.Source")
+DATA = Part(
+    "dataset",
+    {**named(images, Source), **named(tables, Source)},
+    Source,
+    "a function that returns a jaxdiff.data.source.Source",
+)
 BETAS = Part(
     "table of betas", named(betas, np.ndarray), np.ndarray, "a function that returns the NumPy array of a chain's betas"
 )
@@ -59,7 +64,7 @@ PARAMETERIZATION = Part(
 )
 NET = Part(
     "net",
-    {"unet": nets.UNet, "classifier": nets.Classifier},
+    {"unet": nets.UNet, "mlp": nets.MLP, "classifier": nets.Classifier},
     Module,
     "a Flax module called as (x, t, condition, train) -> out, where out is like x",
     ("outputs",),

@@ -37,6 +37,14 @@ _unet = {
     "outputs": (1, 2),  # which the loss decides
     "head_channels": (0, 2**20),
 }
+_mlp = {
+    "widths": (1, 2**20),
+    "blocks": (0, 1000),
+    "embedding": (2, 2**20),
+    "dropout": UNIT,
+    "dropout_out": UNIT,
+    "num_classes": (0, MOST),
+}
 _moments = {"b1": UNIT, "b2": UNIT, "eps": UNIT, "eps_root": UNIT}
 _decoupled = {"weight_decay": (0, 1e6)}
 _transition = {"transition_steps": COUNT, "transition_begin": (0, MOST)}
@@ -51,7 +59,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},
     "process": {"cosine": {"s": UNIT}, "ncsn": {"levels": (2, 2**16)}, "learned": {"width": (1, 2**20)}},
     "parameterization": {"edm": {"sigma_data": SCALE}},
-    "net": {"unet": {**_net, **_unet}, "classifier": _net},
+    "net": {"unet": {**_net, **_unet}, "mlp": _mlp, "classifier": _net},
     "loss": {
         "importance": {**_chain, "keep": (1, 10**4)},
         "hybrid": {**_chain, "levels": (2, 2**16)},

@@ -1,9 +1,9 @@
 """Run: a folder that holds all that training left, and what it takes to go on or to sample.
 
-config.json      the whole configuration, the shape of the images, and the number of this format
+config.json      the whole configuration, what one example is, and the number of this format
 checkpoints/     the newest states, one folder a step
 lock             held by the process that trains here
-metrics.jsonl    loss, images/s ... ; tensorboard/ the same, and the pictures
+metrics.jsonl    loss, examples/s ... ; tensorboard/ the same, and the pictures
 samples.png, loss.png
 
 A run of another format is refused.
@@ -20,6 +20,8 @@ from filelock import FileLock, Timeout
 
 from jaxdiff.config.schema import check_value, may_change
 from jaxdiff.errors import InputError
+from jaxdiff.modalities import check
+from jaxdiff.types import Spec
 
 FORMAT = 1
 LARGEST = 2**16
@@ -29,7 +31,7 @@ class Record(NamedTuple):
     """What `config.json` holds."""
 
     config: dict[str, Any]
-    shape: tuple[int, ...]
+    spec: Spec
 
 
 def find(path: str | Path) -> Path:
@@ -55,7 +57,7 @@ def read_record(folder: Path) -> Record:
     """What a run is, from its `config.json`."""
     try:
         content = json.loads((folder / "config.json").read_text())
-        form, record = content["format"], Record(content["config"], tuple(content["shape"]))
+        form, record = content["format"], Record(content["config"], Spec(**content["spec"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{str(folder / 'config.json')!r} is not the record of a run: {error}") from error
     if form != FORMAT or type(form) is not int:
@@ -64,10 +66,23 @@ def read_record(folder: Path) -> Record:
         )
     where = f"{str(folder / 'config.json')!r}: "
     check_value(f"{where}config", record.config, Mapping)
-    check_value(f"{where}shape", record.shape, Sequence[int], 1, LARGEST)
-    if len(record.shape) != 3:
-        raise InputError(f"{where}shape={record.shape}: must be (height, width, channels)")
-    return record
+    return record._replace(spec=_checked(where, record.spec))
+
+
+def _checked(where: str, spec: Spec) -> Spec:
+    """What one example is, with its values refused where they do not fit."""
+    check_value(f"{where}spec.shape", spec.shape, Sequence[int], 1, LARGEST)
+    check_value(f"{where}spec.modality", spec.modality, str)
+    check_value(f"{where}spec.details", spec.details, Mapping)
+    for name, kind, least in (("low", float, -LARGEST), ("high", float, -LARGEST), ("levels", int, 2)):
+        if (value := getattr(spec, name)) is not None:
+            check_value(f"{where}spec.{name}", value, kind, least, LARGEST)
+    spec = spec._replace(shape=tuple(spec.shape))
+    try:
+        check(spec)
+    except InputError as error:
+        raise InputError(f"{where}spec: {error}") from error
+    return spec
 
 
 @contextmanager
@@ -109,16 +124,16 @@ def write_record(folder: Path, record: Record, write: bool = True) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / "config.json.part"
-        part.write_text(json.dumps({"format": FORMAT, **record._asdict()}, indent=2) + "\n")
+        part.write_text(json.dumps({"format": FORMAT, **_plain(record)}, indent=2) + "\n")
         os.replace(part, folder / "config.json")
     except OSError as error:
         raise InputError(f"cannot write the run's folder {str(folder)!r}: {error.strerror or error}") from error
 
 
 def _check_same(folder: Path, old: Record, new: Record) -> None:
-    before, after = (_flat(json.loads(json.dumps(record._asdict()))) for record in (old, new))
+    before, after = (_flat(json.loads(json.dumps(_plain(record)))) for record in (old, new))
     differ = [
-        f"{name.removeprefix('config.')} ({before.get(name)} there, {after.get(name)} now)"
+        f"{name.removeprefix('config.')} ({_short(before.get(name))} there, {_short(after.get(name))} now)"
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name) and not may_change(name.removeprefix("config."))
     ]
@@ -126,6 +141,15 @@ def _check_same(folder: Path, old: Record, new: Record) -> None:
         raise InputError(
             f"{str(folder)!r} holds a run of another configuration, {'; '.join(differ)}: choose another --workdir"
         )
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    return {"config": record.config, "spec": record.spec._asdict()}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 80 else f"{text[:76]} ..."
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,7 +7,7 @@ such epochs of the class.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import NamedTuple, TypeVar
@@ -15,32 +15,30 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.types import Batch
+from jaxdiff.types import Batch, ConditionSpec, Spec, class_label
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class Source(NamedTuple):
-    """A set of images.
+    """A set of examples.
 
     Attributes:
       size: how many there are.
-      shape: of one: (height, width, channels).
-      num_classes: of its labels; 0 if it has none.
-      take: `(indices) -> Batch`: x_0 float32 (n, height, width, channels) in [-1, 1], and their condition, or None.
-      levels: how many values a pixel may have, evenly from -1 to 1; None if any, as after a change of size.
-      flip: whether a mirrored image is as good as the image, so that training may flip.
-      labels: `() -> (size,)`, int32: of all examples, without reading their pixels where that is possible.
+      spec: what one is.
+      take: `(indices) -> Batch`: x_0 float32 (n, *spec.shape), and their condition, or None.
+      conditions: what is known of each example, by name.
+      flip: whether an example mirrored along its second axis is as good, so that training may mirror: of images.
+      labels: `() -> (size,)`, int32: of all examples, without reading the examples where that is possible.
       classes: the numbers of the examples of each class, if training visits the classes equally often.
     """
 
     size: int
-    shape: tuple[int, int, int]
-    num_classes: int
+    spec: Spec
     take: Callable[[np.ndarray], Batch]
+    conditions: Mapping[str, ConditionSpec] = {}
     flip: bool = False
-    levels: int | None = None
     labels: Callable[[], np.ndarray] | None = None
     classes: tuple[np.ndarray, ...] = ()
 
@@ -50,12 +48,12 @@ def to_unit_range(pixels: np.ndarray, low: float = 0, high: float = 255) -> np.n
     return ((pixels.astype(np.float32) - low) * (2 / (high - low)) - 1).astype(np.float32)
 
 
-def labeled(source: Source, labels: np.ndarray | None) -> Source:
-    """A source with these labels, (size,) int32, as its condition; with none, the source itself."""
+def labeled(source: Source, labels: np.ndarray | None, classes: int = 0) -> Source:
+    """A source with these labels, (size,) int32, of so many classes, as its condition; with none, the source itself."""
     if labels is None:
         return source
     take = lambda indices: Batch(source.take(indices).x_0, {"label": labels[indices]})
-    return source._replace(take=take, labels=lambda: labels)
+    return source._replace(take=take, conditions={"label": class_label(classes)}, labels=lambda: labels)
 
 
 def balanced(source: Source) -> Source:
@@ -68,27 +66,6 @@ def balanced(source: Source) -> Source:
         raise InputError("train.balanced=True: this data set has no labels to balance by")
     labels = source.labels()
     return source._replace(classes=tuple(np.flatnonzero(labels == c) for c in np.unique(labels)))
-
-
-def shrunk(source: Source, factor: int) -> Source:
-    """The same images, so many times smaller: the means of squares of pixels; at factor 1, the source itself.
-
-    Raises:
-      InputError: the factor does not divide their sides.
-    """
-    if factor == 1:
-        return source
-    height, width, channels = source.shape
-    if height % factor or width % factor:
-        raise InputError(f"train.shrink={factor}: must divide the sides of {height}x{width} images")
-    small = (height // factor, width // factor, channels)
-
-    def take(indices):
-        batch = source.take(indices)
-        squares = batch.x_0.reshape(-1, small[0], factor, small[1], factor, channels)
-        return batch._replace(x_0=squares.mean((2, 4), dtype=np.float32))
-
-    return source._replace(shape=small, take=take, levels=None)
 
 
 def indices(source: Source, batch_size: int, seed: int, step: int) -> np.ndarray:
@@ -115,22 +92,27 @@ def _visit(size: int, position: np.ndarray, seed: int, stream: int, order: Calla
 
 
 class Selection(NamedTuple):
-    """What a step takes from a source: the numbers of the examples, (batch,), and which of them are mirrored."""
+    """What a step takes from a source.
+
+    Attributes:
+      index: the numbers of the examples, (batch,).
+      mirrored: which of them are mirrored; None where the source does not flip.
+    """
 
     index: np.ndarray
-    mirrored: np.ndarray
+    mirrored: np.ndarray | None
 
 
 def select(source: Source, batch_size: int, seed: int, step: int) -> Selection:
-    """The selection of a step; nothing is mirrored where the source does not flip."""
-    mirrored = np.random.default_rng([seed, 1, step]).random(batch_size) < 0.5
-    return Selection(indices(source, batch_size, seed, step).astype(np.int32), mirrored & source.flip)
+    """The selection of a step."""
+    mirrored = np.random.default_rng([seed, 1, step]).random(batch_size) < 0.5 if source.flip else None
+    return Selection(indices(source, batch_size, seed, step).astype(np.int32), mirrored)
 
 
 def read(source: Source, selection: Selection) -> Batch:
     """The examples of a selection, or of some of its rows."""
     batch = source.take(selection.index)
-    if not source.flip:
+    if selection.mirrored is None:
         return batch
     return batch._replace(x_0=np.where(selection.mirrored[:, None, None, None], batch.x_0[:, :, ::-1], batch.x_0))
 

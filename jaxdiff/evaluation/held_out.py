@@ -65,11 +65,13 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
       InputError: the data is not on known levels, or there are not as many examples.
     """
     model.check_likelihood()
-    if not source.levels:
+    if not source.spec.levels:
         raise InputError("likelihood: this data has no known levels (8-bit images keep theirs if they are not resized)")
+    if (source.spec.low, source.spec.high) != (-1, 1):
+        raise InputError(f"likelihood: levels are counted from -1 to 1, not {source.spec.low} to {source.spec.high}")
     if not 2 <= n <= source.size:
         raise InputError(f"n={n}: there are {source.size} held-out examples, and 2 are needed")
-    batch, levels = examples(model, source, n), source.levels
+    batch, levels = examples(model, source, n), source.spec.levels
     x_0, condition = jnp.asarray(batch.x_0), batch.condition
     variance = model.sampler.get("variance", "fixed_small")
     run = jax.jit(_nats, static_argnames=("bind", "levels", "draws", "chain", "variance"))

@@ -1,1 +1,69 @@
-"""Kinds of data, one folder each: sources, previews, measures."""
+"""Kinds of data, one folder each, named by `Spec.modality`.
+
+A folder's `__init__` says what one example is, and its `show` how examples are shown and saved:
+
+    AXES                            names of the axes of one example
+    RANGE                           of its values, (low, high); (None, None) for any
+    make_codec(spec) -> Codec       between the data's own units and what a network sees
+    show.describe(spec)             what one example is, in words, after a number of them
+    show.SHOWN, show.BESIDE         how many examples a preview draws, and how many of the data stand beside them
+    show.CHAIN                      how many examples the reverse process is shown of
+    show.preview(spec, drawn, real) -> uint8 picture (height, width, channels)
+    show.save_chain(folder, spec, frames, note) -> names of the files
+    show.save_samples(folder, spec, drawn, real, note) -> names of the files
+
+There `drawn` and `real` are batches in the data's own units, with their conditions; `real` may be None. The frames,
+(time, n, ...), are as the network sees them.
+"""
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.types import Codec, Spec
+
+
+def find(modality: str, part: str = "") -> ModuleType:
+    """The folder of a modality, or a part of it, such as "show".
+
+    Raises:
+      InputError: there is no such modality.
+    """
+    known = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
+    if modality not in known:
+        raise unknown("modality", modality, known)
+    return importlib.import_module(f"{__name__}.{modality}" + (f".{part}" if part else ""))
+
+
+def check(spec: Spec) -> None:
+    """Refuse a specification that is not one of its modality.
+
+    Raises:
+      InputError: another number of axes or another range than the modality has, levels without a range, or details
+        that its codec cannot use.
+    """
+    kind = find(spec.modality)
+    if len(spec.shape) != len(kind.AXES):
+        raise InputError(f"shape={spec.shape}: an example of {spec.modality} has the axes ({', '.join(kind.AXES)})")
+    if (spec.low, spec.high) != kind.RANGE:
+        low, high = kind.RANGE
+        raise InputError(f"low={spec.low}, high={spec.high}: those of {spec.modality} are {low} and {high}")
+    if spec.levels is not None and spec.low is None:
+        raise InputError(f"levels={spec.levels}: goes with a range, low and high: leave it out")
+    kind.make_codec(spec)
+
+
+def make_codec(spec: Spec) -> Codec:
+    """The codec of examples of a specification."""
+    return find(spec.modality).make_codec(spec)
+
+
+def require(modality: str, spec: Spec, what: str) -> None:
+    """Refuse what only one modality has, such as "train.augment=0.1", where the data is of another.
+
+    Raises:
+      InputError: the data is of another modality.
+    """
+    if spec.modality != modality:
+        raise InputError(f"{what}: is for {modality}, and this data is of the modality {spec.modality!r}: leave it out")

@@ -259,7 +259,7 @@ class UNet(nn.Module):
         half = jnp.dtype(self.dtype) == jnp.bfloat16
         if self.attention_kernel == "cudnn" and not (half and jax.default_backend() == "gpu"):
             raise InputError("net.attention_kernel='cudnn' needs an NVIDIA GPU and net.dtype='bfloat16': choose 'xla'")
-        known = self.condition_spec(Spec(shape[1:]))
+        known = self.condition_spec(Spec(shape[1:], "images"))
         for part in given:
             if part not in known:
                 raise InputError(

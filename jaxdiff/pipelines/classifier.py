@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxdiff.gaussian.process import Process, perturb, time_at
 from jaxdiff.guidance.energy import LogDensity
-from jaxdiff.types import Array, Batch, Key, Params
+from jaxdiff.types import Array, Batch, Key, Params, Spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,16 +25,22 @@ class Classifier:
       params: of the network.
       bind: `params -> (x_t, t) -> log p(c | x_t)`, (batch, num_classes).
       process: whose x_t it is made for.
-      shape: of one image: (height, width, channels).
+      spec: what one example is.
+      num_classes: that it tells apart.
       weights: which parameters these are.
     """
 
     params: Params
     bind: Callable[[Params], LogDensity]
     process: Process
-    shape: tuple[int, ...]
+    spec: Spec
     num_classes: int
     weights: str = "parameters of unknown origin"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example."""
+        return self.spec.shape
 
 
 def accuracy(classifier: Classifier, params: Params, key: Key, batch: Batch, levels: Array) -> Array:

@@ -36,7 +36,7 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
 
     The same function for the same arguments, so that it compiles once.
 
-    Image i draws its noise from the key and `first + i`. Where the devices do not divide n, a few images more are drawn
+    Example i draws its noise from the key and `first + i`. Where the devices do not divide n, a few more are drawn
     and left out: the others are as they would be alone.
 
     Args:
@@ -88,12 +88,12 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
         x_1 = hooks.begin(process, key_start, jnp.zeros((n + more, *shape[1:])), times, inputs)
         x_1 = jax.lax.with_sharding_constraint(x_1, split(mesh))
         x, frames = samplers.trajectory(steps, key_steps, x_1, times, keep)
-        images = constrained(x, times[-1]) if denoise else x
+        drawn = constrained(x, times[-1]) if denoise else x
         if denoise and len(keep):
-            frames = frames.at[-1].set(jnp.where(keep[-1] == len(times) - 1, images, frames[-1]))
-        images = hooks.finish(images, inputs)
-        # Every host gets all images: a host can read only what its own devices hold.
-        return jax.lax.with_sharding_constraint((images[:n], frames[:, :n]), replicated(mesh))
+            frames = frames.at[-1].set(jnp.where(keep[-1] == len(times) - 1, drawn, frames[-1]))
+        drawn = hooks.finish(drawn, inputs)
+        # Every host gets all examples: a host can read only what its own devices hold.
+        return jax.lax.with_sharding_constraint((drawn[:n], frames[:, :n]), replicated(mesh))
 
     return draw
 

@@ -39,8 +39,8 @@ class Experiment(NamedTuple):
     """Of the network, see `jaxdiff.training.sharding`."""
 
 
-def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> Experiment:
-    """The experiment that a configuration describes, for images of this shape: (height, width, channels).
+def build(config: Config, spec: Spec, mesh: Mesh | None = None) -> Experiment:
+    """The experiment that a configuration describes, for such examples.
 
     Args:
       mesh: of the devices that draw; all devices, each with all parameters, by default.
@@ -48,19 +48,19 @@ def build(config: Config, shape: tuple[int, ...], mesh: Mesh | None = None) -> E
     Raises:
       InputError: an unknown name or argument, a value that does not fit, or parts that do not fit together.
     """
-    core = build_core(config, shape)
+    core = build_core(config, spec)
     return Experiment(
         core.init,
         make_loss(config["loss"], core),
-        make_transforms(config, Spec(tuple(shape)), core.conditions),
+        make_transforms(config, spec, core.conditions),
         make_optimizer(config["optimizer"]),
         averages(config["ema"], config["train"]["batch_size"]),
-        make_model(config, core, shape, mesh),
+        make_model(config, core, spec, mesh),
         make_tensor_axis(core.module),
     )
 
 
-def make_model(config: Config, core: Core, shape: tuple[int, ...], mesh: Mesh | None = None) -> Model | Classifier:
+def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None) -> Model | Classifier:
     """The model of a configuration, whose `params` are shapes alone."""
     mesh = mesh or make_mesh()
     device = replicated(mesh)
@@ -68,13 +68,13 @@ def make_model(config: Config, core: Core, shape: tuple[int, ...], mesh: Mesh | 
     process, meaning = core.process, core.parameterization
     if core.needs.classifier and process:
         log_p = classifier.make_bind(process, meaning, core.network)
-        return Classifier(params, log_p, process, shape, core.module.num_classes)
+        return Classifier(params, log_p, process, spec, core.module.num_classes)
     sampling, other = config["sample"], make_path(config, process)
     SAMPLER.find(sampling["sampler"])
     path = other or process
     model = Model(
         params=params,
-        shape=tuple(shape),
+        spec=spec,
         grid=make_grid(sampling["grid"], process, path, meaning),
         steps=sampling["steps"],
         sampler=sampling["sampler"],

@@ -46,7 +46,7 @@ def load_any(path: str | Path, weights: str | float = "") -> Model | Classifier:
     """As `load`, whatever the run trained."""
     folder = find(path)
     record = read_record(folder)
-    model = make_model(record.config, build_core(record.config, record.shape), record.shape)
+    model = make_model(record.config, build_core(record.config, record.spec), record.spec)
     checkpoints, names = folder / "checkpoints", names_of(record.config["ema"])
     name = weights or names[0]
     if name in (*names, "params"):

@@ -23,12 +23,13 @@ from jaxdiff.config.sampling import (
 from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.process import Process, is_white
+from jaxdiff.modalities import make_codec
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
 from jaxdiff.pipelines.options import check_applies, check_number, finite, from_time, is_whole, sigma_at
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.samplers.ddim import check_temperature
-from jaxdiff.types import Array, Condition, ConditionSpec, Key, Params
+from jaxdiff.types import Array, Codec, Condition, ConditionSpec, Key, Params, Spec
 
 Given = Condition | Sequence[int] | np.ndarray | Array | int | None
 """What is known of the examples to be drawn: a condition, labels, one label for all, or nothing."""
@@ -40,7 +41,7 @@ class Model:
 
     Attributes:
       params: of the network.
-      shape: of one image: (height, width, channels).
+      spec: what one example is.
       conditions: what the network can be told of an example, by name.
       guidable: whether it was trained to do without its condition, too.
       enlarges: how many times smaller the images of its condition "low_res" are; 1 for none.
@@ -56,7 +57,7 @@ class Model:
     """
 
     params: Params
-    shape: tuple[int, ...]
+    spec: Spec
     grid: Callable[[int], np.ndarray]
     steps: int
     sampler: Mapping[str, Any]
@@ -69,6 +70,16 @@ class Model:
     enlarges: int = 1
     enlarge_noise: float = np.inf
     mesh: Mesh | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example, as the network sees it."""
+        return self.spec.shape
+
+    @property
+    def codec(self) -> Codec:
+        """Between the data's own units and what the network sees."""
+        return make_codec(self.spec)
 
     @property
     def num_classes(self) -> int:
@@ -89,19 +100,19 @@ class Model:
         first: int = 0,
         **options: Any,
     ) -> Array:
-        """Draw n images, (n, height, width, channels), near [-1, 1], in one batch: see `stream` for many.
+        """Draw n examples, (n, ...), in the data's own units, in one batch: see `stream` for many.
 
         The chain is one compiled call, compiled anew only for another n, number of steps, sampler, corrector or option
-        that is not a real number. Where the grid ends above the data (sigma > 0), the images are the last x̂_0.
+        that is not a real number. Where the grid ends above the data (sigma > 0), the examples are the last x̂_0.
 
         Args:
-          key: image i draws all its noise from the key and `first + i`, so that it is the same image in any batch and
-            on any number of devices, but for rounding (and the tolerances of dopri5, whose steps suit a whole batch).
+          key: example i draws all its noise from the key and `first + i`, so that it is the same in any batch and on
+             any number of devices, but for rounding (and the tolerances of dopri5, whose steps suit a whole batch).
           steps: of the sampler.
           sampler: a function of `jaxdiff.samplers`, or its name; or another that keeps their contract.
           condition: one class label, or (n,), -1 for none; or all that is known, as a `Condition` of n rows; by default
-            the labels 0, 1, 2 ... in turn, from that of image 0, if the network has classes.
-          first: the number of the first image among those of the key.
+            the labels 0, 1, 2 ... in turn, from that of example 0, if the network has classes.
+          first: the number of the first example among those of the key.
           **options: the sampler's own, such as `eta` for ddim and `variance` for ancestral; `corrector`, "langevin" for
             predictor-corrector sampling, with that one's own; and for all, `clip`, the bound on x̂_0 (infinite for
             none), `threshold`, the quantile for dynamic thresholding in place of plain clipping, `noise_scale`, a
@@ -113,7 +124,7 @@ class Model:
         Raises:
           InputError: an unknown sampler or option, or a value out of its range.
         """
-        return self.trajectory(key, n, 0, steps, sampler, condition, first=first, **options)[0]
+        return self.codec.decode(self.trajectory(key, n, 0, steps, sampler, condition, first=first, **options)[0])
 
     def stream(
         self,
@@ -126,16 +137,16 @@ class Model:
         first: int = 0,
         **options: Any,
     ) -> Iterator[np.ndarray]:
-        """Draw n images as NumPy arrays of `batch`, the last one shorter, one at a time: memory does not grow with n.
+        """Draw n examples as NumPy arrays of `batch`, the last one shorter, one at a time: memory does not grow with n.
 
-        All batches run the same compiled call, and the images are those of one `sample` of n. The rest is as there.
+        All batches run the same compiled call, and the examples are those of one `sample` of n. The rest is as there.
 
         Raises:
           InputError: some are not finite, which `sample` returns as they are; and what it raises.
         """
         if not (is_whole(n) and is_whole(batch) and is_whole(first, 0)):
             raise InputError(
-                f"n={n}, batch={batch}, first={first}: draw at least one image, in batches of at least one, from 0 on"
+                f"n={n}, batch={batch}, first={first}: draw at least one example, in batches of at least one, from 0 on"
             )
         batch = min(n, batch)
         negative = options.pop("negative", None)
@@ -145,8 +156,9 @@ class Model:
             rows = (i + np.arange(batch)) % n
             given, negative = jax.tree.map(lambda a, rows=rows: a[rows], every)
             further = options | ({} if negative is None else {"negative": negative})
-            images = self.sample(key, batch, steps, sampler, given, first + i, **further)
-            yield finite(np.asarray(images)[: n - i], f"images {i} to {min(i + batch, n) - 1}")
+            x, _ = self.trajectory(key, batch, 0, steps, sampler, given, first=first + i, **further)
+            drawn = finite(np.asarray(x)[: n - i], f"examples {i} to {min(i + batch, n) - 1}")
+            yield self.codec.decode(drawn)
 
     def trajectory(
         self,
@@ -162,18 +174,22 @@ class Model:
         first: int = 0,
         **options: Any,
     ) -> tuple[Array, Array]:
-        """As `sample`, and the images at `frames` moments on the way, evenly spaced from the noise to the end.
+        """As `sample`, and the states at `frames` moments on the way, evenly spaced from the noise to the end.
+
+        All are as the network sees them, as the inputs of a task are; `codec.decode` brings them to the data's units.
 
         Args:
           hooks, inputs: what to do other than to draw from noise, and with what; see `jaxdiff.pipelines.hooks`. The
             inputs are traced.
           start: the time to start at, with as many steps; by default that of the grid.
-          first: as for `sample`; the images of the inputs are those from there on.
+          first: as for `sample`; the examples of the inputs are those from there on.
 
-        Returns: `(images, (frames, n, height, width, channels))`; no more states than these are held in memory.
+        Returns: `(examples, (frames, n, ...))`; no more states than these are held in memory.
         """
         if not (is_whole(n) and is_whole(first, 0)):
-            raise InputError(f"n={n}, first={first}: draw at least one image, a whole number of them, from number 0 on")
+            raise InputError(
+                f"n={n}, first={first}: draw at least one example, a whole number of them, from number 0 on"
+            )
         check_value("steps", steps := self.steps if steps is None else steps, int)
         times = self.grid(steps) if start is None else from_time(self.grid(steps), start)
         if not is_whole(frames, 0, len(times)):

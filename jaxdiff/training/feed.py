@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxdiff.data.source import Selection, Source, read, select
+from jaxdiff.data.source import Source, read, select
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.training.sharding import replicated, split
 from jaxdiff.types import Batch
@@ -59,7 +59,7 @@ def make_feed(source: Source, mesh: Mesh, batch_size: int, seed: int, device_dat
 
     def along(first, n):
         chosen = [select(source, batch_size, seed, step) for step in range(first, first + n)]
-        parts = [Selection(c.index[mine], c.mirrored[mine]) for c in chosen]
+        parts = [jax.tree.map(lambda rows: rows[mine], selection) for selection in chosen]
         if resident is None:
             parts = [read(source, part) for part in parts]
         stacked = jax.tree.map(lambda *x: np.stack(x), *parts)
@@ -75,6 +75,8 @@ def examples(resident: Batch | None, part: Any) -> Batch:
     if resident is None:
         return part
     batch = jax.tree.map(lambda x: x[part.index], resident)
+    if part.mirrored is None:
+        return batch
     return batch._replace(x_0=jnp.where(part.mirrored[:, None, None, None], batch.x_0[:, :, ::-1], batch.x_0))
 
 
@@ -123,7 +125,7 @@ def _fits(source: Source) -> bool:
     if jax.default_backend() == "cpu" or jax.process_count() > 1:
         return False
     memory = jax.local_devices()[0].memory_stats()
-    return memory is not None and 4 * source.size * math.prod(source.shape) <= memory["bytes_limit"] / 8
+    return memory is not None and 4 * source.size * math.prod(source.spec.shape) <= memory["bytes_limit"] / 8
 
 
 def _rows(mesh: Mesh, batch_size: int) -> np.ndarray:

@@ -140,8 +140,8 @@ class Clock:
         yield
         self._waited += idle * (time.perf_counter() - start)
 
-    def lap(self, images: int) -> dict[str, float]:
-        """Images per second, and the share of the time in which the devices waited for data, since the lap before."""
+    def lap(self, examples: int) -> dict[str, float]:
+        """Examples per second, and the share of the time in which the devices waited for data, since the lap before."""
         passed = time.perf_counter() - self._since
         share = self._waited / passed
         if share > 0.5:
@@ -151,7 +151,7 @@ class Clock:
                 100 * share,
             )
         self._since, self._waited = time.perf_counter(), 0.0
-        return {"images_per_s": images / passed, "waited_for_data": share}
+        return {"examples_per_s": examples / passed, "waited_for_data": share}
 
 
 def read(folder: Path) -> list[dict[str, float]]:

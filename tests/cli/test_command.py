@@ -14,6 +14,7 @@ from jaxdiff.config.parts import PARTS
 from jaxdiff.config.schema import check_argument
 from jaxdiff.errors import InputError
 from jaxdiff.pipelines import experiment
+from tests.helpers.configs import SPEC
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # of ml_collections
 
@@ -101,7 +102,7 @@ def test_an_argument_reaches_what_is_built():
         "--config.sample.sampler.eta",
         "0.25",
     )
-    parts = experiment.build(config, (8, 8, 1))
+    parts = experiment.build(config, SPEC)
     assert parts.model.path.alpha(jnp.float32(1)) == 0
     assert parts.model.sampler == {"name": "ddim", "eta": 0.25}
     params = jnp.ones(2)

@@ -23,6 +23,7 @@ from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import vp
 from jaxdiff.modalities import images
 from jaxdiff.modalities.images import low_resolution, pictures
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.model import Model
 from jaxdiff.types import class_label
@@ -40,7 +41,7 @@ def bind(params, condition):
 
 MODEL = Model(
     params=jnp.zeros(()),
-    shape=SHAPE,
+    spec=image_spec(SHAPE),
     grid=lambda n: grids.uniform(n, 1.0, 1e-3),
     steps=10,
     sampler={"name": "ddim"},
@@ -285,7 +286,7 @@ def test_tasks_of_several_runs(tmp_path, monkeypatch):
         return bind(params, None)
 
     large = replace(MODEL, bind=enlarging, enlarges=2, conditions=low_resolution.specs(SHAPE))
-    small = replace(MODEL, shape=(4, 4, 1), bind=tiny)
+    small = replace(MODEL, spec=image_spec((4, 4, 1)), bind=tiny)
     replace_load(monkeypatch, "cascade", large)
     stages = perform(tmp_path, "--task=cascade", "--then", "run", "--num=11", model=small)["images"]
     assert stages.shape == (11, *SHAPE)

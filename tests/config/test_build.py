@@ -10,12 +10,13 @@ from jaxdiff.config import build
 from jaxdiff.config.build.optimizer import make_optimizer
 from jaxdiff.config.parts import SCHEDULE
 from jaxdiff.errors import InputError
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.draw import make_draw, together
 from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.transforms.chain import chain
 from jaxdiff.types import Batch, StatefulLoss
-from tests.helpers.configs import changed, get_config
+from tests.helpers.configs import SPEC, changed, get_config
 
 SGD = {"name": "sgd", "learning_rate": 0.5, "warmup": 0, "schedule": {"name": "constant_schedule"}, "clip": 0.0}
 
@@ -34,7 +35,7 @@ SETTINGS = {
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_every_setting_builds(setting):
     shape, count = SETTINGS[setting]
-    parts = experiment.build(get_config(setting), shape)
+    parts = experiment.build(get_config(setting), image_spec(shape))
     total = sum(p.size for p in jax.tree.leaves(parts.model.params))
     assert count in (None, total)
     state = jax.eval_shape(parts.optimizer.init, parts.model.params)
@@ -77,7 +78,7 @@ def test_every_setting_builds(setting):
 )
 def test_every_method_builds(file, setting, shape, count):
     """The digits' network is the same everywhere (twice the outputs for iddpm, a schedule for vdm)."""
-    parts = experiment.build(get_config(setting, file), shape)
+    parts = experiment.build(get_config(setting, file), image_spec(shape))
     total = sum(p.size for p in jax.tree.leaves(parts.model.params))
     assert count in (None, total)
     state = jax.eval_shape(lambda: init_state(parts.init(jax.random.key(0)), parts.optimizer, parts.ema, parts.loss_fn))
@@ -96,11 +97,11 @@ def test_a_method_by_an_unknown_setting():
 def test_losses_by_name():
     """Importance sampling, sliced score matching, another process for sampling: by configuration alone."""
     config = changed("loss", {"name": "importance", "weight": {"name": "elbo"}, "steps": 1000})
-    assert isinstance(experiment.build(config, (8, 8, 1)).loss_fn, StatefulLoss)
-    experiment.build(changed("loss", {"name": "sliced", "times": {"name": "uniform"}}), (8, 8, 1))
+    assert isinstance(experiment.build(config, SPEC).loss_fn, StatefulLoss)
+    experiment.build(changed("loss", {"name": "sliced", "times": {"name": "uniform"}}), SPEC)
     config = changed("sample.process", {"name": "edm"})
     config["sample"] |= {"grid": {"name": "karras", "sigma_max": 50.0, "sigma_min": 0.01}, "sampler": {"name": "heun"}}
-    model = experiment.build(config, (8, 8, 1)).model
+    model = experiment.build(config, SPEC).model
     np.testing.assert_allclose(model.grid(18)[[0, -1]], [50 / 80, 0], rtol=1e-5)
 
 
@@ -108,27 +109,27 @@ def test_a_path_with_noise_that_the_network_never_saw_is_refused():
     config = changed("process", {"name": "ncsn", "levels": 10, "sigma_min": 0.01, "sigma_max": 1.0})
     config["sample"] |= {"process": {"name": "vp"}, "grid": {"name": "uniform"}, "sampler": {"name": "dpmpp_2m"}}
     with pytest.raises(InputError, match=r"knows noise levels \(sigma / alpha\) from 0 to 1, and the way of sampling"):
-        experiment.build(config, (8, 8, 1))
+        experiment.build(config, SPEC)
 
 
 def test_the_noise_of_sampling_is_that_of_training():
     config = changed("process", {"name": "vp", "noise": {"name": "simplex"}})
     config["sample"] |= {"process": {"name": "vp"}, "grid": {"name": "uniform", "t_max": 0.999}}
     config["sample"] |= {"sampler": {"name": "ddim"}}
-    model = experiment.build(config, (8, 8, 1)).model
+    model = experiment.build(config, SPEC).model
     assert model.path.noise is model.bind(None, None).process.noise
     with pytest.raises(InputError, match="likelihood: is that of normal noise"):
         model.check_likelihood()
     config["sample"]["process"] = {"name": "vp", "noise": {"name": "simplex", "octaves": 2}}
     with pytest.raises(InputError, match="sample.process.noise=.*: must be that of process, or be left out"):
-        experiment.build(config, (8, 8, 1))
+        experiment.build(config, SPEC)
 
 
 def test_a_cached_step_computes_its_variance_with_its_image():
     """Flops of a step of a learned variance, against those of the denoiser alone."""
     config = changed("loss", {"name": "hybrid"})
     config["net"] |= {"channels": 8, "groups": 4}
-    parts = experiment.build(config, (8, 8, 1))
+    parts = experiment.build(config, SPEC)
     params = parts.init(jax.random.key(0))
     x, t = jnp.zeros((1, 8, 8, 1)), jnp.float32(0.5)
     bound = parts.model.bind(params, None)
@@ -147,7 +148,7 @@ def test_how_an_image_was_augmented_is_told_also_where_its_condition_is_dropped(
     config = changed("train.augment", 0.12)
     config["train"]["drop_condition"], config["net"] = 0.1, config["net"] | {"num_classes": 10}
     x = jnp.tile(jax.random.normal(jax.random.key(1), (1, 8, 8, 1)), (1000, 1, 1, 1))
-    parts = experiment.build(config, (8, 8, 1))
+    parts = experiment.build(config, SPEC)
     x_0, told = chain(*parts.transforms)(jax.random.key(0), Batch(x, {"label": jnp.arange(1000) % 10}))
     dropped = np.asarray(told["label"]) < 0
     assert 70 < dropped.sum() < 130
@@ -168,7 +169,7 @@ def rates(steps=12, **spec):
 def test_the_learning_rate_warms_up_to_its_value():
     np.testing.assert_allclose(rates(6, warmup=4), [0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
     # A run from before there were schedules goes on: optax keeps no count where nothing changes.
-    optimizer = experiment.build(changed("optimizer.warmup", 0), (8, 8, 1)).optimizer
+    optimizer = experiment.build(changed("optimizer.warmup", 0), SPEC).optimizer
     like = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-3))
     assert jax.tree.structure(optimizer.init(jnp.zeros(1))) == jax.tree.structure(like.init(jnp.zeros(1)))
 
@@ -287,7 +288,7 @@ def test_labels_reach_the_network_only_if_it_takes_them():
 )
 def test_what_does_not_exist_is_named_with_what_does(path, value, message):
     with pytest.raises(InputError, match=message):
-        experiment.build(changed(path, value), (8, 8, 1))
+        experiment.build(changed(path, value), SPEC)
 
 
 def test_an_unknown_dataset_is_named():
@@ -299,7 +300,7 @@ def test_an_unknown_dataset_is_named():
 def small():
     config = changed("net.multipliers", (1, 2))
     config["net"]["attention"] = ()
-    parts = experiment.build(config, (8, 8, 1))
+    parts = experiment.build(config, SPEC)
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda p: jnp.asarray(0.1 * rng.normal(size=p.shape), jnp.float32), parts.model.params)
     return dataclasses.replace(parts.model, params=params)

@@ -21,7 +21,7 @@ from jaxdiff.losses.diffusion import squared_error
 from jaxdiff.losses.needs import needs
 from jaxdiff.pipelines import experiment
 from jaxdiff.types import Batch
-from tests.helpers.configs import get_config
+from tests.helpers.configs import SPEC, get_config
 
 
 class Net(nn.Module):
@@ -46,7 +46,7 @@ class NoTime(nn.Module):
 
 
 def two(size: int = 2) -> Source:
-    return Source(size, (8, 8, 1), 0, lambda i: Batch(np.ones((len(i), 8, 8, 1), np.float32)))
+    return Source(size, SPEC, lambda i: Batch(np.ones((len(i), 8, 8, 1), np.float32)))
 
 
 def process(top: float = 2.0) -> Process:
@@ -154,7 +154,7 @@ def test_all_of_them_train_and_draw():
     config = owned()
     source = build.source(config)
     assert source.size == 3
-    parts = experiment.build(config, source.shape)
+    parts = experiment.build(config, source.spec)
     params = parts.init(jax.random.key(0))
     assert parts.model.path.sigma(jnp.float32(1)) == 3
     value, _ = parts.loss_fn(params, jax.random.key(0), source.take(np.arange(3)))
@@ -175,7 +175,7 @@ def test_a_part_of_a_loss(part):
     config = owned()
     spec = {"name": "diffusion", "weight": {"name": "simple"}, "times": {"name": "uniform"}}
     config["loss"] = spec | {part: {"name": f"{HERE}:{part}"}}
-    parts = experiment.build(config, (8, 8, 1))
+    parts = experiment.build(config, SPEC)
     batch = Batch(jnp.ones((2, 8, 8, 1)))
     assert parts.loss_fn(parts.init(jax.random.key(0)), jax.random.key(0), batch)[0] > 0
 
@@ -183,7 +183,7 @@ def test_a_part_of_a_loss(part):
 def test_a_table_of_betas():
     config = get_config()
     config["process"]["betas"] = {"name": f"{HERE}:table", "steps": 1000}
-    assert experiment.build(config, (8, 8, 1)).model.path.sigma(jnp.float32(1)) < 1
+    assert experiment.build(config, SPEC).model.path.sigma(jnp.float32(1)) < 1
 
 
 @pytest.mark.parametrize(
@@ -214,5 +214,5 @@ def test_what_breaks_its_contract_is_refused_with_the_contract(field, name, mess
     kept = {k: part[last][k] for k in ("learning_rate", "warmup", "clip", "schedule") if k in part[last]}
     part[last] = kept | {"name": f"{HERE}:{name}"}
     with pytest.raises(InputError, match=message) as caught:
-        experiment.build(config, build.source(config).shape)
+        experiment.build(config, build.source(config).spec)
     assert "\n" not in str(caught.value)

@@ -5,9 +5,10 @@ import pytest
 from jaxdiff.config import record as run_record
 from jaxdiff.errors import InputError
 from jaxdiff.pipelines import load
+from tests.helpers.configs import SPEC
 
 RECORD = run_record.Record(
-    {"net": {"channels": 32}, "train": {"steps": 10, "batch_size": 4}, "sample": {"steps": 5}}, (8, 8, 1)
+    {"net": {"channels": 32}, "train": {"steps": 10, "batch_size": 4}, "sample": {"steps": 5}}, SPEC
 )
 
 
@@ -53,7 +54,7 @@ def test_what_is_no_run_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match="is not the record of a run"):
         load.load(tmp_path)
-    (tmp_path / "config.json").write_text('{"format": 2, "config": {}, "shape": []}')
+    (tmp_path / "config.json").write_text('{"format": 2, "config": {}, "spec": {"shape": [8], "modality": "tables"}}')
     with pytest.raises(InputError, match="of format 2; this version of jaxdiff reads 1"):
         load.load(tmp_path)
     (tmp_path / "file").write_text("")

@@ -11,7 +11,7 @@ from jaxdiff.config import record as run_record
 from jaxdiff.pipelines import experiment
 from jaxdiff.training.checkpoints.checkpoint import Checkpoints
 from jaxdiff.training.step import init_state
-from tests.helpers.configs import tiny
+from tests.helpers.configs import SPEC, tiny
 from tests.helpers.runs import AVERAGE
 
 
@@ -19,10 +19,10 @@ from tests.helpers.runs import AVERAGE
 def whole(tmp_path_factory):
     """A run as train.py leaves it, with two checkpoints, and the averaged weights of the newest and of the older."""
     place, config = tmp_path_factory.mktemp("run"), tiny()
-    parts = experiment.build(config, (8, 8, 1))
+    parts = experiment.build(config, SPEC)
     params = jax.tree.map(lambda p: jax.device_put(np.ones(p.shape, p.dtype), p.sharding), parts.model.params)
     state = init_state(params, optax.identity(), parts.ema)
-    run_record.write_record(place, run_record.Record(config, (8, 8, 1)))
+    run_record.write_record(place, run_record.Record(config, SPEC))
     averages = []
     with Checkpoints(place / "checkpoints") as checkpoints:
         for step in (10, 20):
@@ -36,7 +36,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def built():
-    return experiment.build(tiny(), (8, 8, 1)).model
+    return experiment.build(tiny(), SPEC).model
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.modalities.images import arrays
-from tests.helpers.array_files import LABELS, PIXELS, UNIT, WHOLE, ZIPPED, header, npy, npz, patched, savez
+from tests.helpers.array_files import LABELS, PIXELS, UNIT, WHOLE, ZIPPED, classes_of, header, npy, npz, patched, savez
 from tests.helpers.cases import cases, refused
 
 NAN = float("nan")
@@ -194,7 +194,7 @@ def test_an_unusual_array(tmp_path, monkeypatch, case):
         assert batch.x_0.dtype == np.float32
         if "label_key" in options:
             np.testing.assert_array_equal(batch.condition["label"], LABELS[[5, 0, 3]])
-            assert source.num_classes == 3
+            assert classes_of(source) == 3
     assert os.listdir(tmp_path) == [file.name]
 
 

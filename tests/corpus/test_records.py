@@ -3,9 +3,13 @@
 import json
 
 from tests.helpers.cases import cases, refused
-from tests.helpers.configs import tiny, with_field
+from tests.helpers.configs import SPEC, tiny, with_field
 from tests.helpers.runs import loaded, record
 
+NUMBERS = {name: [0.5, 1.0] for name in ("median", "mean", "std")}
+NAMES = {"columns": ["a", "b"], "label": "", "classes": []}
+DETAILS = {**NAMES, **NUMBERS, "kept": [True, True], "missing": "median"}
+TABLE = {"shape": [2], "modality": "tables", "details": DETAILS}
 NO_RECORD = "is not the record of a run"
 RECORDS = {
     "nothing": (b"", NO_RECORD),
@@ -28,7 +32,7 @@ RECORDS = {
         for f in (0, 2, -1, 1.5, "1", True, None, [1], {})
     },
     **{
-        f"shape {s!r}": (json.dumps(record(shape=s)).encode(), "shape|record")
+        f"shape {s!r}": (json.dumps(record(spec=SPEC._asdict() | {"shape": s})).encode(), "shape")
         for s in (
             [],
             [8, 8],
@@ -46,7 +50,36 @@ RECORDS = {
             [2**20, 2**20, 3],
         )
     },
-    "a shape of another network": (json.dumps(record(shape=[8, 8, 3])).encode(), "is of another network"),
+    **{
+        f"spec {s!r}": (json.dumps(record(spec=s)).encode(), "is not the record of a run|spec")
+        for s in (None, [], "images", 3, {}, {"shape": [8, 8, 1]}, {**SPEC._asdict(), "color": 1})
+    },
+    **{
+        f"{name} {value!r}": (json.dumps(record(spec=SPEC._asdict() | {name: value})).encode(), message)
+        for name, value, message in [
+            ("modality", "smells", "unknown modality 'smells': allowed are images, tables"),
+            ("modality", None, "modality"),
+            ("modality", "tables", "an example of tables has the axes"),
+            ("low", 0, "those of images are -1.0 and 1.0"),
+            ("high", "1", "spec.high"),
+            ("levels", 1, "spec.levels"),
+            ("levels", 2.5, "spec.levels"),
+            ("details", [], "spec.details"),
+        ]
+    },
+    **{
+        f"details {details!r}": (json.dumps(record(spec=TABLE | {"details": details})).encode(), "details of a table")
+        for details in (
+            {"kept": [True]},
+            {**DETAILS, "std": [0, 1]},
+            {**DETAILS, "mean": ["x", 1]},
+            {**DETAILS, "label": 3},
+        )
+    },
+    "a shape of another network": (
+        json.dumps(record(spec=SPEC._asdict() | {"shape": [8, 8, 3]})).encode(),
+        "is of another network",
+    ),
     **{
         f"config {c!r}": (json.dumps(record(config=c)).encode(), "config")
         for c in (None, [], "text", 3, {}, {"net": {}}, {"process": []})

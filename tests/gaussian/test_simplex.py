@@ -10,7 +10,7 @@ from jaxdiff.gaussian.process import perturb, prior
 from jaxdiff.gaussian.simplex import octave, simplex
 from jaxdiff.pipelines import experiment
 from jaxdiff.samplers import sample, unipc
-from tests.helpers.configs import changed
+from tests.helpers.configs import SPEC, changed
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(0)
@@ -91,6 +91,6 @@ def test_it_is_smoother_than_normal_noise_the_more_so_the_fewer_octaves():
 
 def test_a_process_takes_it_by_name():
     config = changed("process.noise", {"name": "simplex", "octaves": 4})
-    chain = experiment.build(config, (8, 8, 1)).model.path
+    chain = experiment.build(config, SPEC).model.path
     _, eps = perturb(chain, KEY, jnp.zeros((2, 8, 8, 1)), jnp.array(0.5))
     np.testing.assert_allclose(eps, drawn((2, 8, 8, 1), 4), atol=1e-5)

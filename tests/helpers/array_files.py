@@ -43,3 +43,7 @@ def patched(whole, old, new, count=-1):
 
 
 WHOLE, ZIPPED = npy(PIXELS), savez(x=PIXELS, y=LABELS)
+
+
+def classes_of(source):
+    return source.conditions["label"].values if source.conditions else 0

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from jaxdiff.config.build import source as source_of
 from jaxdiff.config.schema import check_fields
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines import experiment
 from jaxdiff.training import feed, sharding, stop
 from jaxdiff.training.checkpoints import rollback
 
+SPEC = image_spec((8, 8, 1), 17)
+"""Of the digits."""
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
@@ -78,9 +81,9 @@ def begin(config):
     if config["held_out"]:
         source_of({**config, "data": config["held_out"]})
     source = source_of(config)
-    parts = experiment.build(config, source.shape, mesh)
+    parts = experiment.build(config, source.spec, mesh)
     every = {f"train.{k}": train[k] for k in ("log_every", "sample_every", "checkpoint_every")}
-    feed.steps_per_call(train["steps_per_call"], every, 4 * train["batch_size"] * math.prod(source.shape))
+    feed.steps_per_call(train["steps_per_call"], every, 4 * train["batch_size"] * math.prod(source.spec.shape))
     feed.make_feed(source, mesh, train["batch_size"], config["seed"], train["device_data"])
     rollback.check(**train["guard"])
     with stop.stopping(train["max_hours"]):

@@ -36,7 +36,7 @@ def train(name, sizes, params):
     config["net"]["attention"] = (8,)
     source = build.source(config)
     mesh = single_device() if name == "one" else sharding.make_mesh(**sizes)
-    parts = experiment.build(config, source.shape, mesh)
+    parts = experiment.build(config, source.spec, mesh)
     params = params or jax.jit(parts.init)(jax.random.key(0))
     state = init_state(params, parts.optimizer, parts.ema)
     everything = sum(leaf.size for leaf in jax.tree.leaves(state))

@@ -11,6 +11,7 @@ from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import vp
 from jaxdiff.modalities.images.low_resolution import specs
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines.model import Model
 from jaxdiff.types import class_label
 
@@ -38,7 +39,7 @@ def bind(params, condition):
 def a_model(classes=0, steps=100):
     return Model(
         params=jnp.zeros(()),
-        shape=SHAPE,
+        spec=image_spec(SHAPE),
         conditions={"label": class_label(classes)} if classes else {},
         grid=lambda n: grids.uniform(n, 1.0, 1e-3),
         steps=steps,

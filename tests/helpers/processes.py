@@ -38,7 +38,7 @@ def size_of(file):
 
 def state_of(folder):
     record = run_record.read_record(folder)
-    parts = experiment.build(record.config, record.shape)
+    parts = experiment.build(record.config, record.spec)
     like = jax.jit(lambda key: init_state(parts.init(key), parts.optimizer, parts.ema))(jax.random.key(9))
     with Checkpoints(folder / "checkpoints") as checkpoints:
         return checkpoints.restore(like)

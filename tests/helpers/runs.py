@@ -6,13 +6,13 @@ import jax
 import numpy as np
 
 import jaxdiff
-from tests.helpers.configs import tiny
+from tests.helpers.configs import SPEC, tiny
 
 AVERAGE = "ema_0.998"
 
 
 def record(**changes):
-    return json.loads(json.dumps({"format": 1, "config": tiny(), "shape": [8, 8, 1], **changes}))
+    return json.loads(json.dumps({"format": 1, "config": tiny(), "spec": SPEC._asdict(), **changes}))
 
 
 def same(one, other):

@@ -9,13 +9,14 @@ import pytest
 
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import arrays, digits
+from tests.helpers.array_files import classes_of
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5), np.uint8)
 
 
 def test_digits_are_scikit_learns():
     source = digits()
-    assert (source.size, source.shape, source.num_classes, source.flip) == (1797, (8, 8, 1), 10, False)
+    assert (source.size, source.spec.shape, classes_of(source), source.flip) == (1797, (8, 8, 1), 10, False)
     batch = source.take(np.array([0, 1796]))
     assert batch.x_0.dtype == np.float32
     assert batch.x_0.min() == -1
@@ -27,7 +28,7 @@ def test_digits_are_scikit_learns():
 def test_npy_of_bytes(tmp_path):
     np.save(tmp_path / "a.npy", IMAGES)
     source = arrays(str(tmp_path / "a.npy"))
-    assert (source.size, source.shape, source.num_classes) == (6, (4, 5, 1), 0)
+    assert (source.size, source.spec.shape, classes_of(source)) == (6, (4, 5, 1), 0)
     batch = source.take(np.array([5, 0]))
     np.testing.assert_array_equal(np.round((batch.x_0[..., 0] + 1) * 127.5), IMAGES[[5, 0]])
     assert batch.condition is None
@@ -36,7 +37,7 @@ def test_npy_of_bytes(tmp_path):
 def test_npz_with_labels_and_floats(tmp_path):
     np.savez(tmp_path / "a.npz", x=IMAGES[..., None] / 255, y=np.array([0, 1, 2, 0, 1, 2]))
     source = arrays(str(tmp_path / "a.npz"), key="x", label_key="y", low=0.0, high=1.0)
-    assert source.num_classes == 3
+    assert classes_of(source) == 3
     batch = source.take(np.array([2]))
     np.testing.assert_allclose(batch.x_0[0, ..., 0], IMAGES[2] / 127.5 - 1, atol=1e-6)
     np.testing.assert_array_equal(batch.condition["label"], [2])

@@ -7,6 +7,7 @@ from PIL import Image
 
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import folder
+from tests.helpers.array_files import classes_of
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def pictures(tmp_path):
 @pytest.mark.filterwarnings("ignore:.*mode.*:DeprecationWarning")
 def test_pictures_of_any_size_and_mode(pictures, channels, cache_gb):
     source = folder(str(pictures), size=8, channels=channels, cache_gb=cache_gb)
-    assert (source.size, source.shape, source.num_classes, source.flip) == (3, (8, 8, channels), 2, True)
+    assert (source.size, source.spec.shape, classes_of(source), source.flip) == (3, (8, 8, channels), 2, True)
     batch = source.take(np.array([2, 0, 1]))
     assert batch.x_0.shape == (3, 8, 8, channels)
     assert abs(batch.x_0).max() <= 1

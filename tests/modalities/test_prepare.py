@@ -21,6 +21,7 @@ from jaxdiff.config import build
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import tfds
 from jaxdiff.modalities.images.prepare import STOCK, prepare
+from tests.helpers.array_files import classes_of
 
 SIZES = {"train": 50, "test": 20}
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -95,8 +96,8 @@ def test_every_pixel_and_label_arrives_in_the_order_of_the_stock_set(prepared, s
     order = sorted(range(SIZES[split]), key=hasher.hash_key)
     source = tfds(name, split, root)
     batch = source.take(np.arange(source.size))
-    assert (source.size, source.num_classes, source.levels) == (SIZES[split], 10, 256)
-    np.testing.assert_array_equal(np.round((batch.x_0 + 1) * 127.5), pixels[order].reshape(-1, *source.shape))
+    assert (source.size, classes_of(source), source.spec.levels) == (SIZES[split], 10, 256)
+    np.testing.assert_array_equal(np.round((batch.x_0 + 1) * 127.5), pixels[order].reshape(-1, *source.spec.shape))
     np.testing.assert_array_equal(batch.condition["label"], labels[order])
     assert "tensorflow" not in sys.modules
 

@@ -12,6 +12,7 @@ import pytest
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import tfds
 from jaxdiff.modalities.images.prepare import prepare
+from tests.helpers.array_files import classes_of
 
 PREPARE = """
 import sys
@@ -50,7 +51,7 @@ def prepared(tmp_path_factory):
 
 def test_read_by_name_without_tensorflow(prepared):
     source = tfds("tiny_images", data_dir=prepared, size=8)
-    assert (source.size, source.shape, source.num_classes) == (12, (8, 8, 3), 4)
+    assert (source.size, source.spec.shape, classes_of(source)) == (12, (8, 8, 3), 4)
     batch = source.take(np.array([3, 7]))
     levels = np.round((batch.x_0[:, 0, 0, 0] + 1) * 127.5)
     np.testing.assert_array_equal(batch.condition["label"], (levels / 20).astype(int) % 4)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from jaxdiff.errors import InputError
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.nets import UNet
 from jaxdiff.nets.layers import sinusoidal
-from jaxdiff.types import Spec, missing
+from jaxdiff.types import missing
 from tests.helpers.nets import randomized
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -169,7 +170,7 @@ def test_every_kind_of_condition_counts_and_none_zeros_and_minus_one_are_its_abs
     net, given = UNet(**SMALL, **KINDS), a_condition()
     params = randomized(net, x, t, given)
     whole, nothing = run(net, params, x, t, given), run(net, params, x, t)
-    absent = missing(net.condition_spec(Spec(x.shape[1:])), 2) | {"sequence": jnp.zeros((2, 4, 6))}
+    absent = missing(net.condition_spec(image_spec(x.shape[1:])), 2) | {"sequence": jnp.zeros((2, 4, 6))}
     np.testing.assert_allclose(run(net, params, x, t, absent), nothing, atol=1e-5)
     for part in given:
         without = run(net, params, x, t, {name: value for name, value in given.items() if name != part})
@@ -179,7 +180,7 @@ def test_every_kind_of_condition_counts_and_none_zeros_and_minus_one_are_its_abs
         alone = jax.tree.map(lambda a, b: a.at[1].set(b[1]), given, absent)  # of one example only
     np.testing.assert_allclose(run(net, params, x, t, alone)[0], whole[0], atol=1e-5)
     np.testing.assert_allclose(run(net, params, x, t, alone)[1], nothing[1], atol=1e-5)
-    example = missing(net.condition_spec(Spec(x.shape[1:])), 1)
+    example = missing(net.condition_spec(image_spec(x.shape[1:])), 1)
     fresh = jax.eval_shape(net.init, jax.random.key(0), x[:1], t[:1], example)
     assert jax.tree.map(jnp.shape, fresh) == jax.tree.map(jnp.shape, params)
 
@@ -208,7 +209,7 @@ def test_the_imagenet_network_of_adm_has_its_number_of_parameters():
         outputs=2,
     )
     x = jnp.zeros((1, 64, 64, 3))
-    example = missing(net.condition_spec(Spec(x.shape[1:])), 1)
+    example = missing(net.condition_spec(image_spec(x.shape[1:])), 1)
     shapes = jax.eval_shape(net.init, jax.random.key(0), x, jnp.zeros(1), example)
     assert sum(p.size for p in jax.tree.leaves(shapes)) == 295_904_454
 

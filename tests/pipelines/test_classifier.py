@@ -13,8 +13,8 @@ from jaxdiff.losses.times import uniform
 from jaxdiff.nets import Classifier as Network
 from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.classifier import Classifier, accuracy
-from jaxdiff.types import Batch
-from tests.helpers.configs import get_config
+from jaxdiff.types import Batch, Spec
+from tests.helpers.configs import SPEC, get_config
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -48,7 +48,7 @@ def test_its_answers_are_log_probabilities_of_which_one_is_picked(rng):
 def test_accuracy_falls_with_the_noise(rng):
     label = rng.integers(0, 3, 3000)
     x_0 = jnp.asarray(MEANS[label] + 0.3 * rng.normal(size=(3000, 2)), jnp.float32)
-    classifier = Classifier(1.0, make_bind(vp(), eps(), logits), vp(), (2,), 3)
+    classifier = Classifier(1.0, make_bind(vp(), eps(), logits), vp(), Spec((2,), "tables"), 3)
     batch = Batch(x_0, {"label": jnp.asarray(label)})
     clear, faint, none = accuracy(classifier, 1.0, jax.random.key(0), batch, jnp.array([0.01, 2.0, 100.0]))
     assert clear > 0.99
@@ -90,10 +90,10 @@ def changed(**values):
 )
 def test_what_a_classifier_cannot_be_is_refused(config, message):
     with pytest.raises(InputError, match=message):
-        experiment.build(config, (8, 8, 1))
+        experiment.build(config, SPEC)
 
 
 def test_it_needs_labels():
-    parts = experiment.build(changed(), (8, 8, 1))
+    parts = experiment.build(changed(), SPEC)
     with pytest.raises(InputError, match="needs labels"):
         jax.eval_shape(parts.loss_fn, parts.model.params, jax.random.key(0), Batch(jnp.zeros((2, 8, 8, 1))))

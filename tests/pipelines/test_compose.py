@@ -14,6 +14,7 @@ from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.mixture import gaussian_mixture, mixture_log_density
 from jaxdiff.gaussian.schedules import cosine, flow, ncsn, vp
 from jaxdiff.modalities.images.low_resolution import as_condition
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines.classifier import Classifier
 from tests.helpers.models import MEANS, PATH, SHAPE, STD, TRACES, N, a_model, conditional
 
@@ -84,7 +85,7 @@ def dot():
     def bind(params, condition):
         return Bound(PATH, gaussian_mixture(vp(), np.ones(1), np.full((1, 1, 1, 1), 0.4), np.full((1, 1, 1, 1), 0.05)))
 
-    return dataclasses.replace(a_model(), shape=(1, 1, 1), bind=bind)
+    return dataclasses.replace(a_model(), spec=image_spec((1, 1, 1)), bind=bind)
 
 
 def test_a_worse_model_is_told_all_that_it_knows_of():
@@ -139,7 +140,7 @@ def test_bad_input_is_one_line():
     with pytest.raises(InputError, match="must be 2 class labels from 0 to 1"):
         pipelines.guide(a_model(), key, 2, its, [0, 2])
     with pytest.raises(InputError, match=r"of images of \(4, 4, 1\) cannot guide a model of \(2, 2, 1\)"):
-        pipelines.guide(a_model(), key, 1, dataclasses.replace(its, shape=(4, 4, 1)))
+        pipelines.guide(a_model(), key, 1, dataclasses.replace(its, spec=image_spec((4, 4, 1))))
     with pytest.raises(InputError, match="scale=nan: must be a finite number"):
         pipelines.guide(a_model(), key, 1, its, 0, float("nan"))
     with pytest.raises(InputError, match="autoguide: the worse model draws images of"):

@@ -12,6 +12,7 @@ from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.denoiser import check_levels, make_denoiser
 from jaxdiff.gaussian.parameterization import eps
 from jaxdiff.gaussian.schedules import edm, ncsn, ve, vp
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import from_time
@@ -40,7 +41,7 @@ def model():
     make_draw.cache_clear()  # so that every test traces anew
     return Model(
         params=jnp.float32(0.3),
-        shape=(4, 4, 1),
+        spec=image_spec((4, 4, 1)),
         grid=grids.uniform,
         steps=20,
         sampler={"name": "ancestral", "variance": "fixed_large"},
@@ -193,7 +194,7 @@ def test_numbers_may_be_traced_in_a_function_of_the_users(model):
 
 def test_images_that_are_not_finite_do_not_pass_for_images(model):
     broken = dataclasses.replace(model, params=jnp.float32(np.nan))
-    with pytest.raises(InputError, match=r"2 of images 0 to 1 are not finite: bound them with clip=1"):
+    with pytest.raises(InputError, match=r"2 of examples 0 to 1 are not finite: bound them with clip=1"):
         next(broken.stream(jax.random.key(0), 3, 2, steps=2))
     assert not jnp.isfinite(broken.sample(jax.random.key(0), 2, steps=2)).all()
 

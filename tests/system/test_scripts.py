@@ -28,10 +28,10 @@ def test_a_run_leaves_what_it_says(finished):
     assert {"config.json", "checkpoints", "metrics.jsonl", "tensorboard", "samples.png", "loss.png"} <= names
     assert [row["step"] for row in rows(finished)] == list(range(5, 41, 5))
     assert rows(finished)[-1]["loss"] < 0.8 * rows(finished)[0]["loss"]
-    assert all({"loss", "mse", "grad_norm", "images_per_s"} <= row.keys() for row in rows(finished))
+    assert all({"loss", "mse", "grad_norm", "examples_per_s"} <= row.keys() for row in rows(finished))
     assert size_of(finished / "samples.png") == (8 * 66 + 2, 8 * 66 + 2)
     assert sorted(f.name for f in (finished / "checkpoints").iterdir()) == ["30", "40"]
-    assert json.loads((finished / "config.json").read_text())["shape"] == [8, 8, 1]
+    assert json.loads((finished / "config.json").read_text())["spec"]["shape"] == [8, 8, 1]
 
 
 def test_the_same_command_again_changes_nothing(call, finished):

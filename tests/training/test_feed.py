@@ -13,6 +13,7 @@ import pytest
 
 from jaxdiff.data.source import Source, batches, select
 from jaxdiff.errors import InputError
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.training import feed
 from jaxdiff.training.ema import warmed_up
 from jaxdiff.training.sharding import make_mesh
@@ -28,7 +29,7 @@ def pictures(flip=True, labels=True):
     rng = np.random.default_rng(0)
     images, classes = rng.normal(size=(SIZE, 3, 4, 1)).astype(np.float32), np.arange(SIZE, dtype=np.int32) % 5
     take = lambda i: Batch(images[i], classes[i] if labels else None)
-    return Source(SIZE, (3, 4, 1), 5 * labels, take, flip)
+    return Source(SIZE, image_spec((3, 4, 1)), take, flip=flip)
 
 
 def equal(a, b):

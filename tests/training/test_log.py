@@ -77,5 +77,5 @@ def test_waiting_for_data_is_told(caplog):
     with caplog.at_level(logging.WARNING):
         lap = clock.lap(10)
     assert 0.5 < lap["waited_for_data"] <= 1
-    assert 0 < lap["images_per_s"] < 10 / 0.03
+    assert 0 < lap["examples_per_s"] < 10 / 0.03
     assert "of the time the devices wait for data" in caplog.text

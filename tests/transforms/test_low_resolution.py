@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from jaxdiff import pipelines
-from jaxdiff.data.source import Source, shrunk
+from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation import held_out
 from jaxdiff.modalities.images.low_resolution import as_condition, low_resolution
+from jaxdiff.modalities.images.shrink import shrunk
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch, ConditionSpec
 from tests.helpers.models import a_model, conditional
 
@@ -58,7 +60,7 @@ def test_an_enlarged_image_is_the_same_in_any_batch():
 
 def test_held_out_examples_are_told_as_they_are_in_training(rng):
     x_0 = rng.uniform(-1, 1, size=(5, 2, 2, 1)).astype(np.float32)
-    source = Source(5, (2, 2, 1), 0, lambda i: Batch(x_0[i]))
+    source = Source(5, image_spec((2, 2, 1)), lambda i: Batch(x_0[i]))
     batch = held_out.examples(conditional(), source, 3)
     means = x_0[:3].mean((1, 2), keepdims=True)
     np.testing.assert_allclose(batch.condition["low_res"], np.broadcast_to(means, (3, 2, 2, 1)), atol=1e-6)
@@ -73,9 +75,9 @@ def test_held_out_examples_are_told_as_they_are_in_training(rng):
 
 def test_a_source_of_smaller_images(rng):
     x_0 = rng.uniform(-1, 1, size=(5, 4, 6, 1)).astype(np.float32)
-    source = Source(5, (4, 6, 1), 0, lambda i: Batch(x_0[i]), levels=256)
+    source = Source(5, image_spec((4, 6, 1), 256), lambda i: Batch(x_0[i]))
     small = shrunk(source, 2)
-    assert (small.shape, small.levels) == ((2, 3, 1), None)
+    assert small.spec == image_spec((2, 3, 1))
     np.testing.assert_allclose(small.take(np.arange(5)).x_0[:, 1, 2], x_0[:, 2:, 4:].mean((1, 2)), atol=1e-6)
     assert shrunk(source, 1) is source
     with pytest.raises(InputError, match=r"train.shrink=3: must divide the sides of 4x6"):

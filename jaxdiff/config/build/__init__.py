@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxdiff.config.build.data import Config, held_out, source
+from jaxdiff.config.build.data import Config, check_conditions, held_out, rescaled, source
 from jaxdiff.config.build.network import conditions_of, linen_network, make_bind, make_net, make_start, shapes_of
 from jaxdiff.config.build.process import learn_process, make_process
 from jaxdiff.config.build.transforms import transform_conditions
@@ -15,10 +15,21 @@ from jaxdiff.gaussian.parameterization import Parameterization, check_target
 from jaxdiff.gaussian.process import Process
 from jaxdiff.losses.needs import Needs, needs_of
 from jaxdiff.losses.vlb import by_log_snr
+from jaxdiff.modalities import check
 from jaxdiff.types import ConditionSpec, Key, LossFn, Network, Params, StatefulLoss
 from jaxdiff.types import Spec as DataSpec
 
-__all__ = ["Config", "Core", "build_core", "held_out", "linen_network", "make_loss", "source"]
+__all__ = [
+    "Config",
+    "Core",
+    "build_core",
+    "check_conditions",
+    "held_out",
+    "linen_network",
+    "make_loss",
+    "rescaled",
+    "source",
+]
 
 
 class Core(NamedTuple):
@@ -48,17 +59,17 @@ class Core(NamedTuple):
     conditions: dict[str, ConditionSpec]
 
 
-def build_core(config: Config, shape: tuple[int, ...]) -> Core:
-    """The core of a configuration, for examples of this shape, such as (height, width, channels) of images.
+def build_core(config: Config, spec: DataSpec) -> Core:
+    """The core of a configuration, for such examples.
 
     Raises:
       InputError: a field, name or argument that does not fit, or parts that do not fit together.
     """
     check_fields(config)
+    check(spec)
     needs = needs_of(LOSS.find(config["loss"]))
     meaning = PARAMETERIZATION.make(config["parameterization"])
-    spec = DataSpec(tuple(shape))
-    module = make_net(config["net"], needs, transform_conditions(config, spec), len(shape))
+    module = make_net(config["net"], needs, transform_conditions(config, spec), len(spec.shape))
     network, start = linen_network(module), make_start(module, spec)
     made = make_process(config["process"], needs.learned_process)
     if needs.learned_process:
@@ -68,7 +79,7 @@ def build_core(config: Config, shape: tuple[int, ...]) -> Core:
         process, schedule = made, None
         check_target(process, meaning)
         bind = make_bind(process, meaning, module, needs.outputs == 2)
-    shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, shape)
+    shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, spec.shape)
     known = conditions_of(module, spec)
     return Core(process, schedule, meaning, module, network, lambda key: start(key)[0], shapes, bind, needs, known)
 

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from jaxdiff.config.parts import DATA
 from jaxdiff.config.ranges import MOST
 from jaxdiff.config.schema import check_fields, check_value
-from jaxdiff.data.source import Source, balanced, shrunk
+from jaxdiff.data.source import Source, balanced
 from jaxdiff.errors import InputError
-from jaxdiff.types import Batch
+from jaxdiff.modalities import check, make_codec, require
+from jaxdiff.modalities.images.shrink import shrunk
+from jaxdiff.types import Batch, ConditionSpec, Spec
 
 Config = Mapping[str, Any]
 
@@ -16,19 +20,44 @@ Config = Mapping[str, Any]
 def source(config: Config) -> Source:
     """The data of a configuration, checked against its network; without labels if the network takes none."""
     check_fields(config)
-    data = shrunk(DATA.make(config["data"]), config["train"]["shrink"])
+    data, factor = DATA.make(config["data"]), config["train"]["shrink"]
+    check(data.spec)
+    if factor > 1:
+        require("images", data.spec, f"train.shrink={factor}")
+        data = shrunk(data, factor)
     if config["train"]["balanced"]:
         data = balanced(data)
     classes = config["net"].get("num_classes", 0)
     check_value("config.net.num_classes", classes, int, 0, MOST)
     if not classes:
-        return data._replace(num_classes=0, take=lambda i: unlabeled(data.take(i)))
-    if classes != data.num_classes:
+        rest = {name: one for name, one in data.conditions.items() if name != "label"}
+        return data._replace(conditions=rest, take=lambda i: unlabeled(data.take(i)))
+    there = data.conditions["label"].values if "label" in data.conditions else 0
+    if classes != there:
         raise InputError(
-            f"net.num_classes={classes}, but dataset {config['data']['name']!r} has {data.num_classes} classes: "
+            f"net.num_classes={classes}, but dataset {config['data']['name']!r} has {there} classes: "
             "make them equal, or 0 for no classes"
         )
     return data
+
+
+def check_conditions(source: Source, known: Mapping[str, ConditionSpec]) -> None:
+    """Refuse data of which something else is known than its network can be told.
+
+    Args:
+      known: what the network can be told, by name.
+
+    Raises:
+      InputError: a condition of another shape, or of another number of values.
+    """
+    for name in source.conditions.keys() & known.keys():
+        has, takes = source.conditions[name], known[name]
+        fits = len(has.shape) == len(takes.shape) and has.values == takes.values
+        if not (fits and all(want in (None, side) for want, side in zip(takes.shape, has.shape, strict=True))):
+            raise InputError(
+                f"condition {name!r}: the data has shape {has.shape} and values {has.values}, and the network takes "
+                f"shape {takes.shape} and values {takes.values}: make them equal"
+            )
 
 
 def unlabeled(batch: Batch) -> Batch:
@@ -37,12 +66,40 @@ def unlabeled(batch: Batch) -> Batch:
     return batch._replace(condition=rest or None)
 
 
-def held_out(config: Config) -> Source:
+def held_out(config: Config, spec: Spec | None = None) -> Source:
     """The held-out data of a configuration.
 
+    Args:
+      spec: of the data of training, whose scale it is brought to; by default it keeps its own.
+
     Raises:
-      InputError: it names none.
+      InputError: it names none, or it is of another shape or modality than the data of training.
     """
     if not config.get("held_out"):
         raise InputError("this configuration names no held-out data: set config.held_out, a data set like config.data")
-    return source({**config, "data": config["held_out"]})
+    made = source({**config, "data": config["held_out"]})
+    return made if spec is None else rescaled(made, spec, "held_out")
+
+
+def rescaled(source: Source, spec: Spec, what: str) -> Source:
+    """The same examples on the scale of others: decoded by their own codec, and encoded by that of `spec`.
+
+    Args:
+      what: the data is, in words.
+
+    Raises:
+      InputError: they are of another shape or modality.
+    """
+    if source.spec.modality == spec.modality and source.spec.details != spec.details:
+        mine, its, take = make_codec(source.spec), make_codec(spec), source.take
+        recoded = lambda batch: batch._replace(x_0=its.encode(mine.decode(batch.x_0)))
+        shape = its.encode(mine.decode(np.zeros((1, *source.spec.shape), np.float32))).shape[1:]
+        changed = source.spec._replace(shape=shape, details=spec.details)
+        source = source._replace(spec=changed, take=lambda indices: recoded(take(indices)))
+    there, here = source.spec, spec
+    if (there.shape, there.modality) != (here.shape, here.modality):
+        raise InputError(
+            f"{what}: {there.modality} of shape {there.shape}, and the data of training is {here.modality} of shape "
+            f"{here.shape}: take data of the same kind and shape"
+        )
+    return source

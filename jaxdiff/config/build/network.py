@@ -23,6 +23,8 @@ from jaxdiff.types import Spec as DataSpec
 Start = Callable[[Key], tuple[Params, Any]]
 """`key -> (parameters, output)` of a network for one example of zeros."""
 DTYPES = ("float32", "bfloat16")
+FLEETING = ("intermediates",)
+"""Collections of variables of one call, which nobody has to keep."""
 
 
 def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: int) -> Any:
@@ -59,6 +61,11 @@ def make_start(module: Any, spec: DataSpec) -> Start:
     def start(key):
         condition = missing(known, 1) if known else None
         out, variables = module.init_with_output(key, jnp.zeros((1, *shape)), jnp.zeros(1), condition)
+        if held := sorted(variables.keys() - {"params", *FLEETING}):
+            raise InputError(
+                f"net {type(module).__name__}: keeps {', '.join(held)} beside its parameters, which a run does not "
+                "save: choose one that does not, such as net.norm=layer in place of batch"
+            )
         return variables.get("params", {}), out
 
     return start

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from jaxdiff.config.build.data import Config
 from jaxdiff.errors import InputError
+from jaxdiff.modalities import require
 from jaxdiff.modalities.images import augment, low_resolution
 from jaxdiff.transforms.dropout import drop_condition
 from jaxdiff.types import ConditionSpec, Spec, Transform
@@ -12,6 +13,9 @@ from jaxdiff.types import ConditionSpec, Spec, Transform
 def transform_conditions(config: Config, spec: Spec) -> dict[str, ConditionSpec]:
     """What the transforms of a configuration tell the network of each example."""
     train = config["train"]
+    for name, none in (("augment", 0), ("enlarge", 1)):
+        if train[name] != none:
+            require("images", spec, f"train.{name}={train[name]}")
     told = {"augment": augment.SPEC} if train["augment"] else {}
     return told | (low_resolution.specs(spec.shape) if train["enlarge"] > 1 else {})
 
@@ -28,8 +32,8 @@ def make_transforms(config: Config, spec: Spec, known: Mapping[str, ConditionSpe
     rate, factor = train["augment"], train["enlarge"]
     if factor == 1 and train["enlarge_noise"]:
         raise InputError(f"train.enlarge_noise={train['enlarge_noise']}: goes with train.enlarge above 1: set it, or 0")
-    if factor > 1 and (spec.shape[0] % factor or spec.shape[1] % factor):
-        raise InputError(f"train.enlarge={factor}: must divide the sides of {spec.shape[0]}x{spec.shape[1]} images")
+    if factor > 1:
+        low_resolution.check_factor(spec.shape, factor)
     dropped = {name: one for name, one in known.items() if name != "augment"}
     if train["drop_condition"] and not dropped:
         raise InputError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import InputError, unknown
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
 
 LABELS = 2**31
@@ -75,7 +76,7 @@ def arrays(
         return Batch(to_unit_range(images[i], low, high))
 
     classes = 0 if labels is None else int(labels.max()) + 1
-    return labeled(Source(len(images), images.shape[1:], classes, take, flip, levels), labels)
+    return labeled(Source(len(images), image_spec(images.shape[1:], levels), take, flip=flip), labels, classes)
 
 
 def _load(path: str, key: str, label_key: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 
 from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import unknown
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
 
 
@@ -23,4 +24,4 @@ def digits(split: str = "all") -> Source:
         raise unknown("split of the digits", split, splits)
     images = to_unit_range(data.images[splits[split]], 0, 16)[..., None]
     labels = data.target[splits[split]].astype(np.int32)
-    return labeled(Source(len(images), (8, 8, 1), 10, lambda i: Batch(images[i]), levels=17), labels)
+    return labeled(Source(len(images), image_spec((8, 8, 1), 17), lambda i: Batch(images[i])), labels, 10)

@@ -12,6 +12,7 @@ from PIL import Image
 from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.picture import check_size, fit
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -68,7 +69,7 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
         pixels = np.stack(list(pool.map(read, indices)))
         return Batch(to_unit_range(pixels))
 
-    return labeled(Source(len(files), shape, 0 if labels is None else len(classes), take, flip), labels)
+    return labeled(Source(len(files), image_spec(shape), take, flip=flip), labels, len(classes))
 
 
 def read_picture(path: Path, size: int, channels: int) -> np.ndarray:

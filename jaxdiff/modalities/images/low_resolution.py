@@ -10,9 +10,16 @@ model to forgive what an earlier stage, or a camera, did wrong; how much of it t
 
 import jax
 
+from jaxdiff.errors import InputError
 from jaxdiff.gaussian.noise import normal
 from jaxdiff.modalities.images.operators import shrunk
 from jaxdiff.types import Array, Condition, ConditionSpec, Key, Noise, Transform, expand
+
+
+def check_factor(shape: tuple[int, ...], factor: int) -> None:
+    """Refuse a factor that does not divide the sides of images of this shape."""
+    if shape[0] % factor or shape[1] % factor:
+        raise InputError(f"train.enlarge={factor}: must divide the sides of {shape[0]}x{shape[1]} images")
 
 
 def specs(shape: tuple[int, ...]) -> dict[str, ConditionSpec]:

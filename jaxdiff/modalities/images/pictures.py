@@ -35,10 +35,15 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
 
 def save_grid(path: Path, images: np.ndarray, columns: int | None = None, note: str = "") -> None:
     """Write a grid as PNG, with a note in the file's text: where the images are from."""
+    save_picture(path, grid(images, columns), note)
+
+
+def save_picture(path: Path, picture: np.ndarray, note: str = "") -> None:
+    """Write uint8 (height, width, channels) as PNG, with a note in the file's text."""
     text = PngInfo()
     if note:
         text.add_text("Comment", note)
-    _picture(grid(images, columns)).save(path, pnginfo=text)
+    _picture(picture).save(path, pnginfo=text)
 
 
 def save_film_strip(path: Path, frames: np.ndarray, rows: int = 8, note: str = "") -> None:

@@ -11,7 +11,8 @@ from PIL import Image
 from jaxdiff.data.source import Source, to_unit_range
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.images.picture import check_size, fit
-from jaxdiff.types import Batch
+from jaxdiff.modalities.images.spec import image_spec
+from jaxdiff.types import Batch, class_label
 
 ORIGINALS = ("cifar10", "mnist", "fashion_mnist")
 """What `jaxdiff.modalities.images.prepare` can prepare without TensorFlow."""
@@ -72,8 +73,9 @@ def tfds(
         undecoded = builder.as_data_source(split=split, decoders={"image": tensorflow_datasets.decode.SkipDecoding()})
         return np.array([example["label"] for example in undecoded], np.int32)
 
-    classes = features["label"].num_classes if labeled else 0
-    return Source(len(data), shape, classes, take, flip, None if size else 256, labels if labeled else None)
+    conditions = {"label": class_label(features["label"].num_classes)} if labeled else {}
+    spec = image_spec(shape, None if size else 256)
+    return Source(len(data), spec, take, conditions, flip, labels if labeled else None)
 
 
 def data_root(data_dir: str) -> Path:

@@ -9,6 +9,8 @@ Cleaning is learned from the rows that a model trains on, and applied to any oth
 
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError, unknown
@@ -44,11 +46,12 @@ class Cleaning(NamedTuple):
             )
         return np.asarray(finite | (self.missing != "drop"))
 
-    def invert(self, cleaned: np.ndarray) -> np.ndarray:
-        """(n, kept columns) to (n, columns), float64, in the units of the table."""
-        rows = np.tile(self.mean, (len(cleaned), 1))
-        rows[:, self.kept] += cleaned * self.std[self.kept]
-        return rows
+    def invert(self, cleaned):
+        """(..., kept columns) to (..., columns), in the units of the table: float64, or float32 of JAX arrays."""
+        xp = jnp if isinstance(cleaned, jax.Array) else np
+        padded = xp.concatenate([cleaned, xp.zeros_like(cleaned[..., :1])], axis=-1)
+        place = np.where(self.kept, np.cumsum(self.kept) - 1, self.kept.sum())
+        return padded[..., place] * self.std + self.mean
 
 
 def learn_cleaning(rows: np.ndarray, missing: str = "median") -> tuple[Cleaning, list[str]]:

@@ -1,0 +1,55 @@
+"""Spec: what one row of a table is, and the codec between the table's units and columns of mean 0 and deviation 1.
+
+The details of the specification hold the cleaning and the names, as plain data:
+
+    columns                              names of all columns of the table
+    label, classes                       name of the class, and of its values; "" and [] without
+    kept, median, mean, std, missing     of all columns, see `jaxdiff.modalities.tables.cleaning`
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxdiff.errors import InputError
+from jaxdiff.modalities.tables.cleaning import MISSING, Cleaning
+from jaxdiff.types import Codec, Spec
+
+AXES = ("columns",)
+RANGE = (None, None)
+NUMBERS = ("median", "mean", "std")
+
+
+def table_spec(cleaning: Cleaning, columns: Sequence[str], label: str = "", classes: Sequence[str] = ()) -> Spec:
+    """A cleaned row: the columns that vary, with mean 0 and standard deviation 1."""
+    plain = {name: np.asarray(value).tolist() for name, value in cleaning._asdict().items()}
+    details = {"columns": list(columns), "label": label, "classes": list(classes), **plain}
+    return Spec((int(cleaning.kept.sum()),), "tables", details=details)
+
+
+def make_codec(spec: Spec) -> Codec:
+    """From rows in the table's units, all columns, to cleaned ones, and back; without details the identity.
+
+    Raises:
+      InputError: details that are no cleaning of as many columns as an example has.
+    """
+    if not spec.details:
+        return Codec()
+    cleaning = cleaning_of(spec)
+    return Codec(cleaning.apply, cleaning.invert)
+
+
+def cleaning_of(spec: Spec) -> Cleaning:
+    """The cleaning that the details of a specification hold."""
+    details = spec.details
+    try:
+        numbers = {name: np.asarray(details[name], np.float64) for name in NUMBERS}
+        kept, names, missing = np.asarray(details["kept"]), details["columns"], details["missing"]
+        texts = [*names, *details["classes"], details["label"]]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"details of a table: {type(error).__name__} {error}: they hold no cleaning") from error
+    fits = kept.dtype == bool and kept.shape == (len(names),) and kept.sum() == spec.shape[0]
+    fits = fits and all(value.shape == kept.shape and np.isfinite(value).all() for value in numbers.values())
+    if not fits or not (numbers["std"] > 0).all() or missing not in MISSING or not all(type(t) is str for t in texts):
+        raise InputError(f"details of a table: are not those of a cleaning that keeps {spec.shape[0]} columns")
+    return Cleaning(kept, numbers["median"], numbers["mean"], numbers["std"], missing)
