@@ -32,14 +32,14 @@ def get_config(setting: str = "breast_cancer") -> ConfigDict:
         {
             "name": "diffusion",
             "weight": {"name": "edm", "sigma_data": 1.0},
-            "times": {"name": "log_normal", "mean": -1.2, "std": 1.2},
+            "times": {"name": "log_normal", "mean": -0.5, "std": 1.2},  # EDM's, for data twice as wide
         }
     )
     net = {
-        "widths": (256, 512, 256),
+        "widths": (128, 256, 128),
         "blocks": 3,
-        "embedding": 256,
-        "dropout": 0.0,
+        "embedding": 128,
+        "dropout": 0.1,
         "dropout_out": 0.0,
         "num_classes": 0,
     }
@@ -48,7 +48,7 @@ def get_config(setting: str = "breast_cancer") -> ConfigDict:
     config.ema.decay = (0.998,)
     config.train.update(batch_size=256, steps=2000, log_every=50, sample_every=500, checkpoint_every=500)
     config.sample = ConfigDict(
-        {"sampler": {"name": "heun"}, "steps": 18, "grid": {"name": "karras"}, "clip": float("inf")}
+        {"sampler": {"name": "heun"}, "steps": 64, "grid": {"name": "karras"}, "clip": float("inf")}
     )
     if name == "classes":
         config.net.num_classes = 2

@@ -13,6 +13,7 @@ from jaxdiff.types import Batch, Spec
 SHOWN, BESIDE, CHAIN = 1000, 1000, 500
 COLUMNS, MOMENTS, BINS = 4, 6, 30
 REAL, DRAWN = "tab:blue", "tab:orange"
+MARGINS = {"left": 0.07, "right": 0.98, "bottom": 0.07, "top": 0.93, "wspace": 0.35, "hspace": 0.3}
 
 
 def describe(spec: Spec) -> str:
@@ -33,8 +34,8 @@ def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:
 
     from matplotlib.figure import Figure  # half a second to import
 
-    figure = Figure(figsize=(2.4 * k, 2.4 * k), layout="constrained")
-    axes = figure.subplots(k, k, squeeze=False)
+    figure = Figure(figsize=(2.4 * k, 2.4 * k))
+    axes = figure.subplots(k, k, squeeze=False, gridspec_kw=MARGINS)
     for row in range(k):
         for column in range(k):
             at, low, high = axes[row, column], *limits[column]
@@ -50,7 +51,8 @@ def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:
             x, color = (its, REAL) if row > column and its is not None else (ours, DRAWN)
             at.scatter(x[:, column], x[:, row], 3, color, alpha=0.5, linewidths=0)
             at.set_ylim(*limits[row])
-    axes[0, 0].legend(fontsize=6)
+    if axes[0, 0].get_legend_handles_labels()[0]:
+        axes[0, 0].legend(fontsize=6)
     return _rendered(figure)
 
 
@@ -61,8 +63,9 @@ def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[
     moments = np.round(np.linspace(0, len(frames) - 1, min(MOMENTS, len(frames)))).astype(int)
     rows = make_codec(spec).decode(np.asarray(frames)[moments])
     names = _names(spec, rows.shape[-1])
-    figure = Figure(figsize=(2.4 * len(moments), 2.6), layout="constrained")
-    for at, x, moment in zip(figure.subplots(1, len(moments), squeeze=False)[0], rows, moments, strict=True):
+    figure = Figure(figsize=(2.4 * len(moments), 2.6))
+    axes = figure.subplots(1, len(moments), squeeze=False, gridspec_kw={**MARGINS, "bottom": 0.2, "top": 0.88})[0]
+    for at, x, moment in zip(axes, rows, moments, strict=True):
         limits = _limits(x)
         at.set_title(f"state {moment}", fontsize=8)
         at.tick_params(labelsize=6)
