@@ -277,7 +277,7 @@ def test_tasks_of_several_runs(tmp_path, monkeypatch):
     replace_load(monkeypatch, "autoguide", worse)
     drawn = perform(tmp_path, "--task=autoguide", "--worse=run@params", "--num=11", "--scale=1.0")["images"]
     assert drawn.shape == (11, *SHAPE)
-    flat = Classifier(jnp.zeros(()), lambda params: lambda x, t: jnp.zeros((len(x), 3)), vp(), SHAPE, 3)
+    flat = Classifier(jnp.zeros(()), lambda params: lambda x, t: jnp.zeros((len(x), 3)), vp(), image_spec(SHAPE), 3)
     replace_load(monkeypatch, "guide", flat, "load_classifier")
     led = perform(tmp_path, "--task=guide", "--classifier=run", "--num=11")["images"]
     np.testing.assert_allclose(led, drawn, atol=1e-5)

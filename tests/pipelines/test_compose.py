@@ -31,7 +31,7 @@ def classifier(process):
 
         return log_p
 
-    return Classifier(jnp.ones(()), bind, process, SHAPE, 2)
+    return Classifier(jnp.ones(()), bind, process, image_spec(SHAPE), 2)
 
 
 @pytest.mark.parametrize("process", [vp(), cosine()], ids=["its own process", "another"])
