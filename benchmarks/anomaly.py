@@ -30,7 +30,7 @@ from jaxdiff.pipelines.anomaly import denoising_error, msma
 from jaxdiff.training.sharding import use_cpu_devices
 
 ROOT = Path(__file__).parent.parent
-NET = ("net.channels=32", "net.num_classes=0", "train.drop_condition=0.0", "train.batch_size=64")
+NET = ("net.channels=32", "net.num_classes=0", "train.cond_dropout=0.0", "train.batch_size=64")
 LEVELS = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5, 4.0)
 HIGH = (1.0, 2.0, 3.0, 4.0, 5.0)
 

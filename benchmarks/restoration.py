@@ -4,7 +4,7 @@
     python train.py --config=configs/super_resolution.py:fashion_mnist_7_28=fashion_mnist.npz --workdir=runs/enlarge
     python benchmarks/restoration.py --data fashion_mnist.npz --workdir runs/fashion --enlarge runs/enlarge --docs docs
 
-The first --num test images (pixels in [-1, 1]) lose their middle 14x14 pixels; are shrunk to 7x7; are blurred by a
+The first --num test images (pixels in [-1, 1]) lose their middle 14x14 pixels; are downsampled to 7x7; are blurred by a
 Gaussian of 1.5 pixels, with noise 0.05; or get noise 0.5. Needs scikit-image. Each row: mean PSNR in dB and the mean
 structural similarity, both by scikit-image, and seconds. A posterior draw is not its mean: rows "of N draws" average.
 Free settings of the classical methods were chosen for the best PSNR on the first 100 training images, out of a grid.
@@ -46,7 +46,7 @@ def degraded(x: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     noise = np.random.default_rng(seed).normal(size=x.shape)
     return {
         "inpainting": np.where(MASK > 0, x, 0),
-        "super-resolution": np.asarray(operators.shrunk(4)(jnp.asarray(x))),
+        "super-resolution": np.asarray(operators.downsampled(4)(jnp.asarray(x))),
         "deblurring": np.asarray(operators.blurred(jnp.asarray(KERNEL))(jnp.asarray(x))) + NOISE * noise,
         "denoising": x + STRONG * noise,
     }
@@ -81,7 +81,7 @@ GRIDS = {
 
 LINEAR = {
     "inpainting": (lambda x: x[:, MASK[0] > 0], 0.01),
-    "super-resolution": (operators.shrunk(4), 0.01),
+    "super-resolution": (operators.downsampled(4), 0.01),
     "deblurring": (operators.blurred(np.float32(KERNEL)), NOISE),
     "denoising": (lambda x: x, STRONG),
 }
@@ -130,8 +130,8 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
         ("inpainting", "repaint, 5 repeats, mean of 4 draws"): fill("repaint", repeats=5, draws=4, **SAMPLING),
         **several("inpainting", "DDRM", fill("ddrm", steps=STEPS)),
         **matched("inpainting"),
-        **several(small, "DDRM", mend(small, "shrink", 0.01, method="ddrm", steps=STEPS)),
-        **matched(small, "shrink"),
+        **several(small, "DDRM", mend(small, "downsample", 0.01, method="ddrm", steps=STEPS)),
+        **matched(small, "downsample"),
         **several(blurred, "DDRM", mend(blurred, "blur", NOISE, kernel=KERNEL, method="ddrm", steps=STEPS)),
         **matched(blurred, "blur", NOISE, kernel=KERNEL),
         ("denoising", "one step: the posterior mean"): lambda key: pipelines.denoise(

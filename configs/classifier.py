@@ -24,5 +24,5 @@ def get_config(setting: str = "digits") -> ConfigDict:
     size = {"attention": (4,), "patch": 1} if name == "digits" else {"attention": (7,), "patch": 2}
     config.net = ConfigDict({"name": "classifier", **small, **size})
     config.optimizer.update(learning_rate=1e-3, warmup=50)
-    config.train.update(steps=1000, drop_condition=0.0, sample_every=500, checkpoint_every=500)
+    config.train.update(steps=1000, cond_dropout=0.0, sample_every=500, checkpoint_every=500)
     return config

@@ -29,7 +29,7 @@ def get_config(setting: str = "digits") -> ConfigDict:
         config.data.flip = False  # mirroring is part of the augmentation
         config.net.update(channels=128, multipliers=(2, 2, 2), blocks=4, dropout=0.13)
         config.optimizer.update(learning_rate=1e-3, warmup=10_000_000 // 512, clip=0.0)
-        config.ema = ConfigDict({"decay": (), "half_life": (500_000,), "power": ()})
+        config.ema = ConfigDict({"decay": (), "half_life": (500_000,), "sigma_rel": ()})
         config.train.update(batch_size=512, steps=200_000_000 // 512, augment=0.12)
     config.sample = ConfigDict({"sampler": {"name": "heun"}, "steps": 18, "grid": {"name": "karras"}, "clip": 1.0})
     return config

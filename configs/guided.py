@@ -22,7 +22,7 @@ def get_config(setting: str = "digits") -> ConfigDict:
         return fashion_mnist(path)
     config = ddpm.get_config(name)
     config.net.num_classes = 10
-    config.train.drop_condition = 0.1
+    config.train.cond_dropout = 0.1
     config.sample.steps = 250
     return config
 
@@ -45,5 +45,5 @@ def fashion_mnist(path: str = "") -> ConfigDict:
     config.net.num_classes = 10
     config.optimizer.update(learning_rate=2e-3, warmup=200)
     config.ema.decay = (0.999,)
-    config.train.update(steps=6000, drop_condition=0.1, log_every=50, sample_every=1000, checkpoint_every=500)
+    config.train.update(steps=6000, cond_dropout=0.1, log_every=50, sample_every=1000, checkpoint_every=500)
     return config

@@ -32,7 +32,7 @@ def get_config(setting: str = "digits_4_8") -> ConfigDict:
 def _digits() -> ConfigDict:
     config = edm.get_config("digits")
     config.net.num_classes = 10
-    config.train.drop_condition = 0.1
+    config.train.cond_dropout = 0.1
     return config
 
 
@@ -41,9 +41,9 @@ def _stage(config: ConfigDict, full: int, sizes: tuple[int, ...]) -> ConfigDict:
     config.net.patch = 2 if size == 28 else 1
     deep = size // config.net.patch % 2 == 0
     config.net.update(multipliers=(1, 2) if deep else (2,), attention=(size // config.net.patch // (2 if deep else 1),))
-    config.train.shrink = full // size
+    config.train.downsample = full // size
     if len(sizes) == 2:
-        config.train.update(enlarge=size // sizes[0], enlarge_noise=0.3)
+        config.train.update(upscale=size // sizes[0], low_res_noise=0.3)
         config.net.num_classes = 0  # the small image tells enough
     if full == 28:
         config.train.steps = 1500

@@ -52,5 +52,5 @@ def get_config(setting: str = "breast_cancer") -> ConfigDict:
     )
     if name == "classes":
         config.net.num_classes = 2
-        config.train.drop_condition = 0.1
+        config.train.cond_dropout = 0.1
     return config

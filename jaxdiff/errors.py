@@ -36,7 +36,7 @@ SYNONYMS = {
     "num_train_timesteps": "steps",
     "guidance_scale": "guidance",
     "cfg_scale": "guidance",
-    "guidance_rescale": "rescale",
+    "rescale": "guidance_rescale",
     "s_churn": "churn",
     "s_noise": "churn_noise",
     "s_tmin": "churn_min",

@@ -62,7 +62,7 @@ class Codec(NamedTuple):
 
 
 class ConditionSpec(NamedTuple):
-    """What one condition of one example is.
+    """The shape and type of one condition of one example.
 
     Attributes:
       shape: of the array, without the batch; None where any length will do.

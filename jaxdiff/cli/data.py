@@ -33,7 +33,7 @@ BATCH, CLASSES = 256, 20
 
 
 def open_source(asked: argparse.Namespace) -> Source:
-    """What the command line names."""
+    """Open the source that the command line names."""
     path = Path(asked.source)
     if asked.source == "digits":
         return digits()

@@ -34,7 +34,7 @@ LEVELS = np.geomspace(0.02, 50, 12)
 
 
 def monitor(config: dict, model: Model | Classifier) -> Callable[[Params], dict[str, float]]:
-    """What is measured at each checkpoint, on the first average: nothing, unless `train.held_out_examples` says so."""
+    """Make the function that measures the first average at each checkpoint, if `train.held_out_examples` says so."""
     settings = config["train"]
     wanted = settings["held_out_examples"]
     if wanted and isinstance(model, Classifier):

@@ -28,7 +28,7 @@ LARGEST = 2**16
 
 
 class Record(NamedTuple):
-    """What `config.json` holds."""
+    """The content of `config.json`."""
 
     config: dict[str, Any]
     spec: Spec
@@ -54,7 +54,7 @@ def find(path: str | Path) -> Path:
 
 
 def read_record(folder: Path) -> Record:
-    """What a run is, from its `config.json`."""
+    """Read the record of a run from its `config.json`."""
     try:
         content = json.loads((folder / "config.json").read_text())
         form, record = content["format"], Record(content["config"], Spec(**content["spec"]))

@@ -25,9 +25,9 @@ VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_
 INNER_LOOPS = ("annealed_langevin", "dopri5", "langevin", "pndm")
 """Samplers that call the denoiser within inner loops, which no cache looks into."""
 CACHEABLE = SAMPLERS.keys() - set(INNER_LOOPS)
-GUIDANCE = {"guidance": 1.0, "rescale": 0.0, "guide_low": 0.0, "guide_high": np.inf}
+GUIDANCE = {"guidance": 1.0, "guidance_rescale": 0.0, "guidance_low": 0.0, "guidance_high": np.inf}
 """Options of guidance, and what they are where one of the others is given."""
-UNBOUNDED = ("clip", "guide_high", "churn_max")
+UNBOUNDED = ("clip", "guidance_high", "churn_max")
 """Options that may be infinite."""
 
 

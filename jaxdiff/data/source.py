@@ -83,7 +83,7 @@ def indices(source: Source, batch_size: int, seed: int, step: int) -> np.ndarray
 
 
 def _visit(size: int, position: np.ndarray, seed: int, stream: int, order: Callable[..., np.ndarray]) -> np.ndarray:
-    """Which of `size` things come at these positions of a series of epochs, each with an order of its own."""
+    """The indices, among `size`, at these positions of a series of epochs, each with an order of its own."""
     epoch, place = np.divmod(position, size)
     found = np.empty_like(position)
     for e in np.unique(epoch):

@@ -1,4 +1,4 @@
-"""How well a model knows held-out data: how probable it is, in bits per dimension, and how well it is denoised.
+"""Held-out likelihood, in bits per dimension, and held-out denoising error of a model.
 
 Two figures for the same model: the variational bound in its continuous form, term by term, and the probability flow's
 likelihood of dequantized data. For chains also the bound of the chain's own steps, with the variance that the model
@@ -30,7 +30,7 @@ from jaxdiff.likelihood import (
     softmax_decoder,
 )
 from jaxdiff.modalities.images import low_resolution
-from jaxdiff.modalities.images.operators import shrunk
+from jaxdiff.modalities.images.operators import downsampled
 from jaxdiff.pipelines.draw import named_variance
 from jaxdiff.pipelines.model import Model
 from jaxdiff.types import Batch, Key, Params, expand
@@ -47,9 +47,9 @@ def examples(model: Model, source: Source, n: int) -> Batch:
     """The first n examples, with all that the model is conditioned on."""
     batch = source.take(np.arange(n))
     condition = model.own(batch.condition)
-    if model.enlarges > 1:
-        small = shrunk(model.enlarges)(jnp.asarray(batch.x_0))
-        told = low_resolution.as_condition(jax.random.key(0), small, model.enlarges, jnp.zeros(n))
+    if model.upscales > 1:
+        small = downsampled(model.upscales)(jnp.asarray(batch.x_0))
+        told = low_resolution.as_condition(jax.random.key(0), small, model.upscales, jnp.zeros(n))
         condition = {**(condition or {}), **told}
     return batch._replace(condition=condition)
 

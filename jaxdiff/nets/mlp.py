@@ -93,7 +93,7 @@ class MLP(nn.Module):
         return h + jnp.where(label[:, None] < 0, 0, classes)
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
-        """What it can be told: a class, if it is made for classes."""
+        """The conditions it takes: a class, if it is made for classes."""
         return {"label": class_label(self.num_classes)} if self.num_classes else {}
 
     def _check(self, shape: tuple[int, ...], given: Condition) -> None:

@@ -39,9 +39,9 @@ def cascade(
     """
     models = [model, *then]
     for i, (small, large) in enumerate(itertools.pairwise(models), 1):
-        wanted = tuple(side // large.enlarges for side in large.shape[:2]) + large.shape[2:]
-        if large.enlarges == 1 or small.shape != wanted:
-            takes = f"upscales images of {wanted}" if large.enlarges > 1 else "does not upscale"
+        wanted = tuple(side // large.upscales for side in large.shape[:2]) + large.shape[2:]
+        if large.upscales == 1 or small.shape != wanted:
+            takes = f"upscales images of {wanted}" if large.upscales > 1 else "does not upscale"
             raise InputError(f"cascade: model {i} draws images of {small.shape}, and model {i + 1} {takes}")
         check_noise(large, 0.0, 0.0 if noise is None else noise)
     keys = jax.random.split(key, len(models))
@@ -53,7 +53,7 @@ def cascade(
     known = lambda model: labels if model.num_classes else None
     stages = [models[0].sample(keys[0], n, condition=known(models[0]), **options)]
     for model, k in zip(models[1:], keys[1:], strict=True):
-        small, added = np.clip(stages[-1], -1, 1), min(0.1, model.enlarge_noise) if noise is None else noise
+        small, added = np.clip(stages[-1], -1, 1), min(0.1, model.low_res_noise) if noise is None else noise
         stages.append(upscale(model, k, small, added=added, condition=known(model), **options))
     return stages
 

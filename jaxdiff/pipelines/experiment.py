@@ -65,9 +65,9 @@ def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None)
     mesh = mesh or make_mesh()
     device = replicated(mesh)
     params = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device), core.shapes)
-    process, meaning = core.process, core.parameterization
+    process, parameterization = core.process, core.parameterization
     if core.needs.classifier and process:
-        log_p = classifier.make_bind(process, meaning, core.network)
+        log_p = classifier.make_bind(process, parameterization, core.network)
         return Classifier(params, log_p, process, spec, core.module.num_classes)
     sampling, other = config["sample"], make_path(config, process)
     SAMPLER.find(sampling["sampler"])
@@ -75,7 +75,7 @@ def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None)
     model = Model(
         params=params,
         spec=spec,
-        grid=make_grid(sampling["grid"], process, path, meaning),
+        grid=make_grid(sampling["grid"], process, path, parameterization),
         steps=sampling["steps"],
         sampler=sampling["sampler"],
         options={"clip": sampling["clip"]},
@@ -89,11 +89,11 @@ def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None)
 
 
 def _conditioning(config: Config, core: Core) -> dict[str, Any]:
-    """What a model is told of an example: not how it was augmented, for what is drawn is not."""
+    """The conditions of a model: all but how an example was augmented, for what is drawn is not."""
     train = config["train"]
     return {
         "conditions": {name: one for name, one in core.conditions.items() if name != "augment"},
-        "guidable": train["drop_condition"] > 0,
-        "enlarges": train["enlarge"],
-        "enlarge_noise": train["enlarge_noise"] if train["enlarge"] > 1 else np.inf,
+        "guidable": train["cond_dropout"] > 0,
+        "upscales": train["upscale"],
+        "low_res_noise": train["low_res_noise"] if train["upscale"] > 1 else np.inf,
     }

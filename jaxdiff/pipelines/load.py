@@ -35,7 +35,7 @@ def load(path: str | Path, weights: str | float = "") -> Model:
 
 
 def load_classifier(path: str | Path, weights: str | float = "") -> Classifier:
-    """As `load`, of a run that trained a classifier (configs/classifier.py)."""
+    """Load a classifier as `load` does a model (configs/classifier.py)."""
     model = load_any(path, weights)
     if not isinstance(model, Classifier):
         raise InputError(f"the run at {str(path)!r} is no classifier: train one with --config=configs/classifier.py")
@@ -43,7 +43,7 @@ def load_classifier(path: str | Path, weights: str | float = "") -> Classifier:
 
 
 def load_any(path: str | Path, weights: str | float = "") -> Model | Classifier:
-    """As `load`, whatever the run trained."""
+    """Load a model or a classifier, whichever the run trained."""
     folder = find(path)
     record = read_record(folder)
     model = make_model(record.config, build_core(record.config, record.spec), record.spec)

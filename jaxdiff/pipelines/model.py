@@ -44,8 +44,8 @@ class Model:
       spec: what one example is.
       conditions: what the network can be told of an example, by name.
       guidable: whether it was trained to do without its condition, too.
-      enlarges: how many times smaller the images of its condition "low_res" are; 1 for none.
-      enlarge_noise: the most noise that was in those in training, as a standard deviation; infinite where not known.
+      upscales: how many times smaller the images of its condition "low_res" are; 1 for none.
+      low_res_noise: the most noise that was in those in training, as a standard deviation; infinite where not known.
       grid: `(steps) -> times`.
       steps: how many `sample` takes, unless told otherwise.
       bind: `(params, condition) -> Bound`, the denoiser.
@@ -67,8 +67,8 @@ class Model:
     weights: str = "parameters of unknown origin"
     conditions: Mapping[str, ConditionSpec] = dataclasses.field(default_factory=dict)
     guidable: bool = True
-    enlarges: int = 1
-    enlarge_noise: float = np.inf
+    upscales: int = 1
+    low_res_noise: float = np.inf
     mesh: Mesh | None = None
 
     @property
@@ -83,7 +83,7 @@ class Model:
 
     @property
     def num_classes(self) -> int:
-        """How many classes it is conditioned on; 0 for none."""
+        """The number of classes it is conditioned on; 0 for none."""
         return self.conditions["label"].values or 0 if "label" in self.conditions else 0
 
     def own(self, condition: Condition | None) -> Condition | None:
@@ -118,8 +118,8 @@ class Model:
             none), `threshold`, the quantile for dynamic thresholding in place of plain clipping, `noise_scale`, a
             factor on all noise that is drawn, x_1 included, and `cache`, to compute the network's deeper levels at
             every so many steps only (`jaxdiff.samplers.cached`). Also `guidance`, the scale of
-            `jaxdiff.guidance.classifier_free.classifier_free`, with `rescale`, between the noise levels `guide_low` and
-            `guide_high`; and `negative`, like `condition`, from which it leads away.
+            `jaxdiff.guidance.classifier_free.classifier_free`, with `guidance_rescale`, between the noise levels
+            `guidance_low` and `guidance_high`; and `negative`, like `condition`, from which it leads away.
 
         Raises:
           InputError: an unknown sampler or option, or a value out of its range.
@@ -303,7 +303,7 @@ class Model:
         if not self.guidable:
             raise InputError(
                 "guidance: this model was never trained without its condition: take one trained with "
-                "train.drop_condition, such as 0.1"
+                "train.cond_dropout, such as 0.1"
             )
         if "cache" in traced:
             raise InputError("guidance and cache: two networks would share one memory: leave one of them out")

@@ -29,12 +29,12 @@ from jaxdiff.types import Array, Key, Operator
 OPERATORS: dict[str, Callable[[Inputs, int], Operator]] = {
     "mask": lambda inputs, height: operators.masked(inputs.each["mask"]),
     "blur": lambda inputs, height: operators.blurred(inputs.shared["kernel"]),
-    "shrink": lambda inputs, height: operators.shrunk(height // inputs.each["y"].shape[1]),
+    "downsample": lambda inputs, height: operators.downsampled(height // inputs.each["y"].shape[1]),
     "grey": lambda inputs, height: operators.grey(),
 }
 
 
-MIXED = {"blur": (0, 1), "shrink": (0, 1), "grey": (2,)}
+MIXED = {"blur": (0, 1), "downsample": (0, 1), "grey": (2,)}
 """The axes of an image that an operator mixes."""
 
 
@@ -68,7 +68,7 @@ def restore(
 
     Args:
       measured: what the operator gave, with white noise.
-      operator: "blur", with a `kernel` (size, size); "shrink", by the factor that the sizes say; "grey".
+      operator: "blur", with a `kernel` (size, size); "downsample", by the factor that the sizes say; "grey".
       noise: the standard deviation of the noise, above 0; 0.05. "dps" does not ask.
       method: "moment_matching", "pigdm", "ddnm", "dps", or "ddrm", which is a sampler of its own.
       scale: of "dps", the length of its steps, 1; the others have none.
@@ -94,7 +94,7 @@ def restore(
     fits = {
         "blur": measured.shape[1:] == model.shape,
         "grey": measured.shape[1:] == (height, width, 1) and model.shape[2] > 1,
-        "shrink": measured.ndim == 4
+        "downsample": measured.ndim == 4
         and 0 < measured.shape[1] <= height
         and height % measured.shape[1] == 0
         and width == measured.shape[2] * (height // measured.shape[1])

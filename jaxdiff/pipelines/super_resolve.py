@@ -16,7 +16,7 @@ def super_resolve(model: Model, key: Key, small: np.ndarray, **options) -> Array
     Args:
       small: (n, height, width, channels), whose sides are those of the model by a whole factor.
     """
-    return restore(model, key, small, "shrink", **options)
+    return restore(model, key, small, "downsample", **options)
 
 
 def small_shape(model: Model, factor: int) -> tuple[int, ...]:
@@ -36,7 +36,7 @@ def degrade(rng, images, model, arguments):
     """Shrink images, and add noise."""
     factor = arguments.get("factor", 2)
     small_shape(model, factor)
-    return measured(operators.shrunk(factor), rng, images, arguments)
+    return measured(operators.downsampled(factor), rng, images, arguments)
 
 
 PIPELINES = {

@@ -29,7 +29,7 @@ def upscale(
     """Upscale images by a model that was trained to (`jaxdiff.modalities.images.low_resolution`).
 
     Args:
-      small: (n, height, width, channels), smaller than the model's images by its factor, `model.enlarges`.
+      small: (n, height, width, channels), smaller than the model's images by its factor, `model.upscales`.
       noise: standard deviation of the noise in them, which the model is told.
       added: the same of noise that is added first: a little hides what is wrong with images that a model drew.
       condition: their class labels, which a model that has classes needs: it never missed them but with the image.
@@ -37,7 +37,7 @@ def upscale(
     Raises:
       InputError: another model, or sizes that do not fit.
     """
-    small, factor = np.asarray(small, np.float32), model.enlarges
+    small, factor = np.asarray(small, np.float32), model.upscales
     height, width, channels = small_shape(model)
     if small.shape[1:] != (height, width, channels) or not len(small):
         raise InputError(f"images of shape {small.shape}: this model takes (n, {height}, {width}, {channels})")
@@ -57,24 +57,24 @@ def check_noise(model: Model, noise: float, added: float) -> None:
     """Refuse noise in small images that a model which enlarges them was never trained with."""
     if not all(is_traced(value) or 0 <= value < np.inf for value in (noise, added)):
         raise InputError(f"noise={noise}, added={added}: must be 0 or above")
-    if not (is_traced(noise) or is_traced(added)) and np.hypot(noise, added) > model.enlarge_noise * (1 + 1e-6):
+    if not (is_traced(noise) or is_traced(added)) and np.hypot(noise, added) > model.low_res_noise * (1 + 1e-6):
         raise InputError(
             f"noise={noise}, added={added}: this model was trained to enlarge images with noise up to "
-            f"{model.enlarge_noise:g}: take less, or a run with a higher train.enlarge_noise"
+            f"{model.low_res_noise:g}: take less, or a run with a higher train.low_res_noise"
         )
 
 
 def small_shape(model: Model) -> tuple[int, ...]:
     """The shape of the images that a model upscales."""
-    if model.enlarges == 1:
-        raise InputError("this model was not trained to upscale: take one with train.enlarge, or task super_resolve")
-    return (model.shape[0] // model.enlarges, model.shape[1] // model.enlarges, model.shape[2])
+    if model.upscales == 1:
+        raise InputError("this model was not trained to upscale: take one with train.upscale, or task super_resolve")
+    return (model.shape[0] // model.upscales, model.shape[1] // model.upscales, model.shape[2])
 
 
 def degrade(rng, images, model, arguments):
     """Shrink images by the model's factor, and add noise if the user names some."""
     small_shape(model)
-    small = np.asarray(operators.shrunk(model.enlarges)(jnp.asarray(images)))
+    small = np.asarray(operators.downsampled(model.upscales)(jnp.asarray(images)))
     noise = arguments.get("noise", 0.0)
     return small + noise * rng.normal(size=small.shape).astype(np.float32), arguments
 

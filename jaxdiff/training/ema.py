@@ -8,8 +8,8 @@ and three families of it are here. A step that the guard skips, or that a return
 and has no t. After millions of updates a share is about the spacing of float32, where rounding to the nearest number
 would lose or double it at every update; `follow` rounds up and down in turn, so that what is lost averages out.
 
-With `power`, θ̄ weighs the past by tau^gamma, a profile that keeps its shape as training grows; its standard deviation,
-as a share of the training so far, is what names it (Karras et al. 2024, EDM2, appendix C):
+With `sigma_rel`, θ̄ weighs the past by tau^gamma, a profile that keeps its shape as training grows; its standard
+deviation, as a share of the training so far, is what names it (Karras et al. 2024, EDM2, appendix C):
 
     std² = (gamma + 1) / ((gamma + 2)² (gamma + 3)),     p_i(tau) = (gamma_i + 1) tau^gamma_i / t_i^(gamma_i + 1)
 
@@ -32,7 +32,7 @@ from jaxdiff.types import Array, Params
 
 
 class Decay(NamedTuple):
-    """How an average forgets: `decay(n)` is beta of the next update, by how many there were before it."""
+    """The decay of an average: `decay(n)` is beta of the update that follows n others."""
 
     rate: Callable[[Array], Array]
     """-log(beta), of which both beta and 1 - beta have all their digits, near 0 and near 1."""
@@ -47,7 +47,7 @@ class Decay(NamedTuple):
 
 NARROWEST, WIDEST = 1e-4, 0.288
 """A std of 12^-1/2 is the plain mean; nothing is wider. Narrower ones have exponents that float32 cannot follow."""
-POWER = "power_"
+SIGMA_REL = "sigma_rel_"
 
 
 def warmed_up(decay: float) -> Decay:
@@ -56,7 +56,7 @@ def warmed_up(decay: float) -> Decay:
 
 
 def half_life(steps: float, share: float = 0.05) -> Decay:
-    """What is `steps` old weighs half; early on, what is `share` of the training so far (Karras et al. 2022)."""
+    """EMA with a half-life of `steps`, at most `share` of the steps so far (EMA ramp-up, Karras et al. 2022)."""
     return Decay(lambda n: np.log(2) / jnp.clip(share * n, 1e-8, steps))
 
 
@@ -100,13 +100,13 @@ def averages(spec: Mapping[str, Iterable[float]], batch_size: int) -> dict[str, 
     """The averages that a configuration asks for, by name; samples are drawn with the first.
 
     Args:
-      spec: `decay`, numbers below 1, see `warmed_up`; `half_life`, in examples; `power`, relative standard deviations.
+      spec: `decay`, numbers below 1, see `warmed_up`; `half_life`, in examples; `sigma_rel`, relative deviations.
       batch_size: examples a step.
 
     Raises:
       InputError: there is none, two have one name, or a number is out of its range.
     """
-    makers = {"decay": warmed_up, "half_life": lambda examples: half_life(examples / batch_size), "power": power}
+    makers = {"decay": warmed_up, "half_life": lambda examples: half_life(examples / batch_size), "sigma_rel": power}
     return {name: makers[kind](value) for name, (kind, value) in _listed(spec).items()}
 
 
@@ -118,7 +118,7 @@ def names_of(spec: Mapping[str, Iterable[float]]) -> list[str]:
 def _listed(spec: Mapping[str, Iterable[float]]) -> dict[str, tuple[str, float]]:
     """Each average by its name: the kind, and its number."""
     found: dict[str, tuple[str, float]] = {}
-    for kind, prefix in (("decay", "ema_"), ("half_life", "half_life_"), ("power", POWER)):
+    for kind, prefix in (("decay", "ema_"), ("half_life", "half_life_"), ("sigma_rel", SIGMA_REL)):
         for value in spec[kind]:
             _check(kind, value)
             name = f"{prefix}{value:g}"
@@ -135,15 +135,15 @@ def _check(kind: str, value: float) -> None:
         raise InputError(f"ema.decay={value}: must be at least 0 and below 1")
     if kind == "half_life" and not value > 0:
         raise InputError(f"ema.half_life={value}: must be a positive number of examples")
-    if kind == "power":
+    if kind == "sigma_rel":
         try:
             gamma(value)
         except InputError as error:
-            raise InputError(f"ema.power={value}: {error}") from error
+            raise InputError(f"ema.sigma_rel={value}: {error}") from error
 
 
 def recipe(std: float, stored: list[tuple[float, float]], end: float) -> tuple[np.ndarray, float]:
-    """How much of each stored average makes up that of `std` at `end`, and how far the two profiles are apart.
+    """The weights of stored averages that make up that of `std` at `end`, and the distance of the two profiles.
 
     Args:
       std: relative standard deviation of the average that is wanted.

@@ -1,4 +1,4 @@
-"""What JAX reports in many lines, in one that says what to do."""
+"""Errors of JAX in one line that says what to do."""
 
 import re
 import traceback
@@ -14,7 +14,7 @@ LOST = re.compile("gloo|nccl|heartbeat|coordination|connection (reset|closed)|un
 
 
 def looked_for(asked: bool) -> tuple[bool, bool]:
-    """Whether JAX looks for NaNs, and for infinities: where that is asked, or the user's JAX does so by itself."""
+    """Tell whether JAX is to look for NaNs, and for infinities: by the configuration, or by the user's own setting."""
     users: Any = jax.config
     return asked or users.jax_debug_nans, asked or users.jax_debug_infs
 
@@ -49,7 +49,7 @@ def explained(lower: str) -> Iterator[None]:
 
 
 def _first_bad(error: Exception) -> InputError:
-    """Where JAX found the first value that is not finite, by the last line that is not of a library."""
+    """The last line of a traceback outside of libraries, where JAX found the first value that is not finite."""
     ours = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
     at = f"{ours[-1].filename}:{ours[-1].lineno}, {ours[-1].line}" if ours else "an unknown place"
     return InputError(f"the first value that is not finite comes from {at} ({str(error).splitlines()[0]})")

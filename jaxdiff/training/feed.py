@@ -26,7 +26,7 @@ CALL_STEPS, CALL_BYTES = 50, 2**28
 
 
 class Feed(NamedTuple):
-    """What the steps of a run are fed.
+    """The examples that the steps of a run are fed.
 
     Attributes:
       resident: the whole set on every device, or None.
@@ -104,7 +104,7 @@ def ahead(load: Callable[[int, int], Any], plan: Sequence[tuple[int, int]], read
 
 
 def steps_per_call(asked: int, every: dict[str, int], batch_bytes: int) -> int:
-    """How many steps one compiled call runs: what was asked for, or by itself (0).
+    """The number of steps in one compiled call: as configured, or chosen here (0).
 
     By itself that is one on CPU, where XLA runs the gradients of convolutions slowly inside a loop; on an accelerator
     the most, up to 50 and to 256 MB of `batch_bytes` each, that all the intervals in `every` are multiples of.

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Health(NamedTuple):
-    """What the guard remembers: counts of sound and of skipped steps, and the usual norm of the gradient."""
+    """The guard's memory: counts of sound and of skipped steps, and the usual norm of the gradient."""
 
     sound: Array
     skipped: Array
@@ -67,7 +67,7 @@ def choose(sound: Array, new, old):
 
 
 class Tally:
-    """Of one process: how many of its steps were skipped. Warns once, after 100 steps or at the end, above 1 %.
+    """A count of the skipped steps of one process. It warns once, after 100 steps or at the end, above 1 %.
 
     Args:
       step, skipped: of the state that it began with.
@@ -79,7 +79,7 @@ class Tally:
         self._warned = False
 
     def count(self, step: int, skipped: int, end: bool = False) -> str:
-        """What there is to complain of when the state is at this step, and so many were skipped; "" if nothing."""
+        """Return the complaint about so many skipped steps up to this one; "" if there is none."""
         steps, lost = step - self._start, skipped - self._before
         if lost <= BEARABLE * steps or (steps < ENOUGH and not end):
             return ""

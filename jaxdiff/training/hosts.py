@@ -60,12 +60,12 @@ def start(coordinator: str | None, processes: int | None, process: int | None, t
 
 
 def is_writer() -> bool:
-    """Whether this process writes what one process alone may write: log, pictures, the run's record."""
+    """Tell whether this process is the one that writes log, pictures and the run's record."""
     return jax.process_index() == 0
 
 
 def of_writer(number: int | None) -> int | None:
-    """What the writing process has, in all of them: they go on from the same checkpoint, whatever each sees."""
+    """Broadcast a value of the writing process, so that all go on from the same checkpoint, whatever each sees."""
     if jax.process_count() == 1:
         return number
     told = int(multihost_utils.broadcast_one_to_all(np.int32(-1 if number is None else number)))
@@ -150,6 +150,6 @@ def _report(coordinator: str, _: int, process: int, deadline: float, timeout_s: 
 
 
 def _launched() -> bool:
-    """Whether a launcher of several processes left its mark, or this may be a host of a TPU pod."""
+    """Tell whether a launcher of several processes left its mark, or this may be a host of a TPU pod."""
     several = any(os.environ.get(name, "1") not in ("", "1") for name in LAUNCHERS)
     return several or importlib.util.find_spec("libtpu") is not None

@@ -128,7 +128,7 @@ def _sound(values: np.ndarray) -> np.ndarray:
 
 
 class Clock:
-    """How fast training is, and whether it waits for data."""
+    """A clock of training speed and of waiting for data."""
 
     def __init__(self) -> None:
         self._since, self._waited = time.perf_counter(), 0.0

@@ -53,5 +53,5 @@ def named(reason: int) -> str:
 
 
 def exit_code(reason: int) -> int:
-    """Of a program that ends for it: what a shell reports of a signal, else 0."""
+    """The exit code of a program that ends for a signal, as a shell reports it; else 0."""
     return 128 + reason if reason > 0 else 0

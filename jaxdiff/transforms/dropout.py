@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxdiff.types import ConditionSpec, Transform, expand, missing
 
 
-def drop_condition(rate: float, specs: Mapping[str, ConditionSpec]) -> Transform:
+def condition_dropout(rate: float, specs: Mapping[str, ConditionSpec]) -> Transform:
     """Replace the whole condition of an example by its missing values, at this rate.
 
     All conditions go together.

@@ -145,7 +145,7 @@ def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
         (["--task=inpaint", "--mask=left", "--scale=2"], "scale: goes with method 'dps', not with 'repaint'"),
         (["--task=inpaint", "--mask=left", "--noise=0.1"], "noise: method 'repaint' has no use for it"),
         (["--task=outpaint", "--method=dps", "--noise=0.1"], "noise: method 'dps' has no use for it"),
-        (["--task=restore", "--operator=shrink"], "unknown operator 'shrink': allowed are blur, grey"),
+        (["--task=restore", "--operator=shrink"], "unknown operator 'downsample': allowed are blur, grey"),
         (["--task=restore", "--operator=grey", "--blur=2"], "blur: goes with operator blur"),
         (["--task=img2img", "--to=1"], "--to: goes with class_swap, not with img2img"),
         (["--task=denoise", "--noise=1e6"], r"noise level 1000000.0: this model's process has levels .* up to 15"),
@@ -285,7 +285,7 @@ def test_tasks_of_several_runs(tmp_path, monkeypatch):
     def enlarging(params, condition):
         return bind(params, None)
 
-    large = replace(MODEL, bind=enlarging, enlarges=2, conditions=low_resolution.specs(SHAPE))
+    large = replace(MODEL, bind=enlarging, upscales=2, conditions=low_resolution.specs(SHAPE))
     small = replace(MODEL, spec=image_spec((4, 4, 1)), bind=tiny)
     replace_load(monkeypatch, "cascade", large)
     stages = perform(tmp_path, "--task=cascade", "--then", "run", "--num=11", model=small)["images"]

@@ -146,7 +146,7 @@ def test_a_cached_step_computes_its_variance_with_its_image():
 
 def test_how_an_image_was_augmented_is_told_also_where_its_condition_is_dropped():
     config = changed("train.augment", 0.12)
-    config["train"]["drop_condition"], config["net"] = 0.1, config["net"] | {"num_classes": 10}
+    config["train"]["cond_dropout"], config["net"] = 0.1, config["net"] | {"num_classes": 10}
     x = jnp.tile(jax.random.normal(jax.random.key(1), (1, 8, 8, 1)), (1000, 1, 1, 1))
     parts = experiment.build(config, SPEC)
     x_0, told = chain(*parts.transforms)(jax.random.key(0), Batch(x, {"label": jnp.arange(1000) % 10}))
@@ -258,9 +258,9 @@ def test_labels_reach_the_network_only_if_it_takes_them():
             "simpel",
             "unknown loss weight 'simpel'.*edm, elbo, eps, likelihood, min_snr, p2, sigmoid, simple",
         ),
-        ("train.enlarge_noise", 0.1, "train.enlarge_noise=0.1: goes with train.enlarge above 1"),
-        ("train.enlarge", 3, "train.enlarge=3: must divide the sides of 8x8"),
-        ("train.drop_condition", 0.1, "net 'unet' is told no condition: set it to 0, or net.num_classes"),
+        ("train.low_res_noise", 0.1, "train.low_res_noise=0.1: goes with train.upscale above 1"),
+        ("train.upscale", 3, "train.upscale=3: must divide the sides of 8x8"),
+        ("train.cond_dropout", 0.1, "net 'unet' is told no condition: set it to 0, or net.num_classes"),
         ("process.noise", {"name": "simplex", "octaves": 0}, "octaves=0: must be a whole number from 1 to 16"),
         ("loss.times.name", "even", "unknown time sampler 'even'.*log_normal, logit_normal, stratified, uniform"),
         ("optimizer.name", "adan", "unknown optimizer 'adan'.*'adam'"),

@@ -15,7 +15,7 @@ NOISE, ETA, ETA_B = 0.3, 0.85, 0.9
 KERNEL = np.outer([1, 3, 1], [1, 4, 2]) / 35
 OPERATORS = {
     "blur": (lambda x: operators.blurred(jnp.asarray(KERNEL))(x), (0, 1)),
-    "shrink": (operators.shrunk(2), (0, 1)),
+    "downsample": (operators.downsampled(2), (0, 1)),
     "grey": (operators.grey(), (2,)),
     "blur, as any": (lambda x: operators.blurred(jnp.asarray(KERNEL))(x), None),
     "projections": (lambda x: x.reshape(len(x), -1) @ jnp.sin(jnp.arange(144.0 * 5)).reshape(144, 5), None),

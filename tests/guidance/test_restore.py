@@ -94,7 +94,7 @@ def test_operators(rng):
         for c in range(3):
             expected = convolve(x[n, ..., c], kernel, mode="mirror")
             np.testing.assert_allclose(blurred[n, ..., c], expected, atol=1e-5)
-    np.testing.assert_allclose(operators.shrunk(2)(x)[1, 2, 3, 1], x[1, 4:6, 6:8, 1].mean())
+    np.testing.assert_allclose(operators.downsampled(2)(x)[1, 2, 3, 1], x[1, 4:6, 6:8, 1].mean())
     np.testing.assert_allclose(operators.grey()(x)[..., 0], x.mean(-1))
     np.testing.assert_allclose(operators.masked(np.arange(3) > 0)(x)[..., 0], 0)
 

@@ -72,4 +72,4 @@ def conditional(classes=0):
 
     model = a_model(classes)
     told = model.conditions | specs(model.shape)
-    return dataclasses.replace(model, bind=bind, conditions=told, enlarges=2)
+    return dataclasses.replace(model, bind=bind, conditions=told, upscales=2)

@@ -160,10 +160,10 @@ def test_conditions_are_dropped_whole_and_as_often_as_asked():
     specs = {"label": class_label(5000), "vector": ConditionSpec((2,))}
     condition = {"label": jnp.arange(1, 4001), "vector": jnp.ones((4000, 2)), "augment": jnp.ones((4000, 9))}
     batch = Batch(jnp.zeros((4000, 2)), condition)
-    dropped = dropout.drop_condition(0.1, specs)(jax.random.key(0), batch).condition
+    dropped = dropout.condition_dropout(0.1, specs)(jax.random.key(0), batch).condition
     missing = np.asarray(dropped["label"]) == -1
     np.testing.assert_allclose(missing.mean(), 0.1, atol=4 * np.sqrt(0.09 / 4000))
     np.testing.assert_array_equal(dropped["vector"][:, 0] == 0, missing)
     np.testing.assert_array_equal(dropped["label"][~missing], condition["label"][~missing])
     assert dropped["augment"].all(), "what is not among the specs stays"
-    assert dropout.drop_condition(0.1, specs)(jax.random.key(0), Batch(batch.x_0)).condition is None
+    assert dropout.condition_dropout(0.1, specs)(jax.random.key(0), Batch(batch.x_0)).condition is None

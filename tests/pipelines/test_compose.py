@@ -100,7 +100,7 @@ def test_a_worse_model_is_told_all_that_it_knows_of():
 
 def test_a_cascade_adds_no_more_noise_than_its_models_were_trained_with():
     draw = lambda most, **noise: pipelines.cascade(
-        dot(), jax.random.key(0), 4, [dataclasses.replace(conditional(), enlarge_noise=most)], steps=3, **noise
+        dot(), jax.random.key(0), 4, [dataclasses.replace(conditional(), low_res_noise=most)], steps=3, **noise
     )[1]
     np.testing.assert_array_equal(draw(0.0), draw(0.3, noise=0.0))
     np.testing.assert_array_equal(draw(0.3), draw(np.inf, noise=0.1))

@@ -41,8 +41,8 @@ def test_inpainting_keeps_what_is_known_and_draws_the_rest_of_the_same_component
 def test_what_guides_or_steers_is_not_cached():
     given, model, key = images(2), a_model(2, 3), jax.random.key(0)
     for draw in (
-        lambda: pipelines.restore(model, key, given, "shrink", method="ddnm", cache=2),
-        lambda: pipelines.restore(model, key, given, "shrink", method="dps", cache=2),
+        lambda: pipelines.restore(model, key, given, "downsample", method="ddnm", cache=2),
+        lambda: pipelines.restore(model, key, given, "downsample", method="dps", cache=2),
         lambda: pipelines.inpaint(model, key, given, np.ones((1, *SHAPE)), cache=2),
     ):
         with pytest.raises(InputError, match="cache: goes with plain drawing"):
@@ -53,8 +53,8 @@ def test_ddrm_takes_no_options_of_another_sampler():
     given, model, key = images(2), a_model(2, 3), jax.random.key(0)
     for option, value in {"eta": 0.5, "sampler": "ddim", "corrector": "langevin"}.items():
         with pytest.raises(InputError, match=f"{option}: method 'ddrm' is a sampler of its own"):
-            pipelines.restore(model, key, given, "shrink", method="ddrm", **{option: value})
-    pipelines.restore(model, key, given, "shrink", method="ddrm", steps=3, clip=1.0, guidance=2.0, condition=[0, 1])
+            pipelines.restore(model, key, given, "downsample", method="ddrm", **{option: value})
+    pipelines.restore(model, key, given, "downsample", method="ddrm", steps=3, clip=1.0, guidance=2.0, condition=[0, 1])
 
 
 def test_a_mask_of_nothing_draws_as_ever_and_one_of_everything_gives_the_input():
@@ -136,7 +136,9 @@ def test_restoring_a_shrunk_image_agrees_with_it(method):
     model, noise = a_model(2, 200), 0.05
     clean, told = images(500), noise if method != "dps" else None
     small = clean.mean((1, 2), keepdims=True) + noise * np.random.default_rng(3).normal(size=(500, 1, 1, 1))
-    restored = pipelines.restore(model, jax.random.key(0), small, "shrink", told, method, condition=np.zeros(500, int))
+    restored = pipelines.restore(
+        model, jax.random.key(0), small, "downsample", told, method, condition=np.zeros(500, int)
+    )
     residual = np.asarray(restored).mean((1, 2)) - small[:, 0, 0]
     assert np.abs(residual).mean() < (0.08 if method != "dps" else 0.2), np.abs(residual).mean()
     if method == "moment_matching":  # exact for a Gaussian
@@ -174,7 +176,7 @@ def test_a_mean_of_draws_in_pairs_of_opposite_noise_is_the_posterior_mean():
     gain = STD**2 / 4 / (STD**2 / 4 + noise**2)
     mean = MEANS[0] + gain * (small - MEANS[0].mean())
     draw = lambda draws: pipelines.restore(
-        model, jax.random.key(0), small, "shrink", noise, draws=draws, condition=known
+        model, jax.random.key(0), small, "downsample", noise, draws=draws, condition=known
     )
     one, two = draw(1), draw(2)
     assert np.abs(one - mean).mean() > 0.05
@@ -188,10 +190,10 @@ def test_a_mean_of_draws_in_pairs_of_opposite_noise_is_the_posterior_mean():
 def test_restoring_draws_without_noise_in_a_few_steps_unless_told_otherwise():
     model, given, key = a_model(2), images(2)[:, :1, :1], jax.random.key(0)
     start = time_of_level(model, BEGIN)
-    told = pipelines.restore(model, key, given, "shrink", sampler="dpmpp_2m", steps=12, start=start)
-    np.testing.assert_allclose(pipelines.restore(model, key, given, "shrink"), told, atol=1e-6)
+    told = pipelines.restore(model, key, given, "downsample", sampler="dpmpp_2m", steps=12, start=start)
+    np.testing.assert_allclose(pipelines.restore(model, key, given, "downsample"), told, atol=1e-6)
     for options in ({"steps": 4}, {"sampler": "ddim", "steps": 4}, {"start": 0.3}):
-        other = pipelines.restore(model, key, given, "shrink", **options)
+        other = pipelines.restore(model, key, given, "downsample", **options)
         assert np.abs(np.asarray(other) - told).max() > 1e-3
 
 
@@ -249,9 +251,17 @@ def test_what_becomes_of_an_image_does_not_depend_on_the_batch(task):
             "repeats: goes with method 'repaint', not with 'ddnm'",
         ),
         ("inpaint", (images(2), np.ones((1, *SHAPE)), "repaint", 0), "repeats=0: must be at least 1"),
-        ("restore", (images(2)[:, :1, :1], "shrink", 0.1, "ddnm", None, None, 0), "draws=0: must be a whole number"),
-        ("restore", (images(2), "shrink", 0.1, "dps"), "noise: method 'dps' has no use for it"),
-        ("restore", (images(2), "shrink", 0.1, "ddnm", None, 2.0), "scale: goes with method 'dps', not with 'ddnm'"),
+        (
+            "restore",
+            (images(2)[:, :1, :1], "downsample", 0.1, "ddnm", None, None, 0),
+            "draws=0: must be a whole number",
+        ),
+        ("restore", (images(2), "downsample", 0.1, "dps"), "noise: method 'dps' has no use for it"),
+        (
+            "restore",
+            (images(2), "downsample", 0.1, "ddnm", None, 2.0),
+            "scale: goes with method 'dps', not with 'ddnm'",
+        ),
         ("inpaint", (images(2), np.ones((1, 3, 2, 1))), r"mask of shape \(1, 3, 2, 1\): must fit images of shape"),
         ("inpaint", (images(2), np.full((1, *SHAPE), 0.5)), "mask: holds values other than 0"),
         ("inpaint", (images(2), np.ones((1, *SHAPE)), "magic"), "unknown method of inpainting 'magic'"),

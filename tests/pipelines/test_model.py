@@ -273,7 +273,7 @@ def test_guidance_at_one_is_the_conditional_model_and_at_zero_the_unconditional(
     np.testing.assert_allclose(draw(guidance=1.0), draw(), atol=1e-6)
     traced = len(TRACES)
     assert np.abs(draw(guidance=3.0) - draw()).max() > 1e-3
-    np.testing.assert_allclose(draw(guidance=3.0, guide_low=1e9), draw(), atol=1e-6)
+    np.testing.assert_allclose(draw(guidance=3.0, guidance_low=1e9), draw(), atol=1e-6)
     assert len(TRACES) == traced, "values compile nothing"
     np.testing.assert_allclose(draw(guidance=0.0), model.sample(key, 3), atol=1e-6)
     np.testing.assert_allclose(draw(guidance=2.0, negative=labels), draw(), atol=1e-6)

@@ -64,7 +64,7 @@ def check_moments(drawn, rows, tolerance):
 def test_it_learns_the_means_and_covariances_of_each_class(tmp_path):
     """4,000 draws a class have standard errors of up to 0.022 in a covariance; the rest is what was not learned."""
     config = a_config(tmp_path, label="y")
-    config["net"]["num_classes"], config["train"]["drop_condition"] = 2, 0.3
+    config["net"]["num_classes"], config["train"]["cond_dropout"] = 2, 0.3
     model = trained(config)
     rows, label = a_table()
     for c in (0, 1):
@@ -101,8 +101,8 @@ def test_samples_are_in_the_units_of_the_table_and_states_as_the_network_sees_th
         ("net", {"name": "unet"}, "net 'unet'"),
         ("loss", {"name": "classification", "times": {"name": "uniform"}}, "needs logits"),
         ("train.augment", 0.1, "train.augment=0.1: is for images, and this data is of the modality 'tables'"),
-        ("train.enlarge", 2, "train.enlarge=2: is for images, and this data is of the modality 'tables'"),
-        ("train.shrink", 2, "train.shrink=2: is for images, and this data is of the modality 'tables'"),
+        ("train.upscale", 2, "train.upscale=2: is for images, and this data is of the modality 'tables'"),
+        ("train.downsample", 2, "train.downsample=2: is for images, and this data is of the modality 'tables'"),
         ("net.num_classes", 2, "net.num_classes=2, but dataset 'table' has 0 classes"),
     ],
 )

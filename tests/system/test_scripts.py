@@ -20,7 +20,11 @@ from tests.helpers.processes import ROOT, TINY, command, rows, size_of, state_of
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-FURTHER = ["--config.ema.power=(0.1,)", "--config.train.held_out_examples=60", "--config.train.keep_best=held_out_mse"]
+FURTHER = [
+    "--config.ema.sigma_rel=(0.1,)",
+    "--config.train.held_out_examples=60",
+    "--config.train.keep_best=held_out_mse",
+]
 
 
 def test_a_run_leaves_what_it_says(finished):
@@ -190,7 +194,7 @@ def measured_run(call, tmp_path_factory):
 
 
 def test_each_average_has_its_own_pictures_which_name_it(measured_run):
-    for file, name in (("samples.png", "ema_0.998"), ("samples-power_0.1.png", "power_0.1")):
+    for file, name in (("samples.png", "ema_0.998"), ("samples-sigma_rel_0.1.png", "sigma_rel_0.1")):
         with Image.open(measured_run / file) as picture:
             assert picture.text["Comment"] == f"{name} of step 40"
 
@@ -207,18 +211,21 @@ def test_the_model_in_the_checkpoint_with_the_least_error_is_the_one_measured(me
 @pytest.mark.slow
 def test_weights_by_name_and_made_afterwards(call, refuse, measured_run):
     state, few = state_of(measured_run), ["--num=2", "--steps=3", f"--workdir={measured_run}"]
-    for name, expected in {"params": state.params, "power_0.1": state.ema["power_0.1"]}.items():
+    for name, expected in {"params": state.params, "sigma_rel_0.1": state.ema["sigma_rel_0.1"]}.items():
         out, _ = call("sample.py", *few, f"--weights={name}")
         assert f"{measured_run}: {name} of step 40, ancestral" in out
         record = json.loads((measured_run / "samples" / "samples.json").read_text())
         assert (record["weights"], record["steps"], record["seed"]) == (f"{name} of step 40", 3, 0)
         chex.assert_trees_all_equal(jaxdiff.load(measured_run, name).params, expected)
     out, _ = call("sample.py", *few, "--weights=0.11")
-    assert "power_0.11, made of 2 averages," in out
+    assert "sigma_rel_0.11, made of 2 averages," in out
     same = jaxdiff.load(measured_run, 0.1).params
-    chex.assert_trees_all_close(same, state.ema["power_0.1"], atol=1e-6)
-    message = refuse("sample.py", *few, "--weights=power_0.3")
-    assert "unknown weights 'power_0.3' (did you mean 'power_0.1'?): allowed are a number, ema_0.998, params" in message
+    chex.assert_trees_all_close(same, state.ema["sigma_rel_0.1"], atol=1e-6)
+    message = refuse("sample.py", *few, "--weights=sigma_rel_0.3")
+    assert (
+        "unknown weights 'sigma_rel_0.3' (did you mean 'sigma_rel_0.1'?): allowed are a number, ema_0.998, params"
+        in message
+    )
 
 
 @pytest.mark.slow

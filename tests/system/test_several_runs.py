@@ -61,7 +61,7 @@ def test_a_cascade_and_a_guided_model_by_command(call, runs):
 
 def test_a_run_that_enlarges_is_read_as_one(runs):
     model = jaxdiff.load(runs / "large")
-    assert (model.enlarges, set(model.conditions)) == (2, {"low_res", "low_res_noise"})
+    assert (model.upscales, set(model.conditions)) == (2, {"low_res", "low_res_noise"})
     small = images.digits("test").take(np.arange(4)).x_0.reshape(4, 4, 2, 4, 2, 1).mean((2, 4))
     assert pipelines.upscale(model, jax.random.key(0), small).shape == (4, 8, 8, 1)
 

@@ -100,14 +100,14 @@ def test_early_on_the_averages_forget_the_start():
 
 def test_the_averages_of_a_configuration():
     """Half-lives are counted in examples, of which a step takes 8; ends of the ranges are allowed."""
-    spec = {"decay": (0.0, 0.99), "half_life": (4000,), "power": (1e-4, 0.288)}
+    spec = {"decay": (0.0, 0.99), "half_life": (4000,), "sigma_rel": (1e-4, 0.288)}
     found = ema.averages(spec, 8)
-    assert list(found) == ["ema_0", "ema_0.99", "half_life_4000", "power_0.0001", "power_0.288"]
+    assert list(found) == ["ema_0", "ema_0.99", "half_life_4000", "sigma_rel_0.0001", "sigma_rel_0.288"]
     assert found["ema_0"](5) == 0
     np.testing.assert_allclose(found["ema_0.99"](10**6), 0.99, rtol=1e-6)
     np.testing.assert_allclose(found["half_life_4000"](10**6) ** 500, 0.5, rtol=1e-4)
     with pytest.raises(InputError, match="two averages are named ema_0.9:"):
-        ema.averages({"decay": (0.9, 0.9), "half_life": (), "power": ()}, 8)
+        ema.averages({"decay": (0.9, 0.9), "half_life": (), "sigma_rel": ()}, 8)
     for std in (0.9e-4, 0.2881):
         with pytest.raises(InputError, match="must be from 0.0001 to 0.288"):
             ema.gamma(std)
@@ -134,7 +134,7 @@ def test_a_recipe_is_the_nearest_sum_of_profiles():
 def test_widths_made_afterwards_are_those_computed_along_the_way(tmp_path):
     """Noisy descent in 5 dimensions; two widths kept at 16 moments give six others."""
     others = [0.04, 0.06, 0.08, 0.12, 0.15]
-    averages = ema.averages({"decay": (), "half_life": (), "power": (0.05, 0.1, *others)}, 8)
+    averages = ema.averages({"decay": (), "half_life": (), "sigma_rel": (0.05, 0.1, *others)}, 8)
     optimizer = optax.sgd(0.02)
     loss = lambda params, key, batch: (jnp.sum((params - 1 - jax.random.normal(key, (5,))) ** 2), {})
     step = jax.jit(make_train_step(loss, optimizer, averages, jax.random.key(0)))
@@ -145,21 +145,21 @@ def test_widths_made_afterwards_are_those_computed_along_the_way(tmp_path):
             if n % 32 == 0:
                 checkpoints.save(state)
     for std in others:
-        said, weights = reconstruct(tmp_path, std, ["power_0.05", "power_0.1"], state.params)
-        exact = state.ema[f"power_{std:g}"]
-        nearest = min(np.abs(exact - state.ema[name]).max() for name in ("power_0.05", "power_0.1"))
+        said, weights = reconstruct(tmp_path, std, ["sigma_rel_0.05", "sigma_rel_0.1"], state.params)
+        exact = state.ema[f"sigma_rel_{std:g}"]
+        nearest = min(np.abs(exact - state.ema[name]).max() for name in ("sigma_rel_0.05", "sigma_rel_0.1"))
         assert np.abs(weights - exact).max() < 0.05 * nearest, (std, weights, exact)
-        assert said.startswith(f"power_{std:g}, made of 32 averages")
+        assert said.startswith(f"sigma_rel_{std:g}, made of 32 averages")
     with pytest.raises(InputError, match=r"weights 0.01: the 32 averages .* no nearer to it than \d+%: choose"):
-        reconstruct(tmp_path, 0.01, ["power_0.05", "power_0.1"], state.params)
-    with pytest.raises(InputError, match="no power-function averages, which ema.power asks for"):
+        reconstruct(tmp_path, 0.01, ["sigma_rel_0.05", "sigma_rel_0.1"], state.params)
+    with pytest.raises(InputError, match="no power-function averages, which ema.sigma_rel asks for"):
         reconstruct(tmp_path, 0.07, ["ema_0.9"], state.params)
 
 
 def test_widths_made_afterwards_know_what_was_skipped_and_undone(tmp_path):
     """A third of the steps is skipped, two checkpoints hold the same, and two are of weights that were given up."""
-    names, guard = ["power_0.05", "power_0.1"], {"patience": 50, "rollbacks": 9, "spike": 0.0}
-    averages = ema.averages({"decay": (), "half_life": (), "power": (0.05, 0.1, 0.08)}, 8)
+    names, guard = ["sigma_rel_0.05", "sigma_rel_0.1"], {"patience": 50, "rollbacks": 9, "spike": 0.0}
+    averages = ema.averages({"decay": (), "half_life": (), "sigma_rel": (0.05, 0.1, 0.08)}, 8)
     loss = lambda params, key, bad: (
         jnp.where(bad, jnp.nan, jnp.sum((params - 1 - jax.random.normal(key, (5,))) ** 2)),
         {},
@@ -176,7 +176,7 @@ def test_widths_made_afterwards_know_what_was_skipped_and_undone(tmp_path):
             if n % 32 == 0:
                 checkpoints.save(state)
     said, weights = reconstruct(tmp_path, 0.08, names, state.params)
-    exact = state.ema["power_0.08"]
+    exact = state.ema["sigma_rel_0.08"]
     nearest = min(np.abs(exact - state.ema[name]).max() for name in names)
     assert np.abs(weights - exact).max() < 0.05 * nearest, (said, weights, exact)
 
@@ -187,9 +187,9 @@ def test_widths_made_afterwards_know_what_was_skipped_and_undone(tmp_path):
         ({}, "ema: name at least one average"),
         ({"decay": (1.0,)}, "ema.decay=1.0: must be at least 0 and below 1"),
         ({"half_life": (0,)}, "ema.half_life=0: must be a positive number of examples"),
-        ({"power": (0.3,)}, "ema.power=0.3.* must be from 0.0001 to 0.288"),
+        ({"sigma_rel": (0.3,)}, "ema.sigma_rel=0.3.* must be from 0.0001 to 0.288"),
     ],
 )
 def test_averages_that_mean_nothing_are_refused(spec, message):
     with pytest.raises(InputError, match=message):
-        ema.averages({"decay": (), "half_life": (), "power": (), **spec}, 8)
+        ema.averages({"decay": (), "half_life": (), "sigma_rel": (), **spec}, 8)

@@ -9,8 +9,8 @@ from jaxdiff import pipelines
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation import held_out
+from jaxdiff.modalities.images.downsample import downsampled
 from jaxdiff.modalities.images.low_resolution import as_condition, low_resolution
-from jaxdiff.modalities.images.shrink import shrunk
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch, ConditionSpec
 from tests.helpers.models import a_model, conditional
@@ -76,12 +76,12 @@ def test_held_out_examples_are_told_as_they_are_in_training(rng):
 def test_a_source_of_smaller_images(rng):
     x_0 = rng.uniform(-1, 1, size=(5, 4, 6, 1)).astype(np.float32)
     source = Source(5, image_spec((4, 6, 1), 256), lambda i: Batch(x_0[i]))
-    small = shrunk(source, 2)
+    small = downsampled(source, 2)
     assert small.spec == image_spec((2, 3, 1))
     np.testing.assert_allclose(small.take(np.arange(5)).x_0[:, 1, 2], x_0[:, 2:, 4:].mean((1, 2)), atol=1e-6)
-    assert shrunk(source, 1) is source
-    with pytest.raises(InputError, match=r"train.shrink=3: must divide the sides of 4x6"):
-        shrunk(source, 3)
+    assert downsampled(source, 1) is source
+    with pytest.raises(InputError, match=r"train.downsample=3: must divide the sides of 4x6"):
+        downsampled(source, 3)
 
 
 def test_bad_input_is_one_line():
@@ -92,7 +92,7 @@ def test_bad_input_is_one_line():
         pipelines.upscale(conditional(), jax.random.key(0), np.zeros((2, 2, 2, 1)))
     with pytest.raises(InputError, match="this model enlarges images of known classes: give those"):
         pipelines.upscale(conditional(2), jax.random.key(0), small)
-    trained = dataclasses.replace(conditional(), enlarge_noise=0.3)
+    trained = dataclasses.replace(conditional(), low_res_noise=0.3)
     for noise in ({"noise": 0.31}, {"added": 0.31}, {"noise": 0.25, "added": 0.25}):
         with pytest.raises(InputError, match="trained to enlarge images with noise up to 0.3: take less"):
             pipelines.upscale(trained, jax.random.key(0), small, **noise)

@@ -33,7 +33,7 @@ __all__ = [
 
 
 class Core(NamedTuple):
-    """What training and sampling have in common: a network, and what its output means.
+    """The part that training and sampling share: a network, and the meaning of its output.
 
     Attributes:
       process: None where it is learned with the network.
@@ -68,20 +68,22 @@ def build_core(config: Config, spec: DataSpec) -> Core:
     check_fields(config)
     check(spec)
     needs = needs_of(LOSS.find(config["loss"]))
-    meaning = PARAMETERIZATION.make(config["parameterization"])
+    parameterization = PARAMETERIZATION.make(config["parameterization"])
     module = make_net(config["net"], needs, transform_conditions(config, spec), len(spec.shape))
     network, start = linen_network(module), make_start(module, spec)
     made = make_process(config["process"], needs.learned_process)
     if needs.learned_process:
-        process, meaning = None, by_log_snr(meaning)
-        start, bind, schedule = learn_process(made, start, meaning, network)
+        process, parameterization = None, by_log_snr(parameterization)
+        start, bind, schedule = learn_process(made, start, parameterization, network)
     else:
         process, schedule = made, None
-        check_target(process, meaning)
-        bind = make_bind(process, meaning, module, needs.outputs == 2)
+        check_target(process, parameterization)
+        bind = make_bind(process, parameterization, module, needs.outputs == 2)
     shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, spec.shape)
     known = conditions_of(module, spec)
-    return Core(process, schedule, meaning, module, network, lambda key: start(key)[0], shapes, bind, needs, known)
+    return Core(
+        process, schedule, parameterization, module, network, lambda key: start(key)[0], shapes, bind, needs, known
+    )
 
 
 def make_loss(spec: Spec, core: Core) -> LossFn | StatefulLoss:

@@ -11,7 +11,7 @@ from jaxdiff.config.schema import check_fields, check_value
 from jaxdiff.data.source import Source, balanced
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import check, make_codec, require
-from jaxdiff.modalities.images.shrink import shrunk
+from jaxdiff.modalities.images.downsample import downsampled
 from jaxdiff.types import Batch, ConditionSpec, Spec
 
 Config = Mapping[str, Any]
@@ -20,11 +20,11 @@ Config = Mapping[str, Any]
 def source(config: Config) -> Source:
     """The data of a configuration, checked against its network; without labels if the network takes none."""
     check_fields(config)
-    data, factor = DATA.make(config["data"]), config["train"]["shrink"]
+    data, factor = DATA.make(config["data"]), config["train"]["downsample"]
     check(data.spec)
     if factor > 1:
-        require("images", data.spec, f"train.shrink={factor}")
-        data = shrunk(data, factor)
+        require("images", data.spec, f"train.downsample={factor}")
+        data = downsampled(data, factor)
     if config["train"]["balanced"]:
         data = balanced(data)
     classes = config["net"].get("num_classes", 0)

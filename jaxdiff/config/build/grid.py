@@ -16,7 +16,7 @@ from jaxdiff.gaussian.process import Process, log_snr, time_at
 
 
 def make_grid(
-    spec: Spec, process: Process | None, path: Process | None, meaning: Parameterization
+    spec: Spec, process: Process | None, path: Process | None, parameterization: Parameterization
 ) -> Callable[[int], np.ndarray]:
     """`(steps) -> times` along a path, of a network that was trained on a process.
 
@@ -36,7 +36,7 @@ def make_grid(
                 last = float(path.sigma(jnp.float32(times[-1])))
             if path is not process:
                 check_levels("this model", process, path, times if last > 0 else times[:-1])
-            check_defined(process, meaning, np.append(there, 0))
+            check_defined(process, parameterization, np.append(there, 0))
         times.setflags(write=False)
         return times
 

@@ -45,17 +45,17 @@ def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: 
     given = {kind: {**spec.get(kind, {}), **widths} for kind, widths in inputs.items() if widths}
     if given.keys() - own.keys():
         names = " and ".join(sorted(told))
-        raise InputError(f"net {spec['name']!r} cannot be told {names}: set train.augment=0 and train.enlarge=1")
+        raise InputError(f"net {spec['name']!r} cannot be told {names}: set train.augment=0 and train.upscale=1")
     return NET.make({**spec, **given}, outputs=needs.outputs)
 
 
 def conditions_of(module: Any, spec: DataSpec) -> dict[str, ConditionSpec]:
-    """What a network can be told of such an example; nothing if it does not say."""
+    """The conditions that a network takes for such an example; none if it does not say."""
     return module.condition_spec(spec) if hasattr(module, "condition_spec") else {}
 
 
 def make_start(module: Any, spec: DataSpec) -> Start:
-    """How the parameters of a network begin, for such examples."""
+    """Make the function that initializes a network for such examples."""
     known, shape = conditions_of(module, spec), spec.shape
 
     def start(key):
@@ -99,7 +99,7 @@ def shapes_of(start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[in
     return params
 
 
-def make_bind(process: Process, meaning: Parameterization, module: Any, learns_variance: bool) -> Bind:
+def make_bind(process: Process, parameterization: Parameterization, module: Any, learns_variance: bool) -> Bind:
     """`(params, condition) -> Bound` of a network along the process of its training."""
     network = linen_network(module)
     mean = mean_network if learns_variance else lambda network: network
@@ -108,21 +108,21 @@ def make_bind(process: Process, meaning: Parameterization, module: Any, learns_v
     def bind(params, condition):
         def fraction(x_t, t, memory=None):
             known = network if memory is None else remembering_network(module, memory)[0]
-            return make_fraction(process, meaning, known, params, condition)(x_t, t)
+            return make_fraction(process, parameterization, known, params, condition)(x_t, t)
 
         def remembering(x_t, t, memory):
             known, left = remembering_network(module, memory)
-            x_0 = make_denoiser(process, meaning, mean(known), params, condition)(x_t, t)
+            x_0 = make_denoiser(process, parameterization, mean(known), params, condition)(x_t, t)
             return x_0, left()
 
-        denoiser = make_denoiser(process, meaning, mean(network), params, condition)
+        denoiser = make_denoiser(process, parameterization, mean(network), params, condition)
         return Bound(process, denoiser, fraction if learns_variance else None, remembering if has_levels else None)
 
     return bind
 
 
 def make_tensor_axis(module: Any) -> Callable[[tuple[str, ...], tuple[int, ...]], int | None]:
-    """Where to cut the network's parameters: by its own `tensor_axis`, or nowhere if it is from outside without one."""
+    """The axis along which to cut each parameter: the network's own `tensor_axis`, or none if it has none."""
     if hasattr(module, "tensor_axis"):
         return module.tensor_axis
     return nets.tensor_axis if type(module) in NET.known.values() else lambda names, shape: None

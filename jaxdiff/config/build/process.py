@@ -64,7 +64,7 @@ def _noise(spec: Spec) -> Spec | None:
 
 
 def learn_process(
-    schedule: Any, start_net: Start, meaning: Parameterization, network: Network
+    schedule: Any, start_net: Start, parameterization: Parameterization, network: Network
 ) -> tuple[Start, Bind, Callable[[Params], Process]]:
     """`(start, bind, params["schedule"] -> process)` of a network and the schedule that is learned with it."""
 
@@ -77,6 +77,6 @@ def learn_process(
 
     def bind(params, condition):
         process = process_of(params["schedule"])
-        return Bound(process, make_denoiser(process, meaning, network, params["net"], condition))
+        return Bound(process, make_denoiser(process, parameterization, network, params["net"], condition))
 
     return start, bind, process_of

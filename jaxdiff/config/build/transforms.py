@@ -6,22 +6,22 @@ from jaxdiff.config.build.data import Config
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import require
 from jaxdiff.modalities.images import augment, low_resolution
-from jaxdiff.transforms.dropout import drop_condition
+from jaxdiff.transforms.dropout import condition_dropout
 from jaxdiff.types import ConditionSpec, Spec, Transform
 
 
 def transform_conditions(config: Config, spec: Spec) -> dict[str, ConditionSpec]:
-    """What the transforms of a configuration tell the network of each example."""
+    """The conditions that the transforms of a configuration add to each example."""
     train = config["train"]
-    for name, none in (("augment", 0), ("enlarge", 1)):
+    for name, none in (("augment", 0), ("upscale", 1)):
         if train[name] != none:
             require("images", spec, f"train.{name}={train[name]}")
     told = {"augment": augment.SPEC} if train["augment"] else {}
-    return told | (low_resolution.specs(spec.shape) if train["enlarge"] > 1 else {})
+    return told | (low_resolution.specs(spec.shape) if train["upscale"] > 1 else {})
 
 
 def make_transforms(config: Config, spec: Spec, known: Mapping[str, ConditionSpec]) -> list[Transform]:
-    """What happens to a batch before its loss.
+    """Make the transforms of a batch before its loss.
 
     Args:
       known: what the network can be told.
@@ -29,17 +29,17 @@ def make_transforms(config: Config, spec: Spec, known: Mapping[str, ConditionSpe
     A small image is that of the augmented one, and how it was augmented is told also where its condition is dropped.
     """
     train, net = config["train"], config["net"]["name"]
-    rate, factor = train["augment"], train["enlarge"]
-    if factor == 1 and train["enlarge_noise"]:
-        raise InputError(f"train.enlarge_noise={train['enlarge_noise']}: goes with train.enlarge above 1: set it, or 0")
+    rate, factor = train["augment"], train["upscale"]
+    if factor == 1 and train["low_res_noise"]:
+        raise InputError(f"train.low_res_noise={train['low_res_noise']}: goes with train.upscale above 1: set it, or 0")
     if factor > 1:
         low_resolution.check_factor(spec.shape, factor)
     dropped = {name: one for name, one in known.items() if name != "augment"}
-    if train["drop_condition"] and not dropped:
+    if train["cond_dropout"] and not dropped:
         raise InputError(
-            f"train.drop_condition={train['drop_condition']}: net {net!r} is told no condition: set it to 0, or "
+            f"train.cond_dropout={train['condition_dropout']}: net {net!r} is told no condition: set it to 0, or "
             "net.num_classes"
         )
     steps = [augment.augmented(rate)] if rate else []
-    steps += [low_resolution.low_resolution(factor, train["enlarge_noise"])] if factor > 1 else []
-    return steps + ([drop_condition(train["drop_condition"], dropped)] if train["drop_condition"] else [])
+    steps += [low_resolution.low_resolution(factor, train["low_res_noise"])] if factor > 1 else []
+    return steps + ([condition_dropout(train["cond_dropout"], dropped)] if train["cond_dropout"] else [])

@@ -15,7 +15,7 @@ LABELS = 2**31
 
 
 def _memory() -> float:
-    """Of the machine, in bytes; infinite where the system does not say."""
+    """The memory of the machine, in bytes; infinite where the system does not say."""
     try:
         pages = os.sysconf("SC_PHYS_PAGES")
         return os.sysconf("SC_PAGE_SIZE") * pages if pages > 0 else math.inf

@@ -89,7 +89,7 @@ def _refuse(problems: list[str]) -> None:
 
 
 def _follow(link: Path, root: Path) -> str:
-    """What is wrong with a link to a picture or a folder, if anything."""
+    """Describe the fault of a link to a picture or a folder; empty if there is none."""
     picture = link.suffix.lower() in SUFFIXES
     try:
         target = link.resolve(strict=True)
@@ -101,7 +101,7 @@ def _follow(link: Path, root: Path) -> str:
 
 
 def _look(file: Path) -> str:
-    """What is wrong with a picture's header, if anything."""
+    """Describe the fault of a picture's header; empty if there is none."""
     try:
         with _naming(file):
             Image.open(file, formats=FORMATS).close()

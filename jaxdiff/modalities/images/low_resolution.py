@@ -12,14 +12,14 @@ import jax
 
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.noise import normal
-from jaxdiff.modalities.images.operators import shrunk
+from jaxdiff.modalities.images.operators import downsampled
 from jaxdiff.types import Array, Condition, ConditionSpec, Key, Noise, Transform, expand
 
 
 def check_factor(shape: tuple[int, ...], factor: int) -> None:
     """Refuse a factor that does not divide the sides of images of this shape."""
     if shape[0] % factor or shape[1] % factor:
-        raise InputError(f"train.enlarge={factor}: must divide the sides of {shape[0]}x{shape[1]} images")
+        raise InputError(f"train.upscale={factor}: must divide the sides of {shape[0]}x{shape[1]} images")
 
 
 def specs(shape: tuple[int, ...]) -> dict[str, ConditionSpec]:
@@ -28,7 +28,7 @@ def specs(shape: tuple[int, ...]) -> dict[str, ConditionSpec]:
 
 
 def as_condition(key: Key, small: Array, factor: int, noise: Array, drawn: Noise = normal) -> Condition:
-    """What the model is told of small images (batch, height, width, channels).
+    """Make the condition of small images (batch, height, width, channels).
 
     Args:
       noise: (batch,), the standard deviation to be added here.
@@ -46,7 +46,7 @@ def low_resolution(factor: int, most: float) -> Transform:
     def with_small(key, batch):
         key_level, key_noise = jax.random.split(key)
         noise = jax.random.uniform(key_level, batch.x_0.shape[:1], maxval=most)
-        told = as_condition(key_noise, shrunk(factor)(batch.x_0), factor, noise)
+        told = as_condition(key_noise, downsampled(factor)(batch.x_0), factor, noise)
         return batch._replace(condition={**(batch.condition or {}), **told})
 
     return with_small

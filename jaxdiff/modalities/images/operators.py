@@ -39,7 +39,7 @@ def gaussian_kernel(std: float) -> np.ndarray:
     return np.outer(row, row) / row.sum() ** 2
 
 
-def shrunk(factor: int) -> Operator:
+def downsampled(factor: int) -> Operator:
     """The mean of each square of `factor` by `factor` pixels."""
 
     def operator(x):

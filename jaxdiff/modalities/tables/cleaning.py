@@ -19,7 +19,7 @@ MISSING = ("median", "drop", "refuse")
 
 
 class Cleaning(NamedTuple):
-    """What was learned from a table; all arrays (columns,)."""
+    """The statistics of a table's columns; all arrays (columns,)."""
 
     kept: np.ndarray
     """Whether a column varies."""

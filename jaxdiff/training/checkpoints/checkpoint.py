@@ -33,13 +33,13 @@ log = logging.getLogger(__name__)
 
 
 class History(NamedTuple):
-    """How a state came about: the updates of its weights, and `(after, before)`: steps that a return has undone."""
+    """The history of a state: the updates of its weights, and `(after, before)`, steps that a rollback has undone."""
 
     updates: int
     undone: tuple[tuple[int, int], ...] = ()
 
     def has(self, step: int) -> bool:
-        """Whether the state came by way of that of an earlier step."""
+        """Tell whether the state came by way of that of an earlier step."""
         return not any(after < step < before for after, before in self.undone)
 
 
@@ -147,7 +147,7 @@ class Checkpoints:
             return error
 
     def _obstacle(self, needed: int) -> OSError | None:
-        """What would make a save fail from the start: Orbax has threads that then wait for minutes."""
+        """The reason why a save would fail from the start: Orbax has threads that then wait for minutes."""
         if not self.folder.parent.is_dir():
             return FileNotFoundError(errno.ENOENT, "the run's folder is gone")
         probe = self.folder / f"{WRITING}probe"
@@ -199,7 +199,7 @@ def steps(folder: Path, up_to: int | None = None) -> list[int]:
 
 
 def metrics_of(path: Path) -> dict[str, float]:
-    """What was known of the state when it was saved."""
+    """The metrics that were saved with a state."""
     try:
         return json.loads((path / METRICS).read_text())
     except (OSError, ValueError):
@@ -207,7 +207,7 @@ def metrics_of(path: Path) -> dict[str, float]:
 
 
 def history_of(path: Path) -> History:
-    """How a checkpoint's state came about; in runs that did not write it down, each step was an update."""
+    """The history of a checkpoint's state; in runs that did not write it down, each step was an update."""
     try:
         content = json.loads((path / HISTORY).read_text())
         return History(int(content["updates"]), tuple((int(after), int(before)) for after, before in content["undone"]))
@@ -262,7 +262,7 @@ def restore_weights(folder: Path, name: str, like: Any, up_to: int | None = None
 
 
 def _items(state: TrainState) -> dict[str, Any]:
-    """What is stored, each in a folder of its own; a memory only where there is one."""
+    """The items to store, each in a folder of its own; a memory only where there is one."""
     rest = state._asdict()
     params, ema = rest.pop("params"), rest.pop("ema")
     if not jax.tree.leaves(state.memory):
@@ -278,7 +278,7 @@ def _load(path: Path, abstract: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reads_back(path: Path, like: dict[str, Any], known: list[np.ndarray]) -> bool:
-    """Whether the files hold arrays of these fingerprints; they are read into the host's memory."""
+    """Tell whether the files hold arrays of these fingerprints; they are read into the host's memory."""
     try:
         return jax.device_get(fingerprint(_load(path, like))) == known
     except InputError:

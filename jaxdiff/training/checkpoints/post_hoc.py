@@ -1,6 +1,6 @@
 """Post-hoc averages: any width of averaging, made after training from the averages that a run kept.
 
-The run needs power-function averages (`ema.power`, two of them do well) in several checkpoints (`train.keep_every`).
+The run needs power-function averages (`ema.sigma_rel`, two do well) in several checkpoints (`train.keep_every`).
 The mathematics is in `jaxdiff.training.ema`.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from jaxdiff.errors import InputError
 from jaxdiff.training.checkpoints.checkpoint import HISTORY, history_of, restore_weights, steps
 from jaxdiff.training.checkpoints.seal import damage
-from jaxdiff.training.ema import POWER, recipe
+from jaxdiff.training.ema import SIGMA_REL, recipe
 
 FARTHEST = 0.2
 """A profile that misses the wanted one by more than this share of its norm is refused."""
@@ -31,9 +31,9 @@ def reconstruct(folder: Path, std: float, names: list[str], like: Any) -> tuple[
     Raises:
       InputError: the run has no power-function averages, or kept too few for this one; or `std` is out of its range.
     """
-    powers = {name: float(name.removeprefix(POWER)) for name in names if name.startswith(POWER)}
+    powers = {name: float(name.removeprefix(SIGMA_REL)) for name in names if name.startswith(SIGMA_REL)}
     if not powers:
-        raise InputError(f"weights {std:g}: this run has no power-function averages, which ema.power asks for")
+        raise InputError(f"weights {std:g}: this run has no power-function averages, which ema.sigma_rel asks for")
     updates = _updates(folder)
     stored = [(name, step) for step in updates for name in powers if not damage(folder / str(step), f"{name}/")]
     if not stored:
@@ -51,11 +51,11 @@ def reconstruct(folder: Path, std: float, names: list[str], like: Any) -> tuple[
         _, part = restore_weights(folder, name, like, up_to=step)
         total = jax.tree.map(lambda sum_, x, share=share: sum_ + share * np.asarray(x, np.float64), total, part)
     weights = jax.tree.map(lambda x, sum_: jax.device_put(jnp.asarray(sum_, x.dtype), x.sharding), like, total)
-    return f"{POWER}{std:g}, made of {len(stored)} averages, {distance:.1%} off, of step {end:,}", weights
+    return f"{SIGMA_REL}{std:g}, made of {len(stored)} averages, {distance:.1%} off, of step {end:,}", weights
 
 
 def _updates(folder: Path) -> dict[int, int]:
-    """How many updates the averages of each checkpoint have seen, by its step, rising.
+    """The number of updates that the averages of each checkpoint have seen, by its step, rising.
 
     Left out are those that the newest did not come by way of, since the run had returned to an earlier one; those of as
     many updates as a later one, which hold the same; and those of none.
@@ -67,5 +67,5 @@ def _updates(folder: Path) -> dict[int, int]:
 
 
 def _intact(path: Path) -> bool:
-    """Whether a checkpoint's history is what was written; older ones have none."""
+    """Tell whether a checkpoint's history is as it was written; older ones have none."""
     return not (path / HISTORY).exists() or not damage(path, HISTORY)

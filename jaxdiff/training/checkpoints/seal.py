@@ -30,7 +30,7 @@ def seal(path: Path) -> None:
 
 
 def damage(path: Path, part: str = "") -> list[str]:
-    """What is wrong with a checkpoint, or with the files of it whose names begin with `part`; empty if it is intact."""
+    """Describe the damage of a checkpoint, or of its files whose names begin with `part`; empty if it is intact."""
     try:
         sums = json.loads((path / CHECKSUMS).read_text())
         names = [name for name, _ in sums.items() if name.startswith(part)]

@@ -6,7 +6,7 @@ from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 
 
-def shrunk(source: Source, factor: int) -> Source:
+def downsampled(source: Source, factor: int) -> Source:
     """The same images, so many times smaller: the means of squares of pixels; at factor 1, the source itself.
 
     Raises:
@@ -16,7 +16,7 @@ def shrunk(source: Source, factor: int) -> Source:
         return source
     height, width, channels = source.spec.shape
     if height % factor or width % factor:
-        raise InputError(f"train.shrink={factor}: must divide the sides of {height}x{width} images")
+        raise InputError(f"train.downsample={factor}: must divide the sides of {height}x{width} images")
     small = (height // factor, width // factor, channels)
 
     def take(indices):
