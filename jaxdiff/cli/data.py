@@ -25,25 +25,25 @@ from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import find, make_codec
 from jaxdiff.modalities.images import arrays, digits, folder, pictures, tfds
-from jaxdiff.modalities.images.tfds import ORIGINALS, open_prepared
+from jaxdiff.modalities.images.tfds import ORIGINALS, import_tfds, open_prepared
 from jaxdiff.modalities.tables import table
 from jaxdiff.types import Batch
 
 BATCH, CLASSES = 256, 20
 
 
-def open_source(asked: argparse.Namespace) -> Source:
+def open_source(args: argparse.Namespace) -> Source:
     """Open the source that the command line names."""
-    path = Path(asked.source)
-    if asked.source == "digits":
+    path = Path(args.source)
+    if args.source == "digits":
         return digits()
     if path.is_dir():
-        return folder(asked.source, asked.size or 64, asked.channels or 3)
+        return folder(args.source, args.size or 64, args.channels or 3)
     if path.suffix == ".csv":
-        return table(asked.source, asked.label_key, missing=asked.missing)
+        return table(args.source, args.label_key, missing=args.missing)
     if path.suffix in (".npy", ".npz"):
-        return arrays(asked.source, asked.key, asked.label_key, asked.low, asked.high)
-    return tfds(asked.source, asked.split, asked.data_dir, size=asked.size, channels=asked.channels)
+        return arrays(args.source, args.key, args.label_key, args.low, args.high)
+    return tfds(args.source, args.split, args.data_dir, size=args.size, channels=args.channels)
 
 
 def inspect(source: Source, sheet: Path | None) -> int:
@@ -93,14 +93,15 @@ def readable(source: Source, indices: np.ndarray, refused: list[str]):
             yield from readable(source, np.array([index]), refused)
 
 
-def run_prepare(asked: argparse.Namespace) -> int:
+def run_prepare(args: argparse.Namespace) -> int:
     """Prepare what the command line names, and say what there is."""
-    from jaxdiff.modalities.images.prepare import prepare  # TFDS takes a second to import
+    import_tfds()
+    from jaxdiff.modalities.images.prepare import prepare  # imports it at once
 
-    place = prepare(asked.dataset, asked.data_dir, asked.archives)
+    place = prepare(args.dataset, args.data_dir, args.archives)
     splits = open_prepared(place).info.splits
     counts = ", ".join(f"{name} {split.num_examples:,}" for name, split in splits.items())
-    print(f"{asked.dataset} is prepared in {place}: {counts}")
+    print(f"{args.dataset} is prepared in {place}: {counts}")
     return 0
 
 
@@ -122,15 +123,15 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--split", default="train", help="of a TFDS set")
     command.add_argument("--data-dir", default="", help="of a TFDS set; $TFDS_DATA_DIR or ~/tensorflow_datasets")
     command.add_argument("--sheet", type=Path, help="write a picture of the first examples to this file")
-    command.set_defaults(run=lambda asked: inspect(open_source(asked), asked.sheet))
+    command.set_defaults(run=lambda args: inspect(open_source(args), args.sheet))
     command = commands.add_parser("prepare", help="make a TFDS set of its original archives, without TensorFlow")
     command.add_argument("dataset", help=", ".join(ORIGINALS))
     command.add_argument("--data-dir", default="", help="where to; $TFDS_DATA_DIR or ~/tensorflow_datasets")
     command.add_argument("--archives", default="", help="a folder with the archives, not to be downloaded")
     command.set_defaults(run=run_prepare)
-    asked = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
-        return asked.run(asked)
+        return args.run(args)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

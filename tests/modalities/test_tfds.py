@@ -102,3 +102,9 @@ def test_a_set_stored_for_tensorflow_is_refused(prepared, tmp_path):
         InputError, match="mnist/3.0.1' is stored as tfrecord: move it away, or give another --data-dir"
     ):
         prepare("mnist", str(tmp_path))
+
+
+def test_without_tensorflow_datasets_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(InputError, match=r"pip install 'jaxdiff\[tfds\]'"):
+        tfds("mnist")

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def tfds(
     Raises:
       InputError: not prepared (says how), not as array_record, no such split, or without images of one size.
     """
-    import tensorflow_datasets  # takes a second to import, and most runs do without
+    tensorflow_datasets = import_tfds()
 
     root = data_root(data_dir)
     builder = open_prepared(_version_folder(root, dataset))
@@ -78,6 +79,19 @@ def tfds(
     return Source(len(data), spec, take, conditions, flip, labels if labeled else None)
 
 
+def import_tfds() -> ModuleType:
+    """Import TensorFlow Datasets, which takes a second, and most runs do without.
+
+    Raises:
+      InputError: it is not installed.
+    """
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise InputError(f"TensorFlow Datasets is not installed ({error}): pip install 'jaxdiff[tfds]'") from error
+    return tensorflow_datasets
+
+
 def data_root(data_dir: str) -> Path:
     """The folder of the prepared sets: by default $TFDS_DATA_DIR or ~/tensorflow_datasets."""
     return Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
@@ -89,7 +103,7 @@ def open_prepared(place: Path) -> Any:
     Raises:
       InputError: the set names a file elsewhere.
     """
-    import tensorflow_datasets  # takes a second to import, and most runs do without
+    tensorflow_datasets = import_tfds()
 
     builder = tensorflow_datasets.builder_from_directory(str(place))
     for split in builder.info.splits.values():
