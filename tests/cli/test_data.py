@@ -35,6 +35,21 @@ def test_copies_and_what_is_refused_are_told(capsys, tmp_path):
     assert "cut.png' cannot be read as a picture" in out
 
 
+def test_a_table(capsys, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("height,kind,always\n1.5,cat,7\n2.5,dog,7\n1.5,cat,7\n4.5,emu,7\n")
+    assert main(["inspect", str(path), "--label-key", "kind", "--sheet", str(tmp_path / "sheet.png")]) == 0
+    out = capsys.readouterr().out
+    assert "4 rows of 2 columns, 1 of which vary" in out
+    assert "3 classes: 0: 2, 1: 1, 2: 1" in out
+    assert "1 examples are copies of others" in out
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert min(sheet.size) > 200
+    path.write_text("a,b\n1,x\n")
+    assert main(["inspect", str(path)]) == 2
+    assert "which is no number" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
