@@ -38,12 +38,12 @@ def open_source(args: argparse.Namespace) -> Source:
     if args.source == "digits":
         return digits()
     if path.is_dir():
-        return folder(args.source, args.size or 64, args.channels or 3)
+        return folder(args.source, args.size or 64, args.width, args.channels or 3)
     if path.suffix == ".csv":
         return table(args.source, args.label_key, missing=args.missing)
     if path.suffix in (".npy", ".npz"):
         return arrays(args.source, args.key, args.label_key, args.low, args.high)
-    return tfds(args.source, args.split, args.data_dir, size=args.size, channels=args.channels)
+    return tfds(args.source, args.split, args.data_dir, size=args.size, width=args.width, channels=args.channels)
 
 
 def inspect(source: Source, sheet: Path | None) -> int:
@@ -114,6 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
         "source", help='"digits", a folder, a .npy or .npz of images, a .csv, or the name of a prepared TFDS set'
     )
     command.add_argument("--size", type=int, default=0, help="side in pixels, for folders (64) and TFDS (as stored)")
+    command.add_argument("--width", type=int, default=0, help="in pixels, where --size is the height alone")
     command.add_argument("--channels", type=int, default=0, help="1 or 3, for folders (3) and TFDS (as stored)")
     command.add_argument("--key", default="", help="of the images in a .npz")
     command.add_argument("--label-key", default="", help="of the labels in a .npz, or their column in a .csv")

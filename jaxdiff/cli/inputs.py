@@ -26,17 +26,17 @@ def read_images(path: str, n: int, config: dict, shape: tuple[int, ...], noisy: 
     Raises:
       InputError: there is nothing of the kind, or it cannot be read.
     """
-    place, (size, _, channels) = Path(path), shape
+    place, (height, width, channels) = Path(path), shape
     if path == "held_out":
         return _first(build.held_out(config), n).x_0
     if place.is_dir():
-        return _first(folder(path, size, channels, flip=False), n).x_0
+        return _first(folder(path, height, width, channels, flip=False), n).x_0
     if place.suffix in (".npy", ".npz"):
         scale = NOISY if noisy else 1
         source = arrays(path, "images" if "images" in names_in(place) else "", low=-scale, high=scale)
         return _first(source, n).x_0 * (1 if source.spec.levels else scale)
     if place.is_file():
-        return read_picture(place, size, channels)[None]
+        return read_picture(place, shape)[None]
     raise InputError(f"--input {path}: is no picture, folder, .npy or .npz, nor held_out")
 
 

@@ -20,7 +20,7 @@ def _each(functions: tuple[str, ...], ranges: Mapping[str, Range]) -> dict[str, 
 
 
 _chain = {"steps": (1, 10**6)}
-_images = {"size": (0, 2**14)}
+_images = {"size": (0, 2**14), "width": (0, 2**14)}
 _net = {
     "channels": (1, 2**20),
     "multipliers": (1, 2**10),

@@ -330,3 +330,18 @@ def test_a_task_from_outside_declares_its_own_flags(tmp_path, monkeypatch):
             make_parser(name)
     with pytest.raises(InputError, match="eta: their_task:ADD draws with no sampler"):
         tasks.check(args, ["eta"])
+
+
+def test_pictures_and_masks_of_models_that_are_not_square(tmp_path):
+    wide = (8, 12, 1)
+    exact = gaussian_mixture(vp(), np.ones(1), np.full((1, *wide), -0.3), np.full((1, *wide), 0.6))
+    model = replace(MODEL, spec=image_spec(wide), bind=lambda params, condition: Bound(PATH, exact))
+    Image.fromarray(np.full((30, 45), 200, np.uint8)).save(tmp_path / "one.png")
+    given = ["--task=inpaint", "--method=replace", f"--input={tmp_path / 'one.png'}"]
+    drawn = perform(tmp_path, *given, "--mask=left", model=model)["images"]
+    assert drawn.shape == (1, *wide)
+    np.testing.assert_allclose(drawn[:, :, :6], 200 / 127.5 - 1, atol=0.01)
+    Image.fromarray(np.uint8(np.repeat([[255] * 9 + [0] * 3], 8, 0))).save(tmp_path / "mask.png")
+    drawn = perform(tmp_path, *given, f"--mask={tmp_path / 'mask.png'}", model=model)["images"]
+    np.testing.assert_allclose(drawn[:, :, :9], 200 / 127.5 - 1, atol=0.01)
+    assert np.abs(drawn[:, :, 9:] - 200 / 127.5 + 1).mean() > 0.1

@@ -110,3 +110,11 @@ def test_a_decompression_bomb_is_refused(tmp_path):
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(content))
     with pytest.raises(InputError, match=r"bomb.png' cannot be read as a picture.*900000000 pixels"):
         folder(str(tmp_path))
+
+
+def test_pictures_that_are_not_square(tmp_path):
+    """The left half of a wide picture is white, and stays so at any sides."""
+    Image.fromarray(np.uint8(np.repeat([[255] * 30 + [0] * 30], 40, 0))).save(tmp_path / "a.png")
+    x_0 = folder(str(tmp_path), size=8, width=12, channels=1).take(np.array([0])).x_0
+    assert x_0.shape == (1, 8, 12, 1)
+    np.testing.assert_array_equal(x_0[0, :, [0, -1], 0].T, np.repeat([[1, -1]], 8, 0))

@@ -1,5 +1,6 @@
 """A folder of pictures of any size, read when they are needed and kept in memory if they fit."""
 
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from PIL import Image
 
 from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import InputError
-from jaxdiff.modalities.images.picture import check_size, fit
+from jaxdiff.modalities.images.picture import check_shape, fit
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
 
@@ -22,12 +23,15 @@ NAMED = 5
 """Of the pictures that cannot be read, so many are named."""
 
 
-def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cache_gb: float = 4.0) -> Source:
+def folder(
+    path: str, size: int = 64, width: int = 0, channels: int = 3, flip: bool = True, cache_gb: float = 4.0
+) -> Source:
     """All pictures below a folder; where each lies in a sub-folder, the first sub-folder's name is its class.
 
     Args:
       path: of the folder.
-      size: side in pixels; pictures are resized with antialiasing and cropped at the center.
+      size: side, or height, in pixels; pictures are resized with antialiasing and cropped at the center.
+      width: where it is another than the height; 0 for squares.
       channels: 3 for RGB, 1 for grey.
       flip: allow horizontal flips.
       cache_gb: keep the prepared pictures in memory if they take no more than this.
@@ -36,7 +40,8 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
       InputError: no such folder, no picture in it, or some that cannot be read, which are named: here, or, for damage
         behind the header, when they are first taken. Links are followed within the folder only.
     """
-    check_size(size, channels)
+    shape = (size, width or size, channels)
+    check_shape(shape)
     root = Path(path)
     if not os.path.isdir(root):
         raise InputError(f"{path!r} is not a folder")
@@ -52,15 +57,14 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
     classes = sorted({p[0] for p in places}) if all(len(p) > 1 for p in places) else []
     labels = np.array([classes.index(p[0]) for p in places], np.int32) if len(classes) > 1 else None
 
-    shape = (size, size, channels)
-    cached = len(files) * size * size * channels <= cache_gb * 1e9
+    cached = len(files) * math.prod(shape) <= cache_gb * 1e9
     cache = np.empty((len(files) if cached else 0, *shape), np.uint8)
     known = np.zeros(len(files), bool)
 
     def read(i):
         if known[i]:
             return cache[i]
-        pixels = _read(files[i], size, channels)
+        pixels = _read(files[i], shape)
         if cached:
             cache[i], known[i] = pixels, True
         return pixels
@@ -72,14 +76,14 @@ def folder(path: str, size: int = 64, channels: int = 3, flip: bool = True, cach
     return labeled(Source(len(files), image_spec(shape), take, flip=flip), labels, len(classes))
 
 
-def read_picture(path: Path, size: int, channels: int) -> np.ndarray:
-    """One picture, in [-1, 1]: float32 (size, size, channels).
+def read_picture(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """One picture brought to a shape (height, width, channels), float32 in [-1, 1].
 
     Raises:
       InputError: it cannot be read.
     """
-    check_size(size, channels)
-    return to_unit_range(_read(path, size, channels))
+    check_shape(shape)
+    return to_unit_range(_read(path, shape))
 
 
 def _refuse(problems: list[str]) -> None:
@@ -110,9 +114,9 @@ def _look(file: Path) -> str:
     return ""
 
 
-def _read(file: Path, size: int, channels: int) -> np.ndarray:
+def _read(file: Path, shape: tuple[int, ...]) -> np.ndarray:
     with _naming(file), Image.open(file, formats=FORMATS) as picture:
-        return fit(picture, size, channels)
+        return fit(picture, shape)
 
 
 @contextmanager

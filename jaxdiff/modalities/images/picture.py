@@ -9,12 +9,15 @@ MODES = {1: "L", 3: "RGB"}
 LARGEST = 2**14
 
 
-def fit(picture: Image.Image, size: int, channels: int) -> np.ndarray:
+def fit(picture: Image.Image, shape: tuple[int, ...]) -> np.ndarray:
     """Upright, on white where transparent, resized with antialiasing and cropped at the center.
 
     Of 16-bit greys the upper 8 bits are kept; of an animation the first frame.
 
-    Returns: uint8 (size, size, channels).
+    Args:
+      shape: (height, width, channels) to bring it to.
+
+    Returns: uint8, of this shape.
 
     Raises:
       ValueError: pixels that are floating point, or beyond 16 bits, have no range of their own.
@@ -29,11 +32,15 @@ def fit(picture: Image.Image, size: int, channels: int) -> np.ndarray:
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    picture = ImageOps.fit(picture.convert(MODES[channels]), (size, size), Image.Resampling.LANCZOS)
-    return np.asarray(picture).reshape(size, size, channels)
+    height, width, channels = shape
+    picture = ImageOps.fit(picture.convert(MODES[channels]), (width, height), Image.Resampling.LANCZOS)
+    return np.asarray(picture).reshape(shape)
 
 
-def check_size(size: int, channels: int) -> None:
-    """Refuse a size that no picture has, and channels other than 1 (grey) and 3 (RGB)."""
-    if not 1 <= size <= LARGEST or channels not in MODES:
-        raise InputError(f"images of size {size} and {channels} channels: size is from 1 to {LARGEST}, channels 1 or 3")
+def check_shape(shape: tuple[int, ...]) -> None:
+    """Refuse sides that no picture has, and channels other than 1 (grey) and 3 (RGB)."""
+    height, width, channels = shape
+    if not (1 <= height <= LARGEST and 1 <= width <= LARGEST) or channels not in MODES:
+        raise InputError(
+            f"images of size {height}x{width} and {channels} channels: sides are from 1 to {LARGEST}, channels 1 or 3"
+        )

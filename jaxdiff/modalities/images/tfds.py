@@ -11,7 +11,7 @@ from PIL import Image
 
 from jaxdiff.data.source import Source, to_unit_range
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.modalities.images.picture import check_size, fit
+from jaxdiff.modalities.images.picture import check_shape, fit
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch, class_label
 
@@ -20,7 +20,13 @@ ORIGINALS = ("cifar10", "mnist", "fashion_mnist")
 
 
 def tfds(
-    dataset: str, split: str = "train", data_dir: str = "", size: int = 0, channels: int = 0, flip: bool = False
+    dataset: str,
+    split: str = "train",
+    data_dir: str = "",
+    size: int = 0,
+    width: int = 0,
+    channels: int = 0,
+    flip: bool = False,
 ) -> Source:
     """A prepared data set with an "image" and, perhaps, a "label".
 
@@ -28,7 +34,8 @@ def tfds(
       dataset: its name, "cifar10", "lsun/bedroom" or "cifar10:3.0.2"; the newest version found, unless one is named.
       split: "train", "test", "train[:90%]" ...
       data_dir: where it is prepared; by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
-      size, channels: resize and crop to this size; 0 to keep the images as they are, which must then be all alike.
+      size, width, channels: resize and crop to this side, or height and width; 0 to keep the images as they are, which
+        must then be all alike.
       flip: allow horizontal flips.
 
     Raises:
@@ -52,18 +59,18 @@ def tfds(
     if "image" not in features:
         raise unknown(f"feature of {dataset!r}", "image", features)
     height, width, depth = features["image"].shape
-    shape = (size, size, channels or depth or 3) if size else (height, width, depth)
+    shape = (size, width or size, channels or depth or 3) if size else (height, width, depth)
     if None in shape:
         raise InputError(f"{dataset!r} has images of several sizes, {shape}: set data.size")
     if size:
-        check_size(size, shape[2])
+        check_shape(shape)
 
     labeled = "label" in features and hasattr(features["label"], "num_classes")
 
     def pixels(image):
         if not size:
             return image
-        return fit(Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image), size, shape[2])
+        return fit(Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image), shape)
 
     def take(indices):
         examples = data.__getitems__([int(i) for i in indices])
