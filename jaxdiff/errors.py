@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+__all__ = ["NOTES", "SYNONYMS", "InputError", "unknown"]
+
 SYNONYMS = {
     "epsilon": "eps",
     "noise": "eps",

@@ -32,6 +32,25 @@ from jaxdiff.samplers.ancestral import Variance, fixed_small
 from jaxdiff.samplers.ode import integrate
 from jaxdiff.types import Array, Denoiser, Key, as_time, expand
 
+__all__ = [
+    "Bound",
+    "Decoder",
+    "bits_per_dim",
+    "continuous_bound",
+    "continuous_term",
+    "continuous_weight",
+    "dequantize",
+    "discrete_bound",
+    "discretized_decoder",
+    "discretized_normal",
+    "even_shares",
+    "log_likelihood",
+    "normal_decoder",
+    "normal_kl",
+    "prior_kl",
+    "softmax_decoder",
+]
+
 Decoder = Callable[[Process, Denoiser, Array, Array, Array], Array]
 """`(process, denoiser, x_0, x_t, t) -> log p(x_0 | x_t)`, (batch,)."""
 

@@ -10,6 +10,30 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+__all__ = [
+    "Array",
+    "Batch",
+    "Codec",
+    "Condition",
+    "ConditionSpec",
+    "Constraint",
+    "Denoiser",
+    "Key",
+    "LossFn",
+    "Network",
+    "Noise",
+    "Operator",
+    "Params",
+    "Spec",
+    "StatefulLoss",
+    "TimeFunction",
+    "Transform",
+    "as_time",
+    "class_label",
+    "expand",
+    "missing",
+]
+
 Array = jax.Array
 Key = jax.Array
 Params = Any

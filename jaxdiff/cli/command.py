@@ -15,6 +15,8 @@ from ml_collections import ConfigDict, config_flags
 from jaxdiff.config import overrides
 from jaxdiff.errors import InputError
 
+__all__ = ["FLAG", "default_workdir", "parse"]
+
 FLAG = re.compile(r"--?config\.([^=]+)(=?)(.*)", re.DOTALL)
 
 

@@ -29,6 +29,8 @@ from jaxdiff.modalities.images.tfds import ORIGINALS, import_tfds, open_prepared
 from jaxdiff.modalities.tables import table
 from jaxdiff.types import Batch
 
+__all__ = ["inspect", "main", "open_source", "readable", "run_prepare"]
+
 BATCH, CLASSES = 256, 20
 
 

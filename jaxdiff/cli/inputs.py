@@ -10,6 +10,8 @@ from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import arrays, folder, read_picture
 from jaxdiff.types import Batch
 
+__all__ = ["NOISY", "names_in", "read_images", "read_labels"]
+
 NOISY = 64
 """Noise takes the pixels of arrays beyond [-1, 1], but not so far."""
 

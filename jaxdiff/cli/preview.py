@@ -26,6 +26,8 @@ from jaxdiff.pipelines.options import finite
 from jaxdiff.training import hosts, log
 from jaxdiff.types import Array, Batch, Key, Params
 
+__all__ = ["LEVELS", "compared", "decoded", "make_preview", "monitor"]
+
 logger = logging.getLogger(__name__)
 
 TOLD, CLASSIFIED = 16, 1000

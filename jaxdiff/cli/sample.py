@@ -39,6 +39,20 @@ from jaxdiff.training.errors import explained
 from jaxdiff.training.sharding import use_compilation_cache, use_cpu_devices
 from jaxdiff.types import Batch
 
+__all__ = [
+    "FRAMES",
+    "OPTIONAL",
+    "check",
+    "draw",
+    "main",
+    "make_parser",
+    "opened",
+    "parse_option",
+    "real_examples",
+    "report",
+    "sampling",
+]
+
 FRAMES = 60
 OPTIONAL = ("eta", "variance", "temperature", "clip", "threshold", "cache", "guidance")
 """Options of samplers that have an argument of their own."""

@@ -16,6 +16,8 @@ from jaxdiff.config.parts import PARTS
 from jaxdiff.config.ranges import MOST, RANGES, Range
 from jaxdiff.config.schema import FIELDS, WORDS, Field, kinds_of
 
+__all__ = ["ANY", "HEAD", "NAMED", "TASKS", "page"]
+
 ANY = (-math.inf, math.inf)
 HEAD = """# Settings
 

@@ -26,6 +26,20 @@ from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite
 from jaxdiff.pipelines.pipeline import Argument, Outcome, Pipeline
 
+__all__ = [
+    "CONTRACT",
+    "OF_SAMPLE",
+    "PIPELINES",
+    "SHOWN",
+    "add_arguments",
+    "check",
+    "described",
+    "find",
+    "flags",
+    "perform",
+    "psnr",
+]
+
 SHOWN = 64
 OF_SAMPLE = ("label", "steps")
 """Flags that sample.py has without a task, too."""

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from jaxdiff.config.schema import PLAIN, check_argument, check_value
 from jaxdiff.errors import InputError, unknown
 
+__all__ = ["FLAX", "Arguments", "Known", "Part", "Spec", "import_name", "named"]
+
 Known = Mapping[str, Callable[..., Any]]
 Spec = Mapping[str, Any]
 Arguments = dict[str, inspect.Parameter | None]

@@ -9,6 +9,8 @@ from jaxdiff.config.parts import PARTS
 from jaxdiff.config.schema import FIELDS, read
 from jaxdiff.errors import InputError, unknown
 
+__all__ = ["part_at", "put", "settled"]
+
 
 def part_at(names: Sequence[str]) -> Part | None:
     """The part at a place, None if what is there names no function."""

@@ -23,6 +23,21 @@ from jaxdiff.losses.weights import Weight
 from jaxdiff.modalities import images, tables
 from jaxdiff.types import Noise, StatefulLoss
 
+__all__ = [
+    "BETAS",
+    "DATA",
+    "GRID",
+    "LOSS",
+    "NET",
+    "NOISE",
+    "OPTIMIZER",
+    "PARAMETERIZATION",
+    "PARTS",
+    "PROCESS",
+    "SCHEDULE",
+    "Module",
+]
+
 
 @runtime_checkable
 class Module(Protocol):

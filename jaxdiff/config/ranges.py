@@ -7,6 +7,8 @@ number from 0 on.
 import math
 from collections.abc import Mapping
 
+__all__ = ["COUNT", "MOST", "RANGES", "SCALE", "SHARED", "UNIT", "Range"]
+
 Range = tuple[float, float]
 
 MOST = 2**31 - 1

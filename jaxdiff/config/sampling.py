@@ -14,6 +14,26 @@ from jaxdiff.gaussian.process import Process
 from jaxdiff.samplers.cached import Remembering
 from jaxdiff.types import Array, Condition, Denoiser, Params
 
+__all__ = [
+    "CACHEABLE",
+    "CORRECTORS",
+    "GIVEN",
+    "GUIDANCE",
+    "INNER_LOOPS",
+    "OPTIONS",
+    "SAMPLER",
+    "SAMPLERS",
+    "UNBOUNDED",
+    "VARIANCES",
+    "Bind",
+    "Bound",
+    "find_sampler",
+    "name_of",
+    "option_range",
+    "own_options",
+    "shared_options",
+]
+
 GIVEN = ("process", "denoiser", "constrain", "use_clipped_model_output")
 SAMPLERS = {
     name: make

@@ -16,6 +16,20 @@ import numpy as np
 from jaxdiff.config.ranges import MOST, RANGES
 from jaxdiff.errors import InputError, unknown
 
+__all__ = [
+    "FIELDS",
+    "PLAIN",
+    "WORDS",
+    "Field",
+    "check_argument",
+    "check_fields",
+    "check_value",
+    "defaults",
+    "kinds_of",
+    "may_change",
+    "read",
+]
+
 WORDS = {
     bool: "True or False",
     int: "a whole number",

@@ -17,6 +17,21 @@ import numpy as np
 from jaxdiff.errors import InputError
 from jaxdiff.types import Batch, ConditionSpec, Spec, class_label
 
+__all__ = [
+    "Item",
+    "Result",
+    "Selection",
+    "Source",
+    "balanced",
+    "batches",
+    "indices",
+    "labeled",
+    "read",
+    "read_ahead",
+    "select",
+    "to_unit_range",
+]
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

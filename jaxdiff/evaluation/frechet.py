@@ -7,6 +7,8 @@ With the pooled features of an Inception network this is FID (Heusel et al. 2017
 
 import numpy as np
 
+__all__ = ["frechet_distance"]
+
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """The squared distance between two sets of features, (n, features) and (m, features), computed in float64.

@@ -35,6 +35,8 @@ from jaxdiff.pipelines.draw import named_variance
 from jaxdiff.pipelines.model import Model
 from jaxdiff.types import Batch, Key, Params, expand
 
+__all__ = ["Figure", "examples", "make_monitor", "measure"]
+
 
 class Figure(NamedTuple):
     """A mean and its standard error, in bits per dimension."""

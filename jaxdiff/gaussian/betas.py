@@ -8,6 +8,8 @@ import numpy as np
 
 from jaxdiff.errors import InputError
 
+__all__ = ["cosine", "linear", "quadratic", "sigmoid"]
+
 
 def linear(steps: int = 1000, beta_min: float = 1e-4, beta_max: float = 0.02) -> np.ndarray:
     """Evenly spaced (Ho et al. 2020). The ends are used as given, whatever the number of steps.

@@ -16,6 +16,17 @@ from jaxdiff.gaussian.parameterization import Parameterization, evaluate, to_x0
 from jaxdiff.gaussian.process import Process, log_snr, time_at, with_slopes
 from jaxdiff.types import Array, Condition, Constraint, Denoiser, Key, Network, Params, as_time, expand
 
+__all__ = [
+    "check_levels",
+    "clip",
+    "dynamic_threshold",
+    "make_denoiser",
+    "score_scale",
+    "to_score",
+    "to_velocity",
+    "transfer",
+]
+
 
 def make_denoiser(
     process: Process,

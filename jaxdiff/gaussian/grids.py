@@ -19,6 +19,8 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, time_at
 from jaxdiff.gaussian.process import log_snr as log_snr_of
 
+__all__ = ["LONGEST", "beta", "exponential", "karras", "leading", "linspace", "log_snr", "table", "trailing", "uniform"]
+
 LONGEST = 10**6
 
 

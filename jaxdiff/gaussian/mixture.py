@@ -13,6 +13,8 @@ from jaxdiff.gaussian.denoiser import _column, _joint_log_density
 from jaxdiff.gaussian.process import Process
 from jaxdiff.types import Array, Denoiser
 
+__all__ = ["gaussian_mixture", "mixture_log_density"]
+
 
 def gaussian_mixture(process: Process, weights: Array, means: Array, stds: Array) -> Denoiser:
     """The exact denoiser of data from a Gaussian mixture.

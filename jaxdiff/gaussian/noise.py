@@ -6,6 +6,8 @@ import jax
 
 from jaxdiff.types import Array, Key, Noise
 
+__all__ = ["ByExample", "kind", "normal"]
+
 
 def normal(key: Key, x: Array) -> Array:
     """Standard normal noise, shaped and typed like x."""

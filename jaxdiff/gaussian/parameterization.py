@@ -20,6 +20,26 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, interior, log_snr, with_slopes
 from jaxdiff.types import Array, Condition, Key, Network, Params, expand
 
+__all__ = [
+    "Coefficient",
+    "Parameterization",
+    "check_defined",
+    "check_target",
+    "convert",
+    "determinant",
+    "edm",
+    "eps",
+    "eps_error",
+    "evaluate",
+    "score",
+    "target",
+    "to_eps",
+    "to_x0",
+    "v",
+    "velocity",
+    "x0",
+]
+
 Coefficient = Callable[[Process, Array], Array]
 
 

@@ -24,6 +24,25 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.noise import kind, normal
 from jaxdiff.types import Array, Key, Noise, TimeFunction, as_time, expand
 
+__all__ = [
+    "Process",
+    "diffuse",
+    "diffusion2",
+    "drift",
+    "interior",
+    "is_white",
+    "log_snr",
+    "log_snr_drop",
+    "perturb",
+    "posterior",
+    "prior",
+    "prior_log_density",
+    "require_white",
+    "time_at",
+    "transition",
+    "with_slopes",
+]
+
 
 class Process(NamedTuple):
     """`x_t = alpha(t) x_0 + sigma(t) eps`, for t in [0, 1], with alpha falling, sigma rising and eps from `noise`."""

@@ -13,6 +13,21 @@ from jaxdiff.gaussian.noise import normal
 from jaxdiff.gaussian.process import Process, log_snr, time_at
 from jaxdiff.types import Noise, TimeFunction
 
+__all__ = [
+    "cosine",
+    "ddpm",
+    "edm",
+    "flow",
+    "from_log_snr",
+    "interpolant",
+    "ncsn",
+    "shifted",
+    "sigmoid",
+    "sub_vp",
+    "ve",
+    "vp",
+]
+
 
 def ddpm(betas: np.ndarray, zero_terminal_snr: bool = False) -> Process:
     """The discrete chain of Ho et al. 2020 with a table of `jaxdiff.gaussian.betas`, continued between its steps.

@@ -19,6 +19,8 @@ import jax.numpy as jnp
 
 from jaxdiff.types import Array, Key, Noise
 
+__all__ = ["VARIANCE", "octave", "simplex"]
+
 SKEW, UNSKEW = (3**0.5 - 1) / 2, (3 - 3**0.5) / 6
 VARIANCE = 3**0.5 * math.pi / 2 / 2**10 / 90
 """Of one octave at any point."""

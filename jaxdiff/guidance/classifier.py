@@ -10,6 +10,8 @@ from jaxdiff.gaussian.process import Process
 from jaxdiff.guidance.energy import LogDensity
 from jaxdiff.types import Array, Network, Params, as_time
 
+__all__ = ["make_bind", "of_class"]
+
 
 def make_bind(process: Process, parameterization: Parameterization, network: Network) -> Callable[[Params], LogDensity]:
     """`params -> (x_t, t) -> log p(c | x_t)`, from a network that gives logits."""

@@ -17,6 +17,8 @@ from jaxdiff.gaussian.process import Process
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Denoiser, as_time, expand
 
+__all__ = ["cfg_pp", "classifier_free", "within"]
+
 
 def classifier_free(
     conditional: Denoiser, unconditional: Denoiser, scale: float | Array, rescale: float | Array = 0.0

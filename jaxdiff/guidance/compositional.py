@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jaxdiff.guidance.energy import LogDensity
 from jaxdiff.types import Array, Denoiser
 
+__all__ = ["all_of", "any_of"]
+
 
 def all_of(unconditional: Denoiser, conditionals: Sequence[Denoiser], scales: Sequence[float] | Array) -> Denoiser:
     """All conditions at once, each with a scale of its own; a negative scale means "not" (Liu et al. 2022).

@@ -4,6 +4,8 @@ from jaxdiff.gaussian.process import Process, require_white
 from jaxdiff.guidance.linear import _pull, posterior_variance
 from jaxdiff.types import Array, Denoiser, Operator
 
+__all__ = ["ddnm"]
+
 
 def ddnm(
     process: Process,

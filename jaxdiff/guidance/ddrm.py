@@ -22,6 +22,8 @@ from jaxdiff.gaussian.process import Process, require_white
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Denoiser, Operator
 
+__all__ = ["Spectrum", "begin", "ddrm", "of_mask", "of_operator"]
+
 
 class Spectrum(NamedTuple):
     """A linear operator as its singular value decomposition has it. A row of coordinates is what A mixes.

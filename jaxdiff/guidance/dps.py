@@ -7,6 +7,8 @@ from jaxdiff.gaussian.process import Process, require_white
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array, Denoiser, Operator
 
+__all__ = ["dps"]
+
 
 def dps(
     process: Process, denoiser: Denoiser, sampler: Sampler, operator: Operator, y: Array, scale: float | Array = 1.0

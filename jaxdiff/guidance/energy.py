@@ -12,6 +12,8 @@ from jaxdiff.gaussian.denoiser import score_scale
 from jaxdiff.gaussian.process import Process, interior, require_white
 from jaxdiff.types import Array, Denoiser, as_time, expand
 
+__all__ = ["LogDensity", "by_density", "by_energy"]
+
 LogDensity = Callable[[Array, Array], Array]
 """`(x_t, t) -> log q(x_t)` or `log p(y | x_t)`, (batch,), up to a constant."""
 

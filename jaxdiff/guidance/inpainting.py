@@ -15,6 +15,8 @@ from jaxdiff.gaussian.process import Process, transition
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array
 
+__all__ = ["keep", "repaint", "replace"]
+
 
 def replace(process: Process, sampler: Sampler, image: Array, mask: Array) -> Sampler:
     """The sampler, with the known part put in its place after each step.

@@ -28,6 +28,8 @@ from jaxdiff.gaussian.denoiser import score_scale
 from jaxdiff.gaussian.process import Process, interior
 from jaxdiff.types import Array, Denoiser, Operator, as_time, expand
 
+__all__ = ["begin", "posterior_variance"]
+
 
 def begin(process: Process, x_1: Array, operator: Operator, y: Array, noise: float | Array, t: Array) -> Array:
     """x_t about what a measurement alone tells of x_0, from the noise x_1, (batch, ...), that `prior` draws at t.

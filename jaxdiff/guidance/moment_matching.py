@@ -4,6 +4,8 @@ from jaxdiff.gaussian.process import Process, require_white
 from jaxdiff.guidance.linear import _pair, _solve, _with_covariance
 from jaxdiff.types import Array, Denoiser, Operator
 
+__all__ = ["moment_matching"]
+
 
 def moment_matching(
     process: Process, denoiser: Denoiser, operator: Operator, y: Array, noise: float | Array, iterations: int = 5

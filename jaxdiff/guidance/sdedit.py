@@ -12,6 +12,8 @@ import numpy as np
 from jaxdiff.gaussian.process import Process, perturb
 from jaxdiff.types import Array, Key
 
+__all__ = ["as_noisy", "noise_level", "sdedit", "slerp"]
+
 
 def sdedit(process: Process, key: Key, images: Array, t: Array) -> Array:
     """Noise images (batch, ...) to a time, where sampling starts."""

@@ -22,6 +22,8 @@ from jaxdiff.guidance.linear import posterior_variance
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array, Denoiser, Key, Operator
 
+__all__ = ["Swarm", "systematic", "twisted"]
+
 
 class Swarm(NamedTuple):
     """The particles, and whether l(y | x_t) has been weighed already: 1, or 0 where x_t is fresh from the prior."""

@@ -10,6 +10,8 @@ from jaxdiff.losses.needs import needs
 from jaxdiff.losses.times import Times
 from jaxdiff.types import Batch, Key, LossFn, Network, Params
 
+__all__ = ["classification_loss"]
+
 
 @needs(classifier=True)
 def classification_loss(process: Process, parameterization: Parameterization, network: Network, times: Times) -> LossFn:

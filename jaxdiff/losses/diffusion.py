@@ -14,6 +14,8 @@ from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
 from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params
 
+__all__ = ["diffusion_loss", "squared_error"]
+
 
 def squared_error(
     process: Process,

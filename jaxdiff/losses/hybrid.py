@@ -19,6 +19,8 @@ from jaxdiff.losses.needs import needs
 from jaxdiff.samplers.ancestral import between
 from jaxdiff.types import Array, Condition, LossFn, Network, Params, as_time, expand
 
+__all__ = ["hybrid_loss", "make_fraction", "mean_network", "step_bound"]
+
 
 def mean_network(network: Network) -> Network:
     """The network with the first half of its channels."""

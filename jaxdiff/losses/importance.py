@@ -19,6 +19,8 @@ from jaxdiff.losses.diffusion import squared_error
 from jaxdiff.losses.weights import Weight
 from jaxdiff.types import Array, Network, StatefulLoss
 
+__all__ = ["History", "importance_loss", "probabilities", "remember"]
+
 
 class History(NamedTuple):
     """The last losses at each time, (steps, keep), the oldest first, and how many were ever seen, (steps,)."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+__all__ = ["Maker", "Needs", "needs", "needs_of"]
+
 Maker = TypeVar("Maker", bound=Callable)
 
 

@@ -15,6 +15,8 @@ from jaxdiff.gaussian.process import Process, perturb, require_white
 from jaxdiff.losses.times import Times
 from jaxdiff.types import LossFn, Network
 
+__all__ = ["sliced_loss"]
+
 
 def sliced_loss(process: Process, parameterization: Parameterization, network: Network, times: Times) -> LossFn:
     """The variance-reduced form, one projection an example; the score is what the network's output means.

@@ -9,6 +9,8 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, time_at
 from jaxdiff.types import Array, Key
 
+__all__ = ["Times", "antithetic", "log_normal", "logit_normal", "stratified", "uniform"]
+
 Times = Callable[[Process, Key, int], Array]
 """`(process, key, batch) -> t`, (batch,)."""
 

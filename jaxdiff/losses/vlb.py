@@ -20,6 +20,8 @@ from jaxdiff.likelihood import Bound, bits_per_dim, continuous_term, even_shares
 from jaxdiff.losses.needs import needs
 from jaxdiff.types import Array, LossFn, Network, Params
 
+__all__ = ["ENDS", "bound_loss", "by_log_snr", "squared_in_backward"]
+
 ENDS = ("start", "end")
 """The schedule's parameters that the bound depends on."""
 

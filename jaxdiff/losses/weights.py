@@ -14,6 +14,8 @@ from jaxdiff.gaussian.parameterization import Parameterization, determinant, eps
 from jaxdiff.gaussian.process import Process, interior, log_snr, with_slopes
 from jaxdiff.types import Array
 
+__all__ = ["Weight", "edm", "elbo", "eps", "likelihood", "min_snr", "p2", "sigmoid", "simple"]
+
 Weight = Callable[[Process, Parameterization, Array], Array]
 """`(process, parameterization, t) -> w`, (batch,), the factor on the squared error of the output."""
 

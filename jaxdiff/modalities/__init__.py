@@ -23,6 +23,8 @@ from types import ModuleType
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.types import Codec, Spec
 
+__all__ = ["check", "find", "make_codec", "require"]
+
 
 def find(modality: str, part: str = "") -> ModuleType:
     """The folder of a modality, or a part of it, such as "show".

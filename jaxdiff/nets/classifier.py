@@ -10,6 +10,8 @@ from jaxdiff.errors import InputError
 from jaxdiff.nets.layers import INIT, ZERO, Attention, Downsample, GroupNorm, ResidualBlock, conv, sinusoidal, to_depth
 from jaxdiff.types import ConditionSpec, Spec
 
+__all__ = ["Classifier"]
+
 
 class Classifier(nn.Module):
     """`(x, t) -> logits`, (batch, num_classes), of images (batch, height, width, channels).

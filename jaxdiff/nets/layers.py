@@ -18,6 +18,29 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jax.custom_derivatives import SymbolicZero
 
+__all__ = [
+    "CHEAP",
+    "INIT",
+    "TAPS",
+    "ZERO",
+    "Attention",
+    "CrossAttention",
+    "Downsample",
+    "GroupNorm",
+    "ResidualBlock",
+    "Upsample",
+    "attend",
+    "conv",
+    "convolve",
+    "enlarge",
+    "expand",
+    "halve",
+    "save_for_backward",
+    "sinusoidal",
+    "to_depth",
+    "to_space",
+]
+
 INIT = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 ZERO = nn.initializers.zeros_init()
 

@@ -19,6 +19,8 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.nets.layers import INIT, ZERO, sinusoidal
 from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
 
+__all__ = ["MLP", "NORMS"]
+
 NORMS = ("layer", "batch", "none")
 
 

@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+__all__ = ["MonotoneLogSNR"]
+
 
 class MonotoneLogSNR(nn.Module):
     """`t -> lambda(t)`, elementwise: `start` at t = 0, `end` at t = 1, both learned, with a monotone network between.

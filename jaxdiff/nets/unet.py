@@ -41,6 +41,8 @@ from jaxdiff.nets.layers import (
 )
 from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
 
+__all__ = ["KERNELS", "REMAT", "UNet", "tensor_axis"]
+
 REMAT = ("none", "cheap", "full")
 KERNELS = ("xla", "cudnn")
 COLUMNS, ROWS = ("conv1", "embed", "norm2", "query", "key", "value"), ("conv2", "out")

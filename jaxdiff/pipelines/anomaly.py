@@ -38,6 +38,8 @@ from jaxdiff.pipelines.img2img import SDEDIT
 from jaxdiff.pipelines.model import Given, Model
 from jaxdiff.types import Array, Denoiser, Key, as_time, expand
 
+__all__ = ["LEVELS", "METHODS", "at_any_level", "denoising_error", "detect", "msma", "threshold"]
+
 
 def denoising_error(process: Process, denoiser: Denoiser, key: Key, x_0: Array, times: Array) -> tuple[Array, Array]:
     """The squared error of eps: its mean over times (n,), shaped like x_0, and over pixels, (batch, n)."""

@@ -15,6 +15,8 @@ from jaxdiff.pipelines.model import Given, Model
 from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.types import Array, Key
 
+__all__ = ["PIPELINES", "autoguide", "read_run"]
+
 
 def autoguide(
     model: Model,

@@ -13,6 +13,8 @@ from jaxdiff.pipelines.pipeline import LABEL, Argument, Outcome, Pipeline
 from jaxdiff.pipelines.upscale import check_noise, upscale
 from jaxdiff.types import Array, Key
 
+__all__ = ["PIPELINES", "cascade"]
+
 
 def cascade(
     model: Model,

@@ -16,6 +16,8 @@ from jaxdiff.gaussian.process import Process, perturb, time_at
 from jaxdiff.guidance.energy import LogDensity
 from jaxdiff.types import Array, Batch, Key, Params, Spec
 
+__all__ = ["Classifier", "accuracy"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:

@@ -15,6 +15,19 @@ from jaxdiff.pipelines.model import Given, Model
 from jaxdiff.pipelines.options import from_time, is_traced
 from jaxdiff.types import Array, Condition, Key
 
+__all__ = [
+    "CLASSES",
+    "check_level",
+    "check_scale",
+    "check_way",
+    "checked_images",
+    "draw_with",
+    "nothing_known",
+    "path_of",
+    "repeated",
+    "time_of_level",
+]
+
 CLASSES = "configs/guided.py, or another trained with net.num_classes"
 LEAST, MOST = 0.02, 20.0
 """Noise levels sigma / alpha between which the way from an image to its noise lies, if the process has them."""

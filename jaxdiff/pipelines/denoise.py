@@ -12,6 +12,8 @@ from jaxdiff.pipelines.options import is_traced
 from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.types import Array, Key
 
+__all__ = ["AS_NOISY", "PIPELINES", "degrade", "denoise"]
+
 AS_NOISY = Hooks(begin=lambda process, key, x, times, inputs: sdedit.as_noisy(process, inputs.each, times[0]))
 
 

@@ -12,6 +12,8 @@ from jaxdiff.pipelines.options import finite
 from jaxdiff.pipelines.pipeline import LABEL, Argument, Outcome, Pipeline
 from jaxdiff.types import Key
 
+__all__ = ["PIPELINES", "above_threshold", "detect_among", "how_many", "told_apart"]
+
 
 def detect_among(
     model: Model,

@@ -29,6 +29,8 @@ from jaxdiff.samplers.cached import Remembering, along, cached
 from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
 from jaxdiff.types import Array, Denoiser
 
+__all__ = ["apart", "make_draw", "named_variance", "together"]
+
 
 @functools.lru_cache(maxsize=64)
 def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None):

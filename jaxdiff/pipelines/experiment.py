@@ -22,6 +22,8 @@ from jaxdiff.training.ema import Decay, averages
 from jaxdiff.training.sharding import TensorAxis, make_mesh, replicated
 from jaxdiff.types import Key, LossFn, Params, Spec, StatefulLoss, Transform
 
+__all__ = ["Experiment", "build", "make_model"]
+
 
 class Experiment(NamedTuple):
     """All parts of a run but its data."""

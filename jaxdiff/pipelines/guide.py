@@ -19,6 +19,8 @@ from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.pipeline import Argument, Pipeline
 from jaxdiff.types import Array, Key
 
+__all__ = ["PIPELINES", "guide"]
+
 
 def guide(
     model: Model,

@@ -10,6 +10,8 @@ from jaxdiff.gaussian.process import Process, prior
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array, Denoiser, Key
 
+__all__ = ["NOTHING", "PLAIN", "Hooks", "Inputs", "from_noise"]
+
 
 class Inputs(NamedTuple):
     """Inputs of hooks: arrays (batch, ...), by any names, and others that all examples share."""

@@ -12,6 +12,8 @@ from jaxdiff.pipelines.options import is_traced
 from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.types import Array, Key
 
+__all__ = ["PIPELINES", "SDEDIT", "img2img"]
+
 SDEDIT = Hooks(begin=lambda process, key, x, times, inputs: sdedit.sdedit(process, key, inputs.each, times[0]))
 
 

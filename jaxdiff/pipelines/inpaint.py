@@ -25,6 +25,8 @@ from jaxdiff.pipelines.restore import (
 )
 from jaxdiff.types import Array, Key
 
+__all__ = ["DRAWING", "INPAINT", "PIPELINES", "inpaint", "outpaint", "small_shape"]
+
 
 def _repaint(process, denoiser, sampler, inputs):
     return inpainting.repaint(process, sampler, inputs.each["y"], inputs.each["mask"], inputs.shared["repeats"])

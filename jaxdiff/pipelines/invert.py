@@ -16,6 +16,8 @@ from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.samplers import heun, invert, sample
 from jaxdiff.types import Array
 
+__all__ = ["PIPELINES", "STEPS", "class_swap", "interpolate"]
+
 
 def class_swap(model: Model, images: np.ndarray, condition: Given, to: Given, steps: int = 100) -> Array:
     """The same image under another condition: the flow's way to the noise under one, and back under the other.

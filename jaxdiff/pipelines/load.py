@@ -13,6 +13,8 @@ from jaxdiff.training.checkpoints.checkpoint import restore_weights
 from jaxdiff.training.checkpoints.post_hoc import reconstruct
 from jaxdiff.training.ema import names_of
 
+__all__ = ["load", "load_any", "load_classifier"]
+
 
 def load(path: str | Path, weights: str | float = "") -> Model:
     """A trained model from a run's folder, or from a folder of runs the newest, ready to sample.

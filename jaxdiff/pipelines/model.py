@@ -31,6 +31,8 @@ from jaxdiff.samplers.base import Sampler
 from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.types import Array, Codec, Condition, ConditionSpec, Key, Params, Spec
 
+__all__ = ["Given", "Model"]
+
 Given = Condition | Sequence[int] | np.ndarray | Array | int | None
 """What is known of the examples to be drawn: a condition, labels, one label for all, or nothing."""
 

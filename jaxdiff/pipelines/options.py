@@ -14,6 +14,18 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, with_slopes
 from jaxdiff.types import Array
 
+__all__ = [
+    "AMPLIFIED",
+    "FLOWS",
+    "check_applies",
+    "check_number",
+    "finite",
+    "from_time",
+    "is_traced",
+    "is_whole",
+    "sigma_at",
+]
+
 FLOWS = ("euler", "midpoint", "heun", "rk4", "dopri5")
 """Those that follow dx/dt."""
 

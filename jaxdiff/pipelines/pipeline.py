@@ -11,6 +11,8 @@ import numpy as np
 
 from jaxdiff.pipelines.model import Model
 
+__all__ = ["LABEL", "Argument", "Outcome", "Pipeline", "Shape"]
+
 
 class Argument(NamedTuple):
     """An argument of a pipeline's function, given by a flag.

@@ -26,6 +26,29 @@ from jaxdiff.pipelines.options import is_traced
 from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.types import Array, Key, Operator
 
+__all__ = [
+    "BEGIN",
+    "DRAWS",
+    "GUIDES",
+    "METHODS",
+    "MIXED",
+    "NOISE",
+    "OPERATORS",
+    "PIPELINES",
+    "RESTORING",
+    "SCALE",
+    "degrade",
+    "input_shape",
+    "keep_known",
+    "mean_of_draws",
+    "measured",
+    "measurement",
+    "paired_noise",
+    "restoration",
+    "restore",
+    "restoring_options",
+]
+
 OPERATORS: dict[str, Callable[[Inputs, int], Operator]] = {
     "mask": lambda inputs, height: operators.masked(inputs.each["mask"]),
     "blur": lambda inputs, height: operators.blurred(inputs.shared["kernel"]),

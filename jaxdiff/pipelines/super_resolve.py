@@ -9,6 +9,8 @@ from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.pipelines.restore import DRAWS, METHODS, NOISE, SCALE, measured, restore
 from jaxdiff.types import Array, Key
 
+__all__ = ["PIPELINES", "degrade", "small_shape", "super_resolve"]
+
 
 def super_resolve(model: Model, key: Key, small: np.ndarray, **options) -> Array:
     """Large images of small ones, of which each pixel is the mean of a square; `options` are those of `restore`.

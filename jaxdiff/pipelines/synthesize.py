@@ -11,6 +11,8 @@ from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.pipeline import Argument, Outcome, Pipeline
 from jaxdiff.types import Key
 
+__all__ = ["PIPELINES", "read_counts", "synthesize"]
+
 
 def synthesize(
     model: Model, key: Key, counts: Sequence[int], batch: int = 256, **options

@@ -15,6 +15,8 @@ from jaxdiff.pipelines.options import is_traced
 from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.types import Array, Key
 
+__all__ = ["PIPELINES", "check_noise", "degrade", "small_shape", "upscale"]
+
 
 def upscale(
     model: Model,

@@ -17,6 +17,8 @@ from jaxdiff.gaussian.process import Process, log_snr
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array, Denoiser, as_time
 
+__all__ = ["Memory", "deis", "lms"]
+
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 

@@ -21,6 +21,17 @@ from jaxdiff.gaussian.process import Process, perturb, posterior, transition
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Constraint, Denoiser, Key, as_time, expand
 
+__all__ = [
+    "Variance",
+    "analytic",
+    "ancestral",
+    "between",
+    "fixed_large",
+    "fixed_small",
+    "learned_range",
+    "mean_square_eps",
+]
+
 Variance = Callable[[Process, Array, Array, Array], Array]
 """`(process, x_t, s, t) -> variance` of a step from t to s: a scalar, or shaped like x_t."""
 

@@ -19,6 +19,8 @@ from jax.core import Tracer
 from jaxdiff.errors import InputError
 from jaxdiff.types import Array, Key, as_time
 
+__all__ = ["Both", "Sampler", "State", "invert", "sample", "stepped", "then", "trajectory"]
+
 
 class State(NamedTuple):
     """The state of a sampler that remembers nothing but where it is. Others carry more, and an `x` like this one."""

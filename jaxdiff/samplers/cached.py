@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jaxdiff.samplers.base import Sampler, stepped
 from jaxdiff.types import Array, Denoiser
 
+__all__ = ["Cached", "Remembering", "along", "cached", "listening"]
+
 Remembering = Callable[[Array, Array, Any], tuple[Any, Any]]
 """`(x_t, t, memory) -> (x̂_0, memory)`: computes the memory where it is given None, and otherwise reuses it.
 

@@ -16,6 +16,8 @@ from jaxdiff.gaussian.process import Process, log_snr_drop
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Constraint, Denoiser
 
+__all__ = ["check_temperature", "ddim"]
+
 
 def ddim(
     process: Process,

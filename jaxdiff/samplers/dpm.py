@@ -20,6 +20,8 @@ from jaxdiff.gaussian.process import Process, log_snr, log_snr_drop, time_at
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Denoiser, Key, as_time
 
+__all__ = ["Memory", "dpmpp_1s", "dpmpp_2m", "dpmpp_2s", "dpmpp_3m"]
+
 
 def dpmpp_1s(process: Process, denoiser: Denoiser, eta: float | Array = 0.0) -> Sampler:
     """Order 1."""

@@ -15,6 +15,8 @@ from jaxdiff.gaussian.process import Process
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Denoiser
 
+__all__ = ["annealed_langevin", "langevin"]
+
 
 def langevin(process: Process, denoiser: Denoiser, snr: float | Array = 0.16, repeats: int = 1) -> Sampler:
     """A corrector for `then`: `repeats` steps at time s, where the predictor came to (Song et al. 2021, algorithm 4).

@@ -18,6 +18,8 @@ from jaxdiff.gaussian.process import Process, log_snr, time_at, transition
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Denoiser
 
+__all__ = ["dopri5", "euler", "heun", "integrate", "midpoint", "rk4"]
+
 
 def euler(process: Process, denoiser: Denoiser) -> Sampler:
     """Order 1, one evaluation a step."""

@@ -13,6 +13,8 @@ from jaxdiff.gaussian.process import Process
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array, Denoiser
 
+__all__ = ["ADAMS", "WARM_UP", "Memory", "pndm"]
+
 WARM_UP = 3
 ADAMS = (55 / 24, -59 / 24, 37 / 24, -9 / 24)
 

@@ -11,6 +11,8 @@ from jaxdiff.gaussian.process import Process, transition
 from jaxdiff.samplers.base import Sampler, stepped
 from jaxdiff.types import Array, as_time
 
+__all__ = ["restart"]
+
 
 def restart(process: Process, sampler: Sampler, times: Array, repeats: int = 1) -> Sampler:
     """The sampler, with `repeats` restarts when the grid first arrives at or below `times[-1]`, at some s.

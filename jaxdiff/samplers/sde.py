@@ -12,6 +12,8 @@ from jaxdiff.gaussian.process import Process, diffusion2, drift, transition
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Denoiser
 
+__all__ = ["euler_maruyama", "reverse_diffusion", "srk"]
+
 
 def euler_maruyama(process: Process, denoiser: Denoiser) -> Sampler:
     """Weak and strong order 1, one evaluation a step."""

@@ -19,6 +19,8 @@ from jaxdiff.gaussian.process import Process, log_snr_drop
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array, Denoiser, as_time
 
+__all__ = ["Memory", "unipc"]
+
 
 class Memory(NamedTuple):
     """The corrected x and time of the step before, and results with their distance in l back from that time."""

@@ -6,6 +6,8 @@ import jax
 
 from jaxdiff.types import Batch, Key, Transform
 
+__all__ = ["chain", "transformed"]
+
 
 def transformed(transforms: Sequence[Transform], key: Key, batch: Batch) -> tuple[Key, Batch]:
     """Apply the transforms in turn, each with a key of its own; returns the key that is left, and the batch."""

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 from jaxdiff.types import ConditionSpec, Transform, expand, missing
 
+__all__ = ["condition_dropout"]
+
 
 def condition_dropout(rate: float, specs: Mapping[str, ConditionSpec]) -> Transform:
     """Replace the whole condition of an example by its missing values, at this rate.

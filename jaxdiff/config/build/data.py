@@ -14,6 +14,8 @@ from jaxdiff.modalities import check, make_codec, require
 from jaxdiff.modalities.images.downsample import downsampled
 from jaxdiff.types import Batch, ConditionSpec, Spec
 
+__all__ = ["Config", "check_conditions", "held_out", "rescaled", "source", "unlabeled"]
+
 Config = Mapping[str, Any]
 
 

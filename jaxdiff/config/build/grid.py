@@ -14,6 +14,8 @@ from jaxdiff.gaussian.denoiser import check_levels
 from jaxdiff.gaussian.parameterization import Parameterization, check_defined
 from jaxdiff.gaussian.process import Process, log_snr, time_at
 
+__all__ = ["make_grid"]
+
 
 def make_grid(
     spec: Spec, process: Process | None, path: Process | None, parameterization: Parameterization

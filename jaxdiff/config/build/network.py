@@ -20,6 +20,20 @@ from jaxdiff.losses.needs import Needs
 from jaxdiff.types import ConditionSpec, Key, Network, Params, missing
 from jaxdiff.types import Spec as DataSpec
 
+__all__ = [
+    "DTYPES",
+    "FLEETING",
+    "Start",
+    "conditions_of",
+    "linen_network",
+    "make_bind",
+    "make_net",
+    "make_start",
+    "make_tensor_axis",
+    "remembering_network",
+    "shapes_of",
+]
+
 Start = Callable[[Key], tuple[Params, Any]]
 """`key -> (parameters, output)` of a network for one example of zeros."""
 DTYPES = ("float32", "bfloat16")

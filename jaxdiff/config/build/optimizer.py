@@ -8,6 +8,8 @@ from jaxdiff.config.names import Spec
 from jaxdiff.config.parts import OPTIMIZER, SCHEDULE
 from jaxdiff.errors import InputError
 
+__all__ = ["make_optimizer"]
+
 
 def make_optimizer(spec: Spec) -> optax.GradientTransformation:
     """The optimizer of a configuration.

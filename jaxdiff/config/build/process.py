@@ -18,6 +18,8 @@ from jaxdiff.gaussian.process import Process
 from jaxdiff.gaussian.schedules import from_log_snr
 from jaxdiff.types import Network, Params
 
+__all__ = ["learn_process", "make_path", "make_process"]
+
 
 def make_process(spec: Spec, learned: bool = False) -> Any:
     """A process by name; the table of a discrete chain may be named, or given number by number.

@@ -9,6 +9,8 @@ from jaxdiff.modalities.images import augment, low_resolution
 from jaxdiff.transforms.dropout import condition_dropout
 from jaxdiff.types import ConditionSpec, Spec, Transform
 
+__all__ = ["make_transforms", "transform_conditions"]
+
 
 def transform_conditions(config: Config, spec: Spec) -> dict[str, ConditionSpec]:
     """The conditions that the transforms of a configuration add to each example."""

@@ -11,6 +11,8 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
 
+__all__ = ["LABELS", "MEMORY", "arrays"]
+
 LABELS = 2**31
 
 

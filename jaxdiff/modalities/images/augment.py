@@ -16,6 +16,8 @@ import jax.numpy as jnp
 
 from jaxdiff.types import Array, ConditionSpec, Key, Transform, expand
 
+__all__ = ["FINER", "SPEC", "augment", "augmented", "transform"]
+
 SPEC = ConditionSpec((9,))
 """Of the condition "augment": the numbers that say what was done."""
 FINER = 2

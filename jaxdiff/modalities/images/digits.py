@@ -10,6 +10,8 @@ from jaxdiff.errors import unknown
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
 
+__all__ = ["digits"]
+
 
 def digits(split: str = "all") -> Source:
     """scikit-learn's digits (Alpaydin and Kaynak 1998, the test half of the UCI set), with their ten classes.

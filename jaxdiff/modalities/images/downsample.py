@@ -5,6 +5,8 @@ import numpy as np
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 
+__all__ = ["downsampled"]
+
 
 def downsampled(source: Source, factor: int) -> Source:
     """The same images, so many times smaller: the means of squares of pixels; at factor 1, the source itself.

@@ -16,6 +16,8 @@ from jaxdiff.modalities.images.picture import check_shape, fit
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
 
+__all__ = ["FORMATS", "NAMED", "SUFFIXES", "folder", "read_picture"]
+
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """What a file may hold, whatever its suffix: others, such as PostScript, run programs to be read."""

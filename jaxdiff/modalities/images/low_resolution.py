@@ -15,6 +15,8 @@ from jaxdiff.gaussian.noise import normal
 from jaxdiff.modalities.images.operators import downsampled
 from jaxdiff.types import Array, Condition, ConditionSpec, Key, Noise, Transform, expand
 
+__all__ = ["as_condition", "check_factor", "low_resolution", "specs"]
+
 
 def check_factor(shape: tuple[int, ...], factor: int) -> None:
     """Refuse a factor that does not divide the sides of images of this shape."""

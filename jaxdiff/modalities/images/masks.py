@@ -8,6 +8,8 @@ from PIL import Image, ImageOps
 
 from jaxdiff.errors import InputError
 
+__all__ = ["MASKS", "read_mask"]
+
 MASKS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "left": lambda y, x: x < 0.5,
     "top": lambda y, x: y < 0.5,

@@ -7,6 +7,8 @@ import numpy as np
 from jaxdiff.errors import InputError
 from jaxdiff.types import Array, Operator
 
+__all__ = ["blurred", "downsampled", "gaussian_kernel", "grey", "masked"]
+
 
 def masked(mask: Array) -> Operator:
     """Pixels that are known, where the mask is 1, and zeros elsewhere."""

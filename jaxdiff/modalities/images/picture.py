@@ -5,6 +5,8 @@ from PIL import Image, ImageOps
 
 from jaxdiff.errors import InputError
 
+__all__ = ["LARGEST", "MODES", "check_shape", "fit"]
+
 MODES = {1: "L", 3: "RGB"}
 LARGEST = 2**14
 

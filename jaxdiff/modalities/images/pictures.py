@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+__all__ = ["TILE", "grid", "save_curves", "save_film_strip", "save_gif", "save_grid", "save_picture", "to_uint8"]
+
 TILE = 64
 
 

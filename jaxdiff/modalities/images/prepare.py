@@ -25,6 +25,8 @@ from tensorflow_datasets.image_classification.mnist import MNIST, FashionMNIST
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.images.tfds import ORIGINALS, data_root, open_prepared
 
+__all__ = ["STOCK", "Split", "prepare"]
+
 STOCK: dict[str, Any] = dict(zip(ORIGINALS, (Cifar10, MNIST, FashionMNIST), strict=True))
 IDX_LABELS, IDX_IMAGES = 2049, 2051
 """The magic numbers of MNIST's files."""

@@ -7,6 +7,8 @@ import numpy as np
 from jaxdiff.modalities.images import pictures
 from jaxdiff.types import Batch, Spec
 
+__all__ = ["describe", "preview", "save_chain", "save_samples"]
+
 SHOWN, BESIDE, CHAIN = 64, 0, 16
 STRIP, LARGEST = 12, 256
 

@@ -2,6 +2,8 @@
 
 from jaxdiff.types import Codec, Spec
 
+__all__ = ["AXES", "RANGE", "image_spec", "make_codec"]
+
 AXES = ("height", "width", "channels")
 RANGE = (-1.0, 1.0)
 

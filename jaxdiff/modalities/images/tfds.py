@@ -15,6 +15,8 @@ from jaxdiff.modalities.images.picture import check_shape, fit
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch, class_label
 
+__all__ = ["ORIGINALS", "data_root", "import_tfds", "open_prepared", "tfds"]
+
 ORIGINALS = ("cifar10", "mnist", "fashion_mnist")
 """What `jaxdiff.modalities.images.prepare` can prepare without TensorFlow."""
 

@@ -9,6 +9,8 @@ from jaxdiff.data.source import Source
 from jaxdiff.errors import unknown
 from jaxdiff.modalities.tables.rows import rows_source
 
+__all__ = ["breast_cancer"]
+
 
 def breast_cancer(split: str = "all") -> Source:
     """scikit-learn's breast cancer table (Wolberg, Mangasarian and Street 1995), with its two classes.

@@ -15,6 +15,8 @@ import numpy as np
 
 from jaxdiff.errors import InputError, unknown
 
+__all__ = ["MISSING", "Cleaning", "learn_cleaning"]
+
 MISSING = ("median", "drop", "refuse")
 
 

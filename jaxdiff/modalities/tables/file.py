@@ -11,6 +11,8 @@ from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.tables.rows import rows_source
 
+__all__ = ["MISSING", "SUFFIXES", "Content", "table"]
+
 SUFFIXES = (".csv", ".npy", ".npz")
 MISSING = ("", "?", "na", "n/a", "nan", "null", "none")
 """Cells that hold no value, in lower case."""

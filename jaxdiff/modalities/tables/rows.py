@@ -10,6 +10,8 @@ from jaxdiff.modalities.tables.cleaning import learn_cleaning
 from jaxdiff.modalities.tables.spec import table_spec
 from jaxdiff.types import Batch
 
+__all__ = ["rows_source"]
+
 logger = logging.getLogger(__name__)
 
 

@@ -10,6 +10,8 @@ from PIL.PngImagePlugin import PngInfo
 from jaxdiff.modalities.tables.spec import make_codec
 from jaxdiff.types import Batch, Spec
 
+__all__ = ["MARGINS", "describe", "preview", "save_chain", "save_samples"]
+
 SHOWN, BESIDE, CHAIN = 1000, 1000, 500
 COLUMNS, MOMENTS, BINS = 4, 6, 30
 REAL, DRAWN = "tab:blue", "tab:orange"

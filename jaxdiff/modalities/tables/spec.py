@@ -15,6 +15,8 @@ from jaxdiff.errors import InputError
 from jaxdiff.modalities.tables.cleaning import MISSING, Cleaning
 from jaxdiff.types import Codec, Spec
 
+__all__ = ["AXES", "NUMBERS", "RANGE", "cleaning_of", "make_codec", "table_spec"]
+
 AXES = ("columns",)
 RANGE = (None, None)
 NUMBERS = ("median", "mean", "std")
