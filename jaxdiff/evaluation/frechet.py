@@ -5,6 +5,7 @@
 With the pooled features of an Inception network this is FID (Heusel et al. 2017); here the features are the caller's.
 """
 
+import chex
 import numpy as np
 
 __all__ = ["frechet_distance"]
@@ -15,6 +16,8 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
     The trace of the root is the sum of the singular values of `A^T B`, for any factors `C_a = A A^T`, `C_b = B B^T`.
     """
+    chex.assert_rank([a, b], 2)
+    chex.assert_equal_shape_suffix([a, b], 1)
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     mean_a, mean_b = a.mean(0), b.mean(0)
     factor_a, factor_b = (a - mean_a) / np.sqrt(len(a) - 1), (b - mean_b) / np.sqrt(len(b) - 1)

@@ -11,6 +11,7 @@ grows with x; a norm over the features of an example hides how large they are, w
 
 from collections.abc import Sequence
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -63,6 +64,7 @@ class MLP(nn.Module):
         Raises:
           InputError: x or the condition does not fit the network, or its widths do not fit each other.
         """
+        chex.assert_rank(t, 1)
         given = condition or {}
         self._check(x.shape, given)
 

@@ -13,6 +13,7 @@ is strange or not: where images are of different intricacy, compare with normal 
 import functools
 from collections.abc import Sequence
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +44,8 @@ __all__ = ["LEVELS", "METHODS", "at_any_level", "denoising_error", "detect", "ms
 
 def denoising_error(process: Process, denoiser: Denoiser, key: Key, x_0: Array, times: Array) -> tuple[Array, Array]:
     """The squared error of eps: its mean over times (n,), shaped like x_0, and over pixels, (batch, n)."""
+
+    chex.assert_rank(times, 1)
 
     def body(total, along):
         i, t = along
@@ -78,6 +81,8 @@ def at_any_level(process: Process, denoiser: Denoiser, to: Process) -> Denoiser:
 
 def msma(normal: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """Mahalanobis distances of the logarithms of errors (n, levels) from those of normal images, (m, levels): (n,)."""
+    chex.assert_rank([normal, errors], 2)
+    chex.assert_equal_shape_suffix([normal, errors], 1)
     known, logs = np.log(normal), np.log(errors)
     centerd = logs - known.mean(0)
     covariance = np.atleast_2d(np.cov(known, rowvar=False)) + 1e-9 * np.eye(known.shape[1])

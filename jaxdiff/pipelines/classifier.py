@@ -9,6 +9,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -51,6 +52,7 @@ def accuracy(classifier: Classifier, params: Params, key: Key, batch: Batch, lev
     Args:
       params: to use in place of the classifier's own.
     """
+    chex.assert_rank(levels, 1)
     return _accuracy(params, key, batch, levels, classifier.bind, classifier.process)
 
 
