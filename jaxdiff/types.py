@@ -1,7 +1,8 @@
 """The vocabulary: what is passed between the parts of the library.
 
 Arrays of data are `(batch, ...)`; images are `(batch, height, width, channels)` with values in [-1, 1]. Times `t` and
-`s` lie in [0, 1], 0 the data and 1 the noise, and are scalars or `(batch,)`; a step goes from `t` down to `s < t`.
+`s` lie in [0, 1], 0 the data and 1 the noise, and are scalars, `(batch,)` or, of frames that are noised each to a level
+of its own, `(batch, frames)`; a step goes from `t` down to `s < t`.
 """
 
 from collections.abc import Callable, Mapping
@@ -154,5 +155,13 @@ def as_time(t: Any, x: Array) -> Array:
 
 
 def expand(coefficient: Array, x: Array) -> Array:
-    """Give a scalar or (batch,) coefficient the trailing axes that broadcast it against x."""
-    return coefficient.reshape(coefficient.shape + (1,) * (x.ndim - 1)) if coefficient.ndim else coefficient
+    """Give a coefficient, a scalar, (batch,) or (batch, frames), the trailing axes that broadcast it against x."""
+    return (
+        coefficient.reshape(coefficient.shape + (1,) * (x.ndim - coefficient.ndim)) if coefficient.ndim else coefficient
+    )
+
+
+def per_example(t: Array, x: Array) -> Array:
+    """Give each example its time: t as it is if it is (batch,) or (batch, frames), (batch,) if it is a scalar."""
+    t = as_time(t, x)
+    return t if t.ndim else jnp.broadcast_to(t, x.shape[:1])

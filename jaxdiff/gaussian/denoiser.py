@@ -14,7 +14,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.noise import kind
 from jaxdiff.gaussian.parameterization import Parameterization, evaluate, to_x0
 from jaxdiff.gaussian.process import Process, log_snr, time_at, with_slopes
-from jaxdiff.types import Array, Condition, Constraint, Denoiser, Key, Network, Params, as_time, expand
+from jaxdiff.types import Array, Condition, Constraint, Denoiser, Key, Network, Params, as_time, expand, per_example
 
 __all__ = [
     "check_levels",
@@ -39,7 +39,7 @@ def make_denoiser(
     """Bind a network to its parameters and condition, and to a key if it trains: the denoiser that it stands for."""
 
     def denoise(x_t, t):
-        t = jnp.broadcast_to(as_time(t, x_t), x_t.shape[:1])
+        t = per_example(t, x_t)
         out = evaluate(process, parameterization, network, params, x_t, t, condition, key)
         return to_x0(process, parameterization, out, x_t, t)
 

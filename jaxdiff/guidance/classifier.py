@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxdiff.gaussian.parameterization import Parameterization, evaluate
 from jaxdiff.gaussian.process import Process
 from jaxdiff.guidance.energy import LogDensity
-from jaxdiff.types import Array, Network, Params, as_time
+from jaxdiff.types import Array, Network, Params, per_example
 
 __all__ = ["make_bind", "of_class"]
 
@@ -18,7 +18,7 @@ def make_bind(process: Process, parameterization: Parameterization, network: Net
 
     def bind(params):
         def log_probabilities(x_t, t):
-            t = jnp.broadcast_to(as_time(t, x_t), x_t.shape[:1])
+            t = per_example(t, x_t)
             return jax.nn.log_softmax(evaluate(process, parameterization, network, params, x_t, t))
 
         return log_probabilities

@@ -17,7 +17,7 @@ from jaxdiff.gaussian.process import Process, perturb, posterior, require_white
 from jaxdiff.likelihood import bits_per_dim, discretized_normal, normal_kl
 from jaxdiff.losses.needs import needs
 from jaxdiff.samplers.ancestral import between
-from jaxdiff.types import Array, Condition, LossFn, Network, Params, as_time, expand
+from jaxdiff.types import Array, Condition, LossFn, Network, Params, expand, per_example
 
 __all__ = ["hybrid_loss", "make_fraction", "mean_network", "step_bound"]
 
@@ -41,7 +41,7 @@ def make_fraction(
     """`(x_t, t) -> f`, shaped like x_t: for `jaxdiff.samplers.learned_range`."""
 
     def fraction(x_t, t):
-        t = jnp.broadcast_to(as_time(t, x_t), x_t.shape[:1])
+        t = per_example(t, x_t)
         out = evaluate(process, parameterization, network, params, x_t, t, condition)
         return (jnp.split(out, 2, axis=-1)[1] + 1) / 2
 

@@ -7,6 +7,7 @@ from jaxdiff.gaussian import parameterization
 from jaxdiff.gaussian.denoiser import clip, dynamic_threshold, make_denoiser
 from jaxdiff.gaussian.mixture import gaussian_mixture, mixture_log_density
 from jaxdiff.gaussian.parameterization import target
+from jaxdiff.gaussian.process import perturb
 
 WEIGHTS = jnp.array([1.0, 2.0, 3.0])
 MEANS = jnp.array([[-1.0, 0.5], [2.0, 0.0], [0.0, -1.5]])
@@ -80,3 +81,18 @@ def test_dynamic_threshold_is_imagens():
     high = np.quantile([4.0, 0.5, 2.0, 1.0], 0.9)
     expected = np.stack([np.clip(x[0], -high, high) / high, x[1]])
     np.testing.assert_allclose(dynamic_threshold(0.9, 1.0)(x), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["eps", "v", "edm"])
+def test_frames_may_have_times_of_their_own(any_process, name):
+    """Frames noised and denoised together, each at its time, are as each of them alone."""
+    made = getattr(parameterization, name)()
+    network = lambda params, x, t, condition=None, key=None: jnp.tanh(x) * t.reshape(t.shape + (1,) * (x.ndim - t.ndim))
+    x_0 = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
+    t = jnp.array([[0.1, 0.4, 0.9], [0.8, 0.2, 0.5]])
+    plain = any_process._replace(noise=lambda key, x: jnp.ones_like(x))
+    x_t, _ = perturb(plain, jax.random.key(1), x_0, t)
+    alone, _ = perturb(plain, jax.random.key(1), x_0.reshape(6, 4, 5), t.reshape(6))
+    np.testing.assert_allclose(x_t.reshape(6, 4, 5), alone, rtol=1e-5)
+    denoise = make_denoiser(any_process, made, network, {})
+    np.testing.assert_allclose(denoise(x_t, t).reshape(6, 4, 5), denoise(alone, t.reshape(6)), rtol=1e-5, atol=1e-6)
