@@ -59,7 +59,7 @@ class Process(NamedTuple):
 
 
 def perturb(process: Process, key: Key, x_0: Array, t: Array) -> tuple[Array, Array]:
-    """Draw `x_t ~ q(x_t | x_0)`; returns `(x_t, eps)`, both shaped like x_0. t is a scalar, (batch,), or (batch, frames).
+    """Draw `x_t ~ q(x_t | x_0)`; returns `(x_t, eps)`, shaped like x_0. t is a scalar, (batch,), or (batch, frames).
 
     >>> from jaxdiff.gaussian.schedules import flow
     >>> x_t, eps = perturb(flow(), jax.random.key(0), jnp.ones((2, 3)), jnp.array([0.0, 0.5]))
