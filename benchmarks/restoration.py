@@ -15,6 +15,7 @@ are a row of the record.
 
 import argparse
 import json
+import re
 import time
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
         make = (lambda d: fill(**given(d))) if operator is None else (lambda d: mend(task, operator, noise, **given(d)))
         return {
             (task, "moment matching"): make(1),
-            **{(task, f"moment matching, mean of {d} draws"): make(d) for d in (2, 4)},
+            **{(task, f"moment matching, mean of {d} draws"): make(d) for d in (2, 4, 8)},
         }
 
     def several(task, method, draw):
@@ -154,6 +155,7 @@ def main() -> None:
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--enlarge", help="the run of the conditional model")
     parser.add_argument("--num", type=int, default=500)
+    parser.add_argument("--methods", default="", help="a regular expression: only the methods of ours that it finds")
     parser.add_argument("--json", type=Path, help="write the rows here")
     parser.add_argument("--docs", type=Path, help="write a picture of each task here")
     arguments = parser.parse_args()
@@ -192,6 +194,8 @@ def main() -> None:
         images = of_mixture(mixture, task, y[task])
         add(task, "30 Gaussians", images, time.perf_counter() - begin, fit_s=fit)
     for (task, method), draw in ours(model, enlarging, y).items():
+        if not re.search(arguments.methods, method):
+            continue
         begin = time.perf_counter()
         images = np.asarray(draw(jax.random.key(0)))
         add(task, method, images, time.perf_counter() - begin)
