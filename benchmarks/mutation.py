@@ -48,7 +48,7 @@ TESTS = {
     "losses/sliced": f"{FORMS} -k sliced",
     "losses/vlb": "losses/test_vdm.py",
     "guidance/classifier_free": "guidance/test_guidance.py",
-    "transforms/augment": "transforms/test_augment.py",
+    "modalities/images/augment": "transforms/test_augment.py",
     "training/ema": "training/test_ema.py",
     "training/step": "training/test_step.py training/test_guard.py",
     "training/feed": "training/test_feed.py",

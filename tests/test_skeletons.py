@@ -77,7 +77,7 @@ def test_a_task_of_ones_own(line, tmp_path):
     """The command does what the function does, of which the grey is known."""
     task = re.search(r"--task (\w+:\w+)", line)[1]
     args = make_parser(task).parse_args([*shlex.split(line), "--num=4"])
-    tasks.perform(args, tmp_path, {}, a_model(steps=20), {})
+    tasks.perform(args, tmp_path / "samples", {}, a_model(steps=20), {})
     drawn = np.load(tmp_path / "samples" / task.replace(":", ".") / "images.npz")["images"]
     pull = importlib.import_module("my_task").pull
     np.testing.assert_allclose(drawn, pull(a_model(steps=20), jax.random.key(0), 4, 0.25, strength=0.9), atol=1e-5)

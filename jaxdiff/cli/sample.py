@@ -15,9 +15,11 @@ units) samples.csv, figure.png with real rows beside, and chain.png.
 
 import argparse
 import json
+import signal
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -25,6 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxdiff.cli import preview, tasks
+from jaxdiff.cli.output import Rows, claimed
 from jaxdiff.config import build
 from jaxdiff.config import record as run_record
 from jaxdiff.config.sampling import OPTIONS
@@ -68,6 +71,8 @@ def make_parser(task: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--num", type=int, default=64, help="how many examples")
     parser.add_argument("--batch", type=int, default=256, help="how many of them at once; they are the same in any")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="number of the first example of the seed")
+    parser.add_argument("--out", help="a folder to write to; samples/ in the run's own by default")
     parser.add_argument("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
     parser.add_argument("--steps", type=int, help="steps of the sampler; the run's own by default")
     parser.add_argument("--eta", type=float, help="ddim: share of the ancestral noise, 0 to 1")
@@ -102,6 +107,9 @@ def main() -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
 
 
@@ -112,6 +120,8 @@ def check(arguments: argparse.Namespace) -> None:
             raise InputError(f"--{name} {getattr(arguments, name)}: draw at least one example")
     if not 0 <= arguments.seed < 2**32:
         raise InputError(f"--seed {arguments.seed}: must be from 0 to {2**32 - 1}")
+    if arguments.first < 0 or (arguments.first and (arguments.task or arguments.likelihood)):
+        raise InputError(f"--first {arguments.first}: a number from 0, and only for drawing without a task")
     drawing = ("task", "sampler", "steps", "label", *OPTIONAL)
     ignored = [name for name in drawing if getattr(arguments, name) is not None] + arguments.option
     if arguments.likelihood and ignored:
@@ -145,55 +155,80 @@ def draw(arguments: argparse.Namespace) -> None:
     """Do what the command line says."""
     folder, config = opened(arguments.workdir)
     model, options = load(folder, arguments.weights), sampling(arguments)
+    out = Path(arguments.out).expanduser() if arguments.out else folder / "samples"
     if arguments.task:
         require("images", model.spec, f"--task {arguments.task}")
         print(f"{folder}: {model.weights}")
         options |= {name: value for name in ("steps", "sampler") if (value := getattr(arguments, name)) is not None}
-        tasks.perform(arguments, folder, config, model, options)
+        tasks.perform(arguments, out, config, model, options)
         return
     steps = model.steps if arguments.steps is None else arguments.steps
     print(f"{folder}: {model.weights}, {arguments.sampler or model.sampler['name']}, {steps} steps")
-    labels = None if arguments.label is None else np.full(arguments.num, arguments.label)
-    key, show = jax.random.key(arguments.seed), find(model.spec.modality, "show")
-    shown = min(show.CHAIN, arguments.num)
-    known = None if labels is None else labels[:shown]
-    _, frames = model.trajectory(key, shown, min(FRAMES, steps + 1), steps, arguments.sampler, known, **options)
-    frames = finite(np.asarray(frames).swapaxes(0, 1)).swapaxes(0, 1)
-    out = folder / "samples"
-    part = out / "samples.npy.part"
-    try:
-        out.mkdir(exist_ok=True)
-        chain = show.save_chain(out, model.spec, frames, model.weights)
-        stream = model.stream(key, arguments.num, arguments.batch, steps, arguments.sampler, labels, **options)
-        done, begin, kept = 0, time.perf_counter(), None
-        with tqdm(total=arguments.num, unit="example", disable=arguments.num <= arguments.batch) as bar:
-            for batch in stream:
-                if kept is None:
-                    kept = np.lib.format.open_memmap(part, "w+", batch.dtype, (arguments.num, *batch.shape[1:]))
-                kept[done : done + len(batch)] = batch
-                done += len(batch)
-                bar.update(len(batch))
-        assert kept is not None
-        kept.flush()
-        drawn = Batch(kept, model.check_condition(labels, arguments.num))
-        seen = show.save_samples(out, model.spec, drawn, real_examples(config, model), model.weights)
+    begin = time.perf_counter()
+    with claimed(out) as out:
+        chain = draw_chain(arguments, out, model, steps, options)
+        rows = draw_rows(arguments, out, model, steps, options)
+        kept = np.load(rows.path, mmap_mode="r")
+        drawn = Batch(kept, model.check_condition(arguments.label, arguments.num, first=arguments.first))
+        seen = show_of(model).save_samples(out, model.spec, drawn, real_examples(config, model), model.weights)
         del kept, drawn
-        part.replace(out / "samples.npy")
+        rows.path.replace(out / "samples.npy")
         record = vars(arguments) | {"workdir": str(folder), "weights": model.weights, "steps": steps}
         (out / "samples.json").write_text(json.dumps(record, indent=2) + "\n")
-    except InputError:
-        part.unlink(missing_ok=True)
-        raise
-    except OSError as error:
-        raise InputError(f"cannot write to {str(out)!r}: {error.strerror or error}") from error
     seconds = time.perf_counter() - begin
     first, *others = seen + chain
     print(f"{arguments.num} drawn in {seconds:.1f} s; look at {out / first}, {' and '.join(others)} there")
 
 
+def draw_chain(arguments: argparse.Namespace, out: Path, model: Model, steps: int, options: dict) -> list[str]:
+    """Show the reverse process of the first examples; returns the names of the files."""
+    show, key = show_of(model), jax.random.key(arguments.seed)
+    shown, frames = min(show.CHAIN, arguments.num), min(FRAMES, steps + 1)
+    given = {"condition": arguments.label, "first": arguments.first, **options}
+    _, states = model.trajectory(key, shown, frames, steps, arguments.sampler, **given)
+    states = finite(np.asarray(states).swapaxes(0, 1)).swapaxes(0, 1)
+    return show.save_chain(out, model.spec, states, model.weights)
+
+
+def draw_rows(arguments: argparse.Namespace, out: Path, model: Model, steps: int, options: dict) -> Rows:
+    """Draw all examples into samples.part.npy, which stays, readable, if it ends early.
+
+    Raises:
+      KeyboardInterrupt, OSError: with a last line that says how to go on.
+      InputError: some examples are not finite; then nothing is left.
+    """
+    rows = Rows(out / "samples.part.npy")
+    given = {"condition": arguments.label, "first": arguments.first, **options}
+    stream = model.stream(
+        jax.random.key(arguments.seed), arguments.num, arguments.batch, steps, arguments.sampler, **given
+    )
+    try:
+        with tqdm(total=arguments.num, unit="example", disable=arguments.num <= arguments.batch) as bar:
+            for batch in stream:
+                rows.append(batch)
+                bar.update(len(batch))
+        rows.close()
+    except (KeyboardInterrupt, OSError):
+        rows.close()
+        if rows.count:
+            rest = f"--first {arguments.first + rows.count} --num {arguments.num - rows.count}"
+            print(f"{rows.count} of {arguments.num} are in {rows.path}; the same command with {rest} draws the others")
+        raise
+    except InputError:
+        rows.close()
+        rows.path.unlink(missing_ok=True)
+        raise
+    return rows
+
+
+def show_of(model: Model) -> ModuleType:
+    """The module that shows and saves examples of the model's modality."""
+    return find(model.spec.modality, "show")
+
+
 def real_examples(config: dict, model: Model) -> Batch | None:
     """Real examples beside those drawn, where the modality shows some; without, and said so, if they cannot be read."""
-    if not find(model.spec.modality, "show").BESIDE:
+    if not show_of(model).BESIDE:
         return None
     try:
         return preview.decoded(model, preview.compared(config, model))
@@ -217,10 +252,12 @@ def report(arguments: argparse.Namespace) -> None:
         print(f"{name:24} {figure.mean:7.3f} ± {figure.error:.3f}")
     content = {name.strip(): figure._asdict() for name, figure in figures.items()}
     content |= {"weights": model.weights, "examples": n}
+    out = Path(arguments.out).expanduser() if arguments.out else folder
     try:
-        (folder / "likelihood.json").write_text(json.dumps(content, indent=2) + "\n")
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "likelihood.json").write_text(json.dumps(content, indent=2) + "\n")
     except OSError as error:
-        raise InputError(f"cannot write to {str(folder)!r}: {error.strerror or error}") from error
+        raise InputError(f"cannot write to {str(out)!r}: {error.strerror or error}") from error
 
 
 def parse_option(text: str) -> tuple[str, float | int | str]:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from jaxdiff import pipelines
 from jaxdiff.cli.inputs import read_images, read_labels
+from jaxdiff.cli.output import claimed
 from jaxdiff.config.names import import_name
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.images import pictures
@@ -133,8 +134,8 @@ def _takes_options(run: Callable[..., Any]) -> bool:
     return any(p.kind == p.VAR_KEYWORD for p in inspect.signature(run).parameters.values())
 
 
-def perform(args: argparse.Namespace, folder: Path, config: dict, model: Model, options: dict) -> None:
-    """Do a task, and write what comes of it.
+def perform(args: argparse.Namespace, out: Path, config: dict, model: Model, options: dict) -> None:
+    """Do a task, and write what comes of it into a folder of its name below `out`.
 
     Raises:
       InputError: an unknown task, input that does not fit, or a folder that cannot be written.
@@ -155,7 +156,8 @@ def perform(args: argparse.Namespace, folder: Path, config: dict, model: Model, 
         arguments["labels"] = read_labels(args.input or "held_out", args.num)
     outcome = _run(pipeline, model, jax.random.key(args.seed), images, args.num, args.batch, arguments)
     before = [row for row in (truth, images) if row is not None and len(row) == len(outcome.images)]
-    _write(folder / "samples" / args.task.replace(":", "."), outcome, [*before, *outcome.rows, outcome.images])
+    with claimed(out / args.task.replace(":", ".")) as place:
+        _write(place, outcome, [*before, *outcome.rows, outcome.images])
     if images is not None and truth is not None and truth.shape == outcome.images.shape:
         given = _fitted(images, model.shape)
         print(f"PSNR {psnr(outcome.images, truth):.2f} dB, of the input {psnr(given, truth):.2f} dB")
@@ -215,16 +217,12 @@ def _write(out: Path, outcome: Outcome, rows: list[np.ndarray]) -> None:
     """Write arrays and pictures; of the rows, each (n, ...), the first 16 columns, or, of a single one, a grid."""
     shape = outcome.images.shape[1:]
     shown = [_fitted(row[:16] if len(rows) > 1 else row[:SHOWN], shape) for row in rows]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        np.savez(out / "images.npz", allow_pickle=False, **{"images": outcome.images, **outcome.arrays})
-        for i, image in enumerate(outcome.images[:SHOWN]):
-            pixels = pictures.to_uint8(image)
-            Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(out / f"{i:04d}.png")
-        columns = None if len(shown) == 1 else len(shown[0])
-        pictures.save_grid(out / "before_after.png", np.concatenate(shown), columns=columns)
-        if outcome.curves:
-            pictures.save_curves(out / "roc.png", outcome.curves, xlabel="share of normal", yscale="linear")
-    except OSError as error:
-        raise InputError(f"cannot write to {str(out)!r}: {error.strerror or error}") from error
+    np.savez(out / "images.npz", allow_pickle=False, **{"images": outcome.images, **outcome.arrays})
+    for i, image in enumerate(outcome.images[:SHOWN]):
+        pixels = pictures.to_uint8(image)
+        Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(out / f"{i:04d}.png")
+    columns = None if len(shown) == 1 else len(shown[0])
+    pictures.save_grid(out / "before_after.png", np.concatenate(shown), columns=columns)
+    if outcome.curves:
+        pictures.save_curves(out / "roc.png", outcome.curves, xlabel="share of normal", yscale="linear")
     print(f"look at {out / 'before_after.png'}; all {len(outcome.images)} are in images.npz there")

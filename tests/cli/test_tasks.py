@@ -57,7 +57,7 @@ def perform(tmp_path, *arguments, model=MODEL):
     for name, default in (("--num", 6), ("--seed", 0), ("--batch", 8), ("--label", None), ("--steps", None)):
         parser.add_argument(name, type=int, default=default)
     args = parser.parse_args(list(arguments))
-    tasks.perform(args, tmp_path, get_config(), model, {} if args.steps is None else {"steps": args.steps})
+    tasks.perform(args, tmp_path / "samples", get_config(), model, {} if args.steps is None else {"steps": args.steps})
     return np.load(tmp_path / "samples" / args.task / "images.npz")
 
 
@@ -85,7 +85,12 @@ def test_every_task_leaves_arrays_pictures_and_a_comparison(tmp_path, arguments)
     assert result.shape == (6, *SHAPE)
     assert np.abs(result).max() <= 1 + 1e-6
     out = tmp_path / "samples" / arguments[0].removeprefix("--task=")
-    assert {f.name for f in out.iterdir()} == {"images.npz", "before_after.png", *(f"{i:04d}.png" for i in range(6))}
+    assert {f.name for f in out.iterdir()} == {
+        ".lock",
+        "images.npz",
+        "before_after.png",
+        *(f"{i:04d}.png" for i in range(6)),
+    }
     with Image.open(out / "0003.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture)[..., None], pictures.to_uint8(result[3]))
 
@@ -145,7 +150,7 @@ def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
         (["--task=inpaint", "--mask=left", "--scale=2"], "scale: goes with method 'dps', not with 'repaint'"),
         (["--task=inpaint", "--mask=left", "--noise=0.1"], "noise: method 'repaint' has no use for it"),
         (["--task=outpaint", "--method=dps", "--noise=0.1"], "noise: method 'dps' has no use for it"),
-        (["--task=restore", "--operator=shrink"], "unknown operator 'downsample': allowed are blur, grey"),
+        (["--task=restore", "--operator=downsample"], "unknown operator 'downsample': allowed are blur, grey"),
         (["--task=restore", "--operator=grey", "--blur=2"], "blur: goes with operator blur"),
         (["--task=img2img", "--to=1"], "--to: goes with class_swap, not with img2img"),
         (["--task=denoise", "--noise=1e6"], r"noise level 1000000.0: this model's process has levels .* up to 15"),
@@ -320,7 +325,7 @@ def test_a_task_from_outside_declares_its_own_flags(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     args = make_parser("their_task:ADD").parse_args(["--task=their_task:ADD", "--by=0.25", "--num=3"])
-    tasks.perform(args, tmp_path, get_config(), MODEL, {})
+    tasks.perform(args, tmp_path / "samples", get_config(), MODEL, {})
     result = np.load(tmp_path / "samples" / "their_task.ADD" / "images.npz")["images"]
     np.testing.assert_array_equal(result, held_out(3) + np.float32(0.25))
     with pytest.raises(InputError, match="by: goes with|give --by, the number"):

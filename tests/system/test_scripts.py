@@ -123,7 +123,14 @@ def test_sampling_writes_pictures_of_the_averaged_weights(call, finished):
     call("sample.py", f"--workdir={finished}", *some)
     parts = list(model.stream(jax.random.key(0), 3, 2, 4, "ddim", eta=0.3))
     np.testing.assert_allclose(np.load(out / "samples.npy"), np.concatenate(parts), atol=1e-4)
-    assert {f.name for f in out.iterdir()} == {"samples.npy", "samples.json", "grid.png", "chain.gif", "chain.png"}
+    assert {f.name for f in out.iterdir()} == {
+        "samples.npy",
+        "samples.json",
+        "grid.png",
+        "chain.gif",
+        "chain.png",
+        ".lock",
+    }
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def test_samples_are_in_the_units_of_the_table(call, run):
         "samples.npy",
         "samples.csv",
         "samples.json",
+        ".lock",
         "figure.png",
         "chain.png",
     }
