@@ -13,7 +13,6 @@ from jaxdiff.cli import command
 from jaxdiff.config.parts import PARTS
 from jaxdiff.config.schema import check_argument
 from jaxdiff.errors import InputError
-from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines import experiment
 from tests.helpers.configs import SPEC
 
@@ -160,5 +159,5 @@ def test_another_name_and_its_arguments(arguments, field, value):
 )
 def test_what_is_not_there_is_said(arguments, message):
     with pytest.raises(InputError, match=message) as caught:
-        experiment.build(parsed(*(f"--config.process.{a}" for a in arguments)), image_spec((8, 8, 1)))
+        experiment.build(parsed(*(f"--config.process.{a}" for a in arguments)), SPEC)
     assert len(str(caught.value).splitlines()) == 1

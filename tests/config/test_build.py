@@ -292,7 +292,9 @@ def test_what_does_not_exist_is_named_with_what_does(path, value, message):
 
 
 def test_an_unknown_dataset_is_named():
-    with pytest.raises(InputError, match="unknown dataset 'digit'.*'digits'.*arrays, .*digits, folder, .*tfds"):
+    with pytest.raises(
+        InputError, match="unknown dataset 'digit'.*'digits'.*arrays, breast_cancer, digits, folder, table, tfds"
+    ):
         build.source(changed("data.name", "digit"))
 
 

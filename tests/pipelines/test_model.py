@@ -178,7 +178,7 @@ def test_an_image_is_the_same_in_any_batch_with_all_the_noise_of_its_steps(model
     np.testing.assert_allclose(some, images[3:5], atol=1e-5)
     np.testing.assert_allclose(moments, frames[:, 3:5], atol=1e-5)
     assert len(np.unique(np.round(np.asarray(images), 3), axis=0)) == 7
-    with pytest.raises(InputError, match="first=-1: draw at least one image"):
+    with pytest.raises(InputError, match="first=-1: draw at least one example"):
         model.sample(key, 2, first=-1)
 
 

@@ -255,7 +255,7 @@ def test_likelihood_of_held_out_data(call, finished):
         (["--workdir={run}", "--eta=0.5"], "unknown option of sampler 'ancestral' 'eta'"),
         (["--workdir={run}", "--sampler=ddim", "--eta=2"], "eta=2.0: must be a number from 0 to 1"),
         (["--workdir={run}", "--steps=2000"], "from 1 to 1000"),
-        (["--workdir={run}", "--num=0"], "draw at least one image"),
+        (["--workdir={run}", "--num=0"], "draw at least one example"),
         (["--workdir={run}", "--label=1"], "trained without 'label'"),
         (["--workdir={run}", "--option=eta"], "--option eta: must be NAME=VALUE"),
         (["--workdir={run}", "--option=order=2"], "unknown option of sampler 'ancestral' 'order'"),

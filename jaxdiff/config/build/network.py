@@ -101,7 +101,8 @@ def shapes_of(start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[in
         reason = " ".join(str(error).split())[:400]
         raise InputError(f"net {name!r} for examples of shape {shape}: {reason}{contract}") from error
     if needs.classifier:
-        fits, wanted = len(out.shape) == 2, "logits, (batch, num_classes): take net 'classifier'"
+        like = (1, spec.get("num_classes", out.shape[-1]))
+        fits, wanted = out.shape == like, "logits, (batch, num_classes): take net 'classifier'"
     else:
         like = (1, *shape[:-1], needs.outputs * shape[-1])
         fits, wanted = out.shape == like, f"one like x, of shape {like}"
