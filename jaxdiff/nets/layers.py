@@ -32,13 +32,13 @@ __all__ = [
     "attend",
     "conv",
     "convolve",
+    "enlarge",
     "expand",
     "halve",
     "save_for_backward",
     "sinusoidal",
     "to_depth",
     "to_space",
-    "upscale",
 ]
 
 INIT = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
