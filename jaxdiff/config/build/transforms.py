@@ -39,7 +39,7 @@ def make_transforms(config: Config, spec: Spec, known: Mapping[str, ConditionSpe
     dropped = {name: one for name, one in known.items() if name != "augment"}
     if train["cond_dropout"] and not dropped:
         raise InputError(
-            f"train.cond_dropout={train['condition_dropout']}: net {net!r} is told no condition: set it to 0, or "
+            f"train.cond_dropout={train['cond_dropout']}: net {net!r} is told no condition: set it to 0, or "
             "net.num_classes"
         )
     steps = [augment.augmented(rate)] if rate else []
