@@ -10,6 +10,7 @@ import numpy as np
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import check_levels
 from jaxdiff.gaussian.process import Process, log_snr, time_at
+from jaxdiff.modalities import require
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Given, Model
 from jaxdiff.pipelines.options import from_time, is_traced
@@ -42,6 +43,7 @@ def checked_images(model: Model, images: Any, anything: bool = False) -> np.ndar
     Raises:
       InputError: another shape, or values that are no images.
     """
+    require("images", model.spec, "this task")
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != model.shape or not len(images):
         raise InputError(f"images of shape {images.shape}: this model takes (n, {', '.join(map(str, model.shape))})")

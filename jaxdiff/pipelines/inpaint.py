@@ -5,6 +5,7 @@ import numpy as np
 
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.guidance import inpainting
+from jaxdiff.modalities import require
 from jaxdiff.modalities.images.masks import MASKS, read_mask
 from jaxdiff.pipelines.common import checked_images
 from jaxdiff.pipelines.hooks import Hooks
@@ -86,6 +87,7 @@ def outpaint(model: Model, key: Key, images: np.ndarray, top: int = -1, left: in
     Args:
       top, left: where their corner goes; in the middle by default.
     """
+    require("images", model.spec, "outpaint")
     images = np.asarray(images, np.float32)
     height, width, channels = model.shape
     if images.ndim != 4 or images.shape[1] > height or images.shape[2] > width or images.shape[3] != channels:

@@ -18,6 +18,7 @@ from jaxdiff.gaussian.process import prior, time_at
 from jaxdiff.guidance import ddnm, dps, inpainting, linear, moment_matching, pigdm
 from jaxdiff.guidance.ddrm import Spectrum, ddrm, of_mask, of_operator
 from jaxdiff.guidance.ddrm import begin as by_the_spectrum
+from jaxdiff.modalities import require
 from jaxdiff.modalities.images import operators
 from jaxdiff.pipelines.common import draw_with
 from jaxdiff.pipelines.hooks import Hooks, Inputs
@@ -104,6 +105,7 @@ def restore(
     Raises:
       InputError: another operator or method, sizes that do not fit, or what the method has no use for.
     """
+    require("images", model.spec, "restore")
     measured, height, width = np.asarray(measured, np.float32), *model.shape[:2]
     if operator not in OPERATORS or operator == "mask":
         raise unknown("operator", operator, set(OPERATORS) - {"mask"})

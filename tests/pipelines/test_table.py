@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jaxdiff
+from jaxdiff import pipelines
 from jaxdiff.config import build
 from jaxdiff.data.source import select
 from jaxdiff.errors import InputError
@@ -166,3 +167,10 @@ def test_a_batch_of_a_table_is_read_from_the_devices_too(tmp_path):
     one = [feed.examples(food.resident, jax.tree.map(lambda x: x[0], food.read(0, 1))) for food in (always, never)]
     assert isinstance(one[0], Batch)
     np.testing.assert_array_equal(one[0].x_0, one[1].x_0)
+
+
+@pytest.mark.parametrize("task", ["img2img", "denoise", "detect", "outpaint"])
+def test_tasks_of_images_are_refused_from_python_too(built, task):
+    _, _, model = built
+    with pytest.raises(InputError, match="is for images, and this data is of the modality 'tables'"):
+        getattr(pipelines, task)(model, jax.random.key(0), np.zeros((2, *model.shape)))
