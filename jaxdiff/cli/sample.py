@@ -27,7 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxdiff.cli import preview, tasks
-from jaxdiff.cli.output import Rows, claimed
+from jaxdiff.cli.written import Rows, claimed
 from jaxdiff.config import build
 from jaxdiff.config import record as run_record
 from jaxdiff.config.sampling import OPTIONS

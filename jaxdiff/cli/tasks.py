@@ -19,7 +19,7 @@ from PIL import Image
 
 from jaxdiff import pipelines
 from jaxdiff.cli.inputs import read_images, read_labels
-from jaxdiff.cli.output import claimed
+from jaxdiff.cli.written import claimed
 from jaxdiff.config.names import import_name
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.images import pictures

@@ -1,4 +1,4 @@
-"""Output: where sample.py writes, so that what was drawn survives a full disk, an interruption and a second process."""
+"""Written: files of sample.py, so that what was drawn survives a full disk, an interruption and a second process."""
 
 import itertools
 import math

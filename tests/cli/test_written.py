@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from jaxdiff.cli.output import Rows, claimed
 from jaxdiff.cli.sample import draw_rows
+from jaxdiff.cli.written import Rows, claimed
 from jaxdiff.errors import InputError
 
 
