@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.training.checkpoints.checkpoint import HISTORY, history_of, restore_weights, steps
-from jaxdiff.training.checkpoints.seal import damage
+from jaxdiff.training.checkpoints.seal import HISTORY
+from jaxdiff.training.checkpoints.stored import history_of, restore_weights, steps, wrong_with
 from jaxdiff.training.ema import POWER, recipe
 
 FARTHEST = 0.2
@@ -35,7 +35,7 @@ def reconstruct(folder: Path, std: float, names: list[str], like: Any) -> tuple[
     if not powers:
         raise InputError(f"weights {std:g}: this run has no power-function averages, which ema.power asks for")
     updates = _updates(folder)
-    stored = [(name, step) for step in updates for name in powers if not damage(folder / str(step), f"{name}/")]
+    stored = [(name, step) for step in updates for name in powers if not wrong_with(folder / str(step), f"{name}/")]
     if not stored:
         raise InputError(f"weights {std:g}: no intact checkpoint of trained weights in {str(folder)!r}")
     end = stored[-1][1]
@@ -68,4 +68,4 @@ def _updates(folder: Path) -> dict[int, int]:
 
 def _intact(path: Path) -> bool:
     """Whether a checkpoint's history is what was written; older ones have none."""
-    return not (path / HISTORY).exists() or not damage(path, HISTORY)
+    return not (path / HISTORY).exists() or not wrong_with(path, HISTORY)
