@@ -80,12 +80,19 @@ def examples(resident: Batch | None, part: Any) -> Batch:
     return batch._replace(x_0=jnp.where(part.mirrored[:, None, None, None], batch.x_0[:, :, ::-1], batch.x_0))
 
 
-def calls(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
-    """Steps start ... end - 1 as `(first, n)`, cut at the multiples of `length`."""
-    while start < end:
-        stop = min(end, start - start % length + length)
-        yield start, stop - start
-        start = stop
+class Calls(Sequence[tuple[int, int]]):
+    """Steps start ... end - 1 as `(first, n)`, cut at the multiples of `length`; like a range, it takes no room."""
+
+    def __init__(self, start: int, end: int, length: int):
+        self._start, self._end = start, end
+        self._cuts = range(start - start % length, end if start < end else start - start % length, length)
+
+    def __len__(self) -> int:
+        return len(self._cuts)
+
+    def __getitem__(self, i: Any) -> Any:
+        first, last = max(self._cuts[i], self._start), min(self._cuts[i] + self._cuts.step, self._end)
+        return first, last - first
 
 
 def ahead(load: Callable[[int, int], Any], plan: Sequence[tuple[int, int]], readers: int) -> Iterator[Any]:

@@ -22,8 +22,8 @@ def place(path: str | Path) -> Path:
     """
     if scheme := re.match(r"[A-Za-z][\w+.-]*:/", os.fspath(path)):
         raise InputError(
-            f"{os.fspath(path)!r}: {scheme[0]} is not a disk of this machine: name a folder, and copy the run, or mount "
-            "the bucket (gcsfuse, s3fs)"
+            f"{os.fspath(path)!r}: {scheme[0]} is no disk of this machine: name a folder, and copy the run there, or "
+            "mount the bucket (gcsfuse, s3fs)"
         )
     with suppress(RuntimeError):  # no such user: then it is a folder of that name
         return Path(path).expanduser()

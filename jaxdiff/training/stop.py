@@ -63,8 +63,10 @@ def stopping(max_hours: float = 0) -> Iterator[Callable[[], int]]:
 def aside(what: str, work: Callable[[], T], asked: Callable[[], int]) -> T | None:
     """What `work` returns; None if it fails, which is a warning, or as soon as there is a reason to stop.
 
-    It then goes on in its thread, which JAX gives no way to end; a program that ends must not wait for it (`abandoned`).
+    It then goes on in its thread, which JAX gives no way to end: a program must not wait for it (`abandoned`).
     """
+    if asked():
+        return None
     done: list[T] = []
 
     def run():

@@ -25,7 +25,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.training import hosts
 from jaxdiff.training.checkpoints import leaks, stored
 from jaxdiff.training.checkpoints.seal import HISTORY, fingerprint, seal
-from jaxdiff.training.checkpoints.stored import METRICS, History, best, history_of, newest_intact, steps, wrong_with
+from jaxdiff.training.checkpoints.stored import METRICS, History, best, history_of, newest_intact, steps
 from jaxdiff.training.files import free_name
 from jaxdiff.training.step import TrainState
 
@@ -149,7 +149,8 @@ class Checkpoints:
         if not self._keep_best or jax.process_count() > 1:
             return False
         value, least = known.get(self._keep_best, np.nan), best(self.folder, self._keep_best)
-        return bool(np.isfinite(value)) and (least is None or value < stored.metrics_of(self.folder / str(least))[self._keep_best])
+        before = np.inf if least is None else stored.metrics_of(self.folder / str(least)).get(self._keep_best, np.inf)
+        return bool(value < before)
 
     def _begin(self, step: int, items: dict[str, Any]):
         """Hand the state to Orbax, which copies it and returns; or the reason why there is no use in trying."""
