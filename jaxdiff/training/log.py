@@ -160,7 +160,7 @@ class Clock:
 
 
 def read(folder: Path) -> list[dict[str, float]]:
-    """The rows of `metrics.jsonl`, each a step and numbers; what a kill, a disk or somebody made of others is dropped."""
+    """The rows of `metrics.jsonl`, each a step and numbers; what a kill or a disk made of others is dropped."""
     try:
         lines = (folder / "metrics.jsonl").read_bytes().splitlines()
     except OSError:

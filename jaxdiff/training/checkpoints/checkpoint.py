@@ -11,7 +11,9 @@ Nothing that goes wrong while saving ends the training: it is said, and the next
 import errno
 import json
 import logging
+import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -164,16 +166,15 @@ class Checkpoints:
         except Exception as error:
             return error
 
-    def _obstacle(self, needed: int) -> OSError | None:
+    def _obstacle(self, needed: int) -> Exception | None:
         """What would make a save fail from the start: Orbax has threads that then wait for minutes."""
         if not self.folder.parent.is_dir():
             return FileNotFoundError(errno.ENOENT, "the run's folder is gone")
-        probe = self.folder / f"{WRITING}probe"
         try:
-            probe.mkdir(parents=True, exist_ok=True)
-            probe.rmdir()
+            self.folder.mkdir(exist_ok=True)
+            os.rmdir(tempfile.mkdtemp(prefix=WRITING, dir=self.folder))
             free = shutil.disk_usage(self.folder).free
-        except OSError as error:
+        except Exception as error:
             return error
         if free < needed:
             return OSError(errno.ENOSPC, f"no space left on device: {free / 1e6:.1f} MB of {needed / 1e6:.1f} MB")
