@@ -83,9 +83,7 @@ def read_record(folder: Path) -> Record:
         )
     where = f"{str(folder / 'config.json')!r}: "
     if (sealed and sealed != _seal(content)) or content.keys() - {"format", "config", "spec"}:
-        raise InputError(
-            f"{where}changed since it was written: restore it or, if you meant to, remove its {SEAL!r}"
-        )
+        raise InputError(f"{where}changed since it was written: restore it or, if you meant to, remove its {SEAL!r}")
     check_value(f"{where}config", record.config, Mapping)
     return record._replace(spec=_checked(where, record.spec))
 

@@ -58,9 +58,7 @@ def _no_devices() -> str:
         jax.devices()
     except Exception as error:
         asked, text = os.environ.get("JAX_PLATFORMS", ""), str(error).partition("(set JAX_PLATFORMS")[0].strip()
-        return (
-            f"JAX_PLATFORMS={asked}: JAX finds no such device ({text or 'none there'}): unset it or install its JAX"
-        )
+        return f"JAX_PLATFORMS={asked}: JAX finds no such device ({text or 'none there'}): unset it or install its JAX"
     return ""
 
 

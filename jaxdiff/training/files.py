@@ -47,16 +47,17 @@ def replacing(file: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def set_aside(path: Path) -> None:
-    """Move a folder, a device or a link that is where a file belongs to a name of its own, and say so."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
+def set_aside(path: Path, folder: bool = False) -> None:
+    """Move what is where a file belongs, or a folder, and is none, to a name of its own, and say so.
+
+    A link in place of a file is none; one to a folder may stand in its place.
+    """
+    if not os.path.lexists(path):
         return
-    if not stat.S_ISREG(mode):
+    if not (path.is_dir() if folder else stat.S_ISREG(path.lstat().st_mode)):
         aside = free_name(path.with_name(f"{path.name}.aside"))
         path.rename(aside)
-        log.warning("%s is not a file of this run: it is now %s", path, aside.name)
+        log.warning("%s is nothing of this run: it is now %s", path, aside.name)
 
 
 def free_name(path: Path) -> Path:

@@ -88,6 +88,7 @@ class _Tail:
         self._waiting += content
         with surviving(str(self._file.relative_to(self._folder).parts[0])):
             self._folder.stat()  # one that is gone is not made again
+            set_aside(self._file.parent, folder=True)
             self._file.parent.mkdir(exist_ok=True)
             set_aside(self._file)
             descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
@@ -161,8 +162,9 @@ class Clock:
 
 def read(folder: Path) -> list[dict[str, float]]:
     """The rows of `metrics.jsonl`, each a step and numbers; what a kill or a disk made of others is dropped."""
+    file = folder / "metrics.jsonl"
     try:
-        lines = (folder / "metrics.jsonl").read_bytes().splitlines()
+        lines = file.read_bytes().splitlines() if file.is_file() else []
     except OSError:
         return []
     return [row for row in map(_row, lines) if row]

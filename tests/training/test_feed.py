@@ -181,3 +181,8 @@ def test_the_number_of_steps_a_call(monkeypatch):
     for asked, message in ((20, "train.checkpoint_every=250 is not a multiple of it"), (-1, "it is negative")):
         with pytest.raises(InputError, match=rf"train.steps_per_call={asked}: {message}.*choose 0"):
             feed.steps_per_call(asked, every, 1000)
+
+
+def test_a_plan_takes_no_room():
+    plan = feed.Calls(3, 10**12, 4)
+    assert (len(plan), plan[0], plan[1], plan[len(plan) - 1]) == (25 * 10**10, (3, 1), (4, 4), (10**12 - 4, 4))

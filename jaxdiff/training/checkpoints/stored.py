@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import tensorstore
 from orbax.checkpoint import v1 as ocp
 
 from jaxdiff.errors import InputError
@@ -227,14 +228,19 @@ def _stored(path: Path, *items: str) -> dict[str, Any]:
     """The descriptions of the arrays of these items of a checkpoint.
 
     Raises:
-      InputError: one of them is stored in pieces that are larger than itself.
+      InputError: one of them is stored in pieces that are larger than itself, which are read whole.
     """
-    found = {item: ocp.metadata(for_orbax(path), checkpointable_name=item).metadata for item in items}
-    for leaf in jax.tree.leaves(found):
-        pieces = getattr(getattr(leaf, "storage_metadata", None), "chunk_shape", None) or ()
-        if any(piece > max(side, 1) for piece, side in zip(pieces, getattr(leaf, "shape", pieces), strict=True)):
-            raise InputError(f"an array of the shape {leaf.shape} is stored in pieces of {pieces}")
-    return found
+    for item in items:
+        base = {"driver": "file", "path": f"{for_orbax(path)}/{item}/"}
+        merged = (path / item / "manifest.ocdbt").exists()
+        store = tensorstore.KvStore.open({"driver": "ocdbt", "base": base} if merged else base).result()
+        for key in store.list().result():
+            if key.endswith((b"zarr.json", b".zarray")):
+                found = json.loads(store.read(key).result().value)
+                pieces = found["chunks"] if "chunks" in found else found["chunk_grid"]["configuration"]["chunk_shape"]
+                if any(piece > max(side, 1) for piece, side in zip(pieces, found["shape"], strict=True)):
+                    raise InputError(f"an array of the shape {found['shape']} is stored in pieces of {pieces}")
+    return {item: ocp.metadata(for_orbax(path), checkpointable_name=item).metadata for item in items}
 
 
 def _empty(leaf: Any) -> np.ndarray:
