@@ -70,7 +70,7 @@ def test_every_ending_saves_whatever_the_output_and_the_path(environment, call, 
             os.kill(int((tmp_path / "pid").read_text()), getattr(signal, f"SIG{number}"))
         time.sleep(0.1)
     code = running.wait(timeout=60)
-    assert time.monotonic() - sent < 10
+    assert time.monotonic() - sent < 30  # which is what Slurm and Kubernetes give
     assert code == 128 + getattr(signal, f"SIG{signals.split()[0]}")
     (step,) = (int(f.name) for f in (folder / "checkpoints").iterdir())
     assert 10 <= step < 40

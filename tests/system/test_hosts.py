@@ -123,7 +123,10 @@ def test_a_missing_process_is_a_line_with_the_address_whatever_else_calls_there(
 
 
 DIFFERENT = {
-    "configurations": (["--config.optimizer.learning_rate=0.5"], "optimizer.learning_rate (0.0002 in process 0, 0.5 in"),
+    "configurations": (
+        ["--config.optimizer.learning_rate=0.5"],
+        "optimizer.learning_rate (0.0002 in process 0, 0.5 in",
+    ),
     "folders": (["--workdir={folder}-of-its-own"], "--workdir ("),
     "devices": (["--config.train.cpu_devices=2"], "number of devices (1 in process 0, 2 in process 1)"),
     "data that cannot be read": (["--config.data.path={folder}-none"], "process 1: "),
