@@ -63,7 +63,7 @@ def jaxdiff(arguments) -> measure.Ready:
     source = Source(len(images), image_spec(shape), lambda i: Batch(images[i]))
     food = feed.make_feed(source, mesh, batch, 0, "auto")
     n = feed.steps_per_call(0, {"calls": arguments.steps}, images[:batch].nbytes)
-    stream = read_ahead(lambda call: food.read(*call), feed.calls(0, 10**9, n))
+    stream = read_ahead(lambda call: food.read(*call), feed.Calls(0, 10**9, n))
     pending = []
 
     def run():

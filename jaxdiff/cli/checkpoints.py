@@ -1,16 +1,21 @@
 """Lists and verifies the checkpoints of a run.
 
 python -m jaxdiff.cli.checkpoints list RUN      the checkpoints of a run
-python -m jaxdiff.cli.checkpoints verify RUN    whether they are intact; exit code 1 if one is not
+python -m jaxdiff.cli.checkpoints verify RUN    whether they are intact, and can be read; exit code 1 if one is not
 """
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
 
-from jaxdiff.training.checkpoints.checkpoint import metrics_of, steps
-from jaxdiff.training.checkpoints.seal import damage
+from jaxdiff.cli import output
+from jaxdiff.errors import InputError
+from jaxdiff.training.checkpoints.stored import check_readable, metrics_of, steps, wrong_with
+from jaxdiff.training.files import place
+
+__all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,24 +24,32 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("action", choices=["list", "verify"])
     parser.add_argument("run", type=Path, help="the run's folder")
     asked = parser.parse_args(arguments)
-    folder = asked.run / "checkpoints"
+    try:
+        folder = place(asked.run) / "checkpoints"
+    except InputError as error:
+        return _refuse(str(error))
     if not folder.is_dir():
-        print(f"error: {str(asked.run)!r} is not a run: it has no folder checkpoints", file=sys.stderr)
-        return 2
+        return _refuse(f"{str(asked.run)!r} is not a run: it has no folder checkpoints")
     bad = False
     for step in steps(folder):
-        files = [f.stat() for f in (folder / str(step)).rglob("*") if f.is_file()]
-        size = sum(f.st_size for f in files) / 1e6
-        saved = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime((folder / str(step)).stat().st_mtime))
-        wrong = damage(folder / str(step)) if asked.action == "verify" else []
+        path = folder / str(step)
+        wrong = wrong_with(path) or check_readable(path) if asked.action == "verify" else []
         bad |= bool(wrong)
         verdict = "" if asked.action == "list" else "  intact" if not wrong else f"  damaged: {'; '.join(wrong)}"
-        known = "".join(f"  {name} {value:.4f}" for name, value in metrics_of(folder / str(step)).items())
+        known = "".join(f"  {name} {value:.4f}" for name, value in metrics_of(path).items())
+        size = sum(os.lstat(os.path.join(at, f)).st_size for at, _, files in os.walk(path) for f in files) / 1e6
+        saved = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.stat().st_mtime))
         print(f"step {step:>9,}  {saved}  {size:10.1f} MB{known}{verdict}")
     if not steps(folder):
         print("no checkpoint yet")
     return int(bad)
 
 
+def _refuse(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
 if __name__ == "__main__":
+    output.never_fail()
     sys.exit(main())

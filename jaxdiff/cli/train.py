@@ -5,23 +5,27 @@
 
 The same command again continues where the run stopped, also on another number of devices. A run's folder is described
 in `jaxdiff/config/record.py`. On several machines give each the same command, with a --workdir that all of them see;
-but for TPU pods and Slurm, where they find each other, also --coordinator=HOST:PORT --processes=N --process=I.
+but where JAX finds the others by itself (TPU pods, Slurm, Open MPI, Kubernetes), also --coordinator=HOST:PORT
+--processes=N --process=I.
 """
 
 import contextlib
 import functools
+import hashlib
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from absl import flags
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from jaxdiff.cli import command
+from jaxdiff.cli import command, output
 from jaxdiff.cli import preview as watch
 from jaxdiff.cli.settings import page
 from jaxdiff.config import build
@@ -38,15 +42,39 @@ from jaxdiff.pipelines.model import Model
 from jaxdiff.training import feed, hosts, log, sharding, stop
 from jaxdiff.training.checkpoints import checkpoint, rollback
 from jaxdiff.training.errors import looked_for
+from jaxdiff.training.files import place, replacing
 from jaxdiff.training.guard import Tally
 from jaxdiff.training.step import TrainState, in_calls, init_state, make_train_step
 from jaxdiff.types import Key, Params
 
+__all__ = [
+    "COORDINATOR",
+    "ELSEWHERE",
+    "LOWER",
+    "PROCESS",
+    "PROCESSES",
+    "TIMEOUT",
+    "Setup",
+    "announce",
+    "content",
+    "enter",
+    "keep_batch",
+    "main",
+    "prepare",
+    "program",
+    "report",
+    "train",
+    "train_model",
+]
+
 flags.DEFINE_string("workdir", None, "The run's folder; by default one of its own under runs/.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "Of several processes: HOST:PORT of process 0.")
-PROCESSES = flags.DEFINE_integer("processes", None, "How many processes there are; found by itself on TPU and Slurm.")
+PROCESSES = flags.DEFINE_integer("processes", None, "How many processes there are; found by itself on a cluster.")
 PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.")
 TIMEOUT = flags.DEFINE_integer("timeout", 300, "Seconds to wait for the other processes.")
+ELSEWHERE = ("data.path", "data.data_dir")
+"""Where the same data may lie differently on each host."""
+
 LOWER = "lower train.batch_size, raise train.accumulate or train.mesh.fsdp, or set net.remat=full or net.dtype=bfloat16"
 
 
@@ -127,17 +155,17 @@ def train(config: dict, workdir: Path) -> int:
 
     Returns: 0, or the number of the signal that ended training early, as a program's exit code.
     """
-    setup = prepare(config)
-    settings, guard, end = config["train"], config["train"]["guard"], config["train"]["steps"]
-    nans, infs = looked_for(config["debug"]["nans"])
-
+    workdir = place(workdir)
     with contextlib.ExitStack() as held, hosts.together(LOWER):
+        hosts.agree(program(config, workdir))
+        setup = hosts.as_one(lambda: prepare(config))
+        hosts.agree(content(setup.source))
+        settings, guard, end = config["train"], config["train"]["guard"], config["train"]["steps"]
+        nans, infs = looked_for(config["debug"]["nans"])
+
         # ---- the run's folder
-        if hosts.is_writer():
-            held.enter_context(run_record.locked(workdir))
-        run_record.write_record(workdir, run_record.Record(config, setup.source.spec), write=hosts.is_writer())
-        policy = {name: settings[name] for name in ("keep", "keep_every", "keep_best", "verify")}
-        checkpoints = held.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", **policy))
+        checkpoints = hosts.as_one(lambda: enter(workdir, config, setup.source, held))
+        hosts.check_shared(workdir)
         held.enter_context(jax.debug_nans(nans))
         held.enter_context(jax.debug_infs(infs))
         asked = held.enter_context(stop.stopping(settings["max_hours"]))
@@ -148,9 +176,13 @@ def train(config: dict, workdir: Path) -> int:
         tally = Tally(start, int(state.health.skipped), guard["spike"])
         announce(workdir, setup, state, start, end)
         journal = log.Log(workdir, start) if hosts.is_writer() else log.Silent()
-        plan = list(feed.calls(start, end, setup.length))
+        plan = feed.Calls(start, end, setup.length)
         stream = feed.ahead(setup.feed.read, plan, settings["readers"])
         clock, pending, means, reason, complaint = log.Clock(), [], {}, 0, ""
+        measure = lambda: stop.aside("the measurement", lambda: setup.measure(setup.averages(state)[0][1]), asked) or {}
+        show = lambda: stop.aside(
+            "a preview", lambda: setup.preview(setup.averages(state), workdir, journal, step), asked
+        )
 
         with tqdm(total=end, initial=min(start, end), unit="step", dynamic_ncols=True, disable=not journal) as bar:
             for first, n in plan:
@@ -158,7 +190,7 @@ def train(config: dict, workdir: Path) -> int:
                 try:
                     with clock.waiting(idle=bool(pending) and pending[-1]["loss"].is_ready()):
                         along = next(stream)
-                except InputError:
+                except Exception:
                     if jax.process_count() == 1:  # several save together or not at all
                         checkpoints.save(state)
                     raise
@@ -184,29 +216,65 @@ def train(config: dict, workdir: Path) -> int:
                         keep = functools.partial(keep_batch, config, workdir, setup.source)
                         state = rollback.roll_back(checkpoints, state, **guard, keep_batch=keep)
 
-                # ---- preview
-                if step % settings["sample_every"] == 0 and not last:
-                    setup.preview(setup.averages(state), workdir, journal, step)
-                    clock = log.Clock()
-
                 # ---- save
                 if jax.process_count() == 1 or step % settings["log_every"] == 0:
                     reason = 0 if last else hosts.of_any(asked())
-                if step % settings["checkpoint_every"] == 0 or last or reason:
-                    measured = setup.measure(setup.averages(state)[0][1])
+                due, shown = step % settings["checkpoint_every"] == 0 or last, step % settings["sample_every"] == 0
+                if due or shown or reason:
+                    measured = measure() if due and not reason else {}
                     if measured:
                         journal.scalars(step, measured)
                     checkpoints.save(state, means | measured)
-                if reason:
+
+                # ---- preview
+                if shown and not last and not reason:
+                    show()
+                    clock = log.Clock()
+                if reason or (stop.abandoned() and (reason := asked())):
                     break
 
         if not reason:
-            setup.preview(setup.averages(state), workdir, journal, end)
+            show()
         journal.close()
         checkpoints.wait()
         if hosts.is_writer():
             report(workdir, setup.parts.model, step, reason, complaint)
     return stop.exit_code(reason)
+
+
+def program(config: dict, workdir: Path) -> dict[str, Any]:
+    """What must be the same in all processes of a run, by name."""
+    if jax.process_count() == 1:
+        return {}
+    code = hashlib.sha256()
+    for file in sorted(Path(__file__).parents[1].rglob("*.py")):
+        code.update(file.read_bytes())
+    parts = {"the code of jaxdiff": code.hexdigest()[:12], "the version of JAX": jax.__version__}
+    fields = {name: value for name, value in run_record.flat(config).items() if name not in ELSEWHERE}
+    return {**parts, "--workdir": str(workdir.absolute()), **fields}
+
+
+def content(source: Source) -> dict[str, Any]:
+    """What the data are, as far as three examples show, for several processes to compare."""
+    if jax.process_count() == 1:
+        return {}
+    some = hashlib.sha256()
+    for leaf in jax.tree.leaves(source.take(np.linspace(0, source.size - 1, 3).astype(int))):
+        some.update(np.ascontiguousarray(leaf).tobytes())
+    return {"the number of examples": source.size, "their kind": source.spec, "the examples": some.hexdigest()[:12]}
+
+
+def enter(workdir: Path, config: dict, source: Source, held: contextlib.ExitStack) -> checkpoint.Checkpoints:
+    """Lock the run's folder, write its record, and open its checkpoints, until `held` is left.
+
+    Raises:
+      InputError: the folder cannot be written, or holds another run.
+    """
+    if hosts.is_writer():
+        held.enter_context(run_record.locked(workdir))
+    run_record.write_record(workdir, run_record.Record(config, source.spec), write=hosts.is_writer())
+    policy = {name: config["train"][name] for name in ("keep", "keep_every", "keep_best", "verify")}
+    return held.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", **policy))
 
 
 def train_model(config: Mapping[str, Any], workdir: str | Path) -> Model | Classifier:
@@ -219,7 +287,7 @@ def train_model(config: Mapping[str, Any], workdir: str | Path) -> Model | Class
     Raises:
       InputError: a configuration that does not fit, or a folder that holds another run.
     """
-    train(dict(config), Path(workdir))
+    train(dict(config), place(workdir))
     return load_any(workdir)
 
 
@@ -240,8 +308,8 @@ def report(workdir: Path, model: Model | Classifier, step: int, reason: int, com
     }
     guides = isinstance(model, Classifier)
     follows = f"runs/RUN --task guide --classifier {workdir} --label 0" if guides else workdir
-    with log.surviving("loss.png"):
-        pictures.save_curves(workdir / "loss.png", {name: points for name, points in curves.items() if points})
+    with log.surviving("loss.png"), replacing(workdir / "loss.png") as part:
+        pictures.save_curves(part, {name: points for name, points in curves.items() if points})
     print(f"done: look at {workdir / 'samples.png'} and {workdir / 'loss.png'}; go on with")
     print(f"  python sample.py --workdir {follows}")
 
@@ -264,6 +332,7 @@ def announce(workdir: Path, setup: Setup, state: TrainState, start: int, end: in
 
 def main() -> int:
     """Run the command line: 0 if all went well, 2 for bad input, 128 and its number after a signal."""
+    output.never_fail()
     if "--help" in sys.argv[1:]:
         print(__doc__, page(), sep="\n")
         return 0
@@ -274,7 +343,11 @@ def main() -> int:
         sharding.use_compilation_cache()
         with hosts.together(LOWER):
             hosts.start(COORDINATOR.value, PROCESSES.value, PROCESS.value, TIMEOUT.value)
-            return train(config, workdir)
+            code = train(config, workdir)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if stop.abandoned():  # an orderly end would wait for it
+        sys.stdout.flush()
+        os._exit(code)
+    return code

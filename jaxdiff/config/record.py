@@ -1,14 +1,18 @@
 """Run: a folder that holds all that training left, and what it takes to go on or to sample.
 
-config.json      the whole configuration, what one example is, and the number of this format
+config.json      the whole configuration, what one example is, the number of this format, and the SHA-256 of these
 checkpoints/     the newest states, one folder a step
-lock             held by the process that trains here
+lock             held by the process that trains here, with the folder itself, so that removing the file frees nothing
 metrics.jsonl    loss, examples/s ... ; tensorboard/ the same, and the pictures
 samples.png, loss.png
 
 A run of another format is refused.
 """
 
+import contextlib
+import errno
+import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,15 +20,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from jaxdiff.config.schema import check_value, may_change
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import check
+from jaxdiff.training.files import place, replacing
 from jaxdiff.types import Spec
 
-FORMAT = 1
+__all__ = ["LARGEST", "NO_LOCKS", "Record", "find", "flat", "locked", "read_record", "write_record"]
+
+FORMAT, SEAL = 1, "sha256"
 LARGEST = 2**16
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What a file system without locks answers."""
 
 
 class Record(NamedTuple):
@@ -40,7 +49,7 @@ def find(path: str | Path) -> Path:
     Raises:
       InputError: there is no run with a checkpoint.
     """
-    root = Path(path)
+    root = place(path)
     if os.path.isfile(root / "config.json"):
         return root
     below = root.glob("*/config.json") if os.path.isdir(root) else ()
@@ -50,7 +59,16 @@ def find(path: str | Path) -> Path:
             f"no run with a checkpoint at {str(path)!r}: "
             "train one with `python train.py --config=configs/ddpm.py`, or name another folder"
         )
-    return max(runs, key=lambda run: max(f.stat().st_mtime for f in (run / "checkpoints").glob("[0-9]*")))
+    return max(runs, key=_worked_on)
+
+
+def _worked_on(run: Path) -> float:
+    """When the newest checkpoint of a run was written; they come and go while it trains."""
+    times = [0.0]
+    for checkpoint in (run / "checkpoints").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError):
+            times.append(checkpoint.stat().st_mtime)
+    return max(times)
 
 
 def read_record(folder: Path) -> Record:
@@ -58,6 +76,7 @@ def read_record(folder: Path) -> Record:
     try:
         content = json.loads((folder / "config.json").read_text())
         form, record = content["format"], Record(content["config"], Spec(**content["spec"]))
+        sealed = content.pop(SEAL, "")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{str(folder / 'config.json')!r} is not the record of a run: {error}") from error
     if form != FORMAT or type(form) is not int:
@@ -65,6 +84,8 @@ def read_record(folder: Path) -> Record:
             f"{str(folder)!r} is a run of format {form!r}; this version of jaxdiff reads {FORMAT}: update it"
         )
     where = f"{str(folder / 'config.json')!r}: "
+    if (sealed and sealed != _seal(content)) or content.keys() - {"format", "config", "spec"}:
+        raise InputError(f"{where}changed since it was written: restore it or, if you meant to, remove its {SEAL!r}")
     check_value(f"{where}config", record.config, Mapping)
     return record._replace(spec=_checked(where, record.spec))
 
@@ -92,19 +113,52 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
       InputError: another process holds the lock, or the folder cannot be written.
     """
+    with contextlib.ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.callback(os.close, itself := os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
+            try:
+                fcntl.flock(itself, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Timeout(str(folder)) from error
+            except OSError:  # some file systems lock no folders, and some nothing
+                pass
+            lock = _file_lock(folder)
+            held.callback(_release, lock)
+        except Timeout as error:
+            raise InputError(
+                f"another process is training in {str(folder)!r}: wait for its end, or choose another --workdir"
+                f"{_holder(folder)}"
+            ) from error
+        except OSError as error:
+            raise InputError(f"cannot write the run's folder {str(folder)!r}: {error.strerror or error}") from error
+        yield
+
+
+def _file_lock(folder: Path) -> BaseFileLock:
+    """The lock of a file; where the file system has none, a file that names its holder."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock", blocking=False)
         lock.acquire()
-    except Timeout as error:
-        raise InputError(
-            f"another process is training in {str(folder)!r}: wait for its end, or choose another --workdir"
-        ) from error
     except OSError as error:
-        raise InputError(f"cannot write the run's folder {str(folder)!r}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
+        if isinstance(error, Timeout) or error.errno not in NO_LOCKS:
+            raise
+        lock = SoftFileLock(folder / "lock.held", blocking=False)
+        lock.acquire()
+    return lock
+
+
+def _holder(folder: Path) -> str:
+    """Who holds a lock that is a file with a name in it, which outlives its holder."""
+    for name in ("lock.held", "lock"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if holder := " of ".join((folder / name).read_text()[:200].split()[:2]):
+                return f"; if process {holder} is gone, remove {str(folder / name)!r}"
+    return ""
+
+
+def _release(lock: BaseFileLock) -> None:
+    with contextlib.suppress(OSError):  # the folder was moved meanwhile
         lock.release()
 
 
@@ -123,15 +177,15 @@ def write_record(folder: Path, record: Record, write: bool = True) -> None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / "config.json.part"
-        part.write_text(json.dumps({"format": FORMAT, **_plain(record)}, indent=2) + "\n")
-        os.replace(part, folder / "config.json")
+        content = {"format": FORMAT, **_plain(record)}
+        with replacing(folder / "config.json") as part:
+            part.write_text(json.dumps({**content, SEAL: _seal(content)}, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"cannot write the run's folder {str(folder)!r}: {error.strerror or error}") from error
 
 
 def _check_same(folder: Path, old: Record, new: Record) -> None:
-    before, after = (_flat(json.loads(json.dumps(_plain(record)))) for record in (old, new))
+    before, after = (flat(json.loads(json.dumps(_plain(record)))) for record in (old, new))
     differ = [
         f"{name.removeprefix('config.')} ({_short(before.get(name))} there, {_short(after.get(name))} now)"
         for name in sorted(before.keys() | after.keys())
@@ -143,6 +197,10 @@ def _check_same(folder: Path, old: Record, new: Record) -> None:
         )
 
 
+def _seal(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def _plain(record: Record) -> dict[str, Any]:
     return {"config": record.config, "spec": record.spec._asdict()}
 
@@ -152,8 +210,9 @@ def _short(value: Any) -> str:
     return text if len(text) < 80 else f"{text[:76]} ..."
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of a tree by their dotted names."""
     leaves = {}
     for name, value in tree.items():
-        leaves |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
     return leaves

@@ -9,8 +9,8 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.experiment import make_model
 from jaxdiff.pipelines.model import Model
-from jaxdiff.training.checkpoints.checkpoint import restore_weights
 from jaxdiff.training.checkpoints.post_hoc import reconstruct
+from jaxdiff.training.checkpoints.stored import check_depth, restore_weights
 from jaxdiff.training.ema import names_of
 
 __all__ = ["load", "load_any", "load_classifier"]
@@ -48,6 +48,7 @@ def load_any(path: str | Path, weights: str | float = "") -> Model | Classifier:
     """Load a model or a classifier, whichever the run trained."""
     folder = find(path)
     record = read_record(folder)
+    check_depth(folder / "checkpoints", record.config.get("net"))
     model = make_model(record.config, build_core(record.config, record.spec), record.spec)
     checkpoints, names = folder / "checkpoints", names_of(record.config["ema"])
     name = weights or names[0]

@@ -30,6 +30,8 @@ import numpy as np
 from jaxdiff.errors import InputError
 from jaxdiff.types import Array, Params
 
+__all__ = ["SIGMA_REL", "Decay", "averages", "follow", "gamma", "half_life", "names_of", "power", "recipe", "warmed_up"]
+
 
 class Decay(NamedTuple):
     """The decay of an average: `decay(n)` is beta of the update that follows n others."""

@@ -1,5 +1,6 @@
 """Errors of JAX in one line that says what to do."""
 
+import os
 import re
 import traceback
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from typing import Any
 import jax
 
 from jaxdiff.errors import InputError
+
+__all__ = ["LOST", "explained", "looked_for"]
 
 LOST = re.compile("gloo|nccl|heartbeat|coordination|connection (reset|closed)|unavailable|broken pipe", re.IGNORECASE)
 
@@ -21,7 +24,8 @@ def looked_for(asked: bool) -> tuple[bool, bool]:
 
 @contextmanager
 def explained(lower: str) -> Iterator[None]:
-    """Turn JAX's errors for which the user can do something into an InputError: memory, lost processes, and NaNs.
+    """Turn JAX's errors for which the user can do something into an InputError: memory, lost processes,
+    absent devices, and NaNs.
 
     Args:
       lower: what to lower where memory does not suffice.
@@ -43,9 +47,21 @@ def explained(lower: str) -> Iterator[None]:
             ) from error
         raise
     except Exception as error:
+        if isinstance(error, RuntimeError | AssertionError) and (reason := _no_devices()):
+            raise InputError(reason) from error
         if type(error).__name__ != "InternalFloatingPointError":  # which JAX lets out of a compiled part's derivative
             raise
         raise _first_bad(error) from error
+
+
+def _no_devices() -> str:
+    """Why JAX finds no devices of the kind that it is told to take; "" if it finds some."""
+    try:
+        jax.devices()
+    except Exception as error:
+        asked, text = os.environ.get("JAX_PLATFORMS", ""), str(error).partition("(set JAX_PLATFORMS")[0].strip()
+        return f"JAX_PLATFORMS={asked}: JAX finds no such device ({text or 'none there'}): unset it or install its JAX"
+    return ""
 
 
 def _first_bad(error: Exception) -> InputError:

@@ -20,6 +20,8 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.training.sharding import replicated, split
 from jaxdiff.types import Batch
 
+__all__ = ["WHERE", "Calls", "Feed", "ahead", "examples", "make_feed", "steps_per_call"]
+
 WHERE = ("auto", "always", "never")
 CALL_STEPS, CALL_BYTES = 50, 2**28
 """Of one call on an accelerator, at most, unless told otherwise."""
@@ -80,12 +82,19 @@ def examples(resident: Batch | None, part: Any) -> Batch:
     return batch._replace(x_0=jnp.where(part.mirrored[:, None, None, None], batch.x_0[:, :, ::-1], batch.x_0))
 
 
-def calls(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
-    """Steps start ... end - 1 as `(first, n)`, cut at the multiples of `length`."""
-    while start < end:
-        stop = min(end, start - start % length + length)
-        yield start, stop - start
-        start = stop
+class Calls(Sequence[tuple[int, int]]):
+    """Steps start ... end - 1 as `(first, n)`, cut at the multiples of `length`; like a range, it takes no room."""
+
+    def __init__(self, start: int, end: int, length: int):
+        self._start, self._end = start, end
+        self._cuts = range(start - start % length, end if start < end else start - start % length, length)
+
+    def __len__(self) -> int:
+        return len(self._cuts)
+
+    def __getitem__(self, i: Any) -> Any:
+        first, last = max(self._cuts[i], self._start), min(self._cuts[i] + self._cuts.step, self._end)
+        return first, last - first
 
 
 def ahead(load: Callable[[int, int], Any], plan: Sequence[tuple[int, int]], readers: int) -> Iterator[Any]:

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 
 from jaxdiff.types import Array
 
+__all__ = ["MEMORY", "Health", "Tally", "assess", "choose", "healthy", "log"]
+
 MEMORY = 100
 """Steps over which the usual norm of the gradient is taken, and before which nothing counts as a spike."""
 

@@ -18,6 +18,19 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxdiff.errors import InputError
 
+__all__ = [
+    "BATCH",
+    "TensorAxis",
+    "batch_shards",
+    "check_batch",
+    "make_mesh",
+    "replicated",
+    "shard",
+    "split",
+    "use_compilation_cache",
+    "use_cpu_devices",
+]
+
 BATCH = ("data", "fsdp")
 
 TensorAxis = Callable[[tuple[str, ...], tuple[int, ...]], int | None]

@@ -12,6 +12,8 @@ from jaxdiff.training.guard import Health, assess, choose, healthy
 from jaxdiff.transforms.chain import transformed
 from jaxdiff.types import Array, Key, LossFn, Params, StatefulLoss, Transform
 
+__all__ = ["TrainState", "in_calls", "init_state", "make_train_step"]
+
 
 class TrainState(NamedTuple):
     """All that training changes. The data and the noise of a step follow from its number."""

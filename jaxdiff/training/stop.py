@@ -1,25 +1,41 @@
 """Stop: the reasons to end a training before its last step: a signal of the system or the user, or the time allotted.
 
-The loop asks between two calls of the step, saves, and leaves; so nothing of what was computed is lost.
+The loop asks between two calls of the step, saves, and leaves; so nothing of what was computed is lost. What it does
+besides, for people to see, runs in a thread that it need not wait for.
 """
 
+import logging
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from jaxdiff.errors import InputError
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+__all__ = ["SIGNALS", "TIME", "T", "abandoned", "aside", "exit_code", "log", "named", "stopping"]
+
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+    if hasattr(signal, name)
+)
+"""All that systems, schedulers and people end a program with, and that it can heed."""
+
 TIME = -1
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+_left: list[threading.Thread] = []
 
 
 @contextmanager
 def stopping(max_hours: float = 0) -> Iterator[Callable[[], int]]:
-    """In the body, `asked()` is the signal that came, -1 once `max_hours` are over (0: never), or else 0.
+    """In the body, `asked()` is the first signal that came, -1 once `max_hours` are over (0: never), or else 0.
 
-    A second signal acts as if this were not there, so that two Ctrl-C end a program that does not ask.
+    Further signals change nothing, so that none costs what the first one made the program save. A signal that the
+    parent had ignored, as `nohup` does, stays ignored.
 
     Raises:
       InputError: `max_hours` is negative.
@@ -31,20 +47,49 @@ def stopping(max_hours: float = 0) -> Iterator[Callable[[], int]]:
 
     def note(number, frame):
         nonlocal came
-        came = number
-        restore()
-
-    def restore():
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        came = came or number
+        with suppress(OSError):  # print is not for handlers
+            os.write(2, f"\n{named(number)}: saving, then ending (Ctrl-\\ ends at once)\n".encode())
 
     before = {}
     if threading.current_thread() is threading.main_thread():  # Python lets no other thread handle signals
-        before = {number: signal.signal(number, note) for number in SIGNALS}
+        heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield lambda: came or (TIME if time.monotonic() >= end else 0)
     finally:
-        restore()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def aside(what: str, work: Callable[[], T], asked: Callable[[], int]) -> T | None:
+    """What `work` returns; None if it fails, which is a warning, or as soon as there is a reason to stop.
+
+    It then goes on in its thread, which JAX gives no way to end: a program must not wait for it (`abandoned`).
+    """
+    if asked():
+        return None
+    done: list[T] = []
+
+    def run():
+        try:
+            done.append(work())
+        except Exception as error:
+            text = " ".join(str(error).split())[:300]
+            log.warning("%s failed: %s: %s; training goes on", what, type(error).__name__, text)
+
+    thread = threading.Thread(target=run, name=what, daemon=True)
+    thread.start()
+    while thread.is_alive() and not asked():
+        thread.join(0.1)
+    if thread.is_alive():
+        _left.append(thread)
+    return done[0] if done else None
+
+
+def abandoned() -> bool:
+    """Whether something that `aside` gave up waiting for still runs."""
+    return any(thread.is_alive() for thread in _left)
 
 
 def named(reason: int) -> str:

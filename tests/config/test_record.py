@@ -1,3 +1,6 @@
+import errno
+import fcntl
+import json
 import os
 
 import pytest
@@ -19,6 +22,80 @@ def changed(**train):
 def test_a_record_comes_back(tmp_path):
     run_record.write_record(tmp_path / "a" / "b", RECORD)
     assert run_record.read_record(tmp_path / "a" / "b") == RECORD
+
+
+def test_a_record_that_changed_is_refused_until_one_takes_the_seal_off(tmp_path):
+    run_record.write_record(tmp_path, RECORD)
+    file = tmp_path / "config.json"
+    file.write_text(file.read_text().replace('"batch_size": 4', '"batch_size": 5'))
+    with pytest.raises(
+        InputError, match="changed since it was written: restore it or, if you meant to, remove its 'sha"
+    ):
+        run_record.read_record(tmp_path)
+    content = json.loads(file.read_text())
+    del content["sha256"]
+    file.write_text(json.dumps(content))
+    assert run_record.read_record(tmp_path) == changed(batch_size=5)
+
+
+def test_nothing_is_written_through_a_link(tmp_path):
+    run_record.write_record(tmp_path / "other", RECORD)
+    for name in ("config.json", "config.json.part"):
+        (tmp_path / name).symlink_to(tmp_path / "other" / "config.json")
+    run_record.write_record(tmp_path, changed(steps=20))
+    assert run_record.read_record(tmp_path / "other") == RECORD
+    assert run_record.read_record(tmp_path) == changed(steps=20)
+
+
+def no_flock(code):
+    def flock(*_):
+        raise OSError(code, os.strerror(code))
+
+    return flock
+
+
+LOCKS = {
+    "as usual": lambda folder, patch: None,
+    "its file removed": lambda folder, patch: (folder / "lock").unlink(),
+    "its file written": lambda folder, patch: (folder / "lock").write_text("x" * 1000),
+    "the folder moved and a link in its place": lambda folder, patch: folder.symlink_to(folder.rename(f"{folder}2")),
+}
+
+
+@pytest.mark.parametrize("kind", LOCKS)
+def test_a_lock_holds_whatever_happens_to_its_file(tmp_path, monkeypatch, kind):
+    folder = tmp_path / "run"
+    with run_record.locked(folder):
+        LOCKS[kind](folder, monkeypatch)
+        with pytest.raises(InputError, match="another process is training in .*: wait"), run_record.locked(folder):
+            pass
+    with run_record.locked(folder):
+        pass
+
+
+def test_a_run_that_moves_while_it_is_locked_ends_well(tmp_path):
+    with run_record.locked(tmp_path / "run"):
+        (tmp_path / "run").rename(tmp_path / "moved")
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported")
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_without_locks_a_file_names_the_holder(tmp_path, monkeypatch, code):
+    folder = tmp_path / "run"
+    monkeypatch.setattr(fcntl, "flock", no_flock(code))
+    with run_record.locked(folder):
+        holder = f"if process {os.getpid()} of .* is gone, remove '{folder}/lock"
+        with pytest.raises(InputError, match=f"another process is training in .*{holder}"), run_record.locked(folder):
+            pass
+    with run_record.locked(folder):
+        pass
+    (left,) = [name for name in ("lock", "lock.held") if (code == errno.ENOSYS) == (name == "lock")]
+    (folder / left).write_text("12\nanother-host\n")  # as a dead holder, or a copied run, has it
+    with pytest.raises(InputError, match=f"if process 12 of another-host is gone, remove '{folder}/{left}'"):
+        run_record.locked(folder).__enter__()
+    (folder / left).unlink()
+    with run_record.locked(folder):
+        pass
 
 
 def test_how_long_may_change_and_what_is_learned_may_not(tmp_path):

@@ -76,6 +76,8 @@ RECORDS = {
             {**DETAILS, "label": 3},
         )
     },
+    "a bit flipped in it": (json.dumps(record(sha256="0" * 64)).encode(), "changed since it was written"),
+    "a field that none has": (json.dumps(record(sha257="0")).encode(), "changed since it was written"),
     "a shape of another network": (
         json.dumps(record(spec=SPEC._asdict() | {"shape": [8, 8, 3]})).encode(),
         "is of another network",
@@ -95,6 +97,7 @@ RECORDS = {
             ("net.channels", 32.0, "channels"),
             ("net.channels", "32", "channels"),
             ("net.blocks", 2, "is of another network"),
+            ("net.blocks", 1000, "is of another network: net.blocks=1000 for each of"),  # and is not traced
             ("net.name", None, "unknown net"),
             ("net.channels", 10**9, "channels"),
             ("net.num_classes", 10, "is of another network"),

@@ -83,7 +83,7 @@ def changed(**values):
     ("config", "message"),
     [
         (changed(loss__name="diffusion"), "net 'classifier' returns .* loss 'diffusion' needs one like x"),
-        (changed(train__drop_condition=0.1), "net 'classifier' is told no condition"),
+        (changed(train__cond_dropout=0.1), "net 'classifier' is told no condition"),
         (changed(net__vectors={"a": 9}), "unknown argument of net 'classifier'.*vectors"),
         (changed(process__name="learned"), "unknown argument"),
     ],

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -37,20 +38,84 @@ def same(one, other):
     chex.assert_trees_all_equal(state_of(one), state_of(other))
 
 
+OUTPUTS = {
+    "a file": "{program} > {folder}.out 2>&1",
+    "a closed pipe": "{program} 2>&1 | head -c 1; exit ${{PIPESTATUS[0]}}",
+    "full": "{program} >/dev/full 2>&1",
+    "closed": "exec 1>&- 2>&-; {program}",
+    "ASCII": "LC_ALL=C PYTHONUTF8=0 PYTHONIOENCODING=ascii {program}",
+}
+ENDINGS = {  # the signals, in this order, the output, and the folder's name
+    "TERM twice": ("TERM TERM", "a file", "run"),
+    "INT twice": ("INT INT", "a closed pipe", "lr[1e-4]"),
+    "HUP": ("HUP", "full", "a**b"),
+    "USR1": ("USR1 TERM", "closed", "a\\b"),
+    "USR2": ("USR2", "ASCII", "é"),
+    "XCPU": ("XCPU INT TERM", "full", "x"),
+}
+
+
+@pytest.mark.parametrize("ending", [pytest.param(k, marks=[pytest.mark.slow] * (k != "INT twice")) for k in ENDINGS])
+def test_every_ending_saves_whatever_the_output_and_the_path(environment, call, finished, tmp_path, ending):
+    signals, output, name = ENDINGS[ending]
+    folder = tmp_path / name
+    arguments = [*TINY, "--config.train.checkpoint_every=1000", f"--workdir={folder}"]
+    program = shlex.join([sys.executable, str(ROOT / "train.py"), *arguments])
+    script = OUTPUTS[output].format(program=f"(echo $BASHPID > {tmp_path}/pid; exec {program})", folder=tmp_path / "x")
+    running = subprocess.Popen(["bash", "-c", script], env=environment, cwd=ROOT)
+    until(running, lambda: len(rows(folder)) > 1 if (folder / "metrics.jsonl").exists() else False)
+    sent = time.monotonic()
+    for number in signals.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int((tmp_path / "pid").read_text()), getattr(signal, f"SIG{number}"))
+        time.sleep(0.1)
+    code = running.wait(timeout=60)
+    assert time.monotonic() - sent < 30  # which is what Slurm and Kubernetes give
+    assert code == 128 + getattr(signal, f"SIG{signals.split()[0]}")
+    (step,) = (int(f.name) for f in (folder / "checkpoints").iterdir())
+    assert 10 <= step < 40
+    call("train.py", *TINY, f"--workdir={folder}")
+    same(finished, folder)
+
+
 @pytest.mark.slow
-def test_a_signal_saves_and_ends_and_the_run_goes_on_bit_for_bit(environment, call, finished, tmp_path):
-    running = start(environment, tmp_path, "--config.train.checkpoint_every=1000")
-    until(running, lambda: len(rows(tmp_path)) > 1 if (tmp_path / "metrics.jsonl").exists() else False)
+def test_a_long_preview_gives_way(environment, tmp_path):
+    """What it would take a minute to draw is left, and the state was saved before."""
+    long = ["--config.sample.steps=1000", "--config.sample.grid.name=leading", "--config.train.sample_every=5"]
+    running = start(environment, tmp_path, *long, "--config.train.checkpoint_every=1000", "--config.net.channels=128")
+    until(running, (tmp_path / "checkpoints" / "5").exists)
+    time.sleep(1)
     sent = time.monotonic()
     running.send_signal(signal.SIGTERM)
-    out, err = running.communicate(timeout=60)
-    assert time.monotonic() - sent < 10
+    _, err = running.communicate(timeout=60)
+    assert time.monotonic() - sent < 5
     assert running.returncode == 143, err
-    (step,) = (int(f.name) for f in (tmp_path / "checkpoints").iterdir())
-    assert f"stopped by SIGTERM at step {step}, saved: the same command goes on from there" in out
-    assert 10 <= step < 40
-    call("train.py", *TINY, f"--workdir={tmp_path}")
-    same(finished, tmp_path)
+    assert not (tmp_path / "samples.png").exists()
+
+
+BROKEN = """
+import sys
+from jaxdiff.cli import preview, train
+
+def fail(*_):
+    raise {error}
+
+preview.make_preview = lambda *_: fail
+preview.monitor = lambda *_: fail
+sys.exit(train.main())
+"""
+
+
+@pytest.mark.parametrize("error", ["TypeError('five channels')"])
+def test_a_preview_and_a_measurement_that_fail_end_nothing(environment, finished, tmp_path, error):
+    (tmp_path / "broken.py").write_text(BROKEN.format(error=error))
+    command = [sys.executable, str(tmp_path / "broken.py"), *TINY, f"--workdir={tmp_path / 'run'}"]
+    paths = environment | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=paths, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "a preview failed: TypeError: five channels; training goes on" in done.stderr
+    assert "the measurement failed" in done.stderr
+    same(finished, tmp_path / "run")
 
 
 def test_a_run_ends_when_its_time_is_over(call, tmp_path):

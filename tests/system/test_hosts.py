@@ -1,5 +1,6 @@
 """train.py as several processes with jax.distributed, on one machine."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -24,11 +25,20 @@ def free_port():
         return s.getsockname()[1]
 
 
-def start(environment, folder, processes, arguments=SMALL):
+def start(environment, folder, processes, arguments=SMALL, further=None):
     there = [f"--coordinator=127.0.0.1:{free_port()}", f"--processes={processes}", "--timeout=60"]
+    own = further or [[]] * processes
     return [
         subprocess.Popen(
-            [sys.executable, str(ROOT / "train.py"), *arguments, f"--workdir={folder}", *there, f"--process={i}"],
+            [
+                sys.executable,
+                str(ROOT / "train.py"),
+                *arguments,
+                f"--workdir={folder}",
+                *there,
+                *own[i],
+                f"--process={i}",
+            ],
             env=environment,
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -84,22 +94,59 @@ def test_four_processes_one_killed_and_started_again_end_with_the_same_bits(envi
     check_one_killed(environment, tmp_path, 4)
 
 
+def one_line(process, text):
+    """What a process said last, which is one line; before it at most JAX's word of whom it met."""
+    lines = [line for line in text.strip().splitlines() if not line.startswith("[Gloo]")]
+    assert len(lines) == 1, f"{process}: {text}"
+    return lines[0]
+
+
 @pytest.mark.parametrize("process", [0, 1])
-def test_a_missing_process_is_named_with_the_address(environment, tmp_path, process):
+def test_a_missing_process_is_a_line_with_the_address_whatever_else_calls_there(environment, tmp_path, process):
     port = free_port()
-    there = [f"--coordinator=127.0.0.1:{port}", "--processes=2", f"--process={process}", "--timeout=1"]
-    done = subprocess.run(
+    there = [f"--coordinator=127.0.0.1:{port}", "--processes=2", f"--process={process}", "--timeout=2"]
+    running = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *SMALL, f"--workdir={tmp_path / 'run'}", *there],
         env=environment,
         cwd=ROOT,
-        capture_output=True,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert f"127.0.0.1:{port}" in done.stderr
-    assert ("these did not come: 1" if process == 0 else "waited 1 s for process 0") in done.stderr
+    while running.poll() is None:  # a prober, a health check, something that says a number
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as probe:
+            probe.sendall(b"1" if time.time() % 2 else b"")
+        time.sleep(0.1)
+    line = one_line(process, running.communicate()[1])
+    assert running.returncode == 2
+    assert line.startswith(f"error: waited 2 s for the other processes at 127.0.0.1:{port}, as process {process} of 2")
     assert not (tmp_path / "run").exists()
+
+
+DIFFERENT = {
+    "configurations": (
+        ["--config.optimizer.learning_rate=0.5"],
+        "optimizer.learning_rate (0.0002 in process 0, 0.5 in",
+    ),
+    "folders": (["--workdir={folder}-of-its-own"], "--workdir ("),
+    "devices": (["--config.train.cpu_devices=2"], "number of devices (1 in process 0, 2 in process 1)"),
+    "data that cannot be read": (["--config.data.path={folder}-none"], "process 1: "),
+    "data": (["--config.data.path={folder}-b.npy"], "the examples ("),
+}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k != "data")) for k in DIFFERENT])
+def test_what_differs_is_named_on_every_host(environment, tmp_path, kind):
+    for name in "ab":
+        array = np.random.default_rng(ord(name)).uniform(-1, 1, (50, 8, 8, 1)).astype(np.float32)
+        np.save(tmp_path / f"run-{name}.npy", array)
+    arguments, message = DIFFERENT[kind]
+    data = [f"--config=configs/ddpm.py:arrays={tmp_path / 'run-a.npy'}", *SMALL[1:]]
+    further = [argument.format(folder=tmp_path / "run") for argument in arguments]
+    codes, ends = finish(start(environment, tmp_path / "run", 2, data, [[], further]))
+    assert codes == [2, 2], ends
+    for i, (_, err) in enumerate(ends):
+        assert message in one_line(i, err)
+    assert not list(tmp_path.rglob("checkpoints"))
 
 
 @pytest.mark.parametrize(

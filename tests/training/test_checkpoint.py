@@ -14,8 +14,9 @@ import pytest
 from jaxdiff.cli.checkpoints import main
 from jaxdiff.errors import InputError
 from jaxdiff.training.checkpoints import checkpoint
-from jaxdiff.training.checkpoints.checkpoint import Checkpoints, newest_intact, restore_weights, steps
+from jaxdiff.training.checkpoints.checkpoint import Checkpoints
 from jaxdiff.training.checkpoints.seal import CHECKSUMS, damage
+from jaxdiff.training.checkpoints.stored import newest_intact, restore_weights, steps
 from jaxdiff.training.step import init_state
 
 

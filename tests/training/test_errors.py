@@ -39,6 +39,28 @@ def test_a_lost_process_is_told_only_where_there_are_several(monkeypatch):
         raise ValueError("a bug")
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            RuntimeError("Unable to initialize backend 'x': none. (set JAX_PLATFORMS='' to ...)"),
+            "'x': none.): unset it",
+        ),
+        (AssertionError(), "JAX_PLATFORMS=x: JAX finds no such device (none there): unset it or install its JAX"),
+    ],
+)
+def test_a_platform_that_is_not_there_is_a_line(monkeypatch, error, message):
+    def devices():
+        raise error
+
+    monkeypatch.setattr(jax, "devices", devices)
+    monkeypatch.setenv("JAX_PLATFORMS", "x")
+    with pytest.raises(InputError) as caught, explained(""):
+        devices()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_nan_within_a_compiled_part_of_a_derivative_is_placed():
     """JAX 0.10 at times hands out an error of its own there, which is no FloatingPointError."""
     placed = r"the first value that is not finite comes from .*test_errors\.py:\d+, .*jit\(silu\)"

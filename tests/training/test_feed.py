@@ -69,7 +69,7 @@ def test_several_steps_in_a_call_are_those_steps_one_by_one(where):
     for length in (1, 4, 12):
         state = init_state({"w": np.linspace(-1, 1, 4, dtype=np.float32)[:, None]}, optimizer, ["average"])
         history = []
-        for first, n in feed.calls(0, 12, length):
+        for first, n in feed.Calls(0, 12, length):
             state, metrics = run(state, food.resident, food.read(first, n))
             history.append(metrics)
         states.append(state)
@@ -81,14 +81,14 @@ def test_several_steps_in_a_call_are_those_steps_one_by_one(where):
 
 
 def test_calls_end_at_multiples_of_their_length():
-    assert list(feed.calls(0, 10, 4)) == [(0, 4), (4, 4), (8, 2)]
-    assert list(feed.calls(3, 9, 4)) == [(3, 1), (4, 4), (8, 1)]
-    assert list(feed.calls(5, 5, 4)) == []
+    assert list(feed.Calls(0, 10, 4)) == [(0, 4), (4, 4), (8, 2)]
+    assert list(feed.Calls(3, 9, 4)) == [(3, 1), (4, 4), (8, 1)]
+    assert list(feed.Calls(5, 5, 4)) == []
 
 
 @pytest.mark.parametrize("readers", [1, 2, 5])
 def test_reading_ahead_keeps_the_order_and_where_an_error_belongs(readers):
-    plan = list(feed.calls(3, 40, 4))
+    plan = list(feed.Calls(3, 40, 4))
 
     def load(first, n):
         time.sleep(0.01 * (first % 3))  # later ones are ready earlier
@@ -122,7 +122,7 @@ def three_epochs(size, hosts, stops):
             steps = range(first, first + n)
             return [[select(source, 8, 3, step).index[mine] for mine in parts] for step in steps]
 
-        for call in feed.ahead(load, list(feed.calls(start, end, 4)), readers=1 + host_count % 3):
+        for call in feed.ahead(load, feed.Calls(start, end, 4), readers=1 + host_count % 3):
             taken += [part for step in call for part in step]
         start = end
     return np.concatenate(taken)[: 3 * size]
@@ -181,3 +181,8 @@ def test_the_number_of_steps_a_call(monkeypatch):
     for asked, message in ((20, "train.checkpoint_every=250 is not a multiple of it"), (-1, "it is negative")):
         with pytest.raises(InputError, match=rf"train.steps_per_call={asked}: {message}.*choose 0"):
             feed.steps_per_call(asked, every, 1000)
+
+
+def test_a_plan_takes_no_room():
+    plan = feed.Calls(3, 10**12, 4)
+    assert (len(plan), plan[0], plan[1], plan[len(plan) - 1]) == (25 * 10**10, (3, 1), (4, 4), (10**12 - 4, 4))

@@ -1,7 +1,9 @@
 import logging
+import os
 import time
 
 import numpy as np
+import pytest
 from tensorboardX.proto import event_pb2
 
 from jaxdiff.training.log import Clock, Log, means, read
@@ -79,3 +81,52 @@ def test_waiting_for_data_is_told(caplog):
     assert 0.5 < lap["waited_for_data"] <= 1
     assert 0 < lap["examples_per_s"] < 10 / 0.03
     assert "of the time the devices wait for data" in caplog.text
+
+
+ODD = {
+    "an empty row": b"{}",
+    "a number": b"5",
+    "null": b"null",
+    "a list": b"[1]",
+    "a step that is a text": b'{"step": "x"}',
+    "a step that is none": b'{"step": null}',
+    "a value that is a text": b'{"step": 1, "loss": "x"}',
+    "no UTF-8": b'{"step": 1, "\xff": 1}',
+    "5000 digits": b'{"step": ' + b"1" * 5000 + b"}",
+    "brackets": b"[" * 10**5,
+    "zeros": bytes(100),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_rows_that_are_none_are_dropped(tmp_path, kind):
+    good = b'{"step": 1, "loss": 0.5}\n'
+    (tmp_path / "metrics.jsonl").write_bytes(good + ODD[kind] + b"\n" + good.replace(b"1", b"2"))
+    Log(tmp_path, 2).close()
+    assert [row["step"] for row in read(tmp_path)] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "metrics.part", "tensorboard"])
+@pytest.mark.parametrize("kind", ["a link", "a folder", "a pipe"])
+def test_what_is_in_place_of_the_log_is_set_aside(tmp_path, name, kind):
+    other = tmp_path / "other"
+    other.write_text("kept")
+    place = tmp_path / name
+    {"a link": lambda: place.symlink_to(other), "a folder": place.mkdir, "a pipe": lambda: os.mkfifo(place)}[kind]()
+    journal = Log(tmp_path, 0)
+    journal.scalars(1, {"loss": 0.5})
+    journal.picture(1, "five channels", np.zeros((2, 2, 5), np.uint8))
+    journal.close()
+    assert other.read_text() == "kept"
+    assert read(tmp_path) == [{"step": 1, "loss": 0.5}]
+
+
+def test_tensorboard_has_one_file_however_often_it_fails(tmp_path, monkeypatch):
+    journal = Log(tmp_path, 0)
+    with monkeypatch.context() as full:
+        full.setattr(os, "open", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        for step in range(20):
+            journal.scalars(step, {"loss": 0.5})
+    journal.close()
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
+    assert len(read(tmp_path)) == 20

@@ -4,16 +4,20 @@ A checkpoint is a folder named by its step. It is written under another name; th
 beside them, all is flushed to the disk, and the folder is renamed. So one that is there is complete, and a byte that
 changes later is found: what is restored is the newest checkpoint that is intact. The weights and each average of them
 are items of their own, so that sampling reads, and checks, one alone.
+
+Nothing that goes wrong while saving ends the training: it is said, and the next save tries again.
 """
 
 import errno
 import json
 import logging
+import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,37 +25,32 @@ from orbax.checkpoint import v1 as ocp
 
 from jaxdiff.errors import InputError
 from jaxdiff.training import hosts
-from jaxdiff.training.checkpoints import leaks
-from jaxdiff.training.checkpoints.seal import damage, fingerprint, seal
+from jaxdiff.training.checkpoints import leaks, stored
+from jaxdiff.training.checkpoints.seal import HISTORY, fingerprint, seal
+from jaxdiff.training.checkpoints.stored import METRICS, History, best, history_of, newest_intact, steps
+from jaxdiff.training.files import free_name
 from jaxdiff.training.step import TrainState
 
-METRICS, HISTORY = "metrics.json", "history.json"
+__all__ = ["Checkpoints", "log"]
+
 WRITING, DELETING, DAMAGED = "writing-", "deleting-", "damaged-"
 """Before the step, in the names of folders that are not checkpoints."""
 
 log = logging.getLogger(__name__)
 
 
-class History(NamedTuple):
-    """The history of a state: the updates of its weights, and `(after, before)`, steps that a rollback has undone."""
-
-    updates: int
-    undone: tuple[tuple[int, int], ...] = ()
-
-    def has(self, step: int) -> bool:
-        """Tell whether the state came by way of that of an earlier step."""
-        return not any(after < step < before for after, before in self.undone)
-
-
 class Checkpoints:
     """The checkpoints of a run, to write and to restore; use it in a `with`, whose end waits for the last write.
+
+    The first one that it writes, and those that stay by `keep_every` and `keep_best`, are read back and compared with
+    what the devices held; so is one during whose writing a library warned of anything.
 
     Args:
       folder: of the checkpoints; what a killed process left half done in it is removed.
       keep: how many of the newest stay.
       keep_every: besides, those of the multiples of this step stay; 0 for none.
       keep_best: besides, the one with the smallest value of this metric stays; "" for none.
-      verify: read each back after it was written, and compare with what the devices held.
+      verify: read each back.
 
     Raises:
       InputError: `keep` is below 1, or `keep_every` below 0.
@@ -66,9 +65,13 @@ class Checkpoints:
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
         self._undone: tuple[tuple[int, int], ...] = ()
+        self._at: int | None = None  # the step of which this process knows that the folder holds it
+        self._sure = False  # whether one that this process wrote was read back
+        self._heard = _Ear(logging.WARNING)
+        logging.getLogger("absl").addHandler(self._heard)  # Orbax's
         if hosts.is_writer():
             for left in [*self.folder.glob(WRITING + "*"), *self.folder.glob(DELETING + "*")]:
-                shutil.rmtree(left)
+                _remove(left)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -82,9 +85,10 @@ class Checkpoints:
             log.warning("%s", error)
         finally:
             self._thread.shutdown()
+            logging.getLogger("absl").removeHandler(self._heard)
 
     def save(self, state: TrainState, metrics: Mapping[str, float] | None = None) -> None:
-        """Save the state under its step, unless it is there; waits for the save before, and not for this one.
+        """Save the state under its step, unless it was; waits for the save before, and not for this one.
 
         Args:
           metrics: what is known of this state, to be kept with it.
@@ -95,13 +99,18 @@ class Checkpoints:
             self.wait()
         except InputError as error:
             log.warning("%s; training goes on, and the next checkpoint tries again", error)
-        step = int(state.step)
-        if step not in steps(self.folder):
-            known = jax.device_get(fingerprint(_items(state))) if self._verify else None
-            abstract = jax.tree.map(lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), _items(state))
-            written = self._begin(step, state)
-            notes = {METRICS: dict(metrics or {}), HISTORY: History(int(state.health.sound), self._undone)._asdict()}
-            self._writing = self._thread.submit(self._finish, step, written, notes, known, abstract)
+        step, known = int(state.step), dict(metrics or {})
+        if step == self._at:
+            return
+        items = _items(state)
+        held = jax.device_get(fingerprint(items))
+        abstract = jax.tree.map(lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), items)
+        history = {"step": step, **History(int(state.health.sound), self._undone)._asdict()}
+        read = self._verify or not self._sure or self._stays(step, known)
+        self._sure |= jax.process_count() > 1  # where all have to come to the same answer
+        written = self._begin(step, items)
+        notes = {METRICS: known, HISTORY: history}
+        self._writing = self._thread.submit(self._finish, step, written, notes, held, abstract, read)
 
     def wait(self) -> None:
         """Until nothing is being written.
@@ -125,140 +134,99 @@ class Checkpoints:
         step = hosts.of_writer(newest_intact(self.folder, up_to=up_to) if hosts.is_writer() else None)
         if step is None:
             return like
-        loaded = _load(self.folder / str(step), _abstract(_items(like)))
+        loaded = stored.load(self.folder / str(step), stored.abstract(_items(like)))
+        rest, params = loaded.pop("rest"), loaded.pop("params")
+        if int(rest["step"]) != step:
+            raise InputError(f"checkpoint {str(self.folder / str(step))!r} holds step {rest['step']}: rename it back")
         if hosts.is_writer():
             for newer in [n for n in steps(self.folder, up_to) if n > step]:
-                aside = self.folder / f"{DAMAGED}{newer}"
-                shutil.rmtree(aside, ignore_errors=True)
-                (self.folder / str(newer)).rename(aside)
+                self._set_aside(newer)
         undone = [] if up_to is None else [(step, int(like.step))]
         self._undone = (*history_of(self.folder / str(step)).undone, *undone)
-        rest, params = loaded.pop("rest"), loaded.pop("params")
+        self._at = step
         return like._replace(params=params, ema=loaded, **rest)
 
-    def _begin(self, step: int, state: TrainState):
+    def _stays(self, step: int, known: Mapping[str, float]) -> bool:
+        """Whether the checkpoint of a step is kept when it is no longer among the newest."""
+        if self._keep_every and step % self._keep_every == 0:
+            return True
+        if not self._keep_best or jax.process_count() > 1:
+            return False
+        value, least = known.get(self._keep_best, np.nan), best(self.folder, self._keep_best)
+        before = np.inf if least is None else stored.metrics_of(self.folder / str(least)).get(self._keep_best, np.inf)
+        return bool(value < before)
+
+    def _begin(self, step: int, items: dict[str, Any]):
         """Hand the state to Orbax, which copies it and returns; or the reason why there is no use in trying."""
-        reason = self._obstacle(sum(leaf.nbytes for leaf in jax.tree.leaves(state))) if hosts.is_writer() else None
+        reason = self._obstacle(sum(leaf.nbytes for leaf in jax.tree.leaves(items))) if hosts.is_writer() else None
         if hosts.of_any(int(reason is not None)):  # all processes save, or none
             return reason or OSError("see the first process")
+        self._heard.said.clear()
         try:
-            return ocp.save_checkpointables_async(str(self.folder / f"{WRITING}{step}"), _items(state), overwrite=True)
-        except (OSError, ValueError) as error:
+            path = stored.for_orbax(self.folder / f"{WRITING}{step}")
+            return ocp.save_checkpointables_async(path, items, overwrite=True)
+        except Exception as error:
             return error
 
-    def _obstacle(self, needed: int) -> OSError | None:
+    def _obstacle(self, needed: int) -> Exception | None:
         """The reason why a save would fail from the start: Orbax has threads that then wait for minutes."""
         if not self.folder.parent.is_dir():
             return FileNotFoundError(errno.ENOENT, "the run's folder is gone")
-        probe = self.folder / f"{WRITING}probe"
         try:
-            probe.mkdir(parents=True, exist_ok=True)
-            probe.rmdir()
+            self.folder.mkdir(exist_ok=True)
+            os.rmdir(tempfile.mkdtemp(prefix=WRITING, dir=self.folder))
             free = shutil.disk_usage(self.folder).free
-        except OSError as error:
+        except Exception as error:
             return error
         if free < needed:
             return OSError(errno.ENOSPC, f"no space left on device: {free / 1e6:.1f} MB of {needed / 1e6:.1f} MB")
         return None
 
-    def _finish(self, step: int, written: Any, notes: dict[str, Any], known: Any, like: Any) -> None:
+    def _finish(self, step: int, written: Any, notes: dict[str, Any], held: Any, like: Any, read: bool) -> None:
         part = self.folder / f"{WRITING}{step}"
         try:
             if isinstance(written, Exception):
                 raise written
             written.result()
-            if known is not None and not _reads_back(part, like, known):
-                raise OSError(errno.EIO, "what is read back is not what was written")
+            if self._heard.said and jax.process_count() > 1:  # all of them would have to read it
+                raise OSError(errno.EIO, self._heard.said[0])
+            if read or self._heard.said:
+                _check_reads_back(part, like, held, self._heard.said)
             if hosts.is_writer():
                 for file, content in notes.items():
                     (part / file).write_text(json.dumps(content) + "\n")
                 seal(part)
+                self._set_aside(step)
                 part.rename(self.folder / str(step))
-                self._prune()
-            leaks.trim()
-        except (OSError, ValueError) as error:  # Orbax reports a full disk as a ValueError
+            self._at, self._sure = step, self._sure or read
+        except Exception as error:  # whatever a library or a disk may come up with
             for left in self.folder.glob(part.name + "*"):
                 shutil.rmtree(left, ignore_errors=True)
-            raise InputError(f"the checkpoint of step {step} could not be written: {_reason(error)}") from error
+            raise InputError(f"the checkpoint of step {step} could not be written: {stored.reason(error)}") from error
+        try:
+            if hosts.is_writer():
+                self._prune(step)
+            leaks.trim()
+        except Exception as error:
+            log.warning("older checkpoints could not be removed: %s; training goes on", stored.reason(error))
 
-    def _prune(self) -> None:
+    def _prune(self, newest: int) -> None:
+        """Remove what need not stay, of what this step's checkpoint came after, and is what its name says."""
+        older = [n for n in steps(self.folder, newest) if stored.step_of(self.folder / str(n)) == n]
         spared = best(self.folder, self._keep_best)
-        for step in steps(self.folder)[: -self._keep]:
-            if step == spared:
-                continue
-            if not self._keep_every or step % self._keep_every:
-                gone = self.folder / f"{DELETING}{step}"
-                (self.folder / str(step)).rename(gone)
-                shutil.rmtree(gone)
+        for step in older[: -self._keep]:
+            path = self.folder / str(step)
+            if step != spared and not (self._keep_every and step % self._keep_every == 0) and not path.is_symlink():
+                gone = free_name(self.folder / f"{DELETING}{step}")
+                path.rename(gone)
+                _remove(gone)
 
-
-def steps(folder: Path, up_to: int | None = None) -> list[int]:
-    """The steps of which there are checkpoints, rising; with `up_to`, none beyond it."""
-    found = sorted(int(f.name) for f in folder.glob("[0-9]*") if f.name.isdecimal() and f.name == str(int(f.name)))
-    return found if up_to is None else [step for step in found if step <= up_to]
-
-
-def metrics_of(path: Path) -> dict[str, float]:
-    """The metrics that were saved with a state."""
-    try:
-        return json.loads((path / METRICS).read_text())
-    except (OSError, ValueError):
-        return {}
-
-
-def history_of(path: Path) -> History:
-    """The history of a checkpoint's state; in runs that did not write it down, each step was an update."""
-    try:
-        content = json.loads((path / HISTORY).read_text())
-        return History(int(content["updates"]), tuple((int(after), int(before)) for after, before in content["undone"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return History(int(path.name))
-
-
-def best(folder: Path, metric: str) -> int | None:
-    """The step of the checkpoint with the smallest value of a metric; None if none knows it."""
-    known = {step: metrics_of(folder / str(step)).get(metric, np.nan) for step in steps(folder)}
-    return min((step for step in known if np.isfinite(known[step])), key=lambda step: known[step], default=None)
-
-
-def newest_intact(folder: Path, part: str = "", up_to: int | None = None) -> int | None:
-    """The step of the newest checkpoint (up to a step) that is intact, or of which a part is; None if there are none.
-
-    Raises:
-      InputError: there are some, and all are damaged.
-    """
-    skipped = []
-    for step in reversed(steps(folder, up_to)):
-        wrong = damage(folder / str(step), part)
-        if not wrong:
-            for line in skipped:
-                log.warning("%s; going back to step %d", line, step)
-            return step
-        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        skipped.append(f"checkpoint {str(folder / str(step))!r} is damaged: {wrong[0]}{more}")
-    if skipped:
-        raise InputError(
-            f"{'; '.join(skipped)}: no intact one is left; nothing was changed. Choose another --workdir to start again"
-        )
-    return None
-
-
-def restore_weights(folder: Path, name: str, like: Any, up_to: int | None = None) -> tuple[int, Any]:
-    """`(step, weights)` of the newest intact checkpoint, up to a step.
-
-    Args:
-      name: "params", the weights themselves, or that of an average.
-      like: a tree of arrays, or of shapes with shardings.
-
-    Raises:
-      InputError: there is no checkpoint, none is intact, or it is of another network.
-    """
-    step = newest_intact(folder, f"{name}/", up_to)
-    if step is None:
-        raise InputError(
-            f"no checkpoint in {str(folder)!r} yet: train first, with train.py and --workdir={folder.parent}"
-        )
-    return step, _load(folder / str(step), {name: _abstract(like)})[name]
+    def _set_aside(self, step: int) -> None:
+        """Give what lies under the name of a step another one, where there is something."""
+        path, aside = self.folder / str(step), free_name(self.folder / f"{DAMAGED}{step}")
+        if path.exists() or path.is_symlink():
+            path.rename(aside)
+            log.warning("%s is not the checkpoint of this run's step %d: it is now %s", path, step, aside.name)
 
 
 def _items(state: TrainState) -> dict[str, Any]:
@@ -270,27 +238,33 @@ def _items(state: TrainState) -> dict[str, Any]:
     return {"rest": rest, "params": params, **ema}
 
 
-def _load(path: Path, abstract: dict[str, Any]) -> dict[str, Any]:
+def _check_reads_back(path: Path, like: dict[str, Any], held: list[np.ndarray], warnings: list[str]) -> None:
+    """Refuse files that do not hold arrays of these fingerprints; they are read into the host's memory."""
+    said = f" ({warnings[0]})" if warnings else ""
     try:
-        return ocp.load_checkpointables(str(path.absolute()), abstract)
-    except Exception as error:  # Orbax reports every mismatch as a missing handler; the reason is in the cause.
-        raise InputError(f"checkpoint {str(path)!r} is of another network: {_reason(error)}") from error
+        same = jax.device_get(fingerprint(stored.load(path, like))) == held
+    except InputError as error:
+        raise OSError(errno.EIO, f"it cannot be read back{said}: {error.__cause__ and stored.reason(error)}") from error
+    if not same:
+        raise OSError(errno.EIO, f"what is read back is not what was written{said}")
 
 
-def _reads_back(path: Path, like: dict[str, Any], known: list[np.ndarray]) -> bool:
-    """Tell whether the files hold arrays of these fingerprints; they are read into the host's memory."""
+def _remove(left: Path) -> None:
+    """Remove a folder that a process of ours left; what is none, or is another user's, stays."""
+    if left.is_symlink() or not left.is_dir():
+        return
     try:
-        return jax.device_get(fingerprint(_load(path, like))) == known
-    except InputError:
-        return False
+        shutil.rmtree(left)
+    except OSError as error:
+        log.warning("%s could not be removed: %s; it is left alone", left, error.strerror or error)
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = str(error.__cause__ or error)
-    return "no space left on device" if "No space left" in text else text.splitlines()[0]
+class _Ear(logging.Handler):
+    """What a library warns of."""
 
+    def __init__(self, level: int):
+        super().__init__(level)
+        self.said: list[str] = []
 
-def _abstract(tree: Any) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage().splitlines()[0])

@@ -13,6 +13,8 @@ from typing import Any
 
 import tensorstore
 
+__all__ = ["plug", "trim"]
+
 
 @functools.cache
 def plug() -> None:

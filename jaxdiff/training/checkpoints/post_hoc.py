@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.training.checkpoints.checkpoint import HISTORY, history_of, restore_weights, steps
-from jaxdiff.training.checkpoints.seal import damage
+from jaxdiff.training.checkpoints.seal import HISTORY
+from jaxdiff.training.checkpoints.stored import history_of, restore_weights, steps, wrong_with
 from jaxdiff.training.ema import SIGMA_REL, recipe
+
+__all__ = ["FARTHEST", "reconstruct"]
 
 FARTHEST = 0.2
 """A profile that misses the wanted one by more than this share of its norm is refused."""
@@ -35,7 +37,7 @@ def reconstruct(folder: Path, std: float, names: list[str], like: Any) -> tuple[
     if not powers:
         raise InputError(f"weights {std:g}: this run has no power-function averages, which ema.sigma_rel asks for")
     updates = _updates(folder)
-    stored = [(name, step) for step in updates for name in powers if not damage(folder / str(step), f"{name}/")]
+    stored = [(name, step) for step in updates for name in powers if not wrong_with(folder / str(step), f"{name}/")]
     if not stored:
         raise InputError(f"weights {std:g}: no intact checkpoint of trained weights in {str(folder)!r}")
     end = stored[-1][1]
@@ -68,4 +70,4 @@ def _updates(folder: Path) -> dict[int, int]:
 
 def _intact(path: Path) -> bool:
     """Tell whether a checkpoint's history is as it was written; older ones have none."""
-    return not (path / HISTORY).exists() or not damage(path, HISTORY)
+    return not (path / HISTORY).exists() or not wrong_with(path, HISTORY)

@@ -14,8 +14,12 @@ import numpy as np
 from jaxdiff.data.source import Source, read, select
 from jaxdiff.errors import InputError
 from jaxdiff.training import hosts
-from jaxdiff.training.checkpoints.checkpoint import Checkpoints, steps
+from jaxdiff.training.checkpoints.checkpoint import Checkpoints
+from jaxdiff.training.checkpoints.stored import steps
+from jaxdiff.training.files import replacing
 from jaxdiff.training.step import TrainState
+
+__all__ = ["check", "log", "roll_back", "save_batch"]
 
 log = logging.getLogger(__name__)
 
@@ -68,5 +72,6 @@ def save_batch(folder: Path, source: Source, batch_size: int, seed: int, step: i
     file = folder / f"failed-{step}.npz"
     if hosts.is_writer():
         batch = read(source, select(source, batch_size, seed, step))
-        np.savez(file, **{name: value for name, value in batch._asdict().items() if value is not None})
+        with replacing(file) as part:
+            np.savez(part, **{name: value for name, value in batch._asdict().items() if value is not None})
     return file

@@ -7,6 +7,8 @@ devices held is another question; `fingerprint` answers it, as a few numbers tha
 import hashlib
 import json
 import os
+import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +18,44 @@ import numpy as np
 
 from jaxdiff.types import Array
 
-CHECKSUMS = "checksums.json"
+__all__ = ["LITTER", "damage", "fingerprint", "seal"]
+
+CHECKSUMS, HISTORY = "checksums.json", "history.json"
+LITTER = re.compile(r"\.DS_Store|\.nfs.*|\._.*|Thumbs\.db|desktop\.ini")
+"""What systems leave in folders by themselves."""
 
 
 def seal(path: Path) -> None:
     """Write down the SHA-256 of each file of a checkpoint, and have the disk confirm all of them."""
-    files = sorted(f for f in path.rglob("*") if f.is_file())
     record = path / CHECKSUMS
-    sums = {str(f.relative_to(path)): _sha256(f) for f in files if f != record}
-    record.write_text(json.dumps(sums, indent=1) + "\n")
-    for place in [*files, record, path]:
+    names = sorted(_files(path))
+    record.write_text(json.dumps({name: _sha256(path / name) for name in names}, indent=1) + "\n")
+    for place in [*(path / name for name in names), record, path]:
         _flush(place)
 
 
 def damage(path: Path, part: str = "") -> list[str]:
-    """Describe the damage of a checkpoint, or of its files whose names begin with `part`; empty if it is intact."""
+    """Describe the damage of a checkpoint, or of its files whose names begin with `part`; empty if it is intact.
+
+    Its history counts always, which holds its step. Only files that are there by a walk through the folder are opened.
+    """
+    mine = lambda name: name.startswith(part) or name == HISTORY
     try:
-        sums = json.loads((path / CHECKSUMS).read_text())
-        names = [name for name, _ in sums.items() if name.startswith(part)]
+        sums = {name: total for name, total in json.loads((path / CHECKSUMS).read_text()).items() if mine(name)}
     except FileNotFoundError:
         return [f"{CHECKSUMS} is missing"]
     except (OSError, ValueError, AttributeError, RecursionError):
         return [f"{CHECKSUMS} cannot be read"]
-    wrong = [] if names else [f"{CHECKSUMS} names no files"]
-    for name in names:
+    there = {name: plain for name, plain in _files(path).items() if mine(name)}
+    wrong = [] if any(name.startswith(part) for name in sums) else [f"{CHECKSUMS} names no files"]
+    for name in sorted(sums.keys() | there.keys()):
         try:
-            if not (path / name).is_file():  # nor a device, which may have no end
+            if name not in there:
                 wrong.append(f"{name} is missing")
+            elif not there[name]:
+                wrong.append(f"{name} is a link or a device")
+            elif name not in sums:
+                wrong.append(f"{name} is not in {CHECKSUMS}")
             elif _sha256(path / name) != sums[name]:
                 wrong.append(f"{name} has changed")
         except FileNotFoundError:
@@ -50,6 +63,18 @@ def damage(path: Path, part: str = "") -> list[str]:
         except OSError as error:
             wrong.append(f"{name} cannot be read: {error.strerror}")
     return wrong
+
+
+def _files(path: Path) -> dict[str, bool]:
+    """The files below a folder by their names in it, but for their checksums: whether each is a file, and no link."""
+    found = {}
+    for folder, folders, files in os.walk(path):
+        for name in [*files, *(f for f in folders if os.path.islink(os.path.join(folder, f)))]:
+            full = os.path.join(folder, name)
+            if not LITTER.fullmatch(name):
+                found[os.path.relpath(full, path)] = stat.S_ISREG(os.lstat(full).st_mode)
+    found.pop(CHECKSUMS, None)
+    return found
 
 
 @jax.jit

@@ -1,0 +1,39 @@
+"""Output: what a program prints is for people, and that nobody can read it ends no work."""
+
+import io
+import os
+import sys
+from contextlib import suppress
+
+__all__ = ["Heedless", "never_fail"]
+
+
+class Heedless(io.FileIO):
+    """A descriptor that takes what is written to it, whether there is a reader, room, a terminal, or not."""
+
+    def write(self, content) -> int:
+        with suppress(OSError):
+            return super().write(content) or len(content)
+        return len(content)
+
+
+def never_fail() -> None:
+    """Print from now on what can be printed: characters that the terminal lacks as escapes, and nothing into the void.
+
+    Call it once, at the start of a program. Descriptors that are closed lead to nowhere, so that no file of the run is
+    opened in their place.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        before = getattr(sys, name)
+        with suppress(OSError, ValueError, AttributeError):
+            before.flush()
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(Heedless(number, "w", closefd=False)),
+            encoding=getattr(before, "encoding", None) or "utf-8",
+            errors="backslashreplace",
+            line_buffering=True,
+        )
+        setattr(sys, name, stream)
