@@ -23,7 +23,7 @@ from jaxdiff.pipelines import classifier
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite
-from jaxdiff.training import hosts, log
+from jaxdiff.training import files, hosts, log
 from jaxdiff.types import Array, Batch, Key, Params
 
 __all__ = ["LEVELS", "compared", "decoded", "make_preview", "monitor"]
@@ -104,8 +104,8 @@ def _drawn(
         if hosts.is_writer():
             picture = show.preview(model.spec, drawn, decoded(model, real))
             file = workdir / (f"samples-{name}.png" if i else "samples.png")
-            with log.surviving(file.name):
-                pictures.save_picture(file, picture, note=f"{name} of step {step:,}")
+            with log.surviving(file.name), files.replacing(file) as part:
+                pictures.save_picture(part, picture, note=f"{name} of step {step:,}")
             journal.picture(step, f"samples/{name}", picture)
 
 
@@ -134,5 +134,5 @@ def _measured(
         curves[f"accuracy of {name}"] = list(zip(LEVELS, right, strict=True))
         journal.scalars(step, {f"accuracy_{name}": float(right.mean())})
     if hosts.is_writer():
-        with log.surviving("samples.png"):
-            pictures.save_curves(workdir / "samples.png", curves, xlabel="noise level", xscale="log", yscale="linear")
+        with log.surviving("samples.png"), files.replacing(workdir / "samples.png") as part:
+            pictures.save_curves(part, curves, xlabel="noise level", xscale="log", yscale="linear")

@@ -27,6 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxdiff.cli import preview, tasks
+from jaxdiff.cli.output import never_fail
 from jaxdiff.cli.written import Rows, claimed
 from jaxdiff.config import build
 from jaxdiff.config import record as run_record
@@ -96,6 +97,7 @@ def make_parser(task: str | None = None) -> argparse.ArgumentParser:
 
 def main() -> int:
     """The command line: 0 if all went well, 2 for bad input."""
+    never_fail()
     before = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     before.add_argument("--task")
     try:

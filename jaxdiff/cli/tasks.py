@@ -219,7 +219,7 @@ def _write(out: Path, outcome: Outcome, rows: list[np.ndarray]) -> None:
     shown = [_fitted(row[:16] if len(rows) > 1 else row[:SHOWN], shape) for row in rows]
     np.savez(out / "images.npz", allow_pickle=False, **{"images": outcome.images, **outcome.arrays})
     for i, image in enumerate(outcome.images[:SHOWN]):
-        pixels = pictures.to_uint8(image)
+        pixels = pictures.to_uint8(pictures.visible(image))
         Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(out / f"{i:04d}.png")
     columns = None if len(shown) == 1 else len(shown[0])
     pictures.save_grid(out / "before_after.png", np.concatenate(shown), columns=columns)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from PIL import Image
 
 from jaxdiff.modalities.images import pictures
@@ -35,3 +36,14 @@ def test_strip_gif_and_curve_are_written(tmp_path):
     pictures.save_curves(tmp_path / "loss.png", {"loss": [(1, 0.5), (2, 0.25)], "held_out_mse": [(2, 0.3)]})
     with Image.open(tmp_path / "loss.png") as curve:
         assert curve.size == (840, 480)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("sides", [(8, 8), (4, 12), (200, 3)])
+def test_images_of_any_sides_and_channels_are_shown(tmp_path, sides, channels):
+    images = np.linspace(-1, 1, 3 * sides[0] * sides[1] * channels).reshape(3, *sides, channels)
+    pictures.save_grid(tmp_path / "a.png", images)
+    pictures.save_gif(tmp_path / "a.gif", images[None])
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.mode == ("L" if channels == 1 else "RGB")
+        assert min(picture.size) >= min(sides)

@@ -8,7 +8,17 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-__all__ = ["TILE", "grid", "save_curves", "save_film_strip", "save_gif", "save_grid", "save_picture", "to_uint8"]
+__all__ = [
+    "TILE",
+    "grid",
+    "save_curves",
+    "save_film_strip",
+    "save_gif",
+    "save_grid",
+    "save_picture",
+    "to_uint8",
+    "visible",
+]
 
 TILE = 64
 
@@ -18,11 +28,18 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.round((np.clip(np.asarray(images, np.float32), -1, 1) + 1) * 127.5).astype(np.uint8)
 
 
+def visible(images: np.ndarray) -> np.ndarray:
+    """Images (..., channels) as grey or RGB: of more than three channels the first three; a second alone with black."""
+    if images.shape[-1] == 2:
+        images = np.concatenate([images, np.full_like(images[..., :1], -1)], -1)
+    return images[..., :3]
+
+
 def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     """Images (n, height, width, channels) in [-1, 1] as one of uint8, row by row, on white; small ones are enlarged."""
-    images = to_uint8(images)
+    images = to_uint8(visible(np.asarray(images)))
     n, height, width, channels = images.shape
-    zoom, columns = max(1, TILE // height), columns or math.ceil(math.sqrt(n))
+    zoom, columns = max(1, TILE // max(height, width)), columns or math.ceil(math.sqrt(n))
     rows, border = math.ceil(n / columns), 2
     sheet = np.full(
         (rows * (height * zoom + border) + border, columns * (width * zoom + border) + border, channels), 255, np.uint8
