@@ -68,7 +68,8 @@ def inspect(source: Source, sheet: Path | None) -> int:
         print(f"values from {low:.3f} to {high:.3f}, mean {mean:.3f}, standard deviation {spread:.3f}")
     if labels:
         classes = source.conditions["label"].values or 0
-        counts = [f"{label}: {labels[label]:,}" for label in range(classes)]
+        names = source.spec.details.get("classes") or range(classes)
+        counts = [f"{name}: {labels[label]:,}" for label, name in enumerate(names)]
         more = f", and {len(counts) - CLASSES} more" if len(counts) > CLASSES else ""
         print(f"{classes} classes: {', '.join(counts[:CLASSES])}{more}")
         ratio = max(labels.values()) / max(min(labels[c] for c in range(classes)), 1)

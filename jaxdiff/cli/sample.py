@@ -39,6 +39,7 @@ from jaxdiff.modalities import find, require
 from jaxdiff.pipelines.load import load
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite
+from jaxdiff.pipelines.pipeline import class_number
 from jaxdiff.training.errors import explained
 from jaxdiff.training.sharding import use_compilation_cache, use_cpu_devices
 from jaxdiff.types import Batch
@@ -81,7 +82,9 @@ def make_parser(task: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--temperature", type=float, help="factor on the noise of each step")
     parser.add_argument("--clip", type=float, help="bound on the predicted data; inf for none")
     parser.add_argument("--threshold", type=float, help="quantile for dynamic thresholding, 0 to 1")
-    parser.add_argument("--label", type=int, help="class to draw, where the model has classes; all in turn by default")
+    parser.add_argument(
+        "--label", help="class to draw, by number or name, where the model has classes; default: in turn"
+    )
     parser.add_argument(
         "--cache", type=int, help="compute the deeper levels at every so many steps only: faster, less exact"
     )
@@ -158,6 +161,7 @@ def draw(arguments: argparse.Namespace) -> None:
     folder, config = opened(arguments.workdir)
     model, options = load(folder, arguments.weights), sampling(arguments)
     out = Path(arguments.out).expanduser() if arguments.out else folder / "samples"
+    arguments.label = None if arguments.label is None else class_number(arguments.label, model)
     if arguments.task:
         require("images", model.spec, f"--task {arguments.task}")
         print(f"{folder}: {model.weights}")

@@ -16,7 +16,7 @@ from jaxdiff.pipelines.common import check_scale, check_way
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.load import load_classifier
 from jaxdiff.pipelines.model import Model
-from jaxdiff.pipelines.pipeline import Argument, Pipeline
+from jaxdiff.pipelines.pipeline import Argument, Pipeline, class_number
 from jaxdiff.types import Array, Key
 
 __all__ = ["PIPELINES", "guide"]
@@ -80,7 +80,7 @@ PIPELINES = {
                 required=True,
             ),
             Argument("scale", "factor on the gradient of the log-probability of the class", float, default="1"),
-            Argument("labels", "class to draw", int, "label", default="all in turn"),
+            Argument("labels", "class to draw", flag="label", read=class_number, default="all in turn"),
         ),
         takes=None,
     )

@@ -12,7 +12,7 @@ from jaxdiff.gaussian.process import Process, log_snr, time_at
 from jaxdiff.guidance import sdedit as translating
 from jaxdiff.pipelines.common import CLASSES, LEAST, MOST, checked_images, nothing_known, path_of, repeated
 from jaxdiff.pipelines.model import Given, Model
-from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
+from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline, class_number
 from jaxdiff.samplers import heun, invert, sample
 from jaxdiff.types import Array
 
@@ -99,7 +99,7 @@ PIPELINES = {
         "to the noise along the probability flow under one class, and back under another (DDIM inversion)",
         (
             LABEL._replace(help="class of the input", required=True, default=""),
-            Argument("to", "class wanted", int, required=True),
+            Argument("to", "class wanted", read=class_number, required=True),
             STEPS,
         ),
     ),

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxdiff.errors import unknown
 from jaxdiff.pipelines.model import Model
 
-__all__ = ["LABEL", "Argument", "Outcome", "Pipeline", "Shape"]
+__all__ = ["LABEL", "Argument", "Outcome", "Pipeline", "Shape", "class_number"]
 
 
 class Argument(NamedTuple):
@@ -100,5 +101,22 @@ class Pipeline(NamedTuple):
     labeled: bool = False
 
 
-LABEL = Argument("condition", "class of the images", int, "label", default="unknown")
+def class_number(text: str | int, model: Model) -> int:
+    """The number of a class, from its name or number.
+
+    Raises:
+      InputError: the model knows no class of this name.
+    """
+    names = model.spec.details.get("classes", [])
+    if text in names:
+        return names.index(text)
+    try:
+        return int(text)
+    except ValueError as error:
+        raise unknown("class", text, names or ["numbers: this data names none"]) from error
+
+
+LABEL = Argument(
+    "condition", "class of the images, by number or name", flag="label", read=class_number, default="unknown"
+)
 """Shared by all pipelines that can be told a class."""

@@ -41,7 +41,7 @@ def test_a_table(capsys, tmp_path):
     assert main(["inspect", str(path), "--label-key", "kind", "--sheet", str(tmp_path / "sheet.png")]) == 0
     out = capsys.readouterr().out
     assert "4 rows of 2 columns, 1 of which vary" in out
-    assert "3 classes: 0: 2, 1: 1, 2: 1" in out
+    assert "3 classes: cat: 2, dog: 1, emu: 1" in out
     assert "1 examples are copies of others" in out
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert min(sheet.size) > 200

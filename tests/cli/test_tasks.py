@@ -54,8 +54,9 @@ MODEL = Model(
 def perform(tmp_path, *arguments, model=MODEL):
     parser = argparse.ArgumentParser()
     tasks.add_arguments(parser)
-    for name, default in (("--num", 6), ("--seed", 0), ("--batch", 8), ("--label", None), ("--steps", None)):
+    for name, default in (("--num", 6), ("--seed", 0), ("--batch", 8), ("--steps", None)):
         parser.add_argument(name, type=int, default=default)
+    parser.add_argument("--label")
     args = parser.parse_args(list(arguments))
     tasks.perform(args, tmp_path / "samples", get_config(), model, {} if args.steps is None else {"steps": args.steps})
     return np.load(tmp_path / "samples" / args.task / "images.npz")
@@ -350,3 +351,14 @@ def test_pictures_and_masks_of_models_that_are_not_square(tmp_path):
     drawn = perform(tmp_path, *given, f"--mask={tmp_path / 'mask.png'}", model=model)["images"]
     np.testing.assert_allclose(drawn[:, :, :9], 200 / 127.5 - 1, atol=0.01)
     assert np.abs(drawn[:, :, 9:] - 200 / 127.5 + 1).mean() > 0.1
+
+
+def test_a_class_is_asked_for_by_its_name(tmp_path):
+    named = image_spec(SHAPE, classes=("cat", "dog"))
+    model = replace(MODEL, spec=named, conditions={"label": class_label(2)}, bind=bind)
+    drawn = [perform(tmp_path, "--task=img2img", f"--label={text}", model=model)["images"] for text in ("dog", "1")]
+    np.testing.assert_array_equal(*drawn)
+    with pytest.raises(InputError, match="unknown class 'dig' .did you mean 'dog'"):
+        perform(tmp_path, "--task=img2img", "--label=dig", model=model)
+    with pytest.raises(InputError, match="unknown class 'cat': .*numbers"):
+        perform(tmp_path, "--task=img2img", "--label=cat")

@@ -118,3 +118,34 @@ def test_pictures_that_are_not_square(tmp_path):
     x_0 = folder(str(tmp_path), size=8, width=12, channels=1).take(np.array([0])).x_0
     assert x_0.shape == (1, 8, 12, 1)
     np.testing.assert_array_equal(x_0[0, :, [0, -1], 0].T, np.repeat([[1, -1]], 8, 0))
+
+
+def pictures_of(place, *names):
+    for i, name in enumerate(names):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 20 * i, np.uint8)).save(place / name, format="JPEG")
+
+
+def test_classes_have_names_and_numbers_are_in_their_order(tmp_path):
+    pictures_of(tmp_path, "10/a.jpg", "9/a.jfif", "2/a.jpeg")
+    source = folder(str(tmp_path), size=8, channels=1)
+    assert source.spec.details == {"classes": ["2", "9", "10"]}
+    assert source.labels().tolist() == [2, 0, 1]  # files in the order of their paths: 10, 2, 9
+    pictures_of(tmp_path, "cat/a.jpg")
+    assert folder(str(tmp_path), size=8, channels=1).spec.details == {"classes": ["10", "2", "9", "cat"]}
+
+
+@pytest.mark.parametrize("hidden", [".ipynb_checkpoints", ".Trash", "__MACOSX", "cat/.thumbs"])
+def test_hidden_folders_are_left_out(tmp_path, hidden):
+    pictures_of(tmp_path, "cat/a.jpg", "dog/a.jpg", f"{hidden}/a.jpg")
+    source = folder(str(tmp_path), size=8, channels=1)
+    assert (source.size, source.spec.details) == (2, {"classes": ["cat", "dog"]})
+
+
+def test_what_is_left_out_and_what_lies_beside_is_said(tmp_path, caplog):
+    pictures_of(tmp_path, "cat/a.jpg", "dog/a.jpg", "stray.jpg")
+    for name in ("cat/notes.txt", "dog/b.txt", "README"):
+        (tmp_path / name).write_text("")
+    assert not folder(str(tmp_path), size=8, channels=1).conditions
+    assert "left out 2 of .txt, 1 of no suffix" in caplog.text
+    assert "1 pictures lie beside the folders of classes, stray.jpg the first" in caplog.text

@@ -33,7 +33,10 @@ def source(config: Config) -> Source:
     check_value("config.net.num_classes", classes, int, 0, MOST)
     if not classes:
         rest = {name: one for name, one in data.conditions.items() if name != "label"}
-        return data._replace(conditions=rest, take=lambda i: unlabeled(data.take(i)))
+        spec = data.spec
+        if spec.details.get("classes"):
+            spec = spec._replace(details={**spec.details, "classes": []})
+        return data._replace(spec=spec, conditions=rest, take=lambda i: unlabeled(data.take(i)))
     there = data.conditions["label"].values if "label" in data.conditions else 0
     if classes != there:
         raise InputError(
@@ -92,6 +95,9 @@ def rescaled(source: Source, spec: Spec, what: str) -> Source:
     Raises:
       InputError: they are of another shape or modality.
     """
+    its, ours = (one.details.get("classes") for one in (source.spec, spec))
+    if "label" in source.conditions and its != ours:
+        raise InputError(f"{what}: its classes are {its}, and those of the data of training {ours}: make them the same")
     if source.spec.modality == spec.modality and source.spec.details != spec.details:
         mine, its, take = make_codec(source.spec), make_codec(spec), source.take
         recoded = lambda batch: batch._replace(x_0=its.encode(mine.decode(batch.x_0)))

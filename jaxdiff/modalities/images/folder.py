@@ -1,7 +1,9 @@
 """A folder of pictures of any size, read when they are needed and kept in memory if they fit."""
 
+import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +20,9 @@ from jaxdiff.types import Batch
 
 __all__ = ["FORMATS", "NAMED", "SUFFIXES", "folder", "read_picture"]
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+logger = logging.getLogger(__name__)
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """What a file may hold, whatever its suffix: others, such as PostScript, run programs to be read."""
 NAMED = 5
@@ -29,6 +33,9 @@ def folder(
     path: str, size: int = 64, width: int = 0, channels: int = 3, flip: bool = True, cache_gb: float = 4.0
 ) -> Source:
     """All pictures below a folder; where each lies in a sub-folder, the first sub-folder's name is its class.
+
+    Classes are in the order of their names, of numbers in that of the numbers. What begins with "." or "__", such as
+    .ipynb_checkpoints and __MACOSX, is left out, and so are files of other kinds, which are counted in a warning.
 
     Args:
       path: of the folder.
@@ -47,17 +54,18 @@ def folder(
     root = Path(path)
     if not os.path.isdir(root):
         raise InputError(f"{path!r} is not a folder")
-    below = sorted(root.rglob("*"))
+    below = [f for f in sorted(root.rglob("*")) if not any(map(_is_hidden, f.relative_to(root).parts))]
     _refuse([_follow(f, root.resolve()) for f in below if f.is_symlink()])
     files = [f for f in below if f.suffix.lower() in SUFFIXES and f.is_file()]
     if not files:
         raise InputError(f"no picture below {path!r}: looked for {', '.join(sorted(SUFFIXES))}")
+    other = Counter(f.suffix.lower() or "no suffix" for f in below if f not in set(files) and f.is_file())
+    if other:
+        logger.warning("%r: left out %s", path, ", ".join(f"{n} of {kind}" for kind, n in sorted(other.items())))
     pool = ThreadPoolExecutor(16)
     _refuse(list(pool.map(_look, files)))
-
-    places = [f.relative_to(root).parts for f in files]
-    classes = sorted({p[0] for p in places}) if all(len(p) > 1 for p in places) else []
-    labels = np.array([classes.index(p[0]) for p in places], np.int32) if len(classes) > 1 else None
+    names = _classes([f.relative_to(root) for f in files], path)
+    labels = np.array([names.index(f.relative_to(root).parts[0]) for f in files], np.int32) if names else None
 
     cached = len(files) * math.prod(shape) <= cache_gb * 1e9
     cache = np.empty((len(files) if cached else 0, *shape), np.uint8)
@@ -75,7 +83,28 @@ def folder(
         pixels = np.stack(list(pool.map(read, indices)))
         return Batch(to_unit_range(pixels))
 
-    return labeled(Source(len(files), image_spec(shape), take, flip=flip), labels, len(classes))
+    return labeled(Source(len(files), image_spec(shape, classes=names), take, flip=flip), labels, len(names))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "__"))
+
+
+def _classes(files: list[Path], path: str) -> list[str]:
+    """The names of the classes of files (relative to the folder at `path`), in their order; none if they are of one."""
+    inside = {file.parts[0] for file in files if len(file.parts) > 1}
+    beside = [file for file in files if len(file.parts) == 1]
+    if beside and len(inside) > 1:
+        logger.warning(
+            "%r: %d pictures lie beside the folders of classes, %s the first, so that there are no classes: move them "
+            "into folders",
+            path,
+            len(beside),
+            beside[0],
+        )
+    if beside or len(inside) < 2:
+        return []
+    return sorted(inside, key=int) if all(name.isdecimal() for name in inside) else sorted(inside)
 
 
 def read_picture(path: Path, shape: tuple[int, ...]) -> np.ndarray:

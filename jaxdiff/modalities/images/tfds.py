@@ -84,7 +84,7 @@ def tfds(
         return np.array([example["label"] for example in undecoded], np.int32)
 
     conditions = {"label": class_label(features["label"].num_classes)} if labeled else {}
-    spec = image_spec(shape, None if size else 256)
+    spec = image_spec(shape, None if size else 256, features["label"].names if labeled else ())
     return Source(len(data), spec, take, conditions, flip, labels if labeled else None)
 
 
