@@ -63,6 +63,7 @@ def test_the_flow_in_single_precision():
     np.testing.assert_allclose(ours, oracle.log_density(chain, CENTRED)(x, jnp.float32(1e-3)), atol=3e-3)
 
 
+@pytest.mark.statistical
 def test_the_discrete_bound_comes_down_to_the_entropy(float64):
     """Of an exact Gaussian denoiser: from above, and the gap falls as 1 / T."""
     mean, std, n = 0.2, 0.5, 100_000
@@ -146,6 +147,7 @@ def expected_diffusion(chain, std):
     return integrate.simpson(np.asarray(likelihood.continuous_weight(chain, t) * a / (a + b)), x=np.asarray(t))
 
 
+@pytest.mark.statistical
 def test_the_flow_and_the_bound_agree_on_pixels():
     """Data on 9 levels: -E log P, by the bound with its softmax decoder and by the dequantized flow."""
     levels, chain = 9, schedules.vp()

@@ -47,25 +47,7 @@ from jaxdiff.training.guard import Tally
 from jaxdiff.training.step import TrainState, in_calls, init_state, make_train_step
 from jaxdiff.types import Key, Params
 
-__all__ = [
-    "COORDINATOR",
-    "ELSEWHERE",
-    "LOWER",
-    "PROCESS",
-    "PROCESSES",
-    "TIMEOUT",
-    "Setup",
-    "announce",
-    "content",
-    "enter",
-    "keep_batch",
-    "main",
-    "prepare",
-    "program",
-    "report",
-    "train",
-    "train_model",
-]
+__all__ = ["Setup", "main", "prepare", "program", "train", "train_model"]
 
 flags.DEFINE_string("workdir", None, "The run's folder; by default one of its own under runs/.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "Of several processes: HOST:PORT of process 0.")

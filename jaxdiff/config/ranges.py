@@ -88,7 +88,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "cosine_decay_schedule": {**_cosine, "alpha": UNIT},
         "exponential_decay": _transition | _rate | _end,
         "linear_schedule": _transition | _end,
-        "polynomial_schedule": {**_transition, **_end, "sigma_rel": (0, 100)},
+        "polynomial_schedule": {**_transition, **_end, "power": (0, 100)},
         "warmup_constant_schedule": _rise,
         "warmup_cosine_decay_schedule": _rise | _cosine | _end,
         "warmup_exponential_decay_schedule": _rise | _transition | _rate | _end,

@@ -18,7 +18,6 @@ the costly computation at full size (Hoogeboom et al. 2023, "simple diffusion", 
 
 from collections.abc import Mapping, Sequence
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -140,7 +139,6 @@ class UNet(nn.Module):
         Raises:
           InputError: the image, the attention resolutions or the condition do not fit the network.
         """
-        chex.assert_rank([x, t], [4, 1])
         given = condition or {}
         self._check(x.shape, given)
         residual, attend = ResidualBlock, Attention

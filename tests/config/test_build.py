@@ -125,6 +125,7 @@ def test_the_noise_of_sampling_is_that_of_training():
         experiment.build(config, SPEC)
 
 
+@pytest.mark.statistical
 def test_a_cached_step_computes_its_variance_with_its_image():
     """Flops of a step of a learned variance, against those of the denoiser alone."""
     config = changed("loss", {"name": "hybrid"})
@@ -318,6 +319,7 @@ def test_caching_every_step_changes_nothing_and_other_intervals_compile_nothing(
     assert small.draw._cache_size() == compiled
 
 
+@pytest.mark.statistical
 def test_a_chain_of_a_thousand_steps_takes_the_memory_of_ten(small):
     def peak(steps):
         times = np.linspace(1, 0, steps + 1).astype(np.float32)

@@ -110,7 +110,7 @@ RECORDS = {
             ("sample.clip", None, "clip"),
             ("ema.decay", "x", "decay"),
             ("ema.decay", [], "at least one average"),
-            ("ema.sigma_rel", [1e-200], "power"),
+            ("ema.sigma_rel", [1e-200], "sigma_rel"),
             ("train", [], "train"),
             ("train.cond_dropout", "often", "cond_dropout"),
             ("net.vectors", -1, "vectors"),

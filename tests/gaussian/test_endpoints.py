@@ -146,6 +146,7 @@ def test_a_velocity_that_is_infinite_is_refused():
         check_target(schedules.sigmoid(), parameterization.velocity())
 
 
+@pytest.mark.statistical
 def test_a_step_of_training_on_a_zero_terminal_chain_is_finite():
     """Stratified times of 1,024 examples meet t = 1 at every step."""
     chain = oracle.PROCESSES["ddpm_zero_snr"]()

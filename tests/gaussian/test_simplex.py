@@ -63,6 +63,7 @@ def test_planes_are_not_alike():
     np.testing.assert_array_equal(eps, drawn((6, 32, 24, 2)))
 
 
+@pytest.mark.statistical
 def test_drawing_finds_the_brightness_of_the_data():
     """Flat images, each of one brightness, with the best linear denoiser, which knows the covariance of a plane."""
     chain = schedules.vp()._replace(noise=simplex())

@@ -38,6 +38,7 @@ def test_the_last_losses_are_remembered():
     np.testing.assert_array_equal(history.seen, [0, 3, 1])
 
 
+@pytest.mark.statistical
 def test_the_loss_stays_unbiased_and_its_variance_falls():
     """The variational bound of a poor network: the same mean as with uniform times, with less scatter."""
     chain, meaning, n = vp(), parameterization.eps(), 64

@@ -43,6 +43,7 @@ def test_a_step_is_the_kl_of_two_normals():
     np.testing.assert_allclose(ours, exact, rtol=1e-3)
 
 
+@pytest.mark.statistical
 def test_the_first_step_is_the_decoder():
     """Its log probability over all levels is a distribution."""
     levels = 9
@@ -51,6 +52,7 @@ def test_the_first_step_is_the_decoder():
     np.testing.assert_allclose((2.0**-bits).sum(), 1, rtol=1e-4)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("steps", [1, 2, 100, 4000])
 @pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
 def test_what_is_trained_at_the_data_is_what_is_measured_there(steps, fraction):

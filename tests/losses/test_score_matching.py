@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from jaxdiff.gaussian import parameterization, schedules
 from jaxdiff.losses import diffusion
@@ -17,6 +18,7 @@ def linear_score(params, x, t, condition=None, key=None):
     return params * x
 
 
+@pytest.mark.statistical
 def test_sliced_and_denoising_score_matching_find_the_same_score():
     """Gaussian data, a linear score net: both losses are least at the true slope, -1 / variance."""
     chain, n = schedules.edm(), 100_000
@@ -36,6 +38,7 @@ def test_sliced_and_denoising_score_matching_find_the_same_score():
         np.testing.assert_allclose(slope, true, rtol=0.02)
 
 
+@pytest.mark.statistical
 def test_the_sliced_loss_is_the_score_error_up_to_a_constant():
     """E[u·Ju + s²/2] + E[s_true²]/2 = E[(s - s_true)²]/2 a component, for the mixture and a wrong score."""
     chain, n, t = schedules.vp(), 200_000, 0.4

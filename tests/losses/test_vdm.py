@@ -29,6 +29,7 @@ def test_a_learned_process_is_variance_preserving():
     np.testing.assert_allclose(process.log_snr(chain, t), schedule.apply(params, t), atol=1e-4)
 
 
+@pytest.mark.statistical
 def test_the_interior_follows_the_variance_and_all_else_the_bound():
     """Gradients against those of the two aims written out: the bound, and the mean square of its diffusion term."""
     schedule = MonotoneLogSNR(2.0, -1.0, width=4)

@@ -93,6 +93,7 @@ def test_bfloat16_computes_and_float32_keeps(inputs):
     assert "bf16" in jax.jit(half.apply).lower(params, x, t).as_text()
 
 
+@pytest.mark.statistical
 def test_remat_changes_what_is_remembered_and_nothing_else(inputs):
     x, t = inputs
     nets = [UNet(**{**SMALL, "multipliers": (1,), "attention": ()}, remat=remat) for remat in ("none", "cheap", "full")]

@@ -121,6 +121,7 @@ def test_a_cascade_hands_each_stage_to_the_next_with_noise():
         pipelines.cascade(first, jax.random.key(0), 4, [a_model()])
 
 
+@pytest.mark.statistical
 def test_what_several_models_draw_does_not_depend_on_the_batch():
     key, its, labels = jax.random.key(0), classifier(vp()), np.array([0, 1, 0, 1, 0])
     for draw in (

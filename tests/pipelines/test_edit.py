@@ -57,6 +57,7 @@ def test_ddrm_takes_no_options_of_another_sampler():
     pipelines.restore(model, key, given, "downsample", method="ddrm", steps=3, clip=1.0, guidance=2.0, condition=[0, 1])
 
 
+@pytest.mark.statistical
 def test_a_mask_of_nothing_draws_as_ever_and_one_of_everything_gives_the_input():
     model, given = a_model(), images()
     everything = pipelines.inpaint(model, jax.random.key(0), given, np.ones((1, *SHAPE)))
@@ -273,7 +274,7 @@ def test_what_becomes_of_an_image_does_not_depend_on_the_batch(task):
         ("img2img", (images(2), 1.5), "strength=1.5: must be above 0 and at most 1"),
         ("img2img", (images(2) * 40, 0.5), "must be real, from -1 to 1"),
         ("denoise", (images(2), -1.0), "noise=-1.0: must be above 0"),
-        ("restore", (images(2), "fog"), "unknown operator 'fog': allowed are blur, grey, shrink"),
+        ("restore", (images(2), "fog"), "unknown operator 'fog': allowed are blur, downsample, grey"),
         ("restore", (images(2), "blur"), "kernel: goes with operator 'blur'"),
         ("restore", (images(2), "grey"), r"images of shape \(2, 2, 1\): are not what 'grey' makes of \(2, 2, 1\)"),
         ("outpaint", (np.zeros((1, 3, 3, 1)),), r"must fit into this model's \(2, 2, 1\)"),

@@ -62,6 +62,7 @@ def check_moments(drawn, rows, tolerance):
     np.testing.assert_allclose((np.cov(drawn.T) - np.cov(rows.T)) / np.outer(std, std), 0, atol=tolerance)
 
 
+@pytest.mark.statistical
 def test_it_learns_the_means_and_covariances_of_each_class(tmp_path):
     """4,000 draws a class have standard errors of up to 0.022 in a covariance; the rest is what was not learned."""
     config = a_config(tmp_path, label="y")

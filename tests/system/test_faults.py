@@ -55,6 +55,7 @@ ENDINGS = {  # the signals, in this order, the output, and the folder's name
 }
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("ending", [pytest.param(k, marks=[pytest.mark.slow] * (k != "INT twice")) for k in ENDINGS])
 def test_every_ending_saves_whatever_the_output_and_the_path(environment, call, finished, tmp_path, ending):
     signals, output, name = ENDINGS[ending]

@@ -26,6 +26,7 @@ def seen(environment):
     return json.loads(done.stdout)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("mesh", ["data", "fsdp", "all"])
 def test_the_losses_are_those_of_one_device(seen, mesh):
     losses, alone = seen[mesh]["losses"], seen["one"]["losses"]

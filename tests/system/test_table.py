@@ -74,7 +74,7 @@ def test_samples_are_in_the_units_of_the_table(call, run):
         assert [line[-1] for line in csv.reader(file)][1:] == ["benign"] * 3
 
 
-@pytest.mark.parametrize("task", ["inpaint", "denoise", "detect", "synthesize", "cascade"])
+@pytest.mark.parametrize("task", ["img2img", "denoise", "detect", "synthesize"])
 def test_tasks_of_images_are_one_line(refuse, run, task):
     message = refuse("sample.py", f"--workdir={run}", f"--task={task}")
     assert f"--task {task}: is for images, and this data is of the modality 'tables'" in message

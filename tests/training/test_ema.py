@@ -156,6 +156,7 @@ def test_widths_made_afterwards_are_those_computed_along_the_way(tmp_path):
         reconstruct(tmp_path, 0.07, ["ema_0.9"], state.params)
 
 
+@pytest.mark.statistical
 def test_widths_made_afterwards_know_what_was_skipped_and_undone(tmp_path):
     """A third of the steps is skipped, two checkpoints hold the same, and two are of weights that were given up."""
     names, guard = ["sigma_rel_0.05", "sigma_rel_0.1"], {"patience": 50, "rollbacks": 9, "spike": 0.0}

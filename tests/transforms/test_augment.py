@@ -46,6 +46,7 @@ def test_an_affine_map_is_scipys(matrix, shift):
         np.testing.assert_allclose(result, scipys(image, matrix, shift), atol=0.02)
 
 
+@pytest.mark.statistical
 def test_what_is_said_is_what_was_done():
     """Undone by what it says, an image is itself again, but for the resampling."""
     x = jnp.asarray(np.tile(blob(1), (400, 1, 1, 1)))

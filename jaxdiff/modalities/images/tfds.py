@@ -43,23 +43,8 @@ def tfds(
     Raises:
       InputError: not prepared (says how), not as array_record, no such split, or without images of one size.
     """
-    tensorflow_datasets = import_tfds()
-
-    root = data_root(data_dir)
-    builder = open_prepared(_version_folder(root, dataset))
-    if builder.info.file_format.value != "array_record":
-        raise InputError(
-            f"{dataset!r} in {str(root)!r} is stored as {builder.info.file_format.value}, which needs TensorFlow to "
-            f"read: prepare it again with {_command(dataset, root)}"
-        )
-    try:
-        data = builder.as_data_source(split=split)
-    except (ValueError, KeyError) as error:
-        raise InputError(f"split {split!r} of {dataset!r}: there are {', '.join(builder.info.splits)}") from error
-
-    features: Any = builder.info.features or {}
-    if "image" not in features:
-        raise unknown(f"feature of {dataset!r}", "image", features)
+    builder, data = _opened(dataset, split, data_root(data_dir))
+    features: Any = builder.info.features
     height, width, depth = features["image"].shape
     shape = (size, width or size, channels or depth or 3) if size else (height, width, depth)
     if None in shape:
@@ -80,12 +65,28 @@ def tfds(
         return Batch(to_unit_range(np.stack([pixels(e["image"]) for e in examples])), condition)
 
     def labels():
-        undecoded = builder.as_data_source(split=split, decoders={"image": tensorflow_datasets.decode.SkipDecoding()})
+        undecoded = builder.as_data_source(split=split, decoders={"image": import_tfds().decode.SkipDecoding()})
         return np.array([example["label"] for example in undecoded], np.int32)
 
     conditions = {"label": class_label(features["label"].num_classes)} if labeled else {}
     spec = image_spec(shape, None if size else 256, features["label"].names if labeled else ())
     return Source(len(data), spec, take, conditions, flip, labels if labeled else None)
+
+
+def _opened(dataset: str, split: str, root: Path) -> tuple[Any, Any]:
+    """The builder of a prepared set that has images, and its examples."""
+    builder = open_prepared(_version_folder(root, dataset))
+    if builder.info.file_format.value != "array_record":
+        raise InputError(
+            f"{dataset!r} in {str(root)!r} is stored as {builder.info.file_format.value}, which needs TensorFlow to "
+            f"read: prepare it again with {_command(dataset, root)}"
+        )
+    if "image" not in (builder.info.features or {}):
+        raise unknown(f"feature of {dataset!r}", "image", builder.info.features or {})
+    try:
+        return builder, builder.as_data_source(split=split)
+    except (ValueError, KeyError) as error:
+        raise InputError(f"split {split!r} of {dataset!r}: there are {', '.join(builder.info.splits)}") from error
 
 
 def import_tfds() -> ModuleType:
