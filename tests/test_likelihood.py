@@ -56,6 +56,7 @@ def test_the_flow_knows_the_mixture(path, trace, float64):
         assert error.std() > 1e-3  # a single product is not the trace
 
 
+@pytest.mark.statistical
 def test_the_flow_in_single_precision():
     chain = schedules.vp()
     x = oracle.noised(chain, 0, CENTRED, 64, 1e-3)

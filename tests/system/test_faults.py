@@ -107,6 +107,7 @@ sys.exit(train.main())
 """
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("error", ["TypeError('five channels')"])
 def test_a_preview_and_a_measurement_that_fail_end_nothing(environment, finished, tmp_path, error):
     (tmp_path / "broken.py").write_text(BROKEN.format(error=error))

@@ -134,6 +134,7 @@ DIFFERENT = {
 }
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k != "data")) for k in DIFFERENT])
 def test_what_differs_is_named_on_every_host(environment, tmp_path, kind):
     for name in "ab":

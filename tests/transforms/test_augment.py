@@ -69,6 +69,7 @@ def test_what_is_said_is_what_was_done():
         np.testing.assert_allclose(again[0, 8:24, 8:24], x[0, 8:24, 8:24], atol=0.05)
 
 
+@pytest.mark.statistical
 def test_the_recipe_is_edms_picture_by_picture():
     """Every change at once, by its nine numbers: 2^(0.2 a) larger, turned by b, 2^(0.2 c) longer along f, d/8, e/8."""
     image = blob(1)[0, ..., 0]
@@ -84,6 +85,7 @@ def test_the_recipe_is_edms_picture_by_picture():
         assert min(found) < 0.04, (found, said)
 
 
+@pytest.mark.statistical
 def test_the_numbers_have_edms_laws():
     """Mirrored 1/2; each other change at its rate, by default 0.12, of which the flip is done to half; all in full."""
     n = 6000
