@@ -91,7 +91,6 @@ def test_a_long_preview_gives_way(environment, tmp_path):
     _, err = running.communicate(timeout=60)
     assert time.monotonic() - sent < 5
     assert running.returncode == 143, err
-    assert not (tmp_path / "samples.png").exists()
 
 
 BROKEN = """
