@@ -22,6 +22,7 @@ def _each(functions: tuple[str, ...], ranges: Mapping[str, Range]) -> dict[str, 
 
 
 _chain = {"steps": (1, 10**6)}
+_start = {"t_min": (0, 0.999)}
 _images = {"size": (0, 2**14), "width": (0, 2**14)}
 _net = {
     "channels": (1, 2**20),
@@ -63,7 +64,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     "parameterization": {"edm": {"sigma_data": SCALE}},
     "net": {"unet": {**_net, **_unet}, "mlp": _mlp, "classifier": _net},
     "loss": {
-        "importance": {**_chain, "keep": (1, 10**4)},
+        "importance": {**_chain, "keep": (1, 10**4), "even": UNIT},
         "hybrid": {**_chain, "levels": (2, 2**16)},
         "bound": {"levels": (2, 2**16)},
     },
@@ -73,8 +74,9 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "edm": {"sigma_data": SCALE},
     },
     "time sampler": {
-        **_each(("uniform", "stratified", "antithetic"), _chain),
-        **_each(("logit_normal", "log_normal"), {"std": (0, math.inf)}),
+        **_each(("uniform", "stratified", "antithetic"), {**_chain, **_start}),
+        "logit_normal": {"std": (0, math.inf), **_start},
+        "log_normal": {"std": (0, math.inf)},
     },
     "optimizer": {
         "adam": _moments,
@@ -99,7 +101,8 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     },
     "sampler": {
         **_each(("ddim", "dpmpp_1s", "dpmpp_2m", "dpmpp_2s", "dpmpp_3m"), {"eta": UNIT}),
-        **_each(("deis", "lms", "unipc"), {"order": (1, 4)}),
+        **_each(("deis", "lms"), {"order": (1, 4)}),
+        "unipc": {"order": (1, 3)},
         **_each(("annealed_langevin", "langevin"), {"repeats": (1, 10**6)}),
     },
     "corrector": {"langevin": {"repeats": (1, 10**6)}},

@@ -11,7 +11,6 @@ trained by `L_hybrid = L_simple + 0.001 L_vlb`, where the bound's gradient goes 
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.errors import InputError
 from jaxdiff.gaussian.parameterization import Parameterization, evaluate, target, to_x0
 from jaxdiff.gaussian.process import Process, perturb, posterior, require_white
 from jaxdiff.likelihood import bits_per_dim, discretized_normal, normal_kl
@@ -63,11 +62,9 @@ def hybrid_loss(
       levels: of the data in [-1, 1], for the decoder at the chain's first step.
 
     Raises:
-      InputError: steps or levels too few, or a process with noise other than `normal`, whose bound is another.
+      InputError: a process with noise other than `normal`, whose bound is another.
     """
     require_white(process, "the hybrid loss's bound")
-    if steps < 1 or levels < 2:
-        raise InputError(f"steps={steps}, levels={levels}: must be 1 or more, and 2 or more")
 
     def loss_fn(params, key, batch):
         key_t, key_eps, key_net = jax.random.split(key, 3)

@@ -3,8 +3,8 @@
     t ~ p(t) ∝ sqrt(E[L(t)²]),     loss = E_t[L(t) / (T p(t))]
 
 so that the gradient of a loss that is far larger at some times, such as the variational bound, is less noisy. The
-moment
-is taken over the last losses at each of the chain's T times; until every time has been seen often enough, p is even.
+moment is taken over the last losses at each of the chain's T times; until every time has been seen often enough, p is
+even.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.errors import InputError
 from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process
 from jaxdiff.losses.diffusion import squared_error
@@ -42,13 +41,8 @@ def importance_loss(
 
     Args:
       keep: losses that are remembered at each time.
-      even: share of the draws that stays uniform.
-
-    Raises:
-      InputError: steps or keep below 1, or even outside [0, 1].
+      even: share of the draws that stays uniform, from 0 to 1.
     """
-    if steps < 1 or keep < 1 or not 0 <= even <= 1:
-        raise InputError(f"steps={steps}, keep={keep}, even={even}: must be 1 or more, 1 or more, and within [0, 1]")
 
     def init():
         return History(jnp.zeros((steps, keep)), jnp.zeros(steps, jnp.int32))

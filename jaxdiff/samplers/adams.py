@@ -12,7 +12,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, log_snr
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array, Denoiser, as_time
@@ -46,8 +45,6 @@ def deis(process: Process, denoiser: Denoiser, order: int = 3) -> Sampler:
 
 def _adams(process: Process, denoiser: Denoiser, order: int, clock: Callable, slope: Callable) -> Sampler:
     """`clock` takes l = log(alpha / sigma) to what the polynomials are in; `slope` is that of rho there."""
-    if order not in (1, 2, 3, 4):
-        raise InputError(f"order={order}: must be 1, 2, 3 or 4")
 
     def init(x):
         places = as_time(jnp.zeros(order), x)

@@ -194,8 +194,3 @@ def test_noise_belongs_to_the_process():
 def test_bad_tables_are_refused(table):
     with pytest.raises(InputError, match=r"one-dimensional table of numbers in \(0, 1\)"):
         schedules.ddpm(np.array(table))
-
-
-def test_a_chain_of_no_steps_is_refused():
-    with pytest.raises(InputError, match="steps must be 1 or more"):
-        betas.linear(0)

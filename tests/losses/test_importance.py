@@ -5,7 +5,6 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdiff.errors import InputError
 from jaxdiff.gaussian import parameterization
 from jaxdiff.gaussian.schedules import vp
 from jaxdiff.losses import diffusion
@@ -73,8 +72,3 @@ def test_the_memory_is_trained_and_saved_with_the_state(tmp_path, accumulate):
         checkpoints.wait()
         loaded = checkpoints.restore(fresh)
     chex.assert_trees_all_equal(loaded, state)
-
-
-def test_bad_settings_are_refused():
-    with pytest.raises(InputError, match="steps=0"):
-        importance_loss(vp(), parameterization.eps(), network, loss_weights.simple(), steps=0)

@@ -253,7 +253,7 @@ def test_classes_in_turn_unless_told(model):
         ({"cache": 0}, "cache=0: must be a whole number from 1"),
         ({"cache": 1.5}, "cache=1.5: must be a whole number from 1"),
         ({"sampler": "dopri5", "cache": 2}, "unknown option of sampler 'dopri5' 'cache'"),
-        ({"sampler": "unipc", "order": 5}, "order=5"),
+        ({"sampler": "unipc", "order": 4}, "order=4: must be a whole number from 1 to 3"),
         ({"sampler": "unipc", "order": 2.5}, "order=2.5: must be a whole number"),
     ],
 )
