@@ -33,6 +33,7 @@ __all__ = [
     "class_label",
     "expand",
     "missing",
+    "path_name",
 ]
 
 Array = jax.Array
@@ -147,6 +148,11 @@ class StatefulLoss(NamedTuple):
     """`() -> memory`."""
     loss: Callable[[Params, Any, Key, Batch], tuple[Array, tuple[dict[str, Array], Any]]]
     """`(params, memory, key, batch) -> (loss, (metrics, memory))`."""
+
+
+def path_name(path: Any) -> str:
+    """The path of a leaf of a tree as text, such as "down0/conv1/kernel"."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def as_time(t: Any, x: Array) -> Array:

@@ -56,7 +56,8 @@ ARROWS = {
         "data",
         "transforms",
     },
-    "__init__": {"pipelines", "cli"},
+    "api": {"cli", "pipelines", "config", "modalities", "training", "data"},
+    "__init__": {"pipelines", "api"},
 }
 """By room: the rooms that it may import, beside itself."""
 PURE = {"gaussian", "samplers", "guidance", "likelihood", "losses", "transforms"}
@@ -106,7 +107,7 @@ def test_no_modality_imports_another():
                 assert name.split(".")[2] == own, f"{file} imports {name}"
 
 
-LONG = {"train": 90, "ddpm": 80, "__call__": 90, "detect": 70, "make_draw": 65, "make_train_step": 65}
+LONG = {"train": 95, "ddpm": 80, "__call__": 90, "detect": 70, "make_draw": 65, "make_train_step": 65}
 """Functions of more than 60 lines: the training loop, a chain's exact log-SNR, the U-Net's forward pass, ..."""
 
 

@@ -12,42 +12,34 @@ but where JAX finds the others by itself (TPU pods, Slurm, Open MPI, Kubernetes)
 import contextlib
 import functools
 import hashlib
-import math
 import os
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from absl import flags
-from jax.sharding import Mesh
 from tqdm import tqdm
 
 from jaxdiff.cli import command, output
-from jaxdiff.cli import preview as watch
 from jaxdiff.cli.settings import page
-from jaxdiff.config import build
+from jaxdiff.cli.setup import Setup, described, prepare
 from jaxdiff.config import record as run_record
 from jaxdiff.config.schema import check_fields
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
-from jaxdiff.modalities import find
 from jaxdiff.modalities.images import pictures
-from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.classifier import Classifier
-from jaxdiff.pipelines.load import load_any
 from jaxdiff.pipelines.model import Model
 from jaxdiff.training import feed, hosts, log, sharding, stop
 from jaxdiff.training.checkpoints import checkpoint, rollback
 from jaxdiff.training.errors import looked_for
 from jaxdiff.training.files import place, replacing
 from jaxdiff.training.guard import Tally
-from jaxdiff.training.step import TrainState, in_calls, init_state, make_train_step
-from jaxdiff.types import Key, Params
+from jaxdiff.training.step import TrainState
 
-__all__ = ["Setup", "main", "prepare", "program", "train", "train_model"]
+__all__ = ["main", "program", "train"]
 
 flags.DEFINE_string("workdir", None, "The run's folder; by default one of its own under runs/.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "Of several processes: HOST:PORT of process 0.")
@@ -58,78 +50,6 @@ ELSEWHERE = ("data.path", "data.data_dir")
 """Where the same data may lie differently on each host."""
 
 LOWER = "lower train.batch_size, raise train.accumulate or train.mesh.fsdp, or set net.remat=full or net.dtype=bfloat16"
-
-
-class Setup(NamedTuple):
-    """All that a training needs before its first step.
-
-    Attributes:
-      initial: `key -> state` before the first step, and `init_key`, its key.
-      placed: where on the mesh each array of a state lies.
-      step_fn: `(state, resident, along) -> (state, metrics)`, compiled.
-      feed: what the steps are fed, `length` of them in one call.
-      measure: `params -> figures`, at each checkpoint.
-      preview: `(averages, workdir, journal, step)`, pictures of what was learned.
-    """
-
-    source: Source
-    parts: experiment.Experiment
-    mesh: Mesh
-    initial: Callable[[Key], TrainState]
-    init_key: Key
-    placed: Any
-    step_fn: Callable[..., tuple[TrainState, dict[str, Any]]]
-    feed: feed.Feed
-    length: int
-    measure: Callable[[Params], dict[str, float]]
-    preview: Callable[..., None]
-
-    def averages(self, state: TrainState) -> list[tuple[str, Params]]:
-        """The averages of a state by name; the first is the one to sample with."""
-        return [(name, state.ema[name]) for name in self.parts.ema]
-
-
-def prepare(config: dict) -> Setup:
-    """Build all parts of a training, and refuse what does not fit, before anything is computed or written.
-
-    Raises:
-      InputError: a field, name or argument that does not fit, or data that cannot be read.
-    """
-    check_fields(config)
-    settings = config["train"]
-    mesh = sharding.make_mesh(**settings["mesh"])
-    batch_size = settings["batch_size"]
-    sharding.check_batch(batch_size, settings["accumulate"], sharding.batch_shards(mesh))
-
-    source = build.source(config)
-    parts = experiment.build(config, source.spec, mesh)
-    if isinstance(parts.model, Model):
-        build.check_conditions(source, parts.model.conditions)
-    init_key, train_key, preview_key = jax.random.split(jax.random.key(config["seed"]), 3)
-    every = {f"train.{k}": settings[k] for k in ("log_every", "sample_every", "checkpoint_every")}
-    length = feed.steps_per_call(settings["steps_per_call"], every, 4 * batch_size * math.prod(source.spec.shape))
-    food = feed.make_feed(source, mesh, batch_size, config["seed"], settings["device_data"])
-    rollback.check(**settings["guard"])
-
-    initial = lambda key: init_state(parts.init(key), parts.optimizer, parts.ema, parts.loss_fn)
-    placed = sharding.shard(mesh, jax.eval_shape(initial, init_key), parts.tensor_axis)
-    step_fn = make_train_step(
-        parts.loss_fn,
-        parts.optimizer,
-        parts.ema,
-        train_key,
-        settings["accumulate"],
-        settings["guard"]["spike"],
-        parts.transforms,
-    )
-    # jax_debug_nans runs the step again, so its inputs must not be donated.
-    donated = () if any(looked_for(config["debug"]["nans"])) else (0,)
-    out = (placed, sharding.replicated(mesh))
-    step_fn = jax.jit(in_calls(step_fn, feed.examples), donate_argnums=donated, out_shardings=out)
-
-    measure = watch.monitor(config, parts.model)
-    preview = watch.make_preview(config, parts.model, source, preview_key)
-    return Setup(source, parts, mesh, initial, init_key, placed, step_fn, food, length, measure, preview)
 
 
 def train(config: dict, workdir: Path) -> int:
@@ -153,8 +73,9 @@ def train(config: dict, workdir: Path) -> int:
         asked = held.enter_context(stop.stopping(settings["max_hours"]))
 
         # ---- restore
-        state = checkpoints.restore(jax.jit(setup.initial, out_shardings=setup.placed)(setup.init_key))
+        state = checkpoints.restore(setup.first())
         step = start = int(state.step)
+        state = state if start else setup.begun(state, config["train"]["init"])
         tally = Tally(start, int(state.health.skipped), guard["spike"])
         announce(workdir, setup, state, start, end)
         journal = log.Log(workdir, start) if hosts.is_writer() else log.Silent()
@@ -259,20 +180,6 @@ def enter(workdir: Path, config: dict, source: Source, held: contextlib.ExitStac
     return held.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", **policy))
 
 
-def train_model(config: Mapping[str, Any], workdir: str | Path) -> Model | Classifier:
-    """Train as `python train.py` does, or go on with what is in `workdir`, and return what was trained.
-
-    Args:
-      config: plain data, such as `get_config().to_dict()` of a file in configs/.
-      workdir: the run's folder.
-
-    Raises:
-      InputError: a configuration that does not fit, or a folder that holds another run.
-    """
-    train(dict(config), place(workdir))
-    return load_any(workdir)
-
-
 def keep_batch(config: dict, workdir: Path, source: Source, step: int) -> Path:
     """Write the batch of a step that went wrong into the run's folder."""
     return rollback.save_batch(workdir, source, config["train"]["batch_size"], config["seed"], step)
@@ -300,15 +207,7 @@ def announce(workdir: Path, setup: Setup, state: TrainState, start: int, end: in
     """Say what is about to happen, and on how many devices."""
     if not hosts.is_writer():
         return
-    source, mesh = setup.source, setup.mesh
-    count = sum(p.size for p in jax.tree.leaves(state.params))
-    devices = f"{mesh.size} {jax.default_backend()} device(s)"
-    shape = ", ".join(f"{axis}={size}" for axis, size in mesh.shape.items() if size > 1)
-    of = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
-    devices += of + (f" ({shape})" if shape else "")
-    print(
-        f"{source.size:,} {find(source.spec.modality, 'show').describe(source.spec)}, {count:,} parameters, {devices}"
-    )
+    print(described(setup, state))
     print(f"{'continuing' if start else 'training'} in {workdir} from step {start:,} to {end:,}", flush=True)
 
 

@@ -2,9 +2,12 @@
 
 A module is the list: its public functions that are annotated to return such a part are the names there are, and their
 parameters are the arguments. Adding one needs no entry anywhere. A name of the form `package.module:name` is a function
-from outside the library, which has to keep the contract of the part.
+from outside the library, which has to keep the contract of the part; from Python the name may be the function itself,
+or `Given(made)`, what such a function would return. A run's record keeps the text `in_words` of these, which tells
+where to import them from, or that they have to be given again.
 """
 
+import dataclasses
 import functools
 import importlib
 import inspect
@@ -15,13 +18,37 @@ from typing import Any, NamedTuple
 from jaxdiff.config.schema import PLAIN, check_argument, check_value
 from jaxdiff.errors import InputError, unknown
 
-__all__ = ["FLAX", "Arguments", "Known", "Part", "Spec", "import_name", "named"]
+__all__ = ["FLAX", "Arguments", "Given", "Known", "Part", "Spec", "import_name", "in_words", "named"]
 
 Known = Mapping[str, Callable[..., Any]]
 Spec = Mapping[str, Any]
 Arguments = dict[str, inspect.Parameter | None]
 FLAX = ("parent", "name")
 """Parameters that every Flax module has."""
+GIVEN = "given in Python: "
+"""How the text of what cannot be imported begins."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Given:
+    """What was made in Python, in place of the name of a function that makes it."""
+
+    made: Any
+
+    def __call__(self) -> Any:
+        return self.made
+
+
+def in_words(name: Any) -> str:
+    """A name as a run's record keeps it: that of a function which can be imported as `package.module:name`."""
+    if isinstance(name, str):
+        return name
+    function = name
+    if isinstance(name, Given):
+        function = getattr(name.made, "function", type(name.made))
+    module, attribute = getattr(function, "__module__", ""), getattr(function, "__qualname__", repr(function))
+    lasts = not isinstance(name, Given) and "<" not in attribute and module not in ("__main__", "")
+    return f"{module}:{attribute}" if lasts else f"{GIVEN}{attribute}"
 
 
 def named(module: ModuleType, returns: Any) -> Known:
@@ -58,7 +85,7 @@ class Part(NamedTuple):
 
     def knows(self, name: Any) -> bool:
         """Tell whether a name is that of a function, or of one from outside."""
-        return isinstance(name, str) and (name in self.known or ":" in name)
+        return callable(name) or (isinstance(name, str) and (name in self.known or ":" in name))
 
     def find(self, spec: Spec) -> Callable[..., Any]:
         """The function that `spec` names.
@@ -68,8 +95,12 @@ class Part(NamedTuple):
         """
         check_value(self.kind, spec, Mapping)
         name = spec.get("name", "")
+        if callable(name):
+            return name
         if not self.knows(name):
             raise unknown(self.kind, name, self.known)
+        if name.startswith(GIVEN):
+            raise InputError(f"{self.kind} {name!r}: is in no file: give it again, as in `load(path, net=...)`")
         return self.known[name] if name in self.known else import_name(self.kind, name, self.contract, callable)
 
     def takes(self, spec: Spec, parameter: str) -> bool:
@@ -92,7 +123,7 @@ class Part(NamedTuple):
           InputError: an unknown name or argument, a value that does not fit, or a function that breaks the contract.
         """
         function, own = self.find(spec), self.own(spec)
-        name = spec["name"]
+        name = in_words(spec["name"])
         arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items() if k != "name"}
         for argument, value in arguments.items():
             if argument not in own:

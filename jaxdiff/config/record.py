@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
+from jaxdiff.config.names import Given, in_words
 from jaxdiff.config.schema import check_value, may_change
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import check
@@ -202,7 +203,16 @@ def _seal(content: Mapping[str, Any]) -> str:
 
 
 def _plain(record: Record) -> dict[str, Any]:
-    return {"config": record.config, "spec": record.spec._asdict()}
+    return {"config": _in_words(record.config), "spec": record.spec._asdict()}
+
+
+def _in_words(tree: Any) -> Any:
+    """The same with functions and what was made in Python by their names."""
+    if isinstance(tree, Mapping):
+        made = tree["name"].made if isinstance(tree.get("name"), Given) else None
+        told = {"num_classes": made.num_classes} if getattr(made, "num_classes", 0) else {}
+        return told | {name: _in_words(value) for name, value in tree.items()}
+    return in_words(tree) if callable(tree) else tree
 
 
 def _short(value: Any) -> str:

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jaxdiff.config.build import Config, Core, build_core, make_loss
 from jaxdiff.config.build.grid import make_grid
 from jaxdiff.config.build.network import make_tensor_axis
-from jaxdiff.config.build.optimizer import make_optimizer
+from jaxdiff.config.build.optimizer import frozen, make_optimizer
 from jaxdiff.config.build.process import make_path
 from jaxdiff.config.build.transforms import make_transforms
 from jaxdiff.config.sampling import SAMPLER
@@ -55,7 +55,7 @@ def build(config: Config, spec: Spec, mesh: Mesh | None = None) -> Experiment:
         core.init,
         make_loss(config["loss"], core),
         make_transforms(config, spec, core.conditions),
-        make_optimizer(config["optimizer"]),
+        frozen(make_optimizer(config["optimizer"]), config["train"]["freeze"], core.shapes),
         averages(config["ema"], config["train"]["batch_size"]),
         make_model(config, core, spec, mesh),
         make_tensor_axis(core.module),
@@ -84,6 +84,7 @@ def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None)
         bind=core.bind,
         path=path,
         mesh=mesh,
+        config=config,
         **_conditioning(config, core),
     )
     model.check()

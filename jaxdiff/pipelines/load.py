@@ -1,39 +1,52 @@
 """Load: a trained model from a run's folder."""
 
 import dataclasses
+import re
 from pathlib import Path
+from typing import Any
 
 from jaxdiff.config.build import build_core
+from jaxdiff.config.given import with_parts
 from jaxdiff.config.record import find, read_record
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.experiment import make_model
+from jaxdiff.pipelines.folder import FILE, read_weights
 from jaxdiff.pipelines.model import Model
 from jaxdiff.training.checkpoints.post_hoc import reconstruct
 from jaxdiff.training.checkpoints.stored import check_depth, restore_weights
 from jaxdiff.training.ema import names_of
 
-__all__ = ["load", "load_any", "load_classifier"]
+__all__ = ["load", "load_any", "load_classifier", "released"]
 
 
-def load(path: str | Path, weights: str | float = "") -> Model:
-    """A trained model from a run's folder, or from a folder of runs the newest, ready to sample.
+def load(path: str | Path, weights: str | float = "", **parts: Any) -> Model:
+    """A trained model, ready to sample: of a run, of the newest in a folder of runs, or of a model folder.
 
     Args:
+      path: of the folder; or the name of a model that comes with the library (`jaxdiff.released`).
       weights: the name of one of the run's averages, by default the first; "params" for the weights as they are; or a
         number, for the power-function average of this relative standard deviation
-        (`jaxdiff.training.checkpoints.post_hoc`).
+        (`jaxdiff.training.checkpoints.post_hoc`). A model folder has no other weights than its own.
+      **parts: what was given in Python in place of a name, such as `net`, and cannot be read from a file.
 
     Raises:
       InputError: no run there, or none with a checkpoint; no such weights; or the run trained a classifier.
     """
-    model = load_any(path, weights)
+    model = load_any(path, weights, **parts)
     if isinstance(model, Classifier):
         raise InputError(
             f"the run at {str(path)!r} is a classifier, which draws nothing: it guides another run, "
             "`sample.py --workdir RUN --task guide --classifier ...`"
         )
     return model
+
+
+def released(path: str | Path) -> str | Path:
+    """The folder of a model that comes with the library, if that is what is named; else the path as it is."""
+    folder = Path(__file__).parents[1] / "released" / str(path)
+    named = isinstance(path, str) and re.fullmatch(r"[\w-]+", path) and not Path(path).exists()
+    return folder if named and (folder / FILE).is_file() else path
 
 
 def load_classifier(path: str | Path, weights: str | float = "") -> Classifier:
@@ -44,12 +57,19 @@ def load_classifier(path: str | Path, weights: str | float = "") -> Classifier:
     return model
 
 
-def load_any(path: str | Path, weights: str | float = "") -> Model | Classifier:
+def load_any(path: str | Path, weights: str | float = "", **parts: Any) -> Model | Classifier:
     """Load a model or a classifier, whichever the run trained."""
-    folder = find(path)
+    folder = find(released(path))
     record = read_record(folder)
-    check_depth(folder / "checkpoints", record.config.get("net"))
-    model = make_model(record.config, build_core(record.config, record.spec), record.spec)
+    config = with_parts(record.config, parts)
+    if not (folder / FILE).is_file():
+        check_depth(folder / "checkpoints", record.config.get("net"))
+    model = make_model(config, build_core(config, record.spec), record.spec)
+    if (folder / FILE).is_file():
+        if weights:
+            raise InputError(f"weights={weights}: {str(folder)!r} is a model folder, which has one kind: leave it out")
+        params, described = read_weights(folder, model.params)
+        return dataclasses.replace(model, params=params, weights=described)
     checkpoints, names = folder / "checkpoints", names_of(record.config["ema"])
     name = weights or names[0]
     if name in (*names, "params"):

@@ -1,7 +1,9 @@
 """Model: a network with its parameters, ready to sample."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,6 +12,8 @@ import numpy as np
 from jax.core import Tracer
 from jax.sharding import Mesh
 
+from jaxdiff.config.names import in_words
+from jaxdiff.config.record import Record
 from jaxdiff.config.sampling import (
     GUIDANCE,
     VARIANCES,
@@ -23,13 +27,14 @@ from jaxdiff.config.sampling import (
 from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.process import Process, is_white
-from jaxdiff.modalities import make_codec
+from jaxdiff.modalities import find, make_codec
 from jaxdiff.pipelines.draw import make_draw
+from jaxdiff.pipelines.folder import check_new, save_folder
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
 from jaxdiff.pipelines.options import check_applies, check_number, finite, from_time, is_whole, sigma_at
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.samplers.ddim import check_temperature
-from jaxdiff.types import Array, Codec, Condition, ConditionSpec, Key, Params, Spec
+from jaxdiff.types import Array, Batch, Codec, Condition, ConditionSpec, Key, Params, Spec
 
 __all__ = ["Given", "Model"]
 
@@ -56,6 +61,7 @@ class Model:
       sampler: its default, `{"name": ..., **options}`.
       options: defaults for every sampler, such as `clip`.
       mesh: of the devices that draw; all of them by default.
+      config: the configuration that it was built from; None for one that was put together by hand.
     """
 
     params: Params
@@ -72,6 +78,36 @@ class Model:
     upscales: int = 1
     low_res_noise: float = np.inf
     mesh: Mesh | None = None
+    config: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        count = sum(math.prod(p.shape) for p in jax.tree.leaves(self.params))
+        told = f", told {', '.join(sorted(self.conditions))}" if self.conditions else ""
+        sampler = in_words(self.sampler["name"])
+        return (
+            f"Model: {find(self.spec.modality, 'show').describe(self.spec)}{told}; {count:,} parameters, "
+            f"{self.weights}; draws with {sampler} in {self.steps} steps"
+        )
+
+    def save(self, path: str | Path, dtype: str = "float32", picture: bool = True, **said: str) -> Path:
+        """Write a folder that one can mail: configuration, parameters, a card, a picture (`jaxdiff.pipelines.folder`).
+
+        Args:
+          dtype: of the parameters there, float32 or float16.
+          picture: draw a few examples for the card.
+          **said: for the card: the model's `license`, the `data` that it was trained on, what else there is `about` it.
+
+        Raises:
+          InputError: something else is at `path`; or the model was put together by hand.
+        """
+        if self.config is None:
+            raise InputError("save: this model was put together by hand: save one that was trained or loaded")
+        check_new(path)
+        given, drawn = self.check_condition(None, 16), None
+        if picture:
+            x_0 = self.sample(jax.random.key(0), 16, min(self.steps, 100), condition=given)
+            drawn = Batch(np.asarray(x_0), given)
+        return save_folder(path, Record(dict(self.config), self.spec), self.params, self.weights, dtype, drawn, said)
 
     @property
     def shape(self) -> tuple[int, ...]:

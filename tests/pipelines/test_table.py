@@ -149,14 +149,14 @@ def test_it_trains_from_python_and_continues_only_on_the_same_scale(tmp_path):
     config["net"] |= {"widths": (8, 8, 8), "blocks": 1, "embedding": 8}
     config["train"] |= {"steps": 2, "log_every": 1, "sample_every": 2, "checkpoint_every": 2, "batch_size": 16}
     config["sample"]["steps"] = 2
-    model = jaxdiff.train(config, tmp_path / "run")
+    model = jaxdiff.train(config, workdir=tmp_path / "run")
     assert isinstance(model, jaxdiff.Model)
     assert jaxdiff.load(tmp_path / "run").spec == model.spec == build.source(config).spec
     assert (tmp_path / "run" / "samples.png").is_file()
     rows, label = a_table()
     np.savez(tmp_path / "table.npz", x=rows + 1, y=label)
     with pytest.raises(InputError, match=r"another configuration, .*spec.details.mean \(\["):
-        jaxdiff.train(config, tmp_path / "run")
+        jaxdiff.train(config, workdir=tmp_path / "run")
 
 
 def test_a_batch_of_a_table_is_read_from_the_devices_too(tmp_path):

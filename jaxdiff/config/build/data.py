@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxdiff.config.build.network import conditions_of
+from jaxdiff.config.names import Given, in_words
 from jaxdiff.config.parts import DATA
 from jaxdiff.config.ranges import MOST
 from jaxdiff.config.schema import check_fields, check_value
@@ -29,8 +31,7 @@ def source(config: Config) -> Source:
         data = downsampled(data, factor)
     if config["train"]["balanced"]:
         data = balanced(data)
-    classes = config["net"].get("num_classes", 0)
-    check_value("config.net.num_classes", classes, int, 0, MOST)
+    classes = _classes(config["net"], data.spec)
     if not classes:
         rest = {name: one for name, one in data.conditions.items() if name != "label"}
         spec = data.spec
@@ -40,10 +41,21 @@ def source(config: Config) -> Source:
     there = data.conditions["label"].values if "label" in data.conditions else 0
     if classes != there:
         raise InputError(
-            f"net.num_classes={classes}, but dataset {config['data']['name']!r} has {there} classes: "
+            f"net.num_classes={classes}, but dataset {in_words(config['data']['name'])!r} has {there} classes: "
             "make them equal, or 0 for no classes"
         )
     return data
+
+
+def _classes(net: Config, spec: Spec) -> int:
+    """How many classes a network is told of."""
+    name = net.get("name")
+    if isinstance(name, Given):
+        label = conditions_of(name.made, spec).get("label")
+        return label.values or 0 if label else 0
+    classes = net.get("num_classes", 0)
+    check_value("config.net.num_classes", classes, int, 0, MOST)
+    return classes
 
 
 def check_conditions(source: Source, known: Mapping[str, ConditionSpec]) -> None:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff import nets
-from jaxdiff.config.names import Spec
+from jaxdiff.config.names import Spec, in_words
 from jaxdiff.config.parts import NET
 from jaxdiff.config.sampling import Bind, Bound
 from jaxdiff.errors import InputError, unknown
@@ -58,8 +58,8 @@ def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: 
     }
     given = {kind: {**spec.get(kind, {}), **widths} for kind, widths in inputs.items() if widths}
     if given.keys() - own.keys():
-        names = " and ".join(sorted(told))
-        raise InputError(f"net {spec['name']!r} cannot be told {names}: set train.augment=0 and train.upscale=1")
+        name, names = in_words(spec["name"]), " and ".join(sorted(told))
+        raise InputError(f"net {name!r} cannot be told {names}: set train.augment=0 and train.upscale=1")
     return NET.make({**spec, **given}, outputs=needs.outputs)
 
 
@@ -91,7 +91,7 @@ def shapes_of(start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[in
     Raises:
       InputError: it returns something else, or does not fit examples of this shape.
     """
-    name = spec["name"]
+    name = in_words(spec["name"])
     try:
         params, out = jax.eval_shape(start, jax.random.key(0))
     except InputError:

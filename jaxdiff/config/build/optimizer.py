@@ -1,5 +1,8 @@
 """Optimizer: one of optax, its learning rate a schedule after a linear warm-up, clipping by the global norm."""
 
+import fnmatch
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -7,8 +10,9 @@ import optax
 from jaxdiff.config.names import Spec
 from jaxdiff.config.parts import OPTIMIZER, SCHEDULE
 from jaxdiff.errors import InputError
+from jaxdiff.types import path_name
 
-__all__ = ["make_optimizer"]
+__all__ = ["frozen", "make_optimizer"]
 
 
 def make_optimizer(spec: Spec) -> optax.GradientTransformation:
@@ -33,3 +37,29 @@ def make_optimizer(spec: Spec) -> optax.GradientTransformation:
     except (TypeError, ValueError) as error:
         raise InputError(f"optimizer {spec['name']!r}: {' '.join(str(error).split())}") from error
     return optax.chain(optax.clip_by_global_norm(clip), optimizer) if clip else optimizer
+
+
+def frozen(optimizer: optax.GradientTransformation, patterns: str, shapes: Any) -> optax.GradientTransformation:
+    """The optimizer for all parameters but those whose paths, such as "down0/conv1/kernel", fit one of the patterns.
+
+    Args:
+      patterns: with commas between them, "*" for any text; "mid" stands for all below it, too.
+      shapes: of the parameters.
+
+    Raises:
+      InputError: a pattern that fits no parameter, or all.
+    """
+    asked = [pattern.strip() for pattern in patterns.split(",") if pattern.strip()]
+    if not asked:
+        return optimizer
+    fits = lambda name, pattern: fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}/*")
+    stays = jax.tree_util.tree_map_with_path(lambda path, _: any(fits(path_name(path), p) for p in asked), shapes)
+    names = [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(shapes)]
+    for pattern in asked:
+        if not any(fits(name, pattern) for name in names):
+            tops = ", ".join(sorted({name.partition("/")[0] for name in names}))
+            raise InputError(f"train.freeze={patterns!r}: no parameter fits {pattern!r}; they begin with {tops}")
+    if all(jax.tree.leaves(stays)):
+        raise InputError(f"train.freeze={patterns!r}: leaves no parameter to train: name fewer")
+    still = optax.masked(optax.set_to_zero(), stays)
+    return optax.chain(still, optimizer, still)  # before, so that clipping sees them alone; after, for weight decay

@@ -1,0 +1,38 @@
+"""Show: arrays of images as one picture."""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from jaxdiff.errors import InputError
+from jaxdiff.modalities.images import pictures
+
+__all__ = ["show"]
+
+
+def show(images: Any, columns: int | None = None) -> Image.Image:
+    """Images as one picture, which a notebook shows by itself; small ones are enlarged.
+
+    Args:
+      images: floating point in [-1, 1] or uint8: (n, height, width, channels); (height, width, channels) for one; or
+        (time, n, height, width, channels), such as the frames of `Model.trajectory`, as rows in which time runs to the
+        right.
+      columns: of the picture; about as many as rows by default.
+
+    Raises:
+      InputError: an array of another shape or type.
+    """
+    images = np.asarray(images)
+    if images.dtype == np.uint8:
+        images = images.astype(np.float32) / 127.5 - 1
+    if not np.issubdtype(images.dtype, np.floating) and images.dtype.name != "bfloat16":
+        raise InputError(f"images of {images.dtype}: must be floating point in [-1, 1], or uint8")
+    if images.ndim == 5:
+        images, columns = images.swapaxes(0, 1), columns or len(images)
+        images = images.reshape(-1, *images.shape[2:])
+    images = images[None] if images.ndim == 3 else images
+    if images.ndim != 4 or 0 in images.shape:
+        raise InputError(f"images of shape {images.shape}: must be ([time,] n, height, width, channels)")
+    sheet = pictures.grid(np.nan_to_num(images, nan=-1.0), columns)
+    return Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)

@@ -1,0 +1,97 @@
+"""A training step for a loop of one's own.
+
+step = jaxdiff.make_step((28, 28, 1), net=MyModule(), optimizer=optax.adam(1e-3))
+state = step.init(jax.random.key(0))
+for batch in batches:                 # float (n, 28, 28, 1) in [-1, 1]
+    state = step(state, batch)        # state.metrics["loss"]
+model = step.model(state)
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxdiff.api.train import configured
+from jaxdiff.data.source import Source
+from jaxdiff.errors import InputError
+from jaxdiff.modalities.images.spec import image_spec
+from jaxdiff.pipelines import experiment
+from jaxdiff.pipelines.classifier import Classifier
+from jaxdiff.pipelines.model import Model
+from jaxdiff.training.step import TrainState, init_state, make_train_step
+from jaxdiff.types import Array, Batch, Key, Spec, class_label
+
+__all__ = ["State", "Step", "make_step"]
+
+
+class State(NamedTuple):
+    """The state of a training, and the metrics of its last step, such as "loss"."""
+
+    train: TrainState
+    metrics: Mapping[str, Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A training step: `state = step(state, batch)`, compiled once; the state before is used up.
+
+    Attributes:
+      parts: what it was built from: the network's `init`, the loss, the optimizer, the averages.
+      update: `(state, batch) -> (state, metrics)`, pure, for `jax.jit` or `lax.scan` of one's own.
+    """
+
+    parts: experiment.Experiment
+    update: Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
+    _compiled: Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
+
+    def init(self, key: Key) -> State:
+        """The state before the first step."""
+        start = lambda key: init_state(self.parts.init(key), self.parts.optimizer, self.parts.ema, self.parts.loss_fn)
+        return State(jax.jit(start)(key), {})
+
+    def __call__(self, state: State, batch: Any) -> State:
+        """The state after a step on a batch: x_0 as the network sees it, or a `Batch` of it and its condition."""
+        batch = batch if isinstance(batch, Batch) else Batch(batch)
+        return State(*self._compiled(state.train, batch))
+
+    def model(self, state: State) -> Model | Classifier:
+        """The model of a state, with the first of its averages."""
+        name = next(iter(self.parts.ema))
+        weights = f"{name} of step {int(state.train.step):,}"
+        return dataclasses.replace(self.parts.model, params=state.train.ema[name], weights=weights)
+
+
+def make_step(
+    spec: Spec | Sequence[int],
+    *,
+    classes: int = 0,
+    config: Any = None,
+    fields: Mapping[str, Any] | None = None,
+    **parts: Any,
+) -> Step:
+    """Make a training step.
+
+    Args:
+      spec: what one example is; (height, width, channels) for images in [-1, 1].
+      classes: of the labels that the batches have, as `Batch(x_0, {"label": label})`.
+      config, fields, **parts: as for `jaxdiff.train`.
+
+    Raises:
+      InputError: parts that do not fit together.
+    """
+    if not isinstance(spec, Spec):
+        if len(spec) != 3 or not all(isinstance(side, int) and side > 0 for side in spec):
+            raise InputError(f"spec={spec}: must be (height, width, channels), or a jaxdiff.types.Spec")
+        spec = image_spec(tuple(spec))
+    conditions = {"label": class_label(classes)} if classes else {}
+    nothing = Source(1, spec, lambda indices: Batch(None), conditions)
+    whole = configured(nothing, {}, config, fields, parts)
+    made = experiment.build(whole, spec)
+    train = whole["train"]
+    key = jax.random.key(whole["seed"])
+    update = make_train_step(
+        made.loss_fn, made.optimizer, made.ema, key, train["accumulate"], train["guard"]["spike"], made.transforms
+    )
+    return Step(made, update, jax.jit(update, donate_argnums=0))

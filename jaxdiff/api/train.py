@@ -1,0 +1,188 @@
+"""Train from Python: on arrays in memory, a folder or a file, a source, or what a configuration names.
+
+model = jaxdiff.train(images, steps=2000)
+model = jaxdiff.train(images, labels=labels, net=MyModule(), weight=my_weight, optimizer=optax.adamw(1e-3))
+model = jaxdiff.train("photos/", workdir="runs/photos", batch_size=64)
+"""
+
+import copy
+import dataclasses
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from tqdm.auto import tqdm
+
+from jaxdiff.api.basis import basis
+from jaxdiff.cli.setup import described, prepare
+from jaxdiff.config.given import MADE, NAMED, with_fields, with_parts
+from jaxdiff.config.names import Given
+from jaxdiff.config.parts import DATA, NET
+from jaxdiff.data.source import Source
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.modalities.images.memory import image_array
+from jaxdiff.pipelines.classifier import Classifier
+from jaxdiff.pipelines.load import load_any
+from jaxdiff.pipelines.model import Model
+from jaxdiff.training import feed, log, sharding
+from jaxdiff.training.files import place
+from jaxdiff.training.guard import Tally
+
+__all__ = ["SHORT", "configured", "train"]
+
+SHORT = {
+    "batch_size": "train.batch_size",
+    "learning_rate": "optimizer.learning_rate",
+    "seed": "seed",
+    "freeze": "train.freeze",
+    "cond_dropout": "train.cond_dropout",
+}
+"""Fields that may be given by their last name."""
+LOADED = ("net", "process", "parameterization", "loss", "sampler", "grid")
+"""The parts that a model is loaded with."""
+
+
+def train(
+    data: Any,
+    steps: int | None = None,
+    *,
+    labels: Any = None,
+    range: tuple[float, float] | None = None,
+    classes: Sequence[str] = (),
+    flip: bool = False,
+    workdir: str | Path | None = None,
+    init: Any = None,
+    config: Any = None,
+    fields: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    **parts: Any,
+) -> Model | Classifier:
+    """Train a model, and return it, ready to sample.
+
+    Args:
+      data: images, (n, height, width, channels) or (n, height, width), of uint8 or floating point; the path of a folder
+        of pictures, or of a .npy, .npz or .csv; a `jaxdiff.data.source.Source`; or a whole configuration, such as
+        `get_config()` of a file in configs/.
+      steps: updates of the parameters; by default those of the configuration.
+      labels: of images in memory: (n,) whole numbers, or texts.
+      range: of floating-point images in memory, such as (0, 1).
+      classes: names of the classes.
+      flip: mirror images in memory at random.
+      workdir: a run's folder, as of `jaxdiff train`, where training goes on if it was there before. By default nothing
+        is written, and an interrupt (Ctrl-C, or a notebook's stop) ends training early.
+      init: a model, or the path of a run or a model folder, whose weights to begin with, as far as they fit.
+      config: a configuration to begin with, for data that is none.
+      fields: other values of fields of the configuration, by their dotted names, such as `{"net.channels": 64}`.
+      progress: show a bar, and say what is about to happen.
+      **parts: names of parts, `{"name": ..., **arguments}`, or the parts themselves: `net` (a Linen or NNX module, or
+        `(function, params)` of `(params, x, t, condition) -> out`), `optimizer` (of optax), `process`,
+        `parameterization`, `loss`, `weight` (`(process, parameterization, t) -> w`), `times`, `sampler`, `grid`,
+        `held_out` (a source); and `batch_size`, `learning_rate`, `seed`, `freeze`, `cond_dropout`.
+
+    Raises:
+      InputError: something that does not fit, before anything is trained.
+    """
+    given = {"labels": labels, "range": range, "classes": classes or None, "flip": flip or None}
+    whole = configured(data, given, config, fields, parts)
+    if steps is not None:
+        whole["train"]["steps"] = steps
+    if init is not None:
+        whole["train"]["init"] = os.fspath(init) if isinstance(init, str | Path) else Given(init)
+    if workdir is None:
+        return _fit(whole, progress)
+    from jaxdiff.cli.train import train as train_run  # it declares flags, which a program may have, too
+
+    train_run(whole, place(workdir))
+    return load_any(workdir, **{name: part for name, part in parts.items() if name in LOADED})
+
+
+def configured(
+    data: Any,
+    given: Mapping[str, Any],
+    config: Any = None,
+    fields: Mapping[str, Any] | None = None,
+    parts: Mapping[str, Any] = {},
+) -> dict[str, Any]:
+    """The whole configuration of a training.
+
+    Args:
+      data, config, fields, parts: see `train`.
+      given: what `image_array` takes beside the images.
+
+    Raises:
+      InputError: an unknown part, or data that is none.
+    """
+    for name in parts:
+        if name not in SHORT | MADE | NAMED:
+            raise unknown("argument", name, SHORT | MADE | NAMED)
+    if "learning_rate" in parts and "optimizer" in parts:
+        raise InputError("learning_rate: the optimizer that is given has its own: leave it out")
+    given = {name: value for name, value in given.items() if value is not None}
+    classes, whole = None, _plain(data)
+    if whole and (given or config is not None):
+        raise InputError(f"{', '.join(given) or 'config'}: the data is a whole configuration: leave it out")
+    if not whole:
+        named = _data(data, given)
+        source = DATA.make(named)
+        classes = source.conditions["label"].values or 0 if "label" in source.conditions else 0
+        whole = {**(basis(source) if config is None else _plain(config)), "data": named, "held_out": {}}
+        if "net" in whole and NET.takes(whole["net"], "num_classes"):
+            whole["net"] = {**whole["net"], "num_classes": classes}
+    short = {SHORT[name]: value for name, value in parts.items() if name in SHORT}
+    whole = with_fields(whole, {**short, **(fields or {})})
+    return with_parts(whole, {name: part for name, part in parts.items() if name not in SHORT}, classes)
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """A configuration as plain data; empty if it is none."""
+    config = config.to_dict() if hasattr(config, "to_dict") and hasattr(config, "lock") else config
+    return copy.deepcopy(dict(config)) if isinstance(config, Mapping) else {}
+
+
+def _data(data: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What to train on, as a configuration names it."""
+    if not isinstance(data, str | Path | Source):
+        return {"name": Given(image_array(data, **given))}
+    if given:
+        raise InputError(f"{', '.join(given)}: go with images in memory: leave them out")
+    if isinstance(data, Source):
+        return {"name": Given(data)}
+    path = Path(data).expanduser()
+    kinds = {".npy": "arrays", ".npz": "arrays", ".csv": "table"}
+    if not path.is_dir() and path.suffix not in kinds:
+        raise InputError(f"{str(data)!r}: must be a folder of pictures, or a {', '.join(kinds)} file")
+    return {"name": "folder" if path.is_dir() else kinds[path.suffix], "path": str(path)}
+
+
+def _fit(config: dict[str, Any], progress: bool) -> Model | Classifier:
+    """Train in memory, from the first step to the last or to an interrupt."""
+    sharding.use_compilation_cache()
+    setup = prepare(config)
+    settings = config["train"]
+    state = setup.begun(setup.first(), settings["init"])
+    if progress:
+        print(described(setup, state))
+    plan = feed.Calls(0, settings["steps"], setup.length)
+    stream = feed.ahead(setup.feed.read, plan, settings["readers"])
+    pending: list[Any] = []
+    with tqdm(total=settings["steps"], unit="step", disable=not progress) as bar:
+        try:
+            for first, n in plan:
+                state, metrics = setup.step_fn(state, setup.feed.resident, next(stream))
+                pending.append(metrics)
+                if len(pending) > 2:
+                    jax.block_until_ready(pending[-3])
+                if (first + n) % settings["log_every"] == 0 or first + n == settings["steps"]:
+                    means, pending = log.means(jax.device_get(pending)), []
+                    bar.set_postfix_str(f"loss {means['loss']:.4f}", refresh=False)
+                bar.update(n)
+        except KeyboardInterrupt:
+            warnings.warn(f"interrupted: this is the model of step {int(state.step):,}", stacklevel=3)
+    tally = Tally(0, 0, settings["guard"]["spike"])
+    if complaint := tally.count(int(state.step), int(state.health.skipped), end=True):
+        warnings.warn(complaint, stacklevel=3)
+    name, params = setup.averages(state)[0]
+    return dataclasses.replace(setup.parts.model, params=params, weights=f"{name} of step {int(state.step):,}")

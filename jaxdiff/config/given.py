@@ -1,0 +1,79 @@
+"""Parts given in Python: objects and functions in the places where a configuration has names."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from jaxdiff.config.names import Given
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.nets.functional import as_module
+
+__all__ = ["MADE", "NAMED", "with_fields", "with_parts"]
+
+MADE = {
+    "data": "data",
+    "held_out": "held_out",
+    "process": "process",
+    "parameterization": "parameterization",
+    "net": "net",
+    "weight": "loss.weight",
+    "times": "loss.times",
+    "optimizer": "optimizer",
+}
+"""The places of what is given as it is: a Source, a Process, a Flax module, a weight, ..."""
+NAMED = {"loss": "loss", "sampler": "sample.sampler", "grid": "sample.grid"}
+"""The places of functions that make what is needed, with arguments that only a run can give: those of a process."""
+
+
+def with_parts(config: Mapping[str, Any], parts: Mapping[str, Any], classes: int | None = None) -> dict[str, Any]:
+    """A configuration with parts in place of its own.
+
+    Args:
+      parts: by the names of `MADE` and `NAMED`: a name, `{"name": ..., **arguments}`, or what is named. A network is a
+        Linen module, an NNX module, or `(function, params)` (`jaxdiff.nets.functional.Function`).
+      classes: that a network which does not say is told; by default those of the configuration.
+
+    Raises:
+      InputError: there is no such part.
+    """
+    changed = copy.copy(dict(config))
+    for name, value in parts.items():
+        if name not in MADE | NAMED:
+            raise unknown("part", name, MADE | NAMED)
+        *parents, last = (MADE | NAMED)[name].split(".")
+        section = changed
+        for parent in parents:
+            section[parent] = dict(section[parent])
+            section = section[parent]
+        if name == "net":
+            told = section[last].get("num_classes", 0) if classes is None else classes
+            value = as_module(value, told)
+        if isinstance(value, str):
+            section[last] = {"name": value}
+        elif isinstance(value, Mapping):
+            section[last] = dict(value)
+        elif name == "optimizer":  # which brings its own learning rate and clipping
+            fixed = {"warmup": 0, "clip": 0.0, "schedule": {"name": "constant_schedule"}}
+            section[last] = {**section[last], **fixed, "name": Given(value)}
+            section[last] = {k: section[last][k] for k in ("name", "learning_rate", *fixed)}
+        else:
+            section[last] = {"name": Given(value) if name in MADE else value}
+    return changed
+
+
+def with_fields(config: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with other values of fields, by their dotted names, such as `{"train.batch_size": 64}`.
+
+    Raises:
+      InputError: there is no such section.
+    """
+    changed = copy.deepcopy(dict(config))
+    for name, value in fields.items():
+        *parents, last = name.split(".")
+        section = changed
+        for parent in parents:
+            if not isinstance(section.get(parent), dict):
+                raise InputError(f"config.{name}: there is no config.{parent}: see docs/settings.md for the fields")
+            section = section[parent]
+        section[last] = value
+    return changed

@@ -1,0 +1,151 @@
+"""Model folder: a trained model to keep, to mail and to publish, without the history of its training.
+
+config.json         the whole configuration and what one example is, as in a run (`jaxdiff.config.record`)
+model.safetensors   the parameters by their paths, such as "down0/conv1/kernel"; which ones they are, in its header
+README.md           a card: what it draws, its license, its data, and the lines that load it
+samples.png         what it draws
+
+Nothing in it is executed; a part that came from outside the library (`package.module:name`) has to be installed.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from jaxdiff.config.record import Record, write_record
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.modalities import find
+from jaxdiff.modalities.images import pictures
+from jaxdiff.training.files import place
+from jaxdiff.types import Batch, Params, path_name
+
+__all__ = ["DTYPES", "FILE", "SAID", "check_new", "read_weights", "save_folder", "tensors"]
+
+FILE, CARD, PICTURE = "model.safetensors", "README.md", "samples.png"
+SAID = ("license", "data", "about")
+DTYPES = ("float32", "float16")
+
+
+def save_folder(
+    path: str | Path,
+    record: Record,
+    params: Params,
+    weights: str,
+    dtype: str = "float32",
+    drawn: Batch | None = None,
+    said: Mapping[str, str] = {},
+) -> Path:
+    """Write a model folder, whole or not at all.
+
+    Args:
+      params, weights: the parameters, and which ones they are, such as "0.999 of step 10,000".
+      dtype: of the parameters in the file.
+      drawn: some examples, for its picture.
+      said: "license", "data" and "about" of the model, for its card.
+
+    Raises:
+      InputError: another dtype, or one that is too small; or a path where something else is.
+    """
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+    for name in said.keys() - set(SAID):
+        raise unknown("line of the card", name, SAID)
+    stored = {name: np.asarray(value).astype(dtype) for name, value in tensors(params).items()}
+    if large := [name for name, value in stored.items() if not np.isfinite(value).all()]:
+        raise InputError(f"dtype={dtype}: {large[0]} has numbers beyond it, or none: take float32")
+    folder = check_new(path)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as above:
+            part = Path(above) / folder.name
+            write_record(part, record)
+            save_file(stored, part / FILE, metadata={"weights": weights})
+            if drawn is not None:
+                picture = find(record.spec.modality, "show").preview(record.spec, drawn, None)
+                pictures.save_picture(part / PICTURE, picture, note=weights)
+            (part / CARD).write_text(_card(folder.name, record, params, weights, drawn is not None, said))
+            if folder.exists():
+                folder.rename(Path(above) / "before")
+            part.rename(folder)
+    except OSError as error:
+        raise InputError(f"cannot write the model folder {str(folder)!r}: {error.strerror or error}") from error
+    return folder
+
+
+def check_new(path: str | Path) -> Path:
+    """The path as a place for a model folder: nothing is there yet, or another model folder.
+
+    Raises:
+      InputError: something else is there.
+    """
+    folder = place(path)
+    if folder.exists() and not (folder / FILE).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(f"{str(folder)!r} is there already, and is no model folder: choose another name")
+    return folder
+
+
+def read_weights(folder: Path, like: Params) -> tuple[Params, str]:
+    """The parameters of a model folder, of the types and on the devices of `like`, and which ones they are.
+
+    Args:
+      like: a tree of arrays, or of shapes with shardings.
+
+    Raises:
+      InputError: the file cannot be read, or holds other arrays than the network has.
+    """
+    file = folder / FILE
+    wanted = tensors(like)
+    try:
+        with safe_open(file, framework="numpy") as stored:
+            there = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+            here = {name: tuple(leaf.shape) for name, leaf in wanted.items()}
+            for name in sorted(here.keys() | there.keys()):
+                if here.get(name) != there.get(name):
+                    raise InputError(
+                        f"{str(file)!r} does not fit its config.json: {name!r} has the shape {there.get(name, 'none')} "
+                        f"there, and {here.get(name, 'none')} in the network"
+                    )
+            values = {name: stored.get_tensor(name) for name in wanted}
+            weights = (stored.metadata() or {}).get("weights", "parameters of unknown origin")
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{str(file)!r} cannot be read: {' '.join(str(error).split())}") from error
+
+    def placed(path, leaf):
+        value = np.asarray(values[path_name(path)]).astype(leaf.dtype)
+        return jax.device_put(value, getattr(leaf, "sharding", None))
+
+    return jax.tree_util.tree_map_with_path(placed, like), weights
+
+
+def tensors(params: Params) -> dict[str, Any]:
+    """The leaves of a tree by their paths, such as "down0/conv1/kernel"."""
+    return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def _card(name: str, record: Record, params: Params, weights: str, pictured: bool, said: Mapping[str, str]) -> str:
+    """The text of README.md."""
+    (config, spec), count = record, sum(np.size(leaf) for leaf in jax.tree.leaves(params))
+    classes = spec.details.get("classes") or []
+    rows = {
+        "draws": find(spec.modality, "show").describe(spec) + (f"; classes: {', '.join(classes)}" if classes else ""),
+        "parameters": f"{count:,}: {weights}",
+        "trained for": f"{config['train']['steps']:,} steps of {config['train']['batch_size']:,} examples",
+        "data": said.get("data") or "not said",
+        "license": said.get("license") or "not said",
+    }
+    parts = [
+        f"# {name}",
+        said.get("about"),
+        f"![what it draws]({PICTURE})" if pictured else "",
+        "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]),
+        "A diffusion model of jaxdiff (`pip install jaxdiff`):",
+        f'```python\nimport jax, jaxdiff\n\nmodel = jaxdiff.load("{name}")\n'
+        "images = model.sample(jax.random.key(0), 16)\n```",
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"

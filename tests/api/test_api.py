@@ -1,0 +1,277 @@
+"""Training from Python: data, parts and fields, against the same parts put together by hand."""
+
+import dataclasses
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from safetensors.numpy import load_file, save_file
+
+import jaxdiff
+from jaxdiff.config.names import Given, in_words
+from jaxdiff.data.source import batches
+from jaxdiff.errors import InputError
+from jaxdiff.gaussian import betas, parameterization, schedules
+from jaxdiff.losses.diffusion import diffusion_loss
+from jaxdiff.losses.times import stratified
+from jaxdiff.losses.weights import simple
+from jaxdiff.modalities.images.memory import image_array
+from jaxdiff.nets.functional import from_nnx
+from jaxdiff.samplers.base import Sampler, State
+from jaxdiff.types import Batch, class_label
+
+KEY = jax.random.key(0)
+IMAGES = np.random.default_rng(0).uniform(-1, 1, (40, 8, 8, 1)).astype(np.float32)
+LABELS = np.arange(40) % 3
+TEN = {"train.steps": 2, "train.batch_size": 10}
+
+
+class Small(nn.Module):
+    """One convolution and a shift for the time and the class."""
+
+    classes: int = 0
+
+    @nn.compact
+    def __call__(self, x, t, condition=None, train=False):
+        h = nn.Conv(4, (3, 3))(x) + nn.Dense(4)(t[:, None] / 1000)[:, None, None]
+        if condition:
+            h += nn.Embed(self.classes + 1, 4)(condition["label"] % (self.classes + 1))[:, None, None]
+        return nn.Conv(x.shape[-1], (3, 3))(nn.silu(h))
+
+    def condition_spec(self, spec):
+        return {"label": class_label(self.classes)} if self.classes else {}
+
+
+class Pair(nnx.Module):
+    def __init__(self, rngs):
+        self.layers = nnx.List([nnx.Linear(65, 16, rngs=rngs), nnx.Linear(16, 64, rngs=rngs)])
+        self.drop = nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, x, t, condition):
+        h = jnp.concatenate([x.reshape(x.shape[0], -1), t[:, None] / 1000], 1)
+        return self.layers[1](self.drop(nnx.silu(self.layers[0](h)))).reshape(x.shape)
+
+
+def plain(params, x, t, condition):
+    shift = 0 if condition is None else params["label"][condition["label"]][:, None, None, None]
+    return params["a"] * x + params["b"] + shift
+
+
+PARAMS = {"a": jnp.float32(0.5), "b": jnp.float32(0.1), "label": jnp.arange(4.0)}
+
+
+def draw(model, **options):
+    return np.asarray(model.sample(KEY, 4, steps=3, **options))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return jaxdiff.train(IMAGES, labels=LABELS, net=Small(3), fields=TEN, progress=False)
+
+
+@pytest.fixture(scope="module")
+def saved(model, tmp_path_factory):
+    return model.save(tmp_path_factory.mktemp("models") / "small", picture=False, license="MIT")
+
+
+def test_the_same_as_by_hand():
+    """Two steps of `train` are two steps of the loss, the optimizer and the average, written out."""
+    net = Small()
+    model = jaxdiff.train(IMAGES, net=net, optimizer=optax.sgd(0.1), fields=TEN | {"ema.decay": (0.5,)}, progress=False)
+    network = lambda params, x, t, condition=None, key=None: net.apply({"params": params}, x, t)
+    chain = schedules.ddpm(betas.cosine(1000))
+    loss_fn = diffusion_loss(chain, parameterization.eps(), network, simple(), stratified(steps=1000))
+    init_key, train_key, _ = jax.random.split(KEY, 3)
+    params = average = net.init(init_key, jnp.zeros((1, 8, 8, 1)), jnp.zeros(1))["params"]
+    stream = batches(image_array(IMAGES), 10, 0)
+    gradient = jax.jit(jax.grad(lambda *given: loss_fn(*given)[0]))
+    for n in range(2):
+        grads = gradient(params, jax.random.fold_in(train_key, n), next(stream))
+        params = jax.tree.map(lambda p, g: p - 0.1 * g, params, grads)
+        decay = min(0.5, (1 + n) / (10 + n))
+        average = jax.tree.map(lambda a, p, decay=decay: decay * a + (1 - decay) * p, average, params)
+    chex.assert_trees_all_close(model.params, average, rtol=1e-5, atol=1e-6)
+
+
+def test_labels_are_learned_and_asked_for(model):
+    assert model.num_classes == 3
+    assert not np.allclose(draw(model, condition=0), draw(model, condition=2))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"net": (plain, PARAMS)},
+        {"net": Pair(nnx.Rngs(0))},
+        {"weight": lambda process, parameterization, t: jnp.zeros_like(t)},
+        {"times": lambda process, key, n: jnp.full(n, 0.5)},
+        {"process": schedules.flow(), "parameterization": "velocity", "grid": "uniform"},
+        {"optimizer": optax.lion(1e-3)},
+        {"loss": lambda process, parameterization, network: lambda params, key, batch: (jnp.zeros(()), {})},
+    ],
+    ids=lambda part: next(iter(part)),
+)
+def test_own_parts(part):
+    model = jaxdiff.train(IMAGES, fields=TEN, progress=False, **{"net": Small(), **part})
+    assert np.isfinite(draw(model)).all()
+    still = part.keys() & {"weight", "loss"}  # nothing to follow
+    begun = jaxdiff.train(IMAGES, 0, fields=TEN, progress=False, **{"net": Small(), **part}).params
+    same = jax.tree.map(np.array_equal, model.params, begun)
+    assert all(jax.tree.leaves(same)) == bool(still)
+
+
+def test_a_function_is_told_its_classes():
+    model = jaxdiff.train(IMAGES, labels=LABELS, net=(plain, PARAMS), fields=TEN, progress=False)
+    assert model.num_classes == 3
+    assert not np.allclose(draw(model, condition=0), draw(model, condition=2))
+
+
+def test_dropout_of_an_nnx_module_acts_in_training_alone():
+    net = from_nnx(Pair(nnx.Rngs(0)))
+    x, t = jnp.asarray(IMAGES[:4]), jnp.ones(4)
+    out = [net.apply({"params": net.params}, x, t, train=True, rngs={"dropout": jax.random.key(k)}) for k in (0, 0, 1)]
+    chex.assert_trees_all_equal(out[0], out[1])
+    assert not np.allclose(out[0], out[2])
+    assert not np.allclose(out[0], net.apply({"params": net.params}, x, t))
+
+
+def test_own_sampler(model):
+    def lazy(process, denoiser):
+        """Takes the denoiser's answer for x."""
+        return Sampler(State, lambda key, state, t, s: State(denoiser(state.x, t)))
+
+    by_default = dataclasses.replace(model, sampler={"name": lazy})
+    np.testing.assert_array_equal(draw(model, sampler=lazy, condition=1), draw(by_default, condition=1))
+    assert "lazy" in repr(by_default)
+
+
+def test_a_saved_model_draws_the_same(model, saved):
+    loaded = jaxdiff.load(saved, net=Small(3))
+    np.testing.assert_array_equal(draw(loaded), draw(model))
+    assert loaded.weights == model.weights
+    assert "MIT" in (saved / "README.md").read_text()
+    assert "small" in (saved / "README.md").read_text()
+
+
+def test_half_precision_is_half_the_size(model, saved, tmp_path):
+    half = model.save(tmp_path / "half", "float16", picture=False)
+    assert {array.dtype.name for array in load_file(half / "model.safetensors").values()} == {"float16"}
+    chex.assert_trees_all_close(jaxdiff.load(half, net=Small(3)).params, model.params, rtol=1e-3, atol=1e-6)
+
+
+def test_a_model_begins_with_another(model, capsys):
+    begun = jaxdiff.train(IMAGES, 0, labels=LABELS, net=Small(3), init=model)
+    chex.assert_trees_all_equal(begun.params, model.params)
+    fewer = jaxdiff.train(IMAGES, 0, labels=LABELS % 2, net=Small(2), init=model)
+    for name in model.params.keys() - {"Embed_0"}:
+        chex.assert_trees_all_equal(fewer.params[name], model.params[name])
+    assert "new: Embed_0/embedding (3, 4) ((4, 4) there)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("optimizer", [optax.adamw(0.1, weight_decay=0.5), optax.sgd(0.1)])
+def test_frozen_parameters_stay(model, optimizer):
+    fields = TEN | {"train.freeze": "Conv_0, *_0/bias"}
+    trained = jaxdiff.train(
+        IMAGES, labels=LABELS, net=Small(3), init=model, fields=fields, optimizer=optimizer, progress=False
+    )
+    for path, before in jax.tree_util.tree_leaves_with_path(model.params):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        after = trained.params[name.split("/")[0]][name.split("/")[1]]
+        assert np.array_equal(before, after) == (name.startswith("Conv_0") or name == "Dense_0/bias"), name
+
+
+def test_a_loop_of_ones_own():
+    step = jaxdiff.make_step((8, 8, 1), classes=3, net=Small(3), optimizer=optax.adam(1e-2))
+    state = step.init(KEY)
+    losses = []
+    for _ in range(20):
+        state = step(state, Batch(jnp.asarray(IMAGES), {"label": jnp.asarray(LABELS)}))
+        losses.append(float(state.metrics["loss"]))
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    assert step._compiled._cache_size() == 1
+    assert draw(step.model(state)).shape == (4, 8, 8, 1)
+    assert "of step 20" in step.model(state).weights
+
+
+def test_a_run_from_python_goes_on(tmp_path):
+    told = {"net": (plain, PARAMS), "fields": {**TEN, "sample.steps": 2}}
+    jaxdiff.train(IMAGES, 2, workdir=tmp_path / "run", **told)
+    longer = jaxdiff.train(IMAGES, 4, workdir=tmp_path / "run", **told)
+    chex.assert_trees_all_equal(longer.params, jaxdiff.train(IMAGES, 4, progress=False, **told).params)
+    with pytest.raises(InputError, match="given in Python: plain"):
+        jaxdiff.load(tmp_path / "run")
+    chex.assert_trees_all_equal(jaxdiff.load(tmp_path / "run", net=(plain, PARAMS)).params, longer.params)
+
+
+def test_pictures():
+    one = jaxdiff.show(IMAGES[0])
+    assert one.size == (68, 68)
+    assert jaxdiff.show(IMAGES[:5], columns=5).size == (5 * 66 + 2, 68)
+    assert jaxdiff.show(np.zeros((3, 2, 8, 8, 3), np.uint8)).size == (3 * 66 + 2, 2 * 66 + 2)
+    pixels = np.asarray(jaxdiff.show(np.full((1, 8, 8, 3), 255, np.uint8)))
+    assert (pixels == 255).all()
+
+
+WRONG = {
+    "range": (lambda: jaxdiff.train((IMAGES + 1) / 2), "say which range they are in"),
+    "outside": (lambda: jaxdiff.train(IMAGES * 2), r"outside the range \(-1, 1\)"),
+    "channels first": (lambda: jaxdiff.train(IMAGES.transpose(0, 3, 1, 2).repeat(3, 1)), "the channels come last"),
+    "integers": (lambda: jaxdiff.train(LABELS.reshape(10, 2, 2)), "must be uint8"),
+    "labels": (lambda: jaxdiff.train(IMAGES, labels=[1, 2]), r"labels of shape \(2,\): must be \(40,\)"),
+    "argument": (lambda: jaxdiff.train(IMAGES, bach_size=3), "batch_size"),
+    "field": (lambda: jaxdiff.train(IMAGES, fields={"train.bach_size": 3}), "batch_size"),
+    "section": (lambda: jaxdiff.train(IMAGES, fields={"trian.steps": 3}), "config.trian"),
+    "path": (lambda: jaxdiff.train("nowhere.zip"), "must be a folder"),
+    "labels of a path": (lambda: jaxdiff.train("x.npy", labels=[1]), "labels: go with images in memory"),
+    "two rates": (lambda: jaxdiff.train(IMAGES, optimizer=optax.sgd(1), learning_rate=1), "has its own"),
+    "network": (lambda: jaxdiff.train(IMAGES, net=lambda x, t: x), "net"),
+    "freeze": (lambda: jaxdiff.train(IMAGES, net=Small(), freeze="Cnov*"), "begin with Conv_0, Conv_1, Dense_0"),
+    "freeze all": (lambda: jaxdiff.train(IMAGES, net=Small(), freeze="*"), "leaves no parameter to train"),
+    "init": (lambda: jaxdiff.train(IMAGES, net=Small(), init="nowhere"), "train.init=nowhere: no run"),
+    "steps": (lambda: jaxdiff.train(IMAGES, -1), "config.train.steps=-1"),
+    "shape": (lambda: jaxdiff.make_step((8, 8)), "must be .height, width, channels."),
+    "picture": (lambda: jaxdiff.show(np.zeros((2, 2))), r"images of shape \(2, 2\)"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_calls_are_refused(case):
+    call, message = WRONG[case]
+    with pytest.raises(InputError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_does_not_fit_is_refused(saved, tmp_path):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    for file in saved.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    arrays = load_file(saved / "model.safetensors")
+    load = lambda: jaxdiff.load(folder, net=Small(3))
+    save_file(arrays | {"Conv_0/kernel": np.zeros((1, 1, 1, 4), np.float32)}, folder / "model.safetensors")
+    with pytest.raises(InputError, match=r"'Conv_0/kernel' has the shape \(1, 1, 1, 4\) there, and \(3, 3, 1, 4\)"):
+        load()
+    save_file({k: v for k, v in arrays.items() if k != "Dense_0/bias"}, folder / "model.safetensors")
+    with pytest.raises(InputError, match="'Dense_0/bias' has the shape none there"):
+        load()
+    (folder / "model.safetensors").write_bytes((saved / "model.safetensors").read_bytes()[:100])
+    with pytest.raises(InputError, match="cannot be read"):
+        load()
+    record = (saved / "config.json").read_text()
+    (folder / "config.json").write_text(record.replace('"format": 1', '"format": 2'))
+    with pytest.raises(InputError, match="update it"):
+        load()
+    with pytest.raises(InputError, match="is no model folder"):
+        jaxdiff.train(IMAGES, 0, net=Small(), progress=False).save(tmp_path)
+
+
+def test_what_cannot_be_imported_is_named():
+    assert in_words(optax.adam) == "optax._src.alias:adam"
+    assert in_words(lambda: 0).startswith("given in Python: ")
+    assert in_words(Given(Small())) == "given in Python: Small"
