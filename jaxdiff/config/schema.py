@@ -9,6 +9,7 @@ import copy
 import inspect
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
 import numpy as np
@@ -35,6 +36,7 @@ WORDS = {
     int: "a whole number",
     float: "a finite number",
     str: "a text",
+    Path: "a path",
     Mapping: "fields by name",
     Sequence[int]: "a row of whole numbers",
     Sequence[float]: "a row of finite numbers",
@@ -84,7 +86,7 @@ FIELDS = {
     "ema.decay": Field(Sequence[float], (0.9999,), "averages of the weights by their decay an update", 0, MOST),
     "ema.half_life": Field(Sequence[float], (), "averages by their half-life in examples, ramped up", 0, MOST),
     "ema.sigma_rel": Field(Sequence[float], (), "averages by their relative width (EDM2's sigma_rel)", 0, MOST),
-    "train.init": Field(object, "", "begin with the weights of this run or model folder, as far as they fit"),
+    "train.init": Field(Path, "", "begin with the weights of this run or model folder, as far as they fit"),
     "train.freeze": Field(str, "", "parameters that stay as they are, by patterns of their paths: 'down*,mid*'"),
     "train.steps": Field(int, 800_000, "updates of the parameters", 0, MOST, resume=True),
     "train.batch_size": Field(int, 128, "examples a step", 1, 2**24),
@@ -233,6 +235,8 @@ def _fits(value: Any, kind: Any, least: float, most: float) -> bool:
     if kind in (Sequence[int], Sequence[float], np.ndarray):
         each = int if kind == Sequence[int] else float
         return isinstance(value, (list, tuple, np.ndarray)) and all(_fits(v, each, least, most) for v in value)
+    if kind is Path:  # or, from Python, what is there
+        return isinstance(value, str) or callable(value)
     return isinstance(value, kind)
 
 
