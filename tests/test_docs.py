@@ -38,9 +38,12 @@ def run():
 @pytest.mark.system
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
 def test_every_block_runs(page, run, monkeypatch, tmp_path):
-    """In order and in one namespace; what is loaded is `run`, whatever its name."""
+    """In order and in one namespace; what is loaded is `run`, whatever its name, and trainings are short."""
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
+    train = jaxdiff.train
+    short = lambda *data, steps, **given: train(*data, steps=min(steps, 4), **given)
+    monkeypatch.setattr(jaxdiff, "train", short, raising=False)
     with mock.patch.object(jaxdiff, "load", create=True, return_value=run):
         for block in blocks(page):
             exec(compile(block, str(page), "exec"), names)
