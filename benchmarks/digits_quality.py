@@ -108,7 +108,7 @@ def flat(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 def ours(judge: Judge, workdir: str) -> dict:
     history, batch_size = read(find(workdir)), read_record(find(workdir)).config["train"]["batch_size"]
-    each = np.diff([0] + [r["step"] for r in history]) * batch_size / [r["images_per_s"] for r in history]
+    each = np.diff([0] + [r["step"] for r in history]) * batch_size / [r["examples_per_s"] for r in history]
     model = jaxdiff.load(workdir)
     row = judge.row(
         f"jaxdiff, {history[-1]['step']} steps", lambda seed: np.asarray(model.sample(jax.random.key(seed), judge.n))
