@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from jaxdiff.api.basis import basis
 from jaxdiff.cli.setup import described, prepare
+from jaxdiff.config import build
 from jaxdiff.config.given import MADE, NAMED, with_fields, with_parts
 from jaxdiff.config.names import Given
 from jaxdiff.config.parts import DATA, NET
@@ -118,7 +119,7 @@ def configured(
     for name in parts:
         if name not in SHORT | MADE | NAMED:
             raise unknown("argument", name, SHORT | MADE | NAMED)
-    if "learning_rate" in parts and "optimizer" in parts:
+    if "learning_rate" in parts and not isinstance(parts.get("optimizer", ""), str | Mapping):
         raise InputError("learning_rate: the optimizer that is given has its own: leave it out")
     given = {name: value for name, value in given.items() if value is not None}
     classes, whole = None, _plain(data)
@@ -128,12 +129,18 @@ def configured(
         named = _data(data, given)
         source = DATA.make(named)
         classes = source.conditions["label"].values or 0 if "label" in source.conditions else 0
-        whole = {**(basis(source) if config is None else _plain(config)), "data": named, "held_out": {}}
+        whole = basis(source) if config is None else _plain(config)
+        if not whole:
+            raise InputError(f"config={config!r}: must be a configuration, such as get_config() of a file in configs/")
+        whole = {**whole, "data": named, "held_out": {}}
         if "net" in whole and NET.takes(whole["net"], "num_classes"):
             whole["net"] = {**whole["net"], "num_classes": classes}
     short = {SHORT[name]: value for name, value in parts.items() if name in SHORT}
     whole = with_fields(whole, {**short, **(fields or {})})
-    return with_parts(whole, {name: part for name, part in parts.items() if name not in SHORT}, classes)
+    whole = with_parts(whole, {name: part for name, part in parts.items() if name not in SHORT}, classes)
+    if "labels" in given and not build.classes_of(whole["net"], source.spec):
+        raise InputError("labels: this network is told no classes: give one with a condition_spec, or leave them out")
+    return whole
 
 
 def _plain(config: Any) -> dict[str, Any]:

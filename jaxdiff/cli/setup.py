@@ -16,6 +16,7 @@ from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import find
 from jaxdiff.pipelines import experiment
+from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.load import load_any
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.warm_start import warm_start
@@ -69,6 +70,8 @@ class Setup(NamedTuple):
             return state
         try:
             model = load_any(init) if isinstance(init, str) else init()
+            if not isinstance(model, Model | Classifier):
+                raise InputError("give a model, or the path of a run or a model folder")
             params, kept = warm_start(state.params, model.params)
         except InputError as error:
             raise InputError(f"train.init={in_words(init)}: {error}") from error

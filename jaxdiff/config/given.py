@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxdiff.config.names import Given
+from jaxdiff.config.parts import NET
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.nets.functional import as_module
 
@@ -21,6 +22,8 @@ MADE = {
     "optimizer": "optimizer",
 }
 """The places of what is given as it is: a Source, a Process, a Flax module, a weight, ..."""
+BESIDE = {"learning_rate": 1.0, "warmup": 0, "clip": 0.0, "schedule": {"name": "constant_schedule"}}
+"""What stands beside the optimizer, and has no effect on one that was made before, which brings its own."""
 NAMED = {"loss": "loss", "sampler": "sample.sampler", "grid": "sample.grid"}
 """The places of functions that make what is needed, with arguments that only a run can give: those of a process."""
 
@@ -45,19 +48,18 @@ def with_parts(config: Mapping[str, Any], parts: Mapping[str, Any], classes: int
         for parent in parents:
             section[parent] = dict(section[parent])
             section = section[parent]
-        if name == "net":
-            told = section[last].get("num_classes", 0) if classes is None else classes
-            value = as_module(value, told)
+        told = section.get("net", {}).get("num_classes", 0) if classes is None else classes
+        value = as_module(value, told) if name == "net" else value
         if isinstance(value, str):
-            section[last] = {"name": value}
-        elif isinstance(value, Mapping):
-            section[last] = dict(value)
-        elif name == "optimizer":  # which brings its own learning rate and clipping
-            fixed = {"warmup": 0, "clip": 0.0, "schedule": {"name": "constant_schedule"}}
-            section[last] = {**section[last], **fixed, "name": Given(value)}
-            section[last] = {k: section[last][k] for k in ("name", "learning_rate", *fixed)}
-        else:
-            section[last] = {"name": Given(value) if name in MADE else value}
+            value = {"name": value}
+        made = not isinstance(value, Mapping)
+        spec = {"name": Given(value) if name in MADE else value} if made else dict(value)
+        if name == "net" and told and not made and NET.takes(spec, "num_classes"):
+            spec = {"num_classes": told, **spec}
+        if name == "optimizer":
+            kept = {k: section[last][k] for k in BESIDE}
+            spec = {**kept, **(BESIDE if made else {}), **spec}
+        section[last] = spec
     return changed
 
 

@@ -83,11 +83,17 @@ def from_nnx(module: nnx.Module, num_classes: int = 0) -> Function:
 
 
 def as_module(net: Any, classes: int = 0) -> Any:
-    """A network as what has `init` and `apply`: an NNX module, or `(function, params)`; anything else as it is."""
+    """A network as what has `init` and `apply`: an NNX module, or `(function, params)`; anything else as it is.
+
+    Raises:
+      InputError: a function without its parameters.
+    """
     if isinstance(net, nnx.Module):
         return from_nnx(net, classes)
     if isinstance(net, tuple) and len(net) == 2 and callable(net[0]):
         return Function(*net, classes)
+    if inspect.isfunction(net):
+        raise InputError(f"net={net.__qualname__}: give a function with its parameters, (function, params)")
     return net
 
 

@@ -53,7 +53,7 @@ def build(config: Config, spec: Spec, mesh: Mesh | None = None) -> Experiment:
     core = build_core(config, spec)
     return Experiment(
         core.init,
-        make_loss(config["loss"], core),
+        make_loss(config["loss"], core, spec.shape),
         make_transforms(config, spec, core.conditions),
         frozen(make_optimizer(config["optimizer"]), config["train"]["freeze"], core.shapes),
         averages(config["ema"], config["train"]["batch_size"]),

@@ -131,6 +131,15 @@ def test_a_function_is_told_its_classes():
     assert not np.allclose(draw(model, condition=0), draw(model, condition=2))
 
 
+def test_a_network_by_name_is_told_the_classes():
+    net = {"name": "unet", "channels": 4, "multipliers": (1,), "blocks": 1, "attention": (), "groups": 4}
+    fields = {**TEN, "train.steps": 0}
+    model = jaxdiff.train(IMAGES, labels=np.array(["dog", "cat"])[LABELS % 2], net=net, fields=fields, progress=False)
+    assert (model.num_classes, model.spec.details["classes"]) == (2, ["cat", "dog"])
+    told = jaxdiff.train(IMAGES, 0, net=net, optimizer="adamw", learning_rate=0.5, progress=False).config["optimizer"]
+    assert (told["name"], told["learning_rate"], told["clip"]) == ("adamw", 0.5, 1.0)
+
+
 def test_dropout_of_an_nnx_module_acts_in_training_alone():
     net = from_nnx(Pair(nnx.Rngs(0)))
     x, t = jnp.asarray(IMAGES[:4]), jnp.ones(4)
@@ -229,6 +238,15 @@ WRONG = {
     "path": (lambda: jaxdiff.train("nowhere.zip"), "must be a folder"),
     "labels of a path": (lambda: jaxdiff.train("x.npy", labels=[1]), "labels: go with images in memory"),
     "two rates": (lambda: jaxdiff.train(IMAGES, optimizer=optax.sgd(1), learning_rate=1), "has its own"),
+    "weight": (
+        lambda: jaxdiff.train(IMAGES, net=Small(), weight=lambda gamma=5: None),
+        "loss weight .* must be a function that returns .process, parameterization, t.",
+    ),
+    "labels that nobody reads": (lambda: jaxdiff.train(IMAGES, labels=LABELS, net=Small()), "is told no classes"),
+    "no labels": (lambda: jaxdiff.train(IMAGES, labels=[None] * 40), "whole numbers from 0, or texts"),
+    "what is no model": (lambda: jaxdiff.train(IMAGES, net=Small(), init=3), "give a model"),
+    "what is no configuration": (lambda: jaxdiff.train(IMAGES, config="ddpm"), "must be a configuration"),
+    "a function without parameters": (lambda: jaxdiff.train(IMAGES, net=plain), "give .*function, params"),
     "network": (lambda: jaxdiff.train(IMAGES, net=lambda x, t: x), "net"),
     "freeze": (lambda: jaxdiff.train(IMAGES, net=Small(), freeze="Cnov*"), "begin with Conv_0, Conv_1, Dense_0"),
     "freeze all": (lambda: jaxdiff.train(IMAGES, net=Small(), freeze="*"), "leaves no parameter to train"),

@@ -3,20 +3,24 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxdiff.config.build.data import Config, check_conditions, held_out, rescaled, source
+import jax
+import jax.numpy as jnp
+
+from jaxdiff.config.build.data import Config, check_conditions, classes_of, held_out, rescaled, source
 from jaxdiff.config.build.network import conditions_of, linen_network, make_bind, make_net, make_start, shapes_of
 from jaxdiff.config.build.process import learn_process, make_process
 from jaxdiff.config.build.transforms import transform_conditions
-from jaxdiff.config.names import Spec
+from jaxdiff.config.names import Spec, in_words
 from jaxdiff.config.parts import LOSS, PARAMETERIZATION
 from jaxdiff.config.sampling import Bind
 from jaxdiff.config.schema import check_fields
+from jaxdiff.errors import InputError
 from jaxdiff.gaussian.parameterization import Parameterization, check_target
 from jaxdiff.gaussian.process import Process
 from jaxdiff.losses.needs import Needs, needs_of
 from jaxdiff.losses.vlb import by_log_snr
 from jaxdiff.modalities import check
-from jaxdiff.types import ConditionSpec, Key, LossFn, Network, Params, StatefulLoss
+from jaxdiff.types import Batch, ConditionSpec, Key, LossFn, Network, Params, StatefulLoss, missing
 from jaxdiff.types import Spec as DataSpec
 
 __all__ = [
@@ -24,6 +28,7 @@ __all__ = [
     "Core",
     "build_core",
     "check_conditions",
+    "classes_of",
     "held_out",
     "linen_network",
     "make_loss",
@@ -86,7 +91,29 @@ def build_core(config: Config, spec: DataSpec) -> Core:
     )
 
 
-def make_loss(spec: Spec, core: Core) -> LossFn | StatefulLoss:
-    """The loss that a configuration names, with the weight and the time sampler that it names."""
+def make_loss(spec: Spec, core: Core, shape: tuple[int, ...]) -> LossFn | StatefulLoss:
+    """The loss that a configuration names, with the weight and the time sampler that it names.
+
+    Args:
+      shape: of one example, with which a loss, weight or time sampler from outside is tried.
+
+    Raises:
+      InputError: what is named does not fit, or one from outside fails.
+    """
     given = {"schedule": core.schedule} if core.schedule else {"process": core.process}
-    return LOSS.make(spec, **given, parameterization=core.parameterization, network=core.network)
+    loss = LOSS.make(spec, **given, parameterization=core.parameterization, network=core.network)
+    named = [(LOSS, spec["name"]), *((part, spec[k]["name"]) for k, part in LOSS.inner.items() if k in spec)]
+    outside = [(part, name) for part, name in named if not isinstance(name, str) or name not in part.known]
+    if not outside:
+        return loss
+    batch = Batch(jnp.zeros((2, *shape)), missing(core.conditions, 2) or None)
+    memory = (loss.init(),) if isinstance(loss, StatefulLoss) else ()
+    run = loss.loss if isinstance(loss, StatefulLoss) else loss
+    try:
+        value, _ = jax.eval_shape(run, core.shapes, *memory, jax.random.key(0), batch)
+        if value.shape != ():
+            raise ValueError(f"the loss has the shape {value.shape}, not ()")
+    except Exception as error:  # what is from outside may raise any
+        told = "; ".join(f"{part.kind} {in_words(name)!r} must be {part.contract}" for part, name in outside)
+        raise InputError(f"{told}: {type(error).__name__}: {' '.join(str(error).split())[:400]}") from error
+    return loss

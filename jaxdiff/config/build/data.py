@@ -16,7 +16,7 @@ from jaxdiff.modalities import check, make_codec, require
 from jaxdiff.modalities.images.downsample import downsampled
 from jaxdiff.types import Batch, ConditionSpec, Spec
 
-__all__ = ["Config", "check_conditions", "held_out", "rescaled", "source", "unlabeled"]
+__all__ = ["Config", "check_conditions", "classes_of", "held_out", "rescaled", "source", "unlabeled"]
 
 Config = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ def source(config: Config) -> Source:
         data = downsampled(data, factor)
     if config["train"]["balanced"]:
         data = balanced(data)
-    classes = _classes(config["net"], data.spec)
+    classes = classes_of(config["net"], data.spec)
     if not classes:
         rest = {name: one for name, one in data.conditions.items() if name != "label"}
         spec = data.spec
@@ -47,7 +47,7 @@ def source(config: Config) -> Source:
     return data
 
 
-def _classes(net: Config, spec: Spec) -> int:
+def classes_of(net: Config, spec: Spec) -> int:
     """How many classes a network is told of."""
     name = net.get("name")
     if isinstance(name, Given):

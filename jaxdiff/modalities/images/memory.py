@@ -38,6 +38,8 @@ def image_array(
         raise InputError(f"images of shape {images.shape}: must be (n, height, width, channels) or (n, height, width)")
     if images.shape[1] <= 4 < min(images.shape[2:]):
         raise InputError(f"images of shape {images.shape}: the channels come last: give images.transpose(0, 2, 3, 1)")
+    if images.dtype.kind == "V":  # bfloat16, which NumPy does not know
+        images = images.astype(np.float32)
     low, high = _range(images, range)
     numbers, names = _labels(labels, len(images), classes)
     count = max(len(names), int(numbers.max()) + 1) if numbers is not None else 0
@@ -71,11 +73,11 @@ def _labels(labels: Any, n: int, classes: Sequence[str]) -> tuple[np.ndarray | N
     found = np.asarray(labels)
     if found.shape != (n,):
         raise InputError(f"labels of shape {found.shape}: must be ({n},), one for each image")
-    if found.dtype.kind in "UO":
+    if found.dtype.kind == "U" or (found.dtype.kind == "O" and all(isinstance(label, str) for label in found)):
         names, numbers = np.unique(found.astype(str), return_inverse=True)
         return numbers.astype(np.int32), [str(name) for name in names]
     if found.dtype.kind not in "iu" or found.min() < 0 or found.max() >= 2**31:
-        raise InputError(f"labels of {found.dtype} from {found.min()}: must be whole numbers from 0, or texts")
+        raise InputError(f"labels such as {found[0]!r} and {found[-1]!r}: must be whole numbers from 0, or texts")
     if classes and found.max() >= len(classes):
         raise InputError(f"labels up to {found.max()}: classes has {len(classes)} names")
     return found.astype(np.int32), list(map(str, classes))
