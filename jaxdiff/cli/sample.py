@@ -36,7 +36,7 @@ from jaxdiff.config.schema import check_fields
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import held_out
 from jaxdiff.modalities import find, require
-from jaxdiff.pipelines.load import load
+from jaxdiff.pipelines.load import load, released
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite
 from jaxdiff.pipelines.pipeline import class_number
@@ -66,7 +66,11 @@ OPTIONAL = ("eta", "variance", "temperature", "clip", "threshold", "cache", "gui
 def make_parser(task: str | None = None) -> argparse.ArgumentParser:
     """The flags, and those of a task from outside, `package.module:name`, if it is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workdir", default="runs/", help="a run, or a folder of runs, whose newest is taken")
+    parser.add_argument(
+        "--workdir",
+        default="runs/",
+        help="a run, or the newest in a folder of runs; a model folder; or a released model",
+    )
     parser.add_argument(
         "--weights", default="", help="one of the run's averages; params; or a number, the width of one made afterwards"
     )
@@ -74,7 +78,7 @@ def make_parser(task: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=256, help="how many of them at once; they are the same in any")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first example of the seed")
-    parser.add_argument("--out", help="a folder to write to; samples/ in the run's own by default")
+    parser.add_argument("--out", help="a folder to write to; by default samples/ in the run's own")
     parser.add_argument("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
     parser.add_argument("--steps", type=int, help="steps of the sampler; the run's own by default")
     parser.add_argument("--eta", type=float, help="ddim: share of the ancestral noise, 0 to 1")
@@ -149,18 +153,23 @@ def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def opened(workdir: str) -> tuple[Path, dict]:
     """The run and its configuration; JAX then uses as many devices as it trained on."""
-    folder = run_record.find(workdir)
+    folder = run_record.find(released(workdir))
     config = run_record.read_record(folder).config
     check_fields(config)
     use_cpu_devices(config["train"]["cpu_devices"])
     return folder, config
 
 
+def is_released(workdir: str) -> bool:
+    """Tell whether a model that comes with the library is named: what is drawn is written to the current folder."""
+    return str(released(workdir)) != workdir
+
+
 def draw(arguments: argparse.Namespace) -> None:
     """Do what the command line says."""
     folder, config = opened(arguments.workdir)
     model, options = load(folder, arguments.weights), sampling(arguments)
-    out = Path(arguments.out).expanduser() if arguments.out else folder / "samples"
+    out = Path(arguments.out or (Path() if is_released(arguments.workdir) else folder) / "samples").expanduser()
     arguments.label = None if arguments.label is None else class_number(arguments.label, model)
     if arguments.task:
         require("images", model.spec, f"--task {arguments.task}")
@@ -258,7 +267,7 @@ def report(arguments: argparse.Namespace) -> None:
         print(f"{name:24} {figure.mean:7.3f} ± {figure.error:.3f}")
     content = {name.strip(): figure._asdict() for name, figure in figures.items()}
     content |= {"weights": model.weights, "examples": n}
-    out = Path(arguments.out).expanduser() if arguments.out else folder
+    out = Path(arguments.out or (Path() if is_released(arguments.workdir) else folder)).expanduser()
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "likelihood.json").write_text(json.dumps(content, indent=2) + "\n")

@@ -79,14 +79,17 @@ def save_folder(
 
 
 def check_new(path: str | Path) -> Path:
-    """The path as a place for a model folder: nothing is there yet, or another model folder.
+    """The path as a place for a model folder: nothing is there yet, or another model folder and nothing else.
 
     Raises:
-      InputError: something else is there.
+      InputError: something else is there, which would be lost.
     """
     folder = place(path)
-    if folder.exists() and not (folder / FILE).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"{str(folder)!r} is there already, and is no model folder: choose another name")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is a file: choose another name")
+    there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    if there and (FILE not in there or there - {FILE, CARD, PICTURE, "config.json"}):
+        raise InputError(f"{str(folder)!r} holds something else than a model: choose another name")
     return folder
 
 

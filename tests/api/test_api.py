@@ -285,8 +285,15 @@ def test_a_file_that_does_not_fit_is_refused(saved, tmp_path):
     (folder / "config.json").write_text(record.replace('"format": 1', '"format": 2'))
     with pytest.raises(InputError, match="update it"):
         load()
-    with pytest.raises(InputError, match="is no model folder"):
-        jaxdiff.train(IMAGES, 0, net=Small(), progress=False).save(tmp_path)
+    save = jaxdiff.train(IMAGES, 0, net=Small(), progress=False).save
+    with pytest.raises(InputError, match="something else than a model"):
+        save(tmp_path)
+    (folder / "samples").mkdir()
+    with pytest.raises(InputError, match="something else than a model"):
+        save(folder, picture=False)
+    (folder / "samples").rmdir()
+    save(folder, picture=False)
+    assert jaxdiff.load(folder, net=Small()).num_classes == 0
 
 
 def test_what_cannot_be_imported_is_named():
