@@ -69,7 +69,7 @@ def make_parser(task: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--workdir",
         default="runs/",
-        help="a run, or the newest in a folder of runs; a model folder; or a released model",
+        help="a run, the newest of a folder of runs, a model folder, or a released model",
     )
     parser.add_argument(
         "--weights", default="", help="one of the run's averages; params; or a number, the width of one made afterwards"
