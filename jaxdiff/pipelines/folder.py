@@ -9,7 +9,8 @@ Nothing in it is executed; a part that came from outside the library (`package.m
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from jaxdiff.modalities.images import pictures
 from jaxdiff.training.files import place
 from jaxdiff.types import Batch, Params, path_name
 
-__all__ = ["DTYPES", "FILE", "SAID", "check_new", "read_weights", "save_folder", "tensors"]
+__all__ = ["DTYPES", "FILE", "SAID", "check_new", "read_weights", "save_folder", "stored_names", "tensors"]
 
 FILE, CARD, PICTURE = "model.safetensors", "README.md", "samples.png"
 SAID = ("license", "data", "about")
@@ -93,6 +94,16 @@ def check_new(path: str | Path) -> Path:
     return folder
 
 
+def stored_names(folder: Path) -> list[str]:
+    """The paths of the parameters of a model folder.
+
+    Raises:
+      InputError: the file cannot be read.
+    """
+    with _opened(folder / FILE) as stored:
+        return list(stored.keys())
+
+
 def read_weights(folder: Path, like: Params) -> tuple[Params, str]:
     """The parameters of a model folder, of the types and on the devices of `like`, and which ones they are.
 
@@ -102,28 +113,31 @@ def read_weights(folder: Path, like: Params) -> tuple[Params, str]:
     Raises:
       InputError: the file cannot be read, or holds other arrays than the network has.
     """
-    file = folder / FILE
-    wanted = tensors(like)
-    try:
-        with safe_open(file, framework="numpy") as stored:
-            there = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
-            here = {name: tuple(leaf.shape) for name, leaf in wanted.items()}
-            for name in sorted(here.keys() | there.keys()):
-                if here.get(name) != there.get(name):
-                    raise InputError(
-                        f"{str(file)!r} does not fit its config.json: {name!r} has the shape {there.get(name, 'none')} "
-                        f"there, and {here.get(name, 'none')} in the network"
-                    )
-            values = {name: stored.get_tensor(name) for name in wanted}
-            weights = (stored.metadata() or {}).get("weights", "parameters of unknown origin")
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{str(file)!r} cannot be read: {' '.join(str(error).split())}") from error
+    here = {name: tuple(leaf.shape) for name, leaf in tensors(like).items()}
+    with _opened(folder / FILE) as stored:
+        there = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+        for name in sorted(here.keys() | there.keys()):
+            if here.get(name) != there.get(name):
+                raise InputError(
+                    f"{str(folder / FILE)!r} does not fit its config.json: {name!r} has the shape "
+                    f"{there.get(name, 'none')} there, and {here.get(name, 'none')} in the network"
+                )
+        values = {name: stored.get_tensor(name) for name in here}
+        weights = (stored.metadata() or {}).get("weights", "parameters of unknown origin")
 
     def placed(path, leaf):
-        value = np.asarray(values[path_name(path)]).astype(leaf.dtype)
-        return jax.device_put(value, getattr(leaf, "sharding", None))
+        return jax.device_put(values[path_name(path)].astype(leaf.dtype), getattr(leaf, "sharding", None))
 
     return jax.tree_util.tree_map_with_path(placed, like), weights
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    try:
+        with safe_open(file, framework="numpy") as stored:
+            yield stored
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{str(file)!r} cannot be read: {' '.join(str(error).split())}") from error
 
 
 def tensors(params: Params) -> dict[str, Any]:

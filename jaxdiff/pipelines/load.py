@@ -11,10 +11,10 @@ from jaxdiff.config.record import find, read_record
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.experiment import make_model
-from jaxdiff.pipelines.folder import FILE, read_weights
+from jaxdiff.pipelines.folder import FILE, read_weights, stored_names
 from jaxdiff.pipelines.model import Model
 from jaxdiff.training.checkpoints.post_hoc import reconstruct
-from jaxdiff.training.checkpoints.stored import check_depth, restore_weights
+from jaxdiff.training.checkpoints.stored import check_depth, count_of, restore_weights
 from jaxdiff.training.ema import names_of
 
 __all__ = ["load", "load_any", "load_classifier", "released"]
@@ -62,10 +62,11 @@ def load_any(path: str | Path, weights: str | float = "", **parts: Any) -> Model
     folder = find(released(path))
     record = read_record(folder)
     config = with_parts(record.config, parts)
-    if not (folder / FILE).is_file():
-        check_depth(folder / "checkpoints", record.config.get("net"))
+    mailed = (folder / FILE).is_file()
+    count = len(stored_names(folder)) if mailed else count_of(folder / "checkpoints")
+    check_depth(f"{str(folder)!r}", count, record.config.get("net"))
     model = make_model(config, build_core(config, record.spec), record.spec)
-    if (folder / FILE).is_file():
+    if mailed:
         if weights:
             raise InputError(f"weights={weights}: {str(folder)!r} is a model folder, which has one kind: leave it out")
         params, described = read_weights(folder, model.params)

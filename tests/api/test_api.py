@@ -1,6 +1,7 @@
 """Training from Python: data, parts and fields, against the same parts put together by hand."""
 
 import dataclasses
+import json
 
 import chex
 import flax.linen as nn
@@ -29,6 +30,9 @@ KEY = jax.random.key(0)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (40, 8, 8, 1)).astype(np.float32)
 LABELS = np.arange(40) % 3
 TEN = {"train.steps": 2, "train.batch_size": 10}
+
+
+UNET = {"name": "unet", "channels": 4, "multipliers": (1,), "blocks": 1, "attention": (), "groups": 4}
 
 
 class Small(nn.Module):
@@ -132,11 +136,10 @@ def test_a_function_is_told_its_classes():
 
 
 def test_a_network_by_name_is_told_the_classes():
-    net = {"name": "unet", "channels": 4, "multipliers": (1,), "blocks": 1, "attention": (), "groups": 4}
     fields = {**TEN, "train.steps": 0}
-    model = jaxdiff.train(IMAGES, labels=np.array(["dog", "cat"])[LABELS % 2], net=net, fields=fields, progress=False)
+    model = jaxdiff.train(IMAGES, labels=np.array(["dog", "cat"])[LABELS % 2], net=UNET, fields=fields, progress=False)
     assert (model.num_classes, model.spec.details["classes"]) == (2, ["cat", "dog"])
-    told = jaxdiff.train(IMAGES, 0, net=net, optimizer="adamw", learning_rate=0.5, progress=False).config["optimizer"]
+    told = jaxdiff.train(IMAGES, 0, net=UNET, optimizer="adamw", learning_rate=0.5, progress=False).config["optimizer"]
     assert (told["name"], told["learning_rate"], told["clip"]) == ("adamw", 0.5, 1.0)
 
 
@@ -294,6 +297,16 @@ def test_a_file_that_does_not_fit_is_refused(saved, tmp_path):
     (folder / "samples").rmdir()
     save(folder, picture=False)
     assert jaxdiff.load(folder, net=Small()).num_classes == 0
+
+
+def test_a_folder_that_would_take_minutes_to_trace_is_refused(tmp_path):
+    folder = jaxdiff.train(IMAGES, 0, net=UNET, progress=False).save(tmp_path / "deep", picture=False)
+    record = json.loads((folder / "config.json").read_text())
+    del record["sha256"]
+    record["config"]["net"]["blocks"] = 1000
+    (folder / "config.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="net.blocks=1000 .* arrays in it"):
+        jaxdiff.load(folder)
 
 
 def test_what_cannot_be_imported_is_named():

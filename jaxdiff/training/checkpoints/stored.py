@@ -31,6 +31,7 @@ __all__ = [
     "best",
     "check_depth",
     "check_readable",
+    "count_of",
     "for_orbax",
     "history_of",
     "load",
@@ -182,25 +183,29 @@ def check_readable(path: Path) -> list[str]:
     return []
 
 
-def check_depth(folder: Path, net: Any) -> None:
+def count_of(folder: Path) -> int | None:
+    """How many arrays the parameters of the newest intact checkpoint are; None if there is none that can be read."""
+    step = newest_intact(folder, "params/")
+    try:
+        return None if step is None else len(jax.tree.leaves(_stored(folder / str(step), "params")["params"]))
+    except Exception:  # whoever reads it will say what is wrong with it
+        return None
+
+
+def check_depth(what: str, count: int | None, net: Any) -> None:
     """Refuse a network of more layers than arrays are stored, before it is traced, which takes a while for each.
 
     Args:
-      folder: of the checkpoints.
+      what: holds so many arrays, in words.
       net: the configuration's, of which `blocks` are those of each of its `multipliers` or `widths`.
     """
-    step = newest_intact(folder, "params/")
-    if step is None or not isinstance(net, Mapping):
-        return
-    try:
-        count = len(jax.tree.leaves(_stored(folder / str(step), "params")["params"]))
-    except Exception:  # whoever reads it will say what is wrong with it
+    if count is None or not isinstance(net, Mapping):
         return
     blocks, sides = net.get("blocks", 1), net.get("multipliers", net.get("widths", ()))
     if isinstance(blocks, int) and isinstance(sides, Sequence) and blocks * max(len(sides) - 1, 1) > count:
         raise InputError(
-            f"checkpoint {str(folder / str(step))!r} is of another network: net.blocks={blocks} for each of "
-            f"{len(sides)} sides in its config.json, and {count} arrays in it"
+            f"{what} is of another network: net.blocks={blocks} for each of {len(sides)} sides in its config.json, and "
+            f"{count} arrays in it"
         )
 
 
