@@ -13,6 +13,7 @@ from jaxdiff.gaussian.process import (
     diffuse,
     diffusion2,
     drift,
+    interior,
     log_snr,
     log_snr_drop,
     prior,
@@ -190,3 +191,30 @@ def test_what_is_no_process_is_refused(make, message):
         return
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("tau", [0.5, 2.0])
+def test_the_sigmoid_by_hand(tau):
+    """Algorithm 1 of Jabri et al. 2023, in float64."""
+    t = np.array([0.1, 0.3, 0.7, 0.9])
+    v = lambda x: 1 / (1 + np.exp(-x / tau))
+    alpha_bar = (v(3) - v(t * 6 - 3)) / (v(3) - v(-3))
+    np.testing.assert_allclose(schedules.sigmoid(tau=tau).alpha(jnp.asarray(t)) ** 2, alpha_bar, rtol=1e-5)
+
+
+def test_the_last_interval_of_a_zero_terminal_chain_by_hand():
+    """There alpha falls in a straight line to 0, and log-SNR with it."""
+    table = betas.linear(10)
+    process = schedules.ddpm(table, zero_terminal_snr=True)
+    t = jnp.array([0.91, 0.95, 0.99])
+    alpha = process.alpha(jnp.float32(0.9)) * (1 - t) * 10
+    np.testing.assert_allclose(process.alpha(t), alpha, rtol=1e-5)
+    drop = log_snr_drop(process, jnp.float32(0.9), t)
+    before = np.log(process.alpha(0.9) ** 2 / (1 - process.alpha(0.9) ** 2))
+    np.testing.assert_allclose(before - drop, np.log(alpha**2 / (1 - alpha**2)), rtol=1e-4)
+
+
+def test_the_interior_lies_within_the_ends():
+    process = schedules.cosine()
+    t = jnp.array([0.0, 0.5, 1.0])
+    np.testing.assert_allclose(interior(process, t), [1e-4, 0.5, 1 - 1e-4], rtol=1e-6)
