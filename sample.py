@@ -1,8 +1,8 @@
-"""Draw from a trained model: `python sample.py --workdir runs/`. See `jaxdiff.cli.sample`, or `--help`."""
+"""Draw from a trained model: `python sample.py --workdir runs/`. See `--help`."""
 
 import sys
 
-from jaxdiff.cli.sample import main
+from jaxdiff.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["sample", *sys.argv[1:]]))

@@ -1,11 +1,11 @@
-"""Train a diffusion model, or go on with one: `python train.py --config=configs/ddpm.py`. See `jaxdiff.cli.train`."""
+"""Train a diffusion model, or go on with one: `python train.py --config=configs/ddpm.py`. See `--help`."""
 
 import signal
 import sys
 
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # while Python reads the libraries, Ctrl-C ends it without a page
 
-from jaxdiff.cli.train import main  # noqa: E402
+from jaxdiff.cli.main import main  # noqa: E402
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["train", *sys.argv[1:]]))

@@ -9,7 +9,7 @@ and the other settings of configs/ddpm.py. The likelihood is that of normal nois
 
 from ml_collections import ConfigDict
 
-from configs import ddpm
+from jaxdiff.configs import ddpm
 
 
 def get_config(setting: str = "digits") -> ConfigDict:

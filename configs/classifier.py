@@ -8,7 +8,7 @@ python sample.py --workdir runs/ddpm --task guide --classifier runs/classifier -
 
 from ml_collections import ConfigDict
 
-from configs import ddpm, guided
+from jaxdiff.configs import ddpm, guided
 
 
 def get_config(setting: str = "digits") -> ConfigDict:

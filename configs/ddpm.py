@@ -9,7 +9,7 @@
     python train.py --config=configs/ddpm.py:arrays=PATH       your own .npy or .npz
 
 cifar10, celeba_hq_256, lsun_bedroom and fashion_mnist are read, without TensorFlow, from ~/tensorflow_datasets, where
-they have to be prepared as array_record: `python -m jaxdiff.cli.data prepare cifar10`, and README.md for the others.
+they have to be prepared as array_record: `jaxdiff data prepare cifar10`, and README.md for the others.
 """
 
 from ml_collections import ConfigDict

@@ -9,7 +9,7 @@ augmentation, not its skip connections between resampled images.
 
 from ml_collections import ConfigDict
 
-from configs import ddpm
+from jaxdiff.configs import ddpm
 
 
 def get_config(setting: str = "digits") -> ConfigDict:

@@ -8,7 +8,7 @@ and the other settings of configs/ddpm.py.
 
 from ml_collections import ConfigDict
 
-from configs import ddpm
+from jaxdiff.configs import ddpm
 
 
 def get_config(setting: str = "digits") -> ConfigDict:

@@ -9,7 +9,7 @@ python sample.py --workdir runs/guided --label 3 --guidance 2
 
 from ml_collections import ConfigDict
 
-from configs import ddpm, edm
+from jaxdiff.configs import ddpm, edm
 
 
 def get_config(setting: str = "digits") -> ConfigDict:
@@ -32,7 +32,7 @@ def fashion_mnist(path: str = "") -> ConfigDict:
 
     Args:
       path: of a .npz with train_images, train_labels, test_images and test_labels; "" for what
-        `python -m jaxdiff.cli.data prepare fashion_mnist` has prepared.
+        `jaxdiff data prepare fashion_mnist` has prepared.
     """
     config = edm.get_config("fashion_mnist")
     sigma_data = 0.7

@@ -9,7 +9,7 @@ dropout (one head where the paper has four).
 
 from ml_collections import ConfigDict
 
-from configs import ddpm
+from jaxdiff.configs import ddpm
 
 
 def get_config(setting: str = "digits") -> ConfigDict:

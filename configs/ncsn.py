@@ -8,7 +8,7 @@ and the other settings of configs/ddpm.py. Pixels are in [-1, 1] here, so every 
 
 from ml_collections import ConfigDict
 
-from configs import ddpm
+from jaxdiff.configs import ddpm
 
 
 def get_config(setting: str = "digits") -> ConfigDict:

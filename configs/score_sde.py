@@ -12,7 +12,7 @@ by reverse diffusion with a Langevin corrector, as in the paper, whose deeper ne
 
 from ml_collections import ConfigDict
 
-from configs import ddpm
+from jaxdiff.configs import ddpm
 
 
 def get_config(setting: str = "vp") -> ConfigDict:

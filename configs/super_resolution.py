@@ -7,12 +7,12 @@
     python sample.py --workdir runs/super_resolution --task upscale --degrade
     python sample.py --workdir runs/super_resolution-digits_4 --task cascade --then runs/super_resolution
 
-Without a path, Fashion-MNIST is what `python -m jaxdiff.cli.data prepare fashion_mnist` has prepared.
+Without a path, Fashion-MNIST is what `jaxdiff data prepare fashion_mnist` has prepared.
 """
 
 from ml_collections import ConfigDict
 
-from configs import edm, guided
+from jaxdiff.configs import edm, guided
 
 STAGES = {"digits": (8, ((4,), (4, 8))), "fashion_mnist": (28, ((7,), (7, 14), (14, 28), (7, 28)))}
 """Of each data set: the size of its images, and the stages that there are: from which size to which."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "jaxdiff"
-EVERYBODY = {"types", "errors"}
+EVERYBODY = {"types", "errors", "__version__"}
 ARROWS = {
     "types": set(),
     "errors": set(),
@@ -55,9 +55,12 @@ ARROWS = {
         "training",
         "data",
         "transforms",
+        "configs",
     },
     "api": {"cli", "pipelines", "config", "modalities", "training", "data"},
     "__init__": {"pipelines", "api"},
+    "__main__": {"cli"},
+    "configs": {"config"},
 }
 """By room: the rooms that it may import, beside itself."""
 PURE = {"gaussian", "samplers", "guidance", "likelihood", "losses", "transforms"}
@@ -107,7 +110,7 @@ def test_no_modality_imports_another():
                 assert name.split(".")[2] == own, f"{file} imports {name}"
 
 
-LONG = {"train": 95, "ddpm": 80, "__call__": 90, "detect": 70, "make_draw": 65, "make_train_step": 65}
+LONG = {"train": 100, "ddpm": 80, "__call__": 90, "detect": 70, "make_draw": 65, "make_train_step": 65}
 """Functions of more than 60 lines: the training loop, a chain's exact log-SNR, the U-Net's forward pass, ..."""
 
 

@@ -13,15 +13,18 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from jaxdiff.config import overrides
-from jaxdiff.errors import InputError
+from jaxdiff.errors import InputError, unknown
 
-__all__ = ["FLAG", "default_workdir", "parse"]
+__all__ = ["CONFIGS", "FLAG", "default_workdir", "known_configs", "located", "parse"]
 
+CONFIGS = Path(__file__).parents[1] / "configs"
+OPTIONS = ("workdir", "init", "quiet", "coordinator", "processes", "process", "timeout", "help")
 FLAG = re.compile(r"--?config\.([^=]+)(=?)(.*)", re.DOTALL)
 
 
-def parse(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> tuple[dict, Path]:
+def parse(argv: Sequence[str], values: flags.FlagValues) -> tuple[dict, Path]:
     """The configuration that `--config` asks for, and the run's folder, `--workdir` or by default one under runs/."""
+    argv = located(argv)
     try:
         before = _file(argv)
         argv, further = _split(argv, before)
@@ -34,15 +37,47 @@ def parse(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> tuple[
         raise
     except Exception as error:  # absl and ml_collections raise all kinds, and a config file may raise any
         reason = str(error).partition("Traceback")
+        if wrong := re.search(r"Unknown command line flag '([\w-]+)", reason[0]):
+            raise unknown("option", f"--{wrong[1]}", ["--config", *(f"--{name}" for name in OPTIONS)]) from error
         raise InputError(" ".join((reason[2].strip().splitlines()[-1] if reason[1] else reason[0]).split())) from error
     if not config or rest:
-        raise InputError(f"give --config=configs/ddpm.py or another file of configs/, and flags alone, not {rest}")
+        names = ", ".join(known_configs())
+        raise InputError(f"give --config ddpm, or another of {names}, or a file.py, and options alone, not {rest}")
     for field, text in sorted(further, key=_order):
         overrides.put(config, field, text)
     chosen = [*config_flags.get_override_values(values["config"]), *(field for field, _ in further)]
     config = overrides.settled(config, before.to_dict() if isinstance(before, ConfigDict) else {}, chosen)
     file = config_flags.get_config_filename(values["config"])
     return config, Path(values["workdir"].value or default_workdir(file))
+
+
+def known_configs() -> list[str]:
+    """The names of the library's own configurations."""
+    return sorted(file.stem for file in CONFIGS.glob("[a-z]*.py"))
+
+
+def located(argv: Sequence[str]) -> list[str]:
+    """The arguments with the name of a configuration, `--config NAME:SETTING`, as the path of its file.
+
+    Raises:
+      InputError: there is no configuration of this name.
+    """
+    argv = list(argv)
+    for i, arg in enumerate(argv):
+        if arg in ("--config", "-config") and i + 1 < len(argv):
+            argv[i + 1] = _path_of(argv[i + 1])
+        elif match := re.fullmatch("(--?config=)(.*)", arg, re.DOTALL):
+            argv[i] = match[1] + _path_of(match[2])
+    return argv
+
+
+def _path_of(setting: str) -> str:
+    name, colon, rest = setting.partition(":")
+    if name.endswith(".py") or "/" in name:
+        return setting
+    if name not in known_configs():
+        raise unknown("configuration", name, [*known_configs(), "the path of a file.py"])
+    return f"{CONFIGS / name}.py{colon}{rest}"
 
 
 def default_workdir(config_file: str) -> Path:

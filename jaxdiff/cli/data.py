@@ -1,12 +1,11 @@
-"""Prepare data, and look at it before training on it.
-
-    python -m jaxdiff.cli.data prepare cifar10
-    python -m jaxdiff.cli.data prepare fashion_mnist --data-dir=DIR --archives=FOLDER
-    python -m jaxdiff.cli.data inspect digits
-    python -m jaxdiff.cli.data inspect PICTURES --size 64 --channels 3 --sheet sheet.png
-    python -m jaxdiff.cli.data inspect images.npz --key images --label-key labels
-    python -m jaxdiff.cli.data inspect cifar10
-    python -m jaxdiff.cli.data inspect TABLE.csv --label-key species
+"""Examples:
+  jaxdiff data prepare cifar10
+  jaxdiff data prepare fashion_mnist --data-dir=DIR --archives=FOLDER
+  jaxdiff data inspect digits
+  jaxdiff data inspect PICTURES --size 64 --channels 3 --sheet sheet.png
+  jaxdiff data inspect images.npz --key images --label-key labels
+  jaxdiff data inspect cifar10
+  jaxdiff data inspect TABLE.csv --label-key species
 
 `prepare` makes CIFAR-10, MNIST or Fashion-MNIST of their original archives, downloaded or lying in FOLDER, without
 TensorFlow. The source to inspect is "digits", a folder of pictures, a .npy or .npz of images, a
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxdiff.cli.parser import Parser
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import find, make_codec
@@ -29,7 +29,7 @@ from jaxdiff.modalities.images.tfds import ORIGINALS, import_tfds, open_prepared
 from jaxdiff.modalities.tables import table
 from jaxdiff.types import Batch
 
-__all__ = ["inspect", "main", "open_source", "readable", "run_prepare"]
+__all__ = ["inspect", "main", "make_parser", "open_source", "parsers", "readable", "run_prepare"]
 
 BATCH, CLASSES = 256, 20
 
@@ -108,10 +108,10 @@ def run_prepare(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line at the top of this file."""
-    parser = argparse.ArgumentParser(prog="python -m jaxdiff.cli.data", description="Prepare data, and look at it.")
-    commands = parser.add_subparsers(required=True)
+def make_parser() -> Parser:
+    """The parser of the command."""
+    parser = Parser(prog="jaxdiff data", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="inspect|prepare")
     command = commands.add_parser("inspect", help="count, shape, range, classes, copies, and what would be refused")
     command.add_argument(
         "source", help='"digits", a folder, a .npy or .npz of images, a .csv, or the name of a prepared TFDS set'
@@ -133,13 +133,19 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--data-dir", default="", help="where to; $TFDS_DATA_DIR or ~/tensorflow_datasets")
     command.add_argument("--archives", default="", help="a folder with the archives, not to be downloaded")
     command.set_defaults(run=run_prepare)
-    args = parser.parse_args(arguments)
+    return parser
+
+
+def parsers() -> dict[str, Parser]:
+    """The parsers of inspect and prepare."""
+    return make_parser()._subparsers._group_actions[0].choices  # pyright: ignore
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line at the top of this file."""
+    args = make_parser().parse_args(arguments)
     try:
         return args.run(args)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

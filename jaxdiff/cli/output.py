@@ -5,7 +5,7 @@ import os
 import sys
 from contextlib import suppress
 
-__all__ = ["Heedless", "never_fail"]
+__all__ = ["Heedless", "be_quiet", "is_quiet", "never_fail"]
 
 
 class Heedless(io.FileIO):
@@ -37,3 +37,15 @@ def never_fail() -> None:
             line_buffering=True,
         )
         setattr(sys, name, stream)
+
+
+def be_quiet() -> None:
+    """Print from now on errors alone."""
+    os.environ["TQDM_DISABLE"] = "1"
+    os.dup2(nowhere := os.open(os.devnull, os.O_WRONLY), 1)
+    os.close(nowhere)
+
+
+def is_quiet() -> bool:
+    """Tell whether errors alone are to be printed."""
+    return "TQDM_DISABLE" in os.environ

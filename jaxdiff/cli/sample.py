@@ -1,11 +1,11 @@
-"""Draw from a trained model, and show how.
+"""Examples:
 
-    python sample.py --workdir runs/                    the newest run, its own sampler
-    python sample.py --workdir runs/ddpm --sampler ddim --steps 50 --num 100
-
-    python sample.py --workdir runs/ddpm --sampler heun --option churn=0.1 --steps 100
-    python sample.py --workdir runs/vdm --likelihood     bits per dimension of its held-out data, and no pictures
-    python sample.py --workdir runs/ddpm --task inpaint --input FILE --mask left      and other tasks: docs/gallery.md
+  jaxdiff sample --workdir runs/                       the newest run, its own sampler
+  jaxdiff sample --workdir runs/ddpm --sampler ddim --steps 50 --num 100
+  jaxdiff sample --workdir runs/ddpm --sampler heun --option churn=0.1 --steps 100
+  jaxdiff sample --workdir runs/vdm --likelihood       bits per dimension of its held-out data, and no pictures
+  jaxdiff sample --workdir runs/ddpm --task inpaint --input FILE --mask left
+                                                       and other tasks: docs/gallery.md
 
 Samplers are the names of jaxdiff.samplers. Writes into the run's folder, under samples/: samples.npy, samples.json (how
 they were drawn, with which weights), and, of images (float32, (num, height, width, channels), near [-1, 1]), grid.png
@@ -27,10 +27,12 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxdiff.cli import preview, tasks
-from jaxdiff.cli.output import never_fail
+from jaxdiff.cli.output import is_quiet
+from jaxdiff.cli.parser import Parser
 from jaxdiff.cli.written import Rows, claimed
 from jaxdiff.config import build
 from jaxdiff.config import record as run_record
+from jaxdiff.config.names import in_words
 from jaxdiff.config.sampling import OPTIONS
 from jaxdiff.config.schema import check_fields
 from jaxdiff.errors import InputError, unknown
@@ -63,56 +65,50 @@ OPTIONAL = ("eta", "variance", "temperature", "clip", "threshold", "cache", "gui
 """Options of samplers that have an argument of their own."""
 
 
-def make_parser(task: str | None = None) -> argparse.ArgumentParser:
+def make_parser(task: str | None = None) -> Parser:
     """The flags, and those of a task from outside, `package.module:name`, if it is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--workdir",
-        default="runs/",
-        help="a run, the newest of a folder of runs, a model folder, or a released model",
+    parser = Parser("jaxdiff sample", usage="jaxdiff sample [options]", description=__doc__)
+    what = parser.add_argument_group("what to draw").add_argument
+    what(
+        "--workdir", default="runs/", help="a run, the newest of a folder of runs, a model folder, or a released model"
     )
-    parser.add_argument(
-        "--weights", default="", help="one of the run's averages; params; or a number, the width of one made afterwards"
-    )
-    parser.add_argument("--num", type=int, default=64, help="how many examples")
-    parser.add_argument("--batch", type=int, default=256, help="how many of them at once; they are the same in any")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first", type=int, default=0, help="number of the first example of the seed")
-    parser.add_argument("--out", help="a folder to write to; by default samples/ in the run's own")
-    parser.add_argument("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
-    parser.add_argument("--steps", type=int, help="steps of the sampler; the run's own by default")
-    parser.add_argument("--eta", type=float, help="ddim: share of the ancestral noise, 0 to 1")
-    parser.add_argument("--variance", help="ancestral: fixed_small, fixed_large or learned")
-    parser.add_argument("--temperature", type=float, help="factor on the noise of each step")
-    parser.add_argument("--clip", type=float, help="bound on the predicted data; inf for none")
-    parser.add_argument("--threshold", type=float, help="quantile for dynamic thresholding, 0 to 1")
-    parser.add_argument(
-        "--label", help="class to draw, by number or name, where the model has classes; default: in turn"
-    )
-    parser.add_argument(
-        "--cache", type=int, help="compute the deeper levels at every so many steps only: faster, less exact"
-    )
-    parser.add_argument(
-        "--option", action="append", default=[], metavar="NAME=VALUE", help="any other of the sampler's"
-    )
-    parser.add_argument("--guidance", type=float, help="scale of classifier-free guidance")
+    what("--weights", default="", help="a run's average by name; params; or a number, the width of one made afterwards")
+    what("--num", type=int, default=64, help="how many examples (64)")
+    what("--label", help="class to draw, by number or name, where the model has classes; in turn by default")
+    what("--seed", type=int, default=0, help="of all noise (0)")
+    what("--first", type=int, default=0, help="number of the first example of the seed (0)")
+    what("--batch", type=int, default=256, help="how many of them at once; they are the same in any (256)")
+    what("--json", action="store_true", help="print what was drawn, how, and where it is, as JSON")
+    what("--out", help="a folder to write to; by default samples/ in the run's own")
+    how = parser.add_argument_group("how to draw").add_argument
+    how("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
+    how("--steps", type=int, help="steps of the sampler; the run's own by default")
+    how("--guidance", type=float, help="scale of classifier-free guidance")
+    how("--eta", type=float, help="ddim: share of the ancestral noise, 0 to 1")
+    how("--variance", help="ancestral: fixed_small, fixed_large or learned")
+    how("--temperature", type=float, help="factor on the noise of each step")
+    how("--clip", type=float, help="bound on the predicted data; inf for none")
+    how("--threshold", type=float, help="quantile for dynamic thresholding, 0 to 1")
+    how("--cache", type=int, help="compute the deeper levels at every so many steps only: faster, less exact")
+    how("--option", action="append", default=[], metavar="NAME=VALUE", help="any other of the sampler's")
     tasks.add_arguments(parser, task)
-    parser.add_argument("--likelihood", action="store_true", help="report bits per dimension of held-out data")
-    parser.add_argument("--examples", type=int, help="of the held-out data; all, but not over 1,000, by default")
+    measure = parser.add_argument_group("instead of drawing").add_argument
+    measure("--likelihood", action="store_true", help="report bits per dimension of held-out data")
+    measure("--examples", type=int, help="of the held-out data; all, but not over 1,000, by default")
     return parser
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The command line: 0 if all went well, 2 for bad input."""
-    never_fail()
+    words = sys.argv[1:] if arguments is None else arguments
     before = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     before.add_argument("--task")
     try:
-        arguments = make_parser(before.parse_known_args()[0].task).parse_args()
+        given = make_parser(before.parse_known_args(words)[0].task).parse_args(words)
         use_compilation_cache()
         with explained("lower --batch"):
-            check(arguments)
-            (report if arguments.likelihood else draw)(arguments)
+            check(given)
+            (report if given.likelihood else draw)(given)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -131,6 +127,8 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError(f"--seed {arguments.seed}: must be from 0 to {2**32 - 1}")
     if arguments.first < 0 or (arguments.first and (arguments.task or arguments.likelihood)):
         raise InputError(f"--first {arguments.first}: a number from 0, and only for drawing without a task")
+    if arguments.json and (arguments.task or arguments.likelihood):
+        raise InputError("--json: goes with drawing alone; leave it out")
     drawing = ("task", "sampler", "steps", "label", *OPTIONAL)
     ignored = [name for name in drawing if getattr(arguments, name) is not None] + arguments.option
     if arguments.likelihood and ignored:
@@ -178,7 +176,8 @@ def draw(arguments: argparse.Namespace) -> None:
         tasks.perform(arguments, out, config, model, options)
         return
     steps = model.steps if arguments.steps is None else arguments.steps
-    print(f"{folder}: {model.weights}, {arguments.sampler or model.sampler['name']}, {steps} steps")
+    if not arguments.json:
+        print(f"{folder}: {model.weights}, {arguments.sampler or in_words(model.sampler['name'])}, {steps} steps")
     begin = time.perf_counter()
     with claimed(out) as out:
         chain = draw_chain(arguments, out, model, steps, options)
@@ -192,6 +191,9 @@ def draw(arguments: argparse.Namespace) -> None:
         (out / "samples.json").write_text(json.dumps(record, indent=2) + "\n")
     seconds = time.perf_counter() - begin
     first, *others = seen + chain
+    if arguments.json:
+        print(json.dumps(record | {"out": str(out), "files": ["samples.npy", *seen, *chain], "seconds": seconds}))
+        return
     print(f"{arguments.num} drawn in {seconds:.1f} s; look at {out / first}, {' and '.join(others)} there")
 
 
@@ -218,7 +220,7 @@ def draw_rows(arguments: argparse.Namespace, out: Path, model: Model, steps: int
         jax.random.key(arguments.seed), arguments.num, arguments.batch, steps, arguments.sampler, **given
     )
     try:
-        with tqdm(total=arguments.num, unit="example", disable=arguments.num <= arguments.batch) as bar:
+        with tqdm(total=arguments.num, unit="example", disable=arguments.num <= arguments.batch or is_quiet()) as bar:
             for batch in stream:
                 rows.append(batch)
                 bar.update(len(batch))

@@ -16,7 +16,7 @@ from jaxdiff.config.parts import PARTS
 from jaxdiff.config.ranges import MOST, RANGES, Range
 from jaxdiff.config.schema import FIELDS, WORDS, Field, kinds_of
 
-__all__ = ["ANY", "HEAD", "NAMED", "TASKS", "page"]
+__all__ = ["ANY", "HEAD", "NAMED", "TASKS", "described", "page"]
 
 ANY = (-math.inf, math.inf)
 HEAD = """# Settings
@@ -44,12 +44,13 @@ sampler take its options, too. `package.module:name` names a `jaxdiff.pipelines.
 
 def page() -> str:
     """The page, in Markdown."""
-    rows = [_row(f"`{name}`", *_described(field), field.help) for name, field in FIELDS.items()]
+    rows = [_row(f"`{name}`", *described(field), field.help) for name, field in FIELDS.items()]
     head = ["| field | value | default | may change | what it is |", "|---|---|---|---|---|"]
     return "\n".join([HEAD, *head, *rows, "", NAMED, *_parts(PARTS), TASKS, *_tasks()])
 
 
-def _described(field: Field) -> tuple[str, str, str]:
+def described(field: Field) -> tuple[str, str, str]:
+    """A field's values and default, and what may change of it when a run goes on, in words."""
     free = "yes" if field.resume is True else ", ".join(f"`{k}`" for k in field.resume or ())
     default = "" if field.optional or field.default == {} else f"`{field.default!r}`"
     return _kind([field.kind], (field.least, field.most)), default, free

@@ -23,7 +23,7 @@ from absl import flags
 from tqdm import tqdm
 
 from jaxdiff.cli import command, output
-from jaxdiff.cli.settings import page
+from jaxdiff.cli.main import text_of
 from jaxdiff.cli.setup import Setup, described, prepare
 from jaxdiff.config import record as run_record
 from jaxdiff.config.schema import check_fields
@@ -39,13 +39,8 @@ from jaxdiff.training.files import place, replacing
 from jaxdiff.training.guard import Tally
 from jaxdiff.training.step import TrainState
 
-__all__ = ["main", "program", "train"]
+__all__ = ["declared", "main", "program", "train"]
 
-flags.DEFINE_string("workdir", None, "The run's folder; by default one of its own under runs/.")
-COORDINATOR = flags.DEFINE_string("coordinator", None, "Of several processes: HOST:PORT of process 0.")
-PROCESSES = flags.DEFINE_integer("processes", None, "How many processes there are; found by itself on a cluster.")
-PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.")
-TIMEOUT = flags.DEFINE_integer("timeout", 300, "Seconds to wait for the other processes.")
 ELSEWHERE = ("data.path", "data.data_dir")
 """Where the same data may lie differently on each host."""
 
@@ -87,7 +82,13 @@ def train(config: dict, workdir: Path) -> int:
             "a preview", lambda: setup.preview(setup.averages(state), workdir, journal, step), asked
         )
 
-        with tqdm(total=end, initial=min(start, end), unit="step", dynamic_ncols=True, disable=not journal) as bar:
+        with tqdm(
+            total=end,
+            initial=min(start, end),
+            unit="step",
+            dynamic_ncols=True,
+            disable=not journal or output.is_quiet(),
+        ) as bar:
             for first, n in plan:
                 # ---- feed
                 try:
@@ -200,7 +201,7 @@ def report(workdir: Path, model: Model | Classifier, step: int, reason: int, com
     with log.surviving("loss.png"), replacing(workdir / "loss.png") as part:
         pictures.save_curves(part, {name: points for name, points in curves.items() if points})
     print(f"done: look at {workdir / 'samples.png'} and {workdir / 'loss.png'}; go on with")
-    print(f"  python sample.py --workdir {follows}")
+    print(f"  jaxdiff sample --workdir {follows}")
 
 
 def announce(workdir: Path, setup: Setup, state: TrainState, start: int, end: int) -> None:
@@ -211,19 +212,33 @@ def announce(workdir: Path, setup: Setup, state: TrainState, start: int, end: in
     print(f"{'continuing' if start else 'training'} in {workdir} from step {start:,} to {end:,}", flush=True)
 
 
-def main() -> int:
+def declared() -> flags.FlagValues:
+    """The flags beside --config and its fields; none of them is the program's that imports this."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "the run's folder", flag_values=values)
+    flags.DEFINE_string("init", "", "a run or a model folder, whose weights to begin with", flag_values=values)
+    flags.DEFINE_string("coordinator", None, "of several processes: HOST:PORT of process 0", flag_values=values)
+    flags.DEFINE_integer("processes", None, "how many processes there are", flag_values=values)
+    flags.DEFINE_integer("process", None, "which of them this is, from 0", flag_values=values)
+    flags.DEFINE_integer("timeout", 300, "seconds to wait for the other processes", flag_values=values)
+    return values
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Run the command line: 0 if all went well, 2 for bad input, 128 and its number after a signal."""
-    output.never_fail()
-    if "--help" in sys.argv[1:]:
-        print(__doc__, page(), sep="\n")
+    given = sys.argv[1:] if arguments is None else arguments
+    if "--help" in given:
+        print(text_of("train", given), end="")
         return 0
     try:
-        config, workdir = command.parse(sys.argv)
+        values = declared()
+        config, workdir = command.parse([sys.argv[0], *given], values)
+        config["train"]["init"] = values["init"].value or config["train"]["init"]
         check_fields(config)
         sharding.use_cpu_devices(config["train"]["cpu_devices"])
         sharding.use_compilation_cache()
         with hosts.together(LOWER):
-            hosts.start(COORDINATOR.value, PROCESSES.value, PROCESS.value, TIMEOUT.value)
+            hosts.start(*(values[name].value for name in ("coordinator", "processes", "process", "timeout")))
             code = train(config, workdir)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -69,7 +69,7 @@ def test_bad_input_is_one_line(capsys, tmp_path, arguments, message):
 
 def test_the_command_runs_as_a_module(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((3, 4, 4), np.uint8))
-    command = [sys.executable, "-W", "error", "-m", "jaxdiff.cli.data", "inspect", str(tmp_path / "a.npy")]
+    command = [sys.executable, "-W", "error", "-m", "jaxdiff", "data", "inspect", str(tmp_path / "a.npy")]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "3 images of 4x4, 1 channel(s), 256 levels" in out
     assert "2 examples are copies of others" in out

@@ -230,9 +230,7 @@ def test_an_interrupted_preparation_is_none(monkeypatch, tmp_path):
     assert subprocess.run([sys.executable, "-c", KILLED, data], env=env, capture_output=True).returncode == 9
     (left,) = (tmp_path / "data" / "mnist").iterdir()
     (left / "dataset_info.json").write_text("{}")  # killed at the last moment
-    with pytest.raises(
-        InputError, match=r"'mnist' is not prepared in .*: prepare it once, with `python -m jaxdiff.cli.data "
-    ):
+    with pytest.raises(InputError, match=r"'mnist' is not prepared in .*: prepare it once, with `jaxdiff data "):
         tfds("mnist", data_dir=data)
     archives = tmp_path / "archives"
     archives.mkdir()

@@ -64,9 +64,7 @@ def test_what_is_not_there_is_named(prepared):
         InputError, match=r"'lsun/bedroom' is not prepared.*with TensorFlow.*`tfds build lsun/bedroom --file_"
     ):
         tfds("lsun/bedroom", data_dir=prepared)
-    with pytest.raises(
-        InputError, match=r"'cifar10' is not prepared.*once, with `python -m jaxdiff.cli.data prepare cifar10"
-    ):
+    with pytest.raises(InputError, match=r"'cifar10' is not prepared.*once, with `jaxdiff data prepare cifar10"):
         tfds("cifar10", data_dir=prepared)
     with pytest.raises(InputError, match="version of 'tiny_images'.*allowed are 1.0.0"):
         tfds("tiny_images:2.0.0", data_dir=prepared)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from jaxdiff.cli.checkpoints import main
+from jaxdiff.cli.runs import main
 from jaxdiff.errors import InputError
 from jaxdiff.training.checkpoints import checkpoint
 from jaxdiff.training.checkpoints.checkpoint import Checkpoints
@@ -178,14 +178,14 @@ def test_the_command_line(tmp_path, state, capsys):
     flip(tmp_path / "checkpoints" / "5" / "ema" / "_METADATA")
     assert main(["verify", str(tmp_path)]) == 1
     assert "damaged: ema/_METADATA has changed" in capsys.readouterr().out
-    assert main(["list", str(tmp_path)]) == 0
+    assert main(["checkpoints", str(tmp_path)]) == 0
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["4", "5"]
-    assert main(["list", str(tmp_path / "none")]) == 2
+    assert main(["checkpoints", str(tmp_path / "none")]) == 2
 
 
 def test_the_command_runs_as_a_module(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    command = [sys.executable, "-W", "error", "-m", "jaxdiff.cli.checkpoints", "verify", str(tmp_path)]
+    command = [sys.executable, "-W", "error", "-m", "jaxdiff", "runs", "verify", str(tmp_path)]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "no checkpoint yet\n"
 
 

@@ -12,7 +12,7 @@ import optax
 import pytest
 import tensorstore
 
-from jaxdiff.cli.checkpoints import main
+from jaxdiff.cli.runs import main
 from jaxdiff.errors import InputError
 from jaxdiff.training.checkpoints import checkpoint, stored
 from jaxdiff.training.checkpoints.checkpoint import Checkpoints
@@ -169,7 +169,7 @@ def test_metrics_of_older_checkpoints_may_be_damaged(run, state, text):
     (run / "4" / "metrics.json").write_text(text)
     save(run, state, 6, keep=1, keep_best="loss")
     assert newest_intact(run) == 6
-    assert main(["list", str(run.parent)]) == 0
+    assert main(["checkpoints", str(run.parent)]) == 0
 
 
 def unlisted(path):
@@ -257,7 +257,7 @@ def test_another_network_is_told_from_what_cannot_be_read(run, state):
 def test_a_cloud_is_refused_by_name(path, capsys):
     with pytest.raises(InputError, match=r"no disk of this machine: name a folder"):
         place(path)
-    assert main(["list", path]) == 2
+    assert main(["checkpoints", path]) == 2
     assert "no disk of this machine" in capsys.readouterr().err
 
 

@@ -141,5 +141,5 @@ def _version_folder(root: Path, dataset: str) -> Path:
 
 def _command(dataset: str, root: Path) -> str:
     if dataset.partition(":")[0] in ORIGINALS:
-        return f"`python -m jaxdiff.cli.data prepare {dataset.partition(':')[0]} --data-dir={root}`"
+        return f"`jaxdiff data prepare {dataset.partition(':')[0]} --data-dir={root}`"
     return f"`tfds build {dataset} --file_format=array_record --data_dir={root}`"
