@@ -141,7 +141,7 @@ def test_sampling_writes_pictures_of_the_averaged_weights(call, finished):
         ([], "give --config"),
         ([*TINY, "--config.train.stepz=3"], "'stepz' (did you mean 'steps'?): allowed are accumulate, augment"),
         ([*TINY, "--config.train.steps=many"], "--config.train.steps=many: invalid literal for int()"),
-        ([*TINY, "--bogus=1"], "Unknown command line flag 'bogus'"),
+        ([*TINY, "--bogus=1"], "unknown option '--bogus'"),
         ([*TINY, "--config.data.name=digit"], "unknown dataset 'digit' (did you mean 'digits'?)"),
         ([*TINY, "--config.sample.sampler.name=dimm"], "unknown sampler 'dimm' (did you mean 'ddim'?)"),
         ([*TINY, "--config.process.betas.name=liner"], "unknown table of betas 'liner' (did you mean 'linear'?)"),
