@@ -5,7 +5,7 @@
 
 Every run below --workdir that was trained on the digits is drawn from five times, judged as in digits_quality.py beside
 real digits and a Gaussian, and measured on held-out digits (`python sample.py --likelihood`). The sampler is the run's
-own, or dpmpp_2m in 50 steps where that takes more than 640 evaluations. --docs writes the pictures, which are always
+own, or dpmpp_2m in 50 steps where that takes more than 64 evaluations. --docs writes the pictures, which are always
 drawn with the run's own, and the table of docs/methods.md.
 """
 
@@ -25,7 +25,7 @@ from jaxdiff.evaluation import held_out
 from jaxdiff.modalities.images import pictures
 from jaxdiff.training.sharding import use_cpu_devices
 
-MOST, QUICK = 640, {"sampler": "dpmpp_2m", "steps": 50}
+MOST, QUICK = 64, {"sampler": "dpmpp_2m", "steps": 50}
 EVALUATIONS = {"heun": 2, "midpoint": 2, "rk4": 4, "dpmpp_2s": 2, "srk": 2}
 
 

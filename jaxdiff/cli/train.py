@@ -238,7 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
         sharding.use_cpu_devices(config["train"]["cpu_devices"])
         sharding.use_compilation_cache()
         with hosts.together(LOWER):
-            hosts.start(*(values[name].value for name in ("coordinator", "processes", "process", "timeout")))
+            hosts.start(values.coordinator, values.processes, values.process, values.timeout)
             code = train(config, workdir)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -210,7 +210,8 @@ def _in_words(tree: Any) -> Any:
     """The same with functions and what was made in Python by their names."""
     if isinstance(tree, Mapping):
         made = tree["name"].made if isinstance(tree.get("name"), Given) else None
-        told = {"num_classes": made.num_classes} if getattr(made, "num_classes", 0) else {}
+        classes = getattr(made, "num_classes", 0)
+        told = {"num_classes": classes} if classes else {}
         return told | {name: _in_words(value) for name, value in tree.items()}
     return in_words(tree) if callable(tree) else tree
 
