@@ -23,9 +23,10 @@ def command(tmp_path_factory):
     venv.create(folder / "env", with_pip=True)
     python = folder / "env/bin/python"
     place = next((folder / "env/lib").glob("python*")) / "site-packages"
-    (place / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     (wheel,) = folder.glob("*.whl")
     subprocess.run([python, "-m", "pip", "install", "--no-deps", "--no-index", wheel], check=True, capture_output=True)
+    # afterwards, since the wheel would be taken for installed there
+    (place / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     ask = [python, "-c", "import jaxdiff; print(jaxdiff.__file__)"]
     where = subprocess.run(ask, capture_output=True, text=True, env=ENVIRONMENT, cwd=folder)
     assert str(place) in where.stdout
