@@ -95,4 +95,4 @@ def test_frames_may_have_times_of_their_own(any_process, name):
     alone, _ = perturb(plain, jax.random.key(1), x_0.reshape(6, 4, 5), t.reshape(6))
     np.testing.assert_allclose(x_t.reshape(6, 4, 5), alone, rtol=1e-5, atol=1e-6)
     denoise = make_denoiser(any_process, made, network, {})
-    np.testing.assert_allclose(denoise(x_t, t).reshape(6, 4, 5), denoise(alone, t.reshape(6)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(denoise(x_t, t).reshape(6, 4, 5), denoise(alone, t.reshape(6)), rtol=1e-4, atol=1e-6)

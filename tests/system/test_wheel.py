@@ -24,7 +24,8 @@ def command(tmp_path_factory):
     python = folder / "env/bin/python"
     place = next((folder / "env/lib").glob("python*")) / "site-packages"
     (wheel,) = folder.glob("*.whl")
-    subprocess.run([python, "-m", "pip", "install", "--no-deps", "--no-index", wheel], check=True, capture_output=True)
+    install = [python, "-m", "pip", "install", "--no-deps", "--no-index", wheel]
+    subprocess.run(install, check=True, capture_output=True, env=ENVIRONMENT)
     # afterwards, since the wheel would be taken for installed there
     (place / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     ask = [python, "-c", "import jaxdiff; print(jaxdiff.__file__)"]
