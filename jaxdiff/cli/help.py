@@ -24,10 +24,10 @@ WIDTH = 110
 TRAIN = """jaxdiff train: train a model, or go on with one
 
 Examples:
-  jaxdiff train --config ddpm                        the digits that come with scikit-learn, minutes on 2 CPU cores
-  jaxdiff train --config edm:folder=PHOTOS --minutes 15    your own pictures; sub-folders are classes
+  jaxdiff train --config ddpm                             the digits that come with scikit-learn, minutes on 2 CPU cores
+  jaxdiff train --config edm:folder=PHOTOS --minutes 15   your own pictures; sub-folders are classes
   jaxdiff train --config edm --config.train.steps=3000 --workdir runs/longer
-  jaxdiff train --config my_config.py:setting        a file of your own with get_config(setting)
+  jaxdiff train --config my_config.py:setting             a file of your own with get_config(setting)
 
 The same command again goes on where the run stopped, also after a crash and on another number of devices.
 
@@ -49,7 +49,7 @@ others by itself (as it does on TPU pods, Slurm, Open MPI, Kubernetes), also:
 TOP = """jaxdiff: diffusion models in pure JAX functions
 
 Examples:
-  jaxdiff train --config ddpm                        the digits that come with scikit-learn, minutes on 2 CPU cores
+  jaxdiff train --config ddpm                             the digits that come with scikit-learn, minutes on 2 CPU cores
   jaxdiff sample --workdir runs/ --num 16            draw from the newest run
   jaxdiff train --config ddpm:folder=PHOTOS          your own pictures
 

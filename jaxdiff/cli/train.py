@@ -91,13 +91,8 @@ def train(config: dict, workdir: Path, speed: Speed | None = None) -> int:
             "a preview", lambda: setup.preview(setup.averages(state), workdir, journal, step), asked
         )
 
-        with tqdm(
-            total=end,
-            initial=min(start, end),
-            unit="step",
-            dynamic_ncols=True,
-            disable=not journal or output.is_quiet(),
-        ) as bar:
+        hidden = not journal or output.is_quiet()
+        with tqdm(total=end, initial=min(start, end), unit="step", dynamic_ncols=True, disable=hidden) as bar:
             for first, n in plan:
                 # ---- feed
                 try:
