@@ -7,6 +7,7 @@ option that overrules it. A run keeps what was chosen first: its record says whi
 
 import contextlib
 import copy
+import json
 import os
 import time
 from collections.abc import Collection
@@ -55,12 +56,14 @@ def settle(config: dict, workdir: Path | None, fixed: Collection[str] = (), bega
     began = time.monotonic() if began is None else began
     if train["minutes"] and is_set("train.steps", fixed):
         raise InputError(f"train.minutes={train['minutes']:g} and train.steps={train['steps']}: set one of them")
-    if workdir and (workdir / "config.json").exists():
-        return Settled(_kept(config, read_record(workdir).config, fixed))
+    there = bool(workdir) and (workdir / "config.json").exists()
+    hosts.agree({"whether there is a run in --workdir": there})
+    if there:
+        return Settled(hosts.as_one(lambda: _kept(config, read_record(workdir).config, fixed)))
     speed: Speed | None = None
     made: list[Choice] = []
     if train["choose"]:
-        known = facts(config, fixed)
+        known = _of_first(hosts.as_one(lambda: facts(config, fixed)))
         config, made = choose(known, config, fixed)
         height, width, channels = known.shape
         classes = f" in {known.classes} classes" if known.classes else ""
@@ -69,13 +72,19 @@ def settle(config: dict, workdir: Path | None, fixed: Collection[str] = (), bega
         _say(*made)
     if minutes := config["train"]["minutes"]:
         _say(f"timing some steps, for {minutes:g} minutes ...")
-        speed = measure(prepare(config))
-        seconds = 60 * minutes - (time.monotonic() - began)
-        config, fitted = within(config, seconds, speed, fixed)
+        speed = measure(hosts.as_one(lambda: prepare(config)))
+        passed = hosts.of_writer(int(time.monotonic() - began)) or 0
+        config, fitted = within(config, 60 * minutes - passed, speed, fixed)
         _say(*fitted)
         made = made + fitted
     names = ",".join(dict.fromkeys(one.field for one in made))
     return Settled({**config, "train": {**config["train"], "chosen": names}}, speed)
+
+
+def _of_first(known: Facts) -> Facts:
+    """The facts of the first process, by which all choose alike."""
+    told = Facts(**json.loads(hosts.gather(json.dumps(known._asdict()))[0])) if jax.process_count() > 1 else known
+    return told._replace(shape=tuple(told.shape), values=told.values and tuple(told.values))
 
 
 def _kept(config: dict, before: dict[str, Any], fixed: Collection[str]) -> dict:

@@ -281,7 +281,8 @@ def main(arguments: list[str] | None = None) -> int:
         sharding.use_compilation_cache()
         with hosts.together(LOWER):
             hosts.start(values.coordinator, values.processes, values.process, values.timeout)
-            settled = hosts.as_one(lambda: fit.settle(config, workdir, fixed, began))
+            hosts.agree(program(config, workdir))
+            settled = fit.settle(config, place(workdir), fixed, began)
             code = train(settled.config, workdir, settled.speed)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
