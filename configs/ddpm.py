@@ -5,8 +5,11 @@
     python train.py --config=configs/ddpm.py:celeba_hq_256     the paper's CelebA-HQ (500k steps)
     python train.py --config=configs/ddpm.py:lsun_bedroom      the paper's LSUN bedroom (2.4M steps)
     python train.py --config=configs/ddpm.py:fashion_mnist
-    python train.py --config=configs/ddpm.py:folder=PATH       your own pictures, cut to 64x64
+    python train.py --config=configs/ddpm.py:folder=PATH       your own pictures
     python train.py --config=configs/ddpm.py:arrays=PATH       your own .npy or .npz
+
+For your own, size, network, batch, rate and steps are chosen by the pictures, the machine and --minutes=15, and each
+choice is shown with the option that overrules it; --config.train.choose=False leaves the paper's.
 
 cifar10, celeba_hq_256, lsun_bedroom and fashion_mnist are read, without TensorFlow, from ~/tensorflow_datasets, where
 they have to be prepared as array_record: `jaxdiff data prepare cifar10`, and README.md for the others.
@@ -107,7 +110,7 @@ def _fashion_mnist(config: ConfigDict) -> None:
 def _folder(config: ConfigDict, path: str) -> None:
     config.data = ConfigDict({"name": "folder", "path": path, "size": 64, "channels": 3, "flip": True, "cache_gb": 4.0})
     config.net.update(multipliers=(1, 2, 3, 4), dropout=0.1)
-    config.train.steps = 200_000
+    config.train.update(steps=200_000, choose=True)
 
 
 def _arrays(config: ConfigDict, path: str) -> None:
@@ -115,4 +118,4 @@ def _arrays(config: ConfigDict, path: str) -> None:
         {"name": "arrays", "path": path, "key": "", "label_key": "", "low": -1.0, "high": 1.0, "flip": False}
     )
     config.net.dropout = 0.1
-    config.train.steps = 200_000
+    config.train.update(steps=200_000, choose=True)

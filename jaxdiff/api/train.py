@@ -17,6 +17,7 @@ import jax
 from tqdm.auto import tqdm
 
 from jaxdiff.api.basis import basis
+from jaxdiff.cli.fit import settle
 from jaxdiff.cli.setup import described, prepare
 from jaxdiff.config import build
 from jaxdiff.config.given import MADE, NAMED, with_fields, with_parts
@@ -67,7 +68,8 @@ def train(
       data: images, (n, height, width, channels) or (n, height, width), of uint8 or floating point; the path of a folder
         of pictures, or of a .npy, .npz or .csv; a `jaxdiff.data.source.Source`; or a whole configuration, such as
         `get_config()` of a file in configs/.
-      steps: updates of the parameters; by default those of the configuration.
+      steps: updates of the parameters; by default those of the configuration. For as many as fit into a time, set
+        `fields={"train.minutes": 15}` instead.
       labels: of images in memory: (n,) whole numbers, or texts.
       range: of floating-point images in memory, such as (0, 1).
       classes: names of the classes.
@@ -92,11 +94,15 @@ def train(
         whole["train"]["steps"] = steps
     if init is not None:
         whole["train"]["init"] = os.fspath(init) if isinstance(init, str | Path) else Given(init)
+    fixed = (
+        [{**SHORT, **MADE, **NAMED}[name] for name in parts] + [*(fields or {})] + ["train.steps"] * (steps is not None)
+    )
     if workdir is None:
-        return _fit(whole, progress)
+        return _fit(settle(whole, None, fixed).config, progress)
     from jaxdiff.cli.train import train as train_run  # it declares flags, which a program may have, too
 
-    train_run(whole, place(workdir))
+    settled = settle(whole, place(workdir), fixed)
+    train_run(settled.config, place(workdir), settled.speed)
     return load_any(workdir, **{name: part for name, part in parts.items() if name in LOADED})
 
 
@@ -129,10 +135,10 @@ def configured(
         named = _data(data, given)
         source = DATA.make(named)
         classes = source.conditions["label"].values or 0 if "label" in source.conditions else 0
-        whole = basis(source) if config is None else _plain(config)
+        whole = basis(source, named, fields or {}) if config is None else _plain(config)
         if not whole:
             raise InputError(f"config={config!r}: must be a configuration, such as get_config() of a file in configs/")
-        whole = {**whole, "data": named, "held_out": {}}
+        whole = {**whole, "data": whole["data"] if config is None else named, "held_out": {}}
         if "net" in whole and NET.takes(whole["net"], "num_classes"):
             whole["net"] = {**whole["net"], "num_classes": classes}
     short = {SHORT[name]: value for name, value in parts.items() if name in SHORT}

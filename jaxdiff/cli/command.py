@@ -7,7 +7,7 @@ be left out there; it is set by the function's own parameters (`jaxdiff.config.o
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -15,15 +15,25 @@ from ml_collections import ConfigDict, config_flags
 from jaxdiff.config import overrides
 from jaxdiff.errors import InputError, unknown
 
-__all__ = ["CONFIGS", "FLAG", "default_workdir", "known_configs", "located", "parse"]
+__all__ = ["CONFIGS", "FLAG", "Command", "default_workdir", "known_configs", "located", "parse"]
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-OPTIONS = ("workdir", "init", "quiet", "coordinator", "processes", "process", "timeout", "help")
+OPTIONS = ("workdir", "init", "minutes", "quiet", "coordinator", "processes", "process", "timeout", "help")
 FLAG = re.compile(r"--?config\.([^=]+)(=?)(.*)", re.DOTALL)
 
 
-def parse(argv: Sequence[str], values: flags.FlagValues) -> tuple[dict, Path]:
-    """The configuration that `--config` asks for, and the run's folder, `--workdir` or by default one under runs/."""
+class Command(NamedTuple):
+    """The configuration that `--config` asks for, the run's folder, `--workdir` or by default one under runs/, and the
+    dotted names of the fields that were set, which nothing else may choose.
+    """
+
+    config: dict
+    workdir: Path
+    fixed: tuple[str, ...]
+
+
+def parse(argv: Sequence[str], values: flags.FlagValues) -> Command:
+    """What the command line says."""
     argv = located(argv)
     try:
         before = _file(argv)
@@ -48,7 +58,7 @@ def parse(argv: Sequence[str], values: flags.FlagValues) -> tuple[dict, Path]:
     chosen = [*config_flags.get_override_values(values["config"]), *(field for field, _ in further)]
     config = overrides.settled(config, before.to_dict() if isinstance(before, ConfigDict) else {}, chosen)
     file = config_flags.get_config_filename(values["config"])
-    return config, Path(values["workdir"].value or default_workdir(file))
+    return Command(config, Path(values["workdir"].value or default_workdir(file)), tuple(chosen))
 
 
 def known_configs() -> list[str]:

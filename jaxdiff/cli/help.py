@@ -24,10 +24,10 @@ WIDTH = 110
 TRAIN = """jaxdiff train: train a model, or go on with one
 
 Examples:
-  jaxdiff train --config ddpm                        the digits that come with scikit-learn, minutes on 2 CPU cores
-  jaxdiff train --config ddpm:folder=PHOTOS          your own pictures; sub-folders are classes
+  jaxdiff train --config ddpm                             the digits that come with scikit-learn, minutes on 2 CPU cores
+  jaxdiff train --config edm:folder=PHOTOS --minutes 15   your own pictures; sub-folders are classes
   jaxdiff train --config edm --config.train.steps=3000 --workdir runs/longer
-  jaxdiff train --config my_config.py:setting        a file of your own with get_config(setting)
+  jaxdiff train --config my_config.py:setting             a file of your own with get_config(setting)
 
 The same command again goes on where the run stopped, also after a crash and on another number of devices.
 
@@ -35,6 +35,7 @@ Options:
   --config NAME[:SETTING]   one of the configurations below, or the path of a file.py
   --config.FIELD=VALUE      any of the settings below, and any argument of what is named there
   --workdir FOLDER          the run's folder; by default one of its own under runs/
+  --minutes N               train for about so long: the steps are fitted to that, by timing some
   --init PATH               begin with the weights of this run or model folder, as far as they fit
   --quiet                   say nothing but errors
 
@@ -48,7 +49,7 @@ others by itself (as it does on TPU pods, Slurm, Open MPI, Kubernetes), also:
 TOP = """jaxdiff: diffusion models in pure JAX functions
 
 Examples:
-  jaxdiff train --config ddpm                        the digits that come with scikit-learn, minutes on 2 CPU cores
+  jaxdiff train --config ddpm                             the digits that come with scikit-learn, minutes on 2 CPU cores
   jaxdiff sample --workdir runs/ --num 16            draw from the newest run
   jaxdiff train --config ddpm:folder=PHOTOS          your own pictures
 

@@ -14,6 +14,8 @@ import functools
 import hashlib
 import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,11 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from jaxdiff.cli import command, output
+from jaxdiff.cli import command, fit, output
 from jaxdiff.cli.main import text_of
 from jaxdiff.cli.setup import Setup, described, prepare
 from jaxdiff.config import record as run_record
+from jaxdiff.config.budget import Speed, early
 from jaxdiff.config.schema import check_fields
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
@@ -44,11 +47,16 @@ __all__ = ["declared", "main", "program", "train"]
 ELSEWHERE = ("data.path", "data.data_dir")
 """Where the same data may lie differently on each host."""
 
+UNTIMED = 100
+"""So few steps are not worth timing."""
+
 LOWER = "lower train.batch_size, raise train.accumulate or train.mesh.fsdp, or set net.remat=full or net.dtype=bfloat16"
 
 
-def train(config: dict, workdir: Path) -> int:
+def train(config: dict, workdir: Path, speed: Speed | None = None) -> int:
     """Train to `config["train"]["steps"]`, from the newest intact checkpoint in `workdir` if there is one.
+
+    The speed of a step is timed here, if it is not given.
 
     Returns: 0, or the number of the signal that ended training early, as a program's exit code.
     """
@@ -68,11 +76,12 @@ def train(config: dict, workdir: Path) -> int:
         asked = held.enter_context(stop.stopping(settings["max_hours"]))
 
         # ---- restore
+        speed = speed or timed(setup, workdir, end)
         state = checkpoints.restore(setup.first())
         step = start = int(state.step)
         state = state if start else setup.begun(state, config["train"]["init"])
         tally = Tally(start, int(state.health.skipped), guard["spike"])
-        announce(workdir, setup, state, start, end)
+        shows = announce(workdir, setup, state, range(start, end), speed, config)
         journal = log.Log(workdir, start) if hosts.is_writer() else log.Silent()
         plan = feed.Calls(start, end, setup.length)
         stream = feed.ahead(setup.feed.read, plan, settings["readers"])
@@ -82,13 +91,8 @@ def train(config: dict, workdir: Path) -> int:
             "a preview", lambda: setup.preview(setup.averages(state), workdir, journal, step), asked
         )
 
-        with tqdm(
-            total=end,
-            initial=min(start, end),
-            unit="step",
-            dynamic_ncols=True,
-            disable=not journal or output.is_quiet(),
-        ) as bar:
+        hidden = not journal or output.is_quiet()
+        with tqdm(total=end, initial=min(start, end), unit="step", dynamic_ncols=True, disable=hidden) as bar:
             for first, n in plan:
                 # ---- feed
                 try:
@@ -113,7 +117,8 @@ def train(config: dict, workdir: Path) -> int:
                     means |= clock.lap(len(pending) * n * settings["batch_size"])
                     journal.scalars(step, means)
                     bar.update(step - bar.n)
-                    bar.set_postfix_str(f"loss {means['loss']:.4f}, {means['examples_per_s']:,.0f} examples/s")
+                    seen = f"{step * settings['batch_size']:,} seen"
+                    bar.set_postfix_str(f"loss {means['loss']:.4f}, {means['examples_per_s']:,.0f} examples/s, {seen}")
                     pending = []
                     complaint = tally.count(step, int(means["skipped"]), end=last)
                     if means["skipped_in_row"] >= guard["patience"]:
@@ -123,7 +128,7 @@ def train(config: dict, workdir: Path) -> int:
                 # ---- save
                 if jax.process_count() == 1 or step % settings["log_every"] == 0:
                     reason = 0 if last else hosts.of_any(asked())
-                due, shown = step % settings["checkpoint_every"] == 0 or last, step % settings["sample_every"] == 0
+                due, shown = step % settings["checkpoint_every"] == 0 or last, shows(step)
                 if due or shown or reason:
                     measured = measure() if due and not reason else {}
                     if measured:
@@ -204,12 +209,45 @@ def report(workdir: Path, model: Model | Classifier, step: int, reason: int, com
     print(f"  jaxdiff sample --workdir {follows}")
 
 
-def announce(workdir: Path, setup: Setup, state: TrainState, start: int, end: int) -> None:
-    """Say what is about to happen, and on how many devices."""
+def timed(setup: Setup, workdir: Path, end: int) -> Speed | None:
+    """The speed of a step; None where there are few, or none left."""
+    done = (workdir / "checkpoints" / str(end)).exists()
+    return fit.measure(setup) if end > UNTIMED and not done else None
+
+
+def announce(
+    workdir: Path, setup: Setup, state: TrainState, steps: range, speed: Speed | None, config: dict
+) -> Callable[[int], bool]:
+    """Say what is about to happen, on how many devices, and how long it takes by the steps that were timed.
+
+    Returns: `step -> whether to show pictures after it`.
+    """
+    every, first = config["train"]["sample_every"], frozenset(early(speed, config, setup.length) if speed else ())
+    shows = lambda step: step % every == 0 or step in first
     if not hosts.is_writer():
-        return
+        return shows
     print(described(setup, state))
-    print(f"{'continuing' if start else 'training'} in {workdir} from step {start:,} to {end:,}", flush=True)
+    print(f"{'continuing' if steps.start else 'training'} in {workdir} from step {steps.start:,} to {steps.stop:,}")
+    if speed and steps:
+        rate = config["train"]["batch_size"] / speed.step_s
+        shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        print(
+            f"about {in_time(len(steps) * speed.step_s)}: {speed.step_s:.2g} s a step as measured, {shown} examples/s"
+        )
+        print(f"pictures on the way: {workdir / 'samples.png'}")
+    sys.stdout.flush()
+    return shows
+
+
+def in_time(seconds: float) -> str:
+    """A duration in words: "40 s", "14 min", "3 h 20 min", "12 days"."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours < 48 else f"{hours / 24:.0f} days"
 
 
 def declared() -> flags.FlagValues:
@@ -217,6 +255,7 @@ def declared() -> flags.FlagValues:
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "the run's folder", flag_values=values)
     flags.DEFINE_string("init", "", "a run or a model folder, whose weights to begin with", flag_values=values)
+    flags.DEFINE_float("minutes", None, "train for about so long", flag_values=values)
     flags.DEFINE_string("coordinator", None, "of several processes: HOST:PORT of process 0", flag_values=values)
     flags.DEFINE_integer("processes", None, "how many processes there are", flag_values=values)
     flags.DEFINE_integer("process", None, "which of them this is, from 0", flag_values=values)
@@ -231,15 +270,20 @@ def main(arguments: list[str] | None = None) -> int:
         print(text_of("train", given), end="")
         return 0
     try:
+        began = time.monotonic()
         values = declared()
-        config, workdir = command.parse([sys.argv[0], *given], values)
+        config, workdir, fixed = command.parse([sys.argv[0], *given], values)
         config["train"]["init"] = values["init"].value or config["train"]["init"]
+        if values["minutes"].value is not None:
+            config["train"]["minutes"] = values["minutes"].value
         check_fields(config)
         sharding.use_cpu_devices(config["train"]["cpu_devices"])
         sharding.use_compilation_cache()
         with hosts.together(LOWER):
             hosts.start(values.coordinator, values.processes, values.process, values.timeout)
-            code = train(config, workdir)
+            hosts.agree(program(config, workdir))
+            settled = fit.settle(config, place(workdir), fixed, began)
+            code = train(settled.config, workdir, settled.speed)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

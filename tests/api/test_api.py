@@ -313,3 +313,19 @@ def test_what_cannot_be_imported_is_named():
     assert in_words(optax.adam) == "optax._src.alias:adam"
     assert in_words(lambda: 0).startswith("given in Python: ")
     assert in_words(Given(Small())) == "given in Python: Small"
+
+
+def test_minutes_become_steps(monkeypatch, capsys):
+    """Of a time, and nothing of it is kept where no steps were timed."""
+    from jaxdiff.cli import fit
+    from jaxdiff.config.budget import Speed
+
+    monkeypatch.setattr(fit, "measure", lambda setup: Speed(1.0))
+    images = np.zeros((8, 8, 8), np.uint8)
+    model = jaxdiff.train(images, batch_size=4, fields={"train.minutes": 0.2, "net.channels": 32, "sample.steps": 1})
+    said = capsys.readouterr().out
+    steps = int(model.weights.rpartition(" ")[2])
+    assert 1 < steps < 12
+    assert f"--config.train.steps={steps} " in said
+    with pytest.raises(InputError, match="train.minutes=5 and train.steps=2: set one of them"):
+        jaxdiff.train(images, steps=2, fields={"train.minutes": 5.0})

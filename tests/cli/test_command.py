@@ -24,7 +24,7 @@ FILE = "configs/ddpm.py"
 def parsed(*arguments, file=FILE):
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "", flag_values=values)
-    return command.parse(["train.py", f"--config={file}", *arguments], values)[0]
+    return command.parse(["train.py", f"--config={file}", *arguments], values).config
 
 
 def at(config, field):

@@ -43,6 +43,15 @@ def test_npz_with_labels_and_floats(tmp_path):
     np.testing.assert_array_equal(batch.condition["label"], [2])
 
 
+def test_names_of_classes(tmp_path):
+    path = str(tmp_path / "a.npz")
+    np.savez(path, x=IMAGES, y=np.array([0, 1, 2, 0, 1, 2]))
+    assert arrays(path, "x", "y", classes="cat, dog,bird").spec.details["classes"] == ["cat", "dog", "bird"]
+    assert "classes" not in arrays(path, "x", "y").spec.details
+    with pytest.raises(InputError, match="data.classes has 2 names: .* has 3 classes by its data.label_key"):
+        arrays(path, "x", "y", classes="cat,dog")
+
+
 def test_bad_files_are_refused(tmp_path):
     path = str(tmp_path / "a.npz")
     with pytest.raises(InputError, match="not a .npy or .npz file"):

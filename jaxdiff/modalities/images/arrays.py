@@ -30,7 +30,13 @@ MEMORY = _memory()
 
 
 def arrays(
-    path: str, key: str = "", label_key: str = "", low: float = -1.0, high: float = 1.0, flip: bool = False
+    path: str,
+    key: str = "",
+    label_key: str = "",
+    low: float = -1.0,
+    high: float = 1.0,
+    flip: bool = False,
+    classes: str = "",
 ) -> Source:
     """Images of a `.npy` or `.npz` file.
 
@@ -40,6 +46,7 @@ def arrays(
       label_key: of the integer labels in a `.npz`, if they are wanted.
       low, high: the range of floating-point pixels; uint8 ones are 0 to 255.
       flip: allow horizontal flips.
+      classes: names of the classes, in the order of their labels, with commas between them.
 
     Raises:
       InputError: no such file or array, or one of another type, shape or range.
@@ -77,8 +84,16 @@ def arrays(
     def take(i):
         return Batch(to_unit_range(images[i], low, high))
 
-    classes = 0 if labels is None else int(labels.max()) + 1
-    return labeled(Source(len(images), image_spec(images.shape[1:], levels), take, flip=flip), labels, classes)
+    count = 0 if labels is None else int(labels.max()) + 1
+    spec = image_spec(images.shape[1:], levels, _names(classes, count, path))
+    return labeled(Source(len(images), spec, take, flip=flip), labels, count)
+
+
+def _names(classes: str, count: int, path: str) -> list[str]:
+    names = [name.strip() for name in classes.split(",") if name.strip()]
+    if names and len(names) != count:
+        raise InputError(f"data.classes has {len(names)} names: {path!r} has {count} classes by its data.label_key")
+    return names
 
 
 def _load(path: str, key: str, label_key: str) -> tuple[np.ndarray, np.ndarray | None]:
