@@ -56,10 +56,11 @@ def settle(config: dict, workdir: Path | None, fixed: Collection[str] = (), bega
     began = time.monotonic() if began is None else began
     if train["minutes"] and is_set("train.steps", fixed):
         raise InputError(f"train.minutes={train['minutes']:g} and train.steps={train['steps']}: set one of them")
-    there = bool(workdir) and (workdir / "config.json").exists()
+    folder = workdir or Path()
+    there = workdir is not None and (folder / "config.json").exists()
     hosts.agree({"whether there is a run in --workdir": there})
     if there:
-        return Settled(hosts.as_one(lambda: _kept(config, read_record(workdir).config, fixed)))
+        return Settled(hosts.as_one(lambda: _kept(config, read_record(folder).config, fixed)))
     speed: Speed | None = None
     made: list[Choice] = []
     if train["choose"]:
