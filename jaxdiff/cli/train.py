@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from absl import flags
 from jax.sharding import Mesh
 from tqdm import tqdm
@@ -31,7 +30,7 @@ from jaxdiff.cli.settings import page
 from jaxdiff.config import build
 from jaxdiff.config import record as run_record
 from jaxdiff.config.schema import check_fields
-from jaxdiff.data.source import Source
+from jaxdiff.data.source import Source, fingerprint
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import find
 from jaxdiff.modalities.images import pictures
@@ -64,6 +63,7 @@ class Setup(NamedTuple):
     """All that a training needs before its first step.
 
     Attributes:
+      record: what the run's folder will hold of the configuration and the data.
       initial: `key -> state` before the first step, and `init_key`, its key.
       placed: where on the mesh each array of a state lies.
       step_fn: `(state, resident, along) -> (state, metrics)`, compiled.
@@ -72,6 +72,7 @@ class Setup(NamedTuple):
       preview: `(averages, workdir, journal, step)`, pictures of what was learned.
     """
 
+    record: run_record.Record
     source: Source
     parts: experiment.Experiment
     mesh: Mesh
@@ -129,7 +130,8 @@ def prepare(config: dict) -> Setup:
 
     measure = watch.monitor(config, parts.model)
     preview = watch.make_preview(config, parts.model, source, preview_key)
-    return Setup(source, parts, mesh, initial, init_key, placed, step_fn, food, length, measure, preview)
+    record = run_record.Record(config, source.spec, {"examples": source.size, "sha256": fingerprint(source)})
+    return Setup(record, source, parts, mesh, initial, init_key, placed, step_fn, food, length, measure, preview)
 
 
 def train(config: dict, workdir: Path) -> int:
@@ -141,12 +143,12 @@ def train(config: dict, workdir: Path) -> int:
     with contextlib.ExitStack() as held, hosts.together(LOWER):
         hosts.agree(program(config, workdir))
         setup = hosts.as_one(lambda: prepare(config))
-        hosts.agree(content(setup.source))
+        hosts.agree({"the data": setup.record.spec, **setup.record.data})
         settings, guard, end = config["train"], config["train"]["guard"], config["train"]["steps"]
         nans, infs = looked_for(config["debug"]["nans"])
 
         # ---- the run's folder
-        checkpoints = hosts.as_one(lambda: enter(workdir, config, setup.source, held))
+        checkpoints = hosts.as_one(lambda: enter(workdir, setup.record, held))
         hosts.check_shared(workdir)
         held.enter_context(jax.debug_nans(nans))
         held.enter_context(jax.debug_infs(infs))
@@ -236,17 +238,7 @@ def program(config: dict, workdir: Path) -> dict[str, Any]:
     return {**parts, "--workdir": str(workdir.absolute()), **fields}
 
 
-def content(source: Source) -> dict[str, Any]:
-    """What the data are, as far as three examples show, for several processes to compare."""
-    if jax.process_count() == 1:
-        return {}
-    some = hashlib.sha256()
-    for leaf in jax.tree.leaves(source.take(np.linspace(0, source.size - 1, 3).astype(int))):
-        some.update(np.ascontiguousarray(leaf).tobytes())
-    return {"the number of examples": source.size, "their kind": source.spec, "the examples": some.hexdigest()[:12]}
-
-
-def enter(workdir: Path, config: dict, source: Source, held: contextlib.ExitStack) -> checkpoint.Checkpoints:
+def enter(workdir: Path, record: run_record.Record, held: contextlib.ExitStack) -> checkpoint.Checkpoints:
     """Lock the run's folder, write its record, and open its checkpoints, until `held` is left.
 
     Raises:
@@ -254,8 +246,8 @@ def enter(workdir: Path, config: dict, source: Source, held: contextlib.ExitStac
     """
     if hosts.is_writer():
         held.enter_context(run_record.locked(workdir))
-    run_record.write_record(workdir, run_record.Record(config, source.spec), write=hosts.is_writer())
-    policy = {name: config["train"][name] for name in ("keep", "keep_every", "keep_best", "verify")}
+    run_record.write_record(workdir, record, write=hosts.is_writer())
+    policy = {name: record.config["train"][name] for name in ("keep", "keep_every", "keep_best", "verify")}
     return held.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", **policy))
 
 

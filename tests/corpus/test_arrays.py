@@ -1,6 +1,5 @@
 """Arrays of every type, shape and header, damaged and hostile: their values, or one line."""
 
-import importlib
 import os
 import zipfile
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxdiff.data import numpy_file
 from jaxdiff.modalities.images import arrays
 from tests.helpers.array_files import LABELS, PIXELS, UNIT, WHOLE, ZIPPED, classes_of, header, npy, npz, patched, savez
 from tests.helpers.cases import cases, refused
@@ -112,7 +112,7 @@ ARRAYS = {
     "a fractional shape": (header(BIG.format("|u1", (6.0, 4, 5))), {}, CANNOT_ARRAY),
     "a shape of booleans": (header(BIG.format("|u1", (True, True, True)), data=b"\x80"), {}, f"{CANNOT_ARRAY}|.*"),
     "a shape larger than the file": (header(BIG.format("|u1", (600, 400, 500))), {}, CANNOT_ARRAY),
-    "a shape larger than any disk": (header(BIG.format("|u1", (2**40, 2**20, 3))), {}, CANNOT_ARRAY),
+    "a shape larger than any disk": (header(BIG.format("|u1", (2**40, 2**20, 3))), {}, f"{CANNOT_ARRAY}.*promises"),
     "a shape beyond integers": (header(BIG.format("|u1", (2**70, 4, 5))), {}, CANNOT_ARRAY),
     "a shape in a zip larger than memory": (
         npz(**{"x.npy": header(BIG.format("|u1", (2**40, 2**10, 3)))}),
@@ -122,7 +122,7 @@ ARRAYS = {
     "a shape in a zip larger than its file": (
         npz(**{"x.npy": header(BIG.format("|u1", (2**20, 2**9, 3)))}),
         {},
-        CANNOT_ARRAY,
+        f"{CANNOT_ARRAY}.*promises an array of shape .1048576, 512, 3., 1,610,612,736 bytes, and 120 are there",
     ),
     "a zip that is none": (b"PK not a zip", {"suffix": ".npz"}, CANNOT_ARRAY),
     "a zip of nothing": (npz(), {"suffix": ".npz"}, "unknown array"),
@@ -208,7 +208,7 @@ def test_an_array_cut_short_is_refused(tmp_path, whole, part):
 
 
 def test_a_zip_bomb_is_refused_by_its_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("jaxdiff.modalities.images.arrays"), "MEMORY", 10**6)
+    monkeypatch.setattr(numpy_file, "MEMORY", 10**6)
     (tmp_path / "x.npz").write_bytes(savez(x=np.zeros((2000, 32, 32), np.uint8)))
     assert (tmp_path / "x.npz").stat().st_size < 10**4
     with refused("x.npz.*2.0 MB.*memory.*npy"):

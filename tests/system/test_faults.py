@@ -21,8 +21,8 @@ from tests.helpers.processes import ROOT, TINY, rows, state_of
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def start(environment, folder, *arguments):
-    command = [sys.executable, str(ROOT / "train.py"), *TINY, *arguments, f"--workdir={folder}"]
+def start(environment, folder, *arguments, config=TINY[0]):
+    command = [sys.executable, str(ROOT / "train.py"), config, *TINY[1:], *arguments, f"--workdir={folder}"]
     return subprocess.Popen(
         command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -249,6 +249,47 @@ def test_twenty_thousand_steps_and_two_hundred_saves_leave_no_trace(environment,
     assert np.max(files[late]) <= np.max(files[early])
     assert np.max(folders) <= 5  # two kept, the best, one being written, one being deleted
     assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
+
+
+def test_the_same_data_elsewhere_go_on_and_others_are_refused(call, refuse, tmp_path):
+    rng, run = np.random.default_rng(0), tmp_path / "run"
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", rng.integers(0, 256, (50, 8, 8, 1), np.uint8))
+    of = lambda name: [
+        f"--config=configs/ddpm.py:arrays={tmp_path}/{name}.npy",
+        *TINY[1:],
+        "--config.train.device_data=never",
+    ]
+    call("train.py", *of("a"), "--config.train.steps=10", f"--workdir={run}")
+    call("train.py", *of("a"), f"--workdir={tmp_path / 'whole'}")
+    (tmp_path / "a.npy").rename(tmp_path / "c.npy")
+    (tmp_path / "b.npy").rename(tmp_path / "a.npy")
+    said = f"'{run}' was trained on other data (50 examples, as many, but others): name those, wherever they lie"
+    assert said in refuse("train.py", *of("a"), f"--workdir={run}")
+    out, _ = call("train.py", *of("c"), f"--workdir={run}")
+    assert "from step 10 to 40" in out
+    same(tmp_path / "whole", run)
+
+
+@pytest.mark.slow
+def test_data_that_are_cut_short_under_a_run_end_it_saved_and_in_one_line(environment, tmp_path):
+    file, run = tmp_path / "a.npy", tmp_path / "run"
+    np.save(file, np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), np.uint8))
+    whole, config = file.read_bytes(), f"--config=configs/ddpm.py:arrays={file}"
+    many = ["--config.train.steps=100000", "--config.train.device_data=never", "--config.train.checkpoint_every=100000"]
+    running = start(environment, run, *many, config=config)
+    until(running, lambda: (run / "metrics.jsonl").exists() and len(rows(run)) > 1)
+    os.truncate(file, 1000)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 2, err
+    assert err.strip().splitlines()[-1].startswith(f"error: '{file}' was written again while it was in use")
+    file.write_bytes(whole)
+    (step,) = (int(f.name) for f in (run / "checkpoints").iterdir())
+    more = [f"--config.train.steps={step + 5}", *many[1:]]
+    running = start(environment, run, *more, config=config)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 0, err
+    assert f"from step {step:,} to {step + 5:,}" in out
 
 
 DIVERGING = [*TINY, "--config.optimizer.learning_rate=1e30", "--config.optimizer.warmup=1"]
