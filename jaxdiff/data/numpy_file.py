@@ -47,7 +47,7 @@ class Rows(NamedTuple):
 
     shape: tuple[int, ...]
     dtype: np.dtype
-    take: Callable[[np.ndarray], np.ndarray]
+    take: Callable[[Any], np.ndarray]
 
     def extremes(self, at_once: int = 2**24) -> tuple[Any, Any]:
         """The least and the largest value, NaN if there is one, from so many bytes at once."""
@@ -128,7 +128,7 @@ def _rows(path: str) -> Rows:
         rows = np.empty((len(indices), *shape[1:]), dtype)
         into = rows.reshape(len(rows), -1).view(np.uint8) if rows.size else rows
         try:
-            got = [os.preadv(descriptor, [b], start + int(i) * row) for b, i in zip(into, indices, strict=True)]
+            got = [os.preadv(descriptor, [b.data], start + int(i) * row) for b, i in zip(into, indices, strict=True)]
         except OSError as error:
             raise InputError(f"{path!r} cannot be read any more: {error.strerror}") from error
         if _state(descriptor) != known or any(n != row for n in got):

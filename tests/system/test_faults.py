@@ -1,6 +1,7 @@
 """What happens to runs: signals, second trainers, damage, full and vanished disks, numbers that overflow."""
 
 import contextlib
+import json
 import os
 import shlex
 import shutil
@@ -222,6 +223,31 @@ def test_a_full_disk_costs_checkpoints_and_not_the_training(environment, finishe
     assert "could not be written: no space left on device" in done.stderr.lower()
     assert int(state_of(tmp_path / "run").step) == 400
     assert [row["step"] for row in rows(tmp_path / "run")] == list(range(5, 401, 5))
+
+
+@pytest.mark.slow
+def test_ten_kills_a_closed_pipe_brackets_and_a_disk_that_fills_and_empties(environment, call, small_disk, tmp_path):
+    """All at once, and the run ends with the same bits as one that nothing happened to."""
+    disk, run = small_disk
+    many = [*TINY, "--config.train.steps=300", "--config.train.sample_every=100"]
+    began = time.monotonic()
+    call("train.py", *many, f"--workdir={tmp_path / 'whole'}")
+    seconds = time.monotonic() - began
+    program = [sys.executable, "-m", "tests.helpers.torment", disk, seconds, *many, f"--workdir={disk}/run[x]"]
+    script = f"{shlex.join(map(str, program))} && cp -r {disk}/run* {tmp_path}/run"
+    done = run(environment | {"PYTHONPATH": str(ROOT)}, script)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    print(f"{seconds:.0f} s undisturbed; {told}")
+    assert told["codes"].count(-signal.SIGKILL) == 10
+    assert told["last"] == 0
+    assert told["filled"]
+    assert not any(told["filled"])  # no block was free
+    same(tmp_path / "whole", tmp_path / "run")
+    losses = {row["step"]: row["loss"] for row in rows(tmp_path / "whole")}
+    kept = [row["step"] for row in rows(tmp_path / "run")]
+    assert kept == sorted(set(kept))
+    assert all(losses[row["step"]] == row["loss"] for row in rows(tmp_path / "run"))
 
 
 @pytest.mark.slow

@@ -27,6 +27,11 @@ def opened(file: Any) -> Iterator[Image.Image]:
     with Image.open(file, formats=FORMATS) as picture:
         if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
             raise ValueError(f"{picture.width}x{picture.height} pixels are more than {Image.MAX_IMAGE_PIXELS:,}")
+        stored = str(picture.tile[0].args) if picture.tile else ""
+        if stored in ("L;2", "L;4") and "transparency" in picture.info:  # Pillow scales the others
+            picture.info["transparency"] *= 255 // (2 ** int(stored[-1]) - 1)
+        if (picture.format, picture.mode) == ("BMP", "1") and f"1', {(picture.width + 31) // 32 * 4}," not in stored:
+            raise ValueError("black and white in more than one bit, which Pillow takes for one: save it as PNG")
         yield picture
 
 
