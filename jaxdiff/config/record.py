@@ -25,7 +25,7 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from jaxdiff.config.schema import check_value, may_change
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import check
-from jaxdiff.training.files import place, replacing
+from jaxdiff.training.files import place, read_json, replacing
 from jaxdiff.types import Spec
 
 __all__ = ["LARGEST", "NO_LOCKS", "Record", "find", "flat", "locked", "read_record", "write_record"]
@@ -76,10 +76,10 @@ def _worked_on(run: Path) -> float:
 def read_record(folder: Path) -> Record:
     """Read the record of a run from its `config.json`."""
     try:
-        content = json.loads((folder / "config.json").read_text())
+        content = read_json(folder / "config.json")
         form, record = content["format"], Record(content["config"], Spec(**content["spec"]), content.get("data", {}))
         sealed = content.pop(SEAL, "")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{str(folder / 'config.json')!r} is not the record of a run: {error}") from error
     if form != FORMAT or type(form) is not int:
         raise InputError(
@@ -199,7 +199,7 @@ def _check_same(folder: Path, old: Record, new: Record) -> None:
             f"{str(folder)!r} holds a run of another configuration, {'; '.join(differ)}: choose another --workdir"
         )
     if old.data and old.data != new.data:
-        there, now = (record.data.get("examples") for record in (old, new))
+        there, now = (_short(record.data.get("examples")) for record in (old, new))
         what = f"{there} examples there, {now} now" if there != now else f"{now} examples, as many, but others"
         raise InputError(
             f"{str(folder)!r} was trained on other data ({what}): name those, wherever they lie, or choose another "

@@ -13,6 +13,7 @@ import pytest
 import tensorstore
 
 from jaxdiff.cli.checkpoints import main
+from jaxdiff.config.record import read_record
 from jaxdiff.errors import InputError
 from jaxdiff.training.checkpoints import checkpoint, stored
 from jaxdiff.training.checkpoints.checkpoint import Checkpoints
@@ -208,6 +209,30 @@ def test_the_seal_covers_every_file_and_nothing_else(run, kind):
     change(run / "5")
     assert any(message in line for line in damage(run / "5")), damage(run / "5")
     assert newest_intact(run) == 4
+
+
+def in_place_of(file, kind):
+    file.unlink(missing_ok=True)
+    if kind == "a pipe":
+        os.mkfifo(file)
+    elif kind == "a device":
+        file.symlink_to("/dev/zero")
+    else:
+        file.touch()
+        os.truncate(file, 2**40)  # which takes no room
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "a terabyte of nothing"])
+@pytest.mark.parametrize("name", ["5/checksums.json", "5/metrics.json", "../config.json"])
+def test_notes_are_not_waited_for_and_not_read_without_end(run, name, kind):
+    in_place_of(run / name, kind)
+    if name == "../config.json":
+        with pytest.raises(InputError, match="is not the record of a run: no file, or one of more than 64 MB"):
+            read_record(run.parent)
+    elif name == "5/metrics.json":
+        assert best(run, "loss") == 4
+    else:
+        assert newest_intact(run) == 4
 
 
 def test_what_a_system_leaves_in_folders_is_no_damage(run):
