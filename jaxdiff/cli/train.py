@@ -55,6 +55,8 @@ PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0."
 TIMEOUT = flags.DEFINE_integer("timeout", 300, "Seconds to wait for the other processes.")
 ELSEWHERE = ("data.path", "data.data_dir")
 """Where the same data may lie differently on each host."""
+LAST_S, STOP_S = 60, 10
+"""How long the last save is tried: at the end of a run, and where a scheduler may give 30 s."""
 
 LOWER = "lower train.batch_size, raise train.accumulate or train.mesh.fsdp, or set net.remat=full or net.dtype=bfloat16"
 
@@ -208,7 +210,7 @@ def train(config: dict, workdir: Path) -> int:
                     measured = measure() if due and not reason else {}
                     if measured:
                         journal.scalars(step, measured)
-                    checkpoints.save(state, means | measured)
+                    checkpoints.insist(state, means | measured, LAST_S if last else STOP_S if reason else 0)
 
                 # ---- preview
                 if shown and not last and not reason:

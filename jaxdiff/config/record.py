@@ -174,13 +174,13 @@ def write_record(folder: Path, record: Record, write: bool = True) -> None:
     Raises:
       InputError: the folder holds a run of another configuration, or cannot be written.
     """
+    content, old = {"format": FORMAT, **_plain(record)}, None
     if (folder / "config.json").exists():
-        _check_same(folder, read_record(folder), record)
-    if not write:
+        _check_same(folder, old := read_record(folder), record)
+    if not write or (old and _seal(content) == _seal({"format": FORMAT, **_plain(old)})):  # the disk may be full
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        content = {"format": FORMAT, **_plain(record)}
         with replacing(folder / "config.json") as part:
             part.write_text(json.dumps({**content, SEAL: _seal(content)}, indent=2) + "\n")
     except OSError as error:

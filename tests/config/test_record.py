@@ -141,6 +141,15 @@ def test_data_are_known_by_what_they_are_and_not_by_where_they_lie(tmp_path, now
     assert run_record.read_record(tmp_path).data == now
 
 
+def test_a_record_that_holds_already_what_it_has_to_is_not_written_again(tmp_path, monkeypatch):
+    """The disk may be full when a run is started again."""
+    run_record.write_record(tmp_path, RECORD)
+    monkeypatch.setattr(run_record, "replacing", None)
+    run_record.write_record(tmp_path, RECORD)
+    with pytest.raises(TypeError):
+        run_record.write_record(tmp_path, changed(steps=20))
+
+
 def test_of_a_network_what_it_computes_may_not_change_and_how_may(tmp_path):
     of = lambda **net: RECORD._replace(config={**RECORD.config, "net": {"channels": 32, **net}})
     run_record.write_record(tmp_path, of(remat="none"))

@@ -1,8 +1,9 @@
 """A program: kill a training ten times at random moments, its output a closed pipe, its disk full now and then.
 
-    python -m tests.helpers.torment DISK SECONDS ARGUMENT ...
+    python -m tests.helpers.torment RUN STARTUP SECONDS ARGUMENT ...
 
-ARGUMENTs are those of train.py, and SECONDS about what they take. Prints what happened, as JSON.
+RUN is the run's folder, at the top of a small disk; ARGUMENTs are those of train.py, STARTUP and SECONDS about what it
+takes until its first step and from there. Prints what happened, as JSON: exit codes, and the newest checkpoint then.
 """
 
 import contextlib
@@ -32,29 +33,34 @@ def fill(disk, dice, over, seen):
         filler.unlink()
 
 
-def start(arguments):
+def start(run, arguments):
     """Start train.py with a pipe that nobody reads."""
     reader, writer = os.pipe()
     os.close(reader)
-    running = subprocess.Popen(command("train.py", *arguments), stdout=writer, stderr=writer)
+    running = subprocess.Popen(command("train.py", *arguments, f"--workdir={run}"), stdout=writer, stderr=writer)
     os.close(writer)
     return running
 
 
-def main(disk, seconds, *arguments):
-    disk, dice, seen, over, codes = Path(disk), random.Random(0), [], threading.Event(), []
-    filling = threading.Thread(target=fill, args=(disk, random.Random(1), over, seen))
+def newest(run):
+    """The step of the newest checkpoint."""
+    return max((int(f.name) for f in (run / "checkpoints").glob("[0-9]*") if f.name.isdigit()), default=0)
+
+
+def main(run, startup, seconds, *arguments):
+    run, dice, seen, over, ends = Path(run), random.Random(0), [], threading.Event(), []
+    filling = threading.Thread(target=fill, args=(run.parent, random.Random(1), over, seen))
     filling.start()
-    while codes.count(-signal.SIGKILL) < KILLS and len(codes) < 5 * KILLS:
-        running = start(arguments)
+    while sum(code == -signal.SIGKILL for code, _ in ends) < KILLS and len(ends) < 5 * KILLS:
+        running = start(run, arguments)
         try:
-            running.wait(dice.uniform(0.3, 1) * float(seconds))
+            running.wait(dice.uniform(0.7, 1.3) * float(startup) + dice.uniform(0, 0.2) * float(seconds))
         except subprocess.TimeoutExpired:
             running.kill()
-        codes.append(running.wait())
+        ends.append((running.wait(), newest(run)))
     over.set()
     filling.join()
-    print(json.dumps({"codes": codes, "filled": seen, "last": start(arguments).wait()}))
+    print(json.dumps({"ends": ends, "filled": seen, "last": start(run, arguments).wait()}))
 
 
 if __name__ == "__main__":

@@ -226,25 +226,28 @@ def test_a_full_disk_costs_checkpoints_and_not_the_training(environment, finishe
 
 
 @pytest.mark.slow
-def test_ten_kills_a_closed_pipe_brackets_and_a_disk_that_fills_and_empties(environment, call, small_disk, tmp_path):
+def test_ten_kills_a_closed_pipe_brackets_and_a_disk_that_fills_and_empties(environment, small_disk, tmp_path):
     """All at once, and the run ends with the same bits as one that nothing happened to."""
     disk, run = small_disk
-    many = [*TINY, "--config.train.steps=300", "--config.train.sample_every=100"]
+    many, whole = ["--config.train.steps=2000", "--config.train.sample_every=500"], tmp_path / "whole"
     began = time.monotonic()
-    call("train.py", *many, f"--workdir={tmp_path / 'whole'}")
-    seconds = time.monotonic() - began
-    program = [sys.executable, "-m", "tests.helpers.torment", disk, seconds, *many, f"--workdir={disk}/run[x]"]
+    running = start(environment, whole, *many)
+    until(running, (whole / "metrics.jsonl").exists)
+    startup = time.monotonic() - began
+    assert running.wait() == 0
+    seconds = time.monotonic() - began - startup
+    program = [sys.executable, "-m", "tests.helpers.torment", f"{disk}/run[x]", startup, seconds, *TINY, *many]
     script = f"{shlex.join(map(str, program))} && cp -r {disk}/run* {tmp_path}/run"
     done = run(environment | {"PYTHONPATH": str(ROOT)}, script)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    print(f"{seconds:.0f} s undisturbed; {told}")
-    assert told["codes"].count(-signal.SIGKILL) == 10
+    print(f"{startup:.0f} and {seconds:.0f} s undisturbed; {told}")
+    assert [code for code, _ in told["ends"]].count(-signal.SIGKILL) == 10
     assert told["last"] == 0
     assert told["filled"]
     assert not any(told["filled"])  # no block was free
-    same(tmp_path / "whole", tmp_path / "run")
-    losses = {row["step"]: row["loss"] for row in rows(tmp_path / "whole")}
+    same(whole, tmp_path / "run")
+    losses = {row["step"]: row["loss"] for row in rows(whole)}
     kept = [row["step"] for row in rows(tmp_path / "run")]
     assert kept == sorted(set(kept))
     assert all(losses[row["step"]] == row["loss"] for row in rows(tmp_path / "run"))

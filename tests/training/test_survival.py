@@ -1,5 +1,7 @@
 """What checkpoints live through: paths, names, leftovers, errors, damage; each a table, to which the next is a line."""
 
+import contextlib
+import errno
 import json
 import logging
 import os
@@ -209,6 +211,23 @@ def test_the_seal_covers_every_file_and_nothing_else(run, kind):
     change(run / "5")
     assert any(message in line for line in damage(run / "5")), damage(run / "5")
     assert newest_intact(run) == 4
+
+
+@pytest.mark.parametrize(("seconds", "saved"), [(60, True), (0, False)])
+def test_the_last_save_is_tried_until_there_is_room(tmp_path, state, monkeypatch, seconds, saved):
+    tries = []
+
+    def full_twice(*_):
+        tries.append(len(tries))
+        return OSError(errno.ENOSPC, "no space left on device") if len(tries) < 3 else None
+
+    monkeypatch.setattr(checkpoint, "AGAIN_S", 0.01)
+    monkeypatch.setattr(Checkpoints, "_obstacle", full_twice)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.insist(at(state, 5), {}, seconds)
+    with contextlib.nullcontext() if saved else pytest.raises(InputError, match="no space left"), checkpoints:
+        pass
+    assert steps(tmp_path) == ([5] if saved else [])
 
 
 def in_place_of(file, kind):
