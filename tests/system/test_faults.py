@@ -229,7 +229,7 @@ def test_a_full_disk_costs_checkpoints_and_not_the_training(environment, finishe
 def test_ten_kills_a_closed_pipe_brackets_and_a_disk_that_fills_and_empties(environment, small_disk, tmp_path):
     """All at once, and the run ends with the same bits as one that nothing happened to."""
     disk, run = small_disk
-    many, whole = ["--config.train.steps=2000", "--config.train.sample_every=500"], tmp_path / "whole"
+    many, whole = ["--config.train.steps=400", "--config.train.sample_every=150"], tmp_path / "whole"
     began = time.monotonic()
     running = start(environment, whole, *many)
     until(running, (whole / "metrics.jsonl").exists)
