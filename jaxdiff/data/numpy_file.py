@@ -20,6 +20,8 @@ __all__ = ["MEMORY", "Rows", "load", "names_in"]
 
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux says what a container or a job may have."""
+HEADER = 10_000
+"""Bytes that a header may take, as NumPy has it."""
 
 
 def _memory() -> float:
@@ -74,7 +76,7 @@ def load(path: str, key: str, label_key: str, fields: str) -> tuple[Rows, np.nda
         if key or label_key:
             raise InputError(f"{path!r} holds one array, without a name: {fields} are for a .npz with several")
         return _rows(path), None
-    with np.load(path, allow_pickle=False) as content:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
         key = key or (names[0] if len(names) == 1 else "")
         rows = _member(content, key, path, fields)
         labels = _member(content, label_key, path, fields) if label_key else None
@@ -90,8 +92,9 @@ def names_in(path: str | Path) -> list[str] | None:
     with open(path, "rb") as file:
         if file.read(2) != b"PK":
             return None
-    with np.load(path, allow_pickle=False) as content:
-        return content.files
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as content:
+            return content.files
 
 
 def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -104,6 +107,11 @@ def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     if version not in ((1, 0), (2, 0), (3, 0)):
         raise ValueError(f"its format is version {version}")
+    if version != (1, 0):  # NumPy bounds the header once it has read it
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(-4, os.SEEK_CUR)
+        if length > HEADER:
+            raise ValueError(f"its header takes {length:,} bytes")
     shape, fortran, dtype = read(file)
     if dtype.hasobject or any(type(n) is not int for n in shape):
         raise ValueError(f"it holds Python objects, or its shape {shape} is none")

@@ -96,7 +96,12 @@ ARRAYS = {
     "the magic alone": (b"\x93NUMPY", {}, CANNOT_ARRAY),
     "an unknown version": (header(BIG.format("|u1", (6, 4, 5)), b"\x09\x00"), {}, CANNOT_ARRAY),
     "a header that is longer than the file": (header(BIG.format("|u1", (6, 4, 5)), length=60000), {}, CANNOT_ARRAY),
-    "a header of 4 GB": (header("", b"\x02\x00", length=2**32 - 1), {}, CANNOT_ARRAY),
+    "a header of 4 GB": (header("", b"\x02\x00", length=2**32 - 1), {}, f"{CANNOT_ARRAY}.*header takes 4,294,967,295"),
+    "a header of 4 GB in a zip": (
+        npz(**{"x.npy": header("", b"\x03\x00", length=2**32 - 1)}),
+        {},
+        f"{CANNOT_ARRAY}.*header takes 4,294,967,295",
+    ),
     "a header without a type": (header("{'shape': (6, 4, 5), 'fortran_order': False}"), {}, CANNOT_ARRAY),
     "a header that is no dictionary": (header("[1, 2, 3]"), {}, CANNOT_ARRAY),
     "a header that is code": (header("__import__('os').mkdir('executed')"), {}, CANNOT_ARRAY),

@@ -119,6 +119,8 @@ def _number(path: str, row: int, column: str, text: str) -> float:
 
 def _array(path: str, key: str, label: str) -> Content:
     rows, labels = numpy_file.load(path, key, label, "data.key, data.label")
+    if len(rows.shape) != 2 or 0 in rows.shape or not rows.dtype.itemsize:
+        raise InputError(f"{path!r}: a table is (n, columns) numbers, not {rows.dtype} of shape {rows.shape}")
     if labels is not None and labels.shape != rows.shape[:1]:
         raise InputError(f"{label!r} in {path!r} has shape {labels.shape}: it must hold one class for each row")
-    return Content(rows.take(np.arange(rows.shape[0]) if rows.shape else ()), [], labels)
+    return Content(rows.take(np.arange(rows.shape[0])), [], labels)
