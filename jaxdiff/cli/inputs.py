@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdiff.config import build
+from jaxdiff.data import numpy_file
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import arrays, folder, read_picture
@@ -49,8 +50,7 @@ def _first(source: Source, n: int) -> Batch:
 def names_in(path: Path) -> list[str]:
     """The names of the arrays in a .npz; none of a .npy, or of what is no such file, as the reader will say."""
     try:
-        with np.load(path) as content:
-            return content.files if isinstance(content, np.lib.npyio.NpzFile) else []
+        return numpy_file.names_in(path) or []
     except Exception:
         return []
 

@@ -11,8 +11,9 @@ from jax.sharding import Mesh
 from jaxdiff.cli import preview as watch
 from jaxdiff.config import build
 from jaxdiff.config.names import in_words
+from jaxdiff.config.record import Record
 from jaxdiff.config.schema import check_fields
-from jaxdiff.data.source import Source
+from jaxdiff.data.source import Source, fingerprint
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import find
 from jaxdiff.pipelines import experiment
@@ -33,6 +34,7 @@ class Setup(NamedTuple):
     """All that a training needs before its first step.
 
     Attributes:
+      record: what the run's folder will hold of the configuration and the data.
       initial: `key -> state` before the first step, and `init_key`, its key.
       placed: where on the mesh each array of a state lies.
       step_fn: `(state, resident, along) -> (state, metrics)`, compiled.
@@ -41,6 +43,7 @@ class Setup(NamedTuple):
       preview: `(averages, workdir, journal, step)`, pictures of what was learned.
     """
 
+    record: Record
     source: Source
     parts: experiment.Experiment
     mesh: Mesh
@@ -124,7 +127,8 @@ def prepare(config: dict) -> Setup:
 
     measure = watch.monitor(config, parts.model)
     preview = watch.make_preview(config, parts.model, source, preview_key)
-    return Setup(source, parts, mesh, initial, init_key, placed, step_fn, food, length, measure, preview)
+    record = Record(config, source.spec, {"examples": source.size, "sha256": fingerprint(source)})
+    return Setup(record, source, parts, mesh, initial, init_key, placed, step_fn, food, length, measure, preview)
 
 
 def described(setup: Setup, state: TrainState) -> str:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from absl import flags
 from tqdm import tqdm
 
@@ -46,6 +45,8 @@ __all__ = ["declared", "main", "program", "train"]
 
 ELSEWHERE = ("data.path", "data.data_dir")
 """Where the same data may lie differently on each host."""
+LAST_S, STOP_S = 60, 10
+"""How long the last save is tried: at the end of a run, and where a scheduler may give 30 s."""
 
 UNTIMED = 100
 """So few steps are not worth timing."""
@@ -64,12 +65,12 @@ def train(config: dict, workdir: Path, speed: Speed | None = None) -> int:
     with contextlib.ExitStack() as held, hosts.together(LOWER):
         hosts.agree(program(config, workdir))
         setup = hosts.as_one(lambda: prepare(config))
-        hosts.agree(content(setup.source))
+        hosts.agree({"the data": setup.record.spec, **setup.record.data})
         settings, guard, end = config["train"], config["train"]["guard"], config["train"]["steps"]
         nans, infs = looked_for(config["debug"]["nans"])
 
         # ---- the run's folder
-        checkpoints = hosts.as_one(lambda: enter(workdir, config, setup.source, held))
+        checkpoints = hosts.as_one(lambda: enter(workdir, setup.record, held))
         hosts.check_shared(workdir)
         held.enter_context(jax.debug_nans(nans))
         held.enter_context(jax.debug_infs(infs))
@@ -133,7 +134,7 @@ def train(config: dict, workdir: Path, speed: Speed | None = None) -> int:
                     measured = measure() if due and not reason else {}
                     if measured:
                         journal.scalars(step, measured)
-                    checkpoints.save(state, means | measured)
+                    checkpoints.insist(state, means | measured, LAST_S if last else STOP_S if reason else 0)
 
                 # ---- preview
                 if shown and not last and not reason:
@@ -163,17 +164,7 @@ def program(config: dict, workdir: Path) -> dict[str, Any]:
     return {**parts, "--workdir": str(workdir.absolute()), **fields}
 
 
-def content(source: Source) -> dict[str, Any]:
-    """What the data are, as far as three examples show, for several processes to compare."""
-    if jax.process_count() == 1:
-        return {}
-    some = hashlib.sha256()
-    for leaf in jax.tree.leaves(source.take(np.linspace(0, source.size - 1, 3).astype(int))):
-        some.update(np.ascontiguousarray(leaf).tobytes())
-    return {"the number of examples": source.size, "their kind": source.spec, "the examples": some.hexdigest()[:12]}
-
-
-def enter(workdir: Path, config: dict, source: Source, held: contextlib.ExitStack) -> checkpoint.Checkpoints:
+def enter(workdir: Path, record: run_record.Record, held: contextlib.ExitStack) -> checkpoint.Checkpoints:
     """Lock the run's folder, write its record, and open its checkpoints, until `held` is left.
 
     Raises:
@@ -181,8 +172,8 @@ def enter(workdir: Path, config: dict, source: Source, held: contextlib.ExitStac
     """
     if hosts.is_writer():
         held.enter_context(run_record.locked(workdir))
-    run_record.write_record(workdir, run_record.Record(config, source.spec), write=hosts.is_writer())
-    policy = {name: config["train"][name] for name in ("keep", "keep_every", "keep_best", "verify")}
+    run_record.write_record(workdir, record, write=hosts.is_writer())
+    policy = {name: record.config["train"][name] for name in ("keep", "keep_every", "keep_best", "verify")}
     return held.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", **policy))
 
 

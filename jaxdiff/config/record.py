@@ -1,6 +1,6 @@
 """Run: a folder that holds all that training left, and what it takes to go on or to sample.
 
-config.json      the whole configuration, what one example is, the number of this format, and the SHA-256 of these
+config.json      the whole configuration, what the data are, the number of this format, and the SHA-256 of these
 checkpoints/     the newest states, one folder a step
 lock             held by the process that trains here, with the folder itself, so that removing the file frees nothing
 metrics.jsonl    loss, examples/s ... ; tensorboard/ the same, and the pictures
@@ -26,7 +26,7 @@ from jaxdiff.config.names import Given, in_words
 from jaxdiff.config.schema import check_value, may_change
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import check
-from jaxdiff.training.files import place, replacing
+from jaxdiff.training.files import place, read_json, replacing
 from jaxdiff.types import Spec
 
 __all__ = ["LARGEST", "NO_LOCKS", "Record", "find", "flat", "locked", "read_record", "write_record"]
@@ -42,6 +42,8 @@ class Record(NamedTuple):
 
     config: dict[str, Any]
     spec: Spec
+    data: Mapping[str, Any] = {}
+    """How many examples there are, and their fingerprint (`jaxdiff.data.source.fingerprint`), wherever they lie."""
 
 
 def find(path: str | Path) -> Path:
@@ -75,19 +77,20 @@ def _worked_on(run: Path) -> float:
 def read_record(folder: Path) -> Record:
     """Read the record of a run from its `config.json`."""
     try:
-        content = json.loads((folder / "config.json").read_text())
-        form, record = content["format"], Record(content["config"], Spec(**content["spec"]))
+        content = read_json(folder / "config.json")
+        form, record = content["format"], Record(content["config"], Spec(**content["spec"]), content.get("data", {}))
         sealed = content.pop(SEAL, "")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{str(folder / 'config.json')!r} is not the record of a run: {error}") from error
     if form != FORMAT or type(form) is not int:
         raise InputError(
             f"{str(folder)!r} is a run of format {form!r}; this version of jaxdiff reads {FORMAT}: update it"
         )
     where = f"{str(folder / 'config.json')!r}: "
-    if (sealed and sealed != _seal(content)) or content.keys() - {"format", "config", "spec"}:
+    if (sealed and sealed != _seal(content)) or content.keys() - {"format", *Record._fields}:
         raise InputError(f"{where}changed since it was written: restore it or, if you meant to, remove its {SEAL!r}")
     check_value(f"{where}config", record.config, Mapping)
+    check_value(f"{where}data", record.data, Mapping)
     return record._replace(spec=_checked(where, record.spec))
 
 
@@ -172,13 +175,13 @@ def write_record(folder: Path, record: Record, write: bool = True) -> None:
     Raises:
       InputError: the folder holds a run of another configuration, or cannot be written.
     """
+    content, old = {"format": FORMAT, **_plain(record)}, None
     if (folder / "config.json").exists():
-        _check_same(folder, read_record(folder), record)
-    if not write:
+        _check_same(folder, old := read_record(folder), record)
+    if not write or (old and _seal(content) == _seal({"format": FORMAT, **_plain(old)})):  # the disk may be full
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        content = {"format": FORMAT, **_plain(record)}
         with replacing(folder / "config.json") as part:
             part.write_text(json.dumps({**content, SEAL: _seal(content)}, indent=2) + "\n")
     except OSError as error:
@@ -186,7 +189,7 @@ def write_record(folder: Path, record: Record, write: bool = True) -> None:
 
 
 def _check_same(folder: Path, old: Record, new: Record) -> None:
-    before, after = (flat(json.loads(json.dumps(_plain(record)))) for record in (old, new))
+    before, after = (flat(json.loads(json.dumps(_plain(record._replace(data={}))))) for record in (old, new))
     differ = [
         f"{name.removeprefix('config.')} ({_short(before.get(name))} there, {_short(after.get(name))} now)"
         for name in sorted(before.keys() | after.keys())
@@ -196,6 +199,13 @@ def _check_same(folder: Path, old: Record, new: Record) -> None:
         raise InputError(
             f"{str(folder)!r} holds a run of another configuration, {'; '.join(differ)}: choose another --workdir"
         )
+    if old.data and old.data != new.data:
+        there, now = (_short(record.data.get("examples")) for record in (old, new))
+        what = f"{there} examples there, {now} now" if there != now else f"{now} examples, as many, but others"
+        raise InputError(
+            f"{str(folder)!r} was trained on other data ({what}): name those, wherever they lie, or choose another "
+            f"--workdir; to go on with these all the same, take 'data' and {SEAL!r} out of its config.json"
+        )
 
 
 def _seal(content: Mapping[str, Any]) -> str:
@@ -203,7 +213,7 @@ def _seal(content: Mapping[str, Any]) -> str:
 
 
 def _plain(record: Record) -> dict[str, Any]:
-    return {"config": _in_words(record.config), "spec": record.spec._asdict()}
+    return {"config": _in_words(record.config), "spec": record.spec._asdict(), "data": dict(record.data)}
 
 
 def _in_words(tree: Any) -> Any:

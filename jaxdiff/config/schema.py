@@ -72,7 +72,7 @@ class Field(NamedTuple):
 
 FIELDS = {
     "seed": Field(int, 0, "of the parameters, the order of the examples, and all noise of training", 0, 2**63 - 1),
-    "data": Field(Mapping, {}, "what to train on"),
+    "data": Field(Mapping, {}, "what to train on", resume=("path", "data_dir", "cache_gb")),
     "held_out": Field(Mapping, {}, "what to measure on: a data set like `data`", resume=True, optional=True),
     "process": Field(Mapping, {"name": "vp"}, "how data turns to noise"),
     "parameterization": Field(Mapping, {"name": "eps"}, "what the network's output means"),

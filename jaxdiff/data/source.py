@@ -7,6 +7,7 @@ such epochs of the class.
 """
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -24,6 +25,7 @@ __all__ = [
     "Source",
     "balanced",
     "batches",
+    "fingerprint",
     "indices",
     "labeled",
     "read",
@@ -34,6 +36,8 @@ __all__ = [
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+FINGERPRINT = 64
+"""So many examples are read for it."""
 
 
 class Source(NamedTuple):
@@ -47,6 +51,7 @@ class Source(NamedTuple):
       flip: whether an example mirrored along its second axis is as good, so that training may mirror: of images.
       labels: `() -> (size,)`, int32: of all examples, without reading the examples where that is possible.
       classes: the numbers of the examples of each class, if training visits the classes equally often.
+      known: what tells these examples from others without reading them, such as the names and sizes of their files.
     """
 
     size: int
@@ -56,6 +61,7 @@ class Source(NamedTuple):
     flip: bool = False
     labels: Callable[[], np.ndarray] | None = None
     classes: tuple[np.ndarray, ...] = ()
+    known: bytes = b""
 
 
 def to_unit_range(pixels: np.ndarray, low: float = 0, high: float = 255) -> np.ndarray:
@@ -68,7 +74,22 @@ def labeled(source: Source, labels: np.ndarray | None, classes: int = 0) -> Sour
     if labels is None:
         return source
     take = lambda indices: Batch(source.take(indices).x_0, {"label": labels[indices]})
-    return source._replace(take=take, conditions={"label": class_label(classes)}, labels=lambda: labels)
+    known = source.known + labels.tobytes()
+    return source._replace(take=take, conditions={"label": class_label(classes)}, labels=lambda: labels, known=known)
+
+
+def fingerprint(source: Source) -> str:
+    """The SHA-256, in hex, of 64 examples evenly spread, their number, shape and conditions, and `Source.known`.
+
+    It is that of the same data at any path, and is another where examples are added, taken out, moved or all
+    changed; a change in a few of many is seen only by the sizes of files, and by labels that are held in memory.
+    """
+    batch = source.take(np.linspace(0, source.size - 1, FINGERPRINT).astype(int))
+    what = [source.size, source.spec.shape, sorted((k, str(v)) for k, v in source.conditions.items())]
+    digest = hashlib.sha256(repr(what).encode() + source.known)
+    for array in (batch.x_0, *((batch.condition or {})[name] for name in sorted(batch.condition or {}))):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def balanced(source: Source) -> Source:

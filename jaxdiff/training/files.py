@@ -1,5 +1,6 @@
-"""Files of a run: where it lies, and how one is written: whole or not at all, and never through a link."""
+"""Files of a run: where it lies, how one is written: whole or not at all, never through a link; and how one is read."""
 
+import json
 import logging
 import os
 import re
@@ -8,11 +9,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from jaxdiff.errors import InputError
 
-__all__ = ["free_name", "log", "place", "replacing", "set_aside"]
+__all__ = ["free_name", "log", "place", "read_json", "replacing", "set_aside"]
 
+LARGEST = 2**26
+"""Of a file of JSON, in bytes."""
 log = logging.getLogger(__name__)
 
 
@@ -30,6 +34,23 @@ def place(path: str | Path) -> Path:
     with suppress(RuntimeError):  # no such user: then it is a folder of that name
         return Path(path).expanduser()
     return Path(path)
+
+
+def read_json(file: Path) -> Any:
+    """What a file of JSON holds: a pipe or a device in its place is not waited for, and an endless one not read.
+
+    Raises:
+      OSError, ValueError: it cannot be read, or is no such file.
+    """
+    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as content:
+        status = os.fstat(content.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+            raise ValueError("no file, or one of more than 64 MB")
+        text = content.read(LARGEST)
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("brackets in too many brackets") from error
 
 
 @contextmanager

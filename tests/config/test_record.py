@@ -107,6 +107,49 @@ def test_how_long_may_change_and_what_is_learned_may_not(tmp_path):
     assert run_record.read_record(tmp_path).config["train"]["batch_size"] == 4
 
 
+DATA = {"examples": 50, "sha256": "abc"}
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (DATA, None),
+        ({**DATA, "examples": 20}, "(50 examples there, 20 now)"),
+        ({**DATA, "sha256": "abd"}, "(50 examples, as many, but others)"),
+    ],
+)
+def test_data_are_known_by_what_they_are_and_not_by_where_they_lie(tmp_path, now, said):
+    of = lambda path, data: RECORD._replace(
+        config={**RECORD.config, "data": {"name": "arrays", "path": path}}, data=data
+    )
+    run_record.write_record(tmp_path, of("a.npy", DATA))
+    before = (tmp_path / "config.json").read_bytes()
+    if said is None:
+        run_record.write_record(tmp_path, of("b.npy", now))
+        assert run_record.read_record(tmp_path) == of("b.npy", DATA)
+        return
+    with pytest.raises(InputError) as caught:
+        run_record.write_record(tmp_path, of("a.npy", now))
+    assert f"was trained on other data {said}: name those, wherever they lie, or choose another --workdir" in str(
+        caught.value
+    )
+    assert (tmp_path / "config.json").read_bytes() == before
+    content = json.loads(before)
+    del content["data"], content["sha256"]  # which is how one goes on with them knowingly
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    run_record.write_record(tmp_path, of("a.npy", now))
+    assert run_record.read_record(tmp_path).data == now
+
+
+def test_a_record_that_holds_already_what_it_has_to_is_not_written_again(tmp_path, monkeypatch):
+    """The disk may be full when a run is started again."""
+    run_record.write_record(tmp_path, RECORD)
+    monkeypatch.setattr(run_record, "replacing", None)
+    run_record.write_record(tmp_path, RECORD)
+    with pytest.raises(TypeError):
+        run_record.write_record(tmp_path, changed(steps=20))
+
+
 def test_of_a_network_what_it_computes_may_not_change_and_how_may(tmp_path):
     of = lambda **net: RECORD._replace(config={**RECORD.config, "net": {"channels": 32, **net}})
     run_record.write_record(tmp_path, of(remat="none"))

@@ -133,6 +133,7 @@ UNUSUAL = {
     "EXIF of one byte": ("a.png", exif_of(b"E"), CANNOT),
     "EXIF cut short": ("a.png", exif_of(b"Exif\0\0II*\0\x08\0\0\0\xff\xff"), HALVES),
     "a bomb of 900 megapixels": ("a.png", png(30000, 30000), f"{CANNOT}.*900000000 pixels"),
+    "a bomb of 90 megapixels": ("a.png", png(10000, 9000), f"{CANNOT}.*10000x9000 pixels are more than 89,478,485"),
     "a bomb as tall as can be": ("a.png", png(1, 2**31 - 1), f"{CANNOT}.*2147483647 pixels"),
     "a bomb in a gif": ("a.gif", gif(65535, 65535), f"{CANNOT}.*pixels"),
     "a bomb of text": ("a.png", png(8, 8, extra=chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**8)))), CANNOT),

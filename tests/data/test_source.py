@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxdiff.data.source import Source, balanced, batches, indices, select, to_unit_range
+from jaxdiff.data.source import Source, balanced, batches, fingerprint, indices, labeled, select, to_unit_range
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.pictures import to_uint8
 from jaxdiff.modalities.images.spec import image_spec
@@ -81,3 +81,41 @@ def test_scaling_is_exact_at_the_ends():
     np.testing.assert_array_equal(to_unit_range(np.array([0, 255], np.uint8)), [-1, 1])
     assert to_unit_range(np.array([0, 255], np.uint8)).dtype == np.float32
     np.testing.assert_allclose(to_unit_range(np.array([4.0]), 0, 16), [-0.5])
+
+
+def of(images, labels=None, known=b""):
+    source = Source(len(images), image_spec(images.shape[1:]), lambda i: Batch(images[i]), known=known)
+    return fingerprint(labeled(source, labels, 3))
+
+
+PIXELS = np.random.default_rng(0).normal(size=(200, 4, 3, 1)).astype(np.float32)
+CLASSES = np.arange(200, dtype=np.int32) % 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (PIXELS[:-1], CLASSES[:-1]),
+        (np.concatenate([PIXELS, PIXELS[:1]]), np.append(CLASSES, np.int32(0))),
+        (PIXELS[::-1], CLASSES),
+        (np.roll(PIXELS, 1, 0), CLASSES),
+        (PIXELS.reshape(200, 3, 4, 1), CLASSES),
+        (PIXELS + 1, CLASSES),
+        (PIXELS, CLASSES[::-1]),
+        (PIXELS, np.where(np.arange(200) == 77, 0, CLASSES).astype(np.int32)),
+        (PIXELS, None),
+        (PIXELS, CLASSES, b"a.png of 3 bytes"),
+    ],
+    ids=["one less", "one more", "order", "moved", "shape", "pixels", "classes", "a class", "no classes", "files"],
+)
+def test_the_fingerprint_is_that_of_the_data(other):
+    assert of(PIXELS, CLASSES) == of(PIXELS.copy(), CLASSES.copy())
+    assert of(*other) != of(PIXELS, CLASSES)
+
+
+def test_the_fingerprint_reads_few_examples():
+    seen = []
+    source = numbers(10**6)
+    fingerprint(source._replace(take=lambda i: seen.extend(i) or source.take(i)))
+    assert len(seen) == 64
+    assert {0, 10**6 - 1} <= set(seen)

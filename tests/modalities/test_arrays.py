@@ -1,4 +1,3 @@
-import importlib
 import math
 import os
 import subprocess
@@ -7,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from jaxdiff.data import numpy_file
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import arrays, digits
 from tests.helpers.array_files import classes_of
@@ -95,4 +95,62 @@ def test_a_system_that_does_not_know_its_memory_refuses_no_array(monkeypatch, an
         return answer
 
     monkeypatch.setattr(os, "sysconf", sysconf)
-    assert importlib.import_module("jaxdiff.modalities.images.arrays")._memory() == math.inf
+    monkeypatch.setattr(numpy_file, "LIMITS", ())
+    assert numpy_file._memory() == math.inf
+
+
+HINTS = {  # what is stored, how it is read, and what is said
+    "from 0 to 1, of -1 to 1": (IMAGES / 255, {}, "no value is below 0, of -1.0 to 1.0: if 0 is black, set data.low=0"),
+    "from 0 to 1, of 0 to 1": (IMAGES / 255, {"low": 0.0}, None),
+    "from -1 to 1": (IMAGES / 127.5 - 1, {}, None),
+    "from 0 to 1, of 0 to 255": (IMAGES / 255, {"low": 0.0, "high": 255.0}, "no value is above 1, of 255"),
+    "bytes of 0 and 1": (np.uint8(IMAGES > 99), {}, "no value is above 1, of 255: if 1 is white, multiply them by 255"),
+    "bytes": (IMAGES, {}, None),
+}
+
+
+@pytest.mark.parametrize("kind", HINTS)
+def test_pixels_that_use_little_of_their_range_are_said_once(tmp_path, caplog, kind):
+    content, options, said = HINTS[kind]
+    np.save(tmp_path / "a.npy", content)
+    arrays(str(tmp_path / "a.npy"), **options).take(np.arange(3))
+    assert len(caplog.messages) == (said is not None)
+    assert said is None or said in caplog.messages[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "refused"),
+    [((9, 3, 8, 8), True), ((9, 1, 8, 6), True), ((9, 4, 8, 8), True), ((9, 3, 8, 4), False), ((9, 8, 8, 3), False)],
+)
+def test_channels_that_come_first_are_refused_with_what_to_do(tmp_path, shape, refused):
+    np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
+    if not refused:
+        assert arrays(str(tmp_path / "a.npy")).spec.shape == shape[1:]
+        return
+    with pytest.raises(InputError, match=r"whose channels come first: .* save np.transpose\(array, \(0, 2, 3, 1\)\)"):
+        arrays(str(tmp_path / "a.npy"))
+
+
+REWRITTEN = {  # what becomes of the file, and whether what was opened is still there
+    "cut short": (lambda file: os.truncate(file, 150), False),
+    "emptied": (lambda file: os.truncate(file, 0), False),
+    "other pixels": (lambda file: np.save(file, 255 - IMAGES), False),
+    "longer": (lambda file: os.truncate(file, 5000), False),
+    "another in its place": (lambda file: os.replace(file.with_name("b.npy"), file), True),
+    "removed": (lambda file: file.unlink(), True),
+}
+
+
+@pytest.mark.parametrize("kind", REWRITTEN)
+def test_a_file_that_is_written_again_while_it_is_read_is_found(tmp_path, kind):
+    file, (change, still) = tmp_path / "a.npy", REWRITTEN[kind]
+    np.save(file, IMAGES)
+    np.save(tmp_path / "b.npy", 255 - IMAGES)
+    source = arrays(str(file))
+    before = source.take(np.arange(6)).x_0
+    change(file)
+    if still:
+        np.testing.assert_array_equal(source.take(np.arange(6)).x_0, before)
+        return
+    with pytest.raises(InputError, match=r"a.npy' was written again while it was in use: the same command goes on if"):
+        source.take(np.arange(6))

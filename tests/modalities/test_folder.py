@@ -1,4 +1,7 @@
+import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -54,6 +57,36 @@ def test_centre_transparency_and_orientation(tmp_path):
     np.testing.assert_array_equal(clear, 1)
     np.testing.assert_array_equal(turned[:5], -1)
     np.testing.assert_array_equal(turned[5:], 1)
+
+
+def test_links_to_folders_are_counted_and_circles_end(pictures, caplog):
+    (pictures / "cats" / "again").symlink_to(pictures)
+    (pictures / "birds").symlink_to("cats")
+    source = folder(str(pictures), size=8)
+    assert (source.size, classes_of(source)) == (3, 2)
+    assert any("left out 2 of links to folders" in line for line in caplog.messages)
+
+
+BOMBS = """
+import resource, sys
+import numpy as np
+from jaxdiff.modalities.images import folder
+used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+before = used()
+folder(sys.argv[1], size=8).take(np.arange(16))
+print(used() - before)
+"""
+
+
+@pytest.mark.slow
+def test_pictures_that_expand_take_bounded_memory(tmp_path):
+    """Sixteen of 80 megapixels each, with transparency: one at a time."""
+    picture = Image.new("RGBA", (9000, 8900))
+    for i in range(16):
+        picture.save(tmp_path / f"{i}.png") if not i else os.link(tmp_path / "0.png", tmp_path / f"{i}.png")
+    assert (tmp_path / "0.png").stat().st_size < 2e6
+    done = subprocess.run([sys.executable, "-c", BOMBS, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1.8, "GB"
 
 
 def test_bad_folders_are_refused(tmp_path):

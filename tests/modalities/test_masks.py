@@ -58,6 +58,13 @@ def test_a_mask_that_was_turned_by_its_camera_is_turned_back(tmp_path):
     np.testing.assert_array_equal(read_mask(str(tmp_path / "mask.png"), SHAPE)[0, ..., 0], KNOWN)
 
 
+@pytest.mark.parametrize("kind", ["eps", "ppm"])
+def test_a_mask_is_opened_only_as_what_runs_no_program(tmp_path, kind):
+    Image.fromarray(GREY).convert("RGB").save(tmp_path / "mask.png", format=kind)
+    with pytest.raises(InputError, match="cannot be read as a picture .cannot identify"):
+        read_mask(str(tmp_path / "mask.png"), SHAPE)
+
+
 @pytest.mark.parametrize("name", MASKS)
 def test_masks_by_name_show_some_and_hide_some(name):
     assert set(np.unique(read_mask(name, SHAPE))) == {0, 1}

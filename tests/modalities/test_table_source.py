@@ -148,9 +148,11 @@ def test_bad_tables_are_refused_in_one_line(tmp_path, name):
 
 def test_arrays_that_are_no_tables_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((2, 3, 4)))
+    np.save(tmp_path / "b.npy", np.zeros((2**34, 0)))
     np.savez(tmp_path / "a.npz", x=np.eye(3), y=np.zeros(2), z=np.array([{}], object))
     for name, options, message in (
         ("a.npy", {}, "a table is .n, columns. numbers, not float64 of shape"),
+        ("b.npy", {}, "a table is .n, columns. numbers, not float64 of shape .17179869184, 0."),
         ("a.npy", {"key": "x"}, "holds one array, without a name"),
         ("a.npz", {"key": "w"}, "unknown array"),
         ("a.npz", {"key": "x", "label": "y"}, r"'y' in .* has shape \(2,\): it must hold one class for each row"),

@@ -15,7 +15,7 @@ from jaxdiff.modalities.images.prepare import prepare
 from tests.helpers.array_files import classes_of
 
 PREPARE = """
-import sys
+import io, struct, sys, zlib
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
@@ -37,6 +37,15 @@ class TinyImages(tfds.core.GeneratorBasedBuilder):
             pixels = np.full((10, 10 + i % 2, 3), 20 * i, np.uint8)
             yield i, {"image": Image.fromarray(pixels), "label": i % 4}
 
+class Bombs(TinyImages):
+    def _generate_examples(self):
+        '''One picture is 20000x20000, by its header.'''
+        yield 0, {"image": Image.new("RGB", (8, 8)), "label": 0}
+        chunks = [(b"IHDR", struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(99)))]
+        parts = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]
+        yield 1, {"image": io.BytesIO(b"\\x89PNG\\r\\n\\x1a\\n" + b"".join(parts)), "label": 1}
+
+Bombs(data_dir=sys.argv[1], file_format="array_record").download_and_prepare()
 TinyImages(data_dir=sys.argv[1], file_format="array_record").download_and_prepare()
 assert "tensorflow" not in sys.modules
 """
@@ -57,6 +66,13 @@ def test_read_by_name_without_tensorflow(prepared):
     np.testing.assert_array_equal(batch.condition["label"], (levels / 20).astype(int) % 4)
     assert "tensorflow" not in sys.modules
     assert tfds("tiny_images:1.0.0", split="train[:50%]", data_dir=prepared, size=8).size == 6
+
+
+def test_pictures_of_a_set_are_bounded_by_their_headers(prepared):
+    source = tfds("bombs", data_dir=prepared, size=8)
+    source.take(np.array([0]))
+    with pytest.raises(InputError, match="'bombs' holds an image that cannot be read: prepare it again .*pixels"):
+        source.take(np.array([0, 1]))
 
 
 def test_what_is_not_there_is_named(prepared):

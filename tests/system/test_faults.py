@@ -1,6 +1,7 @@
 """What happens to runs: signals, second trainers, damage, full and vanished disks, numbers that overflow."""
 
 import contextlib
+import json
 import os
 import shlex
 import shutil
@@ -21,8 +22,8 @@ from tests.helpers.processes import ROOT, TINY, rows, state_of
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def start(environment, folder, *arguments):
-    command = [sys.executable, str(ROOT / "train.py"), *TINY, *arguments, f"--workdir={folder}"]
+def start(environment, folder, *arguments, config=TINY[0]):
+    command = [sys.executable, str(ROOT / "train.py"), config, *TINY[1:], *arguments, f"--workdir={folder}"]
     return subprocess.Popen(
         command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -225,6 +226,34 @@ def test_a_full_disk_costs_checkpoints_and_not_the_training(environment, finishe
 
 
 @pytest.mark.slow
+def test_ten_kills_a_closed_pipe_brackets_and_a_disk_that_fills_and_empties(environment, small_disk, tmp_path):
+    """All at once, and the run ends with the same bits as one that nothing happened to."""
+    disk, run = small_disk
+    many, whole = ["--config.train.steps=400", "--config.train.sample_every=150"], tmp_path / "whole"
+    began = time.monotonic()
+    running = start(environment, whole, *many)
+    until(running, (whole / "metrics.jsonl").exists)
+    startup = time.monotonic() - began
+    assert running.wait() == 0
+    seconds = time.monotonic() - began - startup
+    program = [sys.executable, "-m", "tests.helpers.torment", f"{disk}/run[x]", startup, seconds, *TINY, *many]
+    script = f"{shlex.join(map(str, program))} && cp -r {disk}/run* {tmp_path}/run"
+    done = run(environment | {"PYTHONPATH": str(ROOT)}, script)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    print(f"{startup:.0f} and {seconds:.0f} s undisturbed; {told}")
+    assert [code for code, _ in told["ends"]].count(-signal.SIGKILL) == 10
+    assert told["last"] == 0
+    assert told["filled"]
+    assert not any(told["filled"])  # no block was free
+    same(whole, tmp_path / "run")
+    losses = {row["step"]: row["loss"] for row in rows(whole)}
+    kept = [row["step"] for row in rows(tmp_path / "run")]
+    assert kept == sorted(set(kept))
+    assert all(losses[row["step"]] == row["loss"] for row in rows(tmp_path / "run"))
+
+
+@pytest.mark.slow
 def test_twenty_thousand_steps_and_two_hundred_saves_leave_no_trace(environment, tmp_path):
     """Memory has settled by half of the way; open files and disk at the end are those of a quarter."""
     many = ["--config.train.steps=20000", "--config.train.log_every=100", "--config.train.sample_every=5000"]
@@ -249,6 +278,47 @@ def test_twenty_thousand_steps_and_two_hundred_saves_leave_no_trace(environment,
     assert np.max(files[late]) <= np.max(files[early])
     assert np.max(folders) <= 5  # two kept, the best, one being written, one being deleted
     assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
+
+
+def test_the_same_data_elsewhere_go_on_and_others_are_refused(call, refuse, tmp_path):
+    rng, run = np.random.default_rng(0), tmp_path / "run"
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", rng.integers(0, 256, (50, 8, 8, 1), np.uint8))
+    of = lambda name: [
+        f"--config=configs/ddpm.py:arrays={tmp_path}/{name}.npy",
+        *TINY[1:],
+        "--config.train.device_data=never",
+    ]
+    call("train.py", *of("a"), "--config.train.steps=10", f"--workdir={run}")
+    call("train.py", *of("a"), f"--workdir={tmp_path / 'whole'}")
+    (tmp_path / "a.npy").rename(tmp_path / "c.npy")
+    (tmp_path / "b.npy").rename(tmp_path / "a.npy")
+    said = f"'{run}' was trained on other data (50 examples, as many, but others): name those, wherever they lie"
+    assert said in refuse("train.py", *of("a"), f"--workdir={run}")
+    out, _ = call("train.py", *of("c"), f"--workdir={run}")
+    assert "from step 10 to 40" in out
+    same(tmp_path / "whole", run)
+
+
+@pytest.mark.slow
+def test_data_that_are_cut_short_under_a_run_end_it_saved_and_in_one_line(environment, tmp_path):
+    file, run = tmp_path / "a.npy", tmp_path / "run"
+    np.save(file, np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), np.uint8))
+    whole, config = file.read_bytes(), f"--config=configs/ddpm.py:arrays={file}"
+    many = ["--config.train.steps=100000", "--config.train.device_data=never", "--config.train.checkpoint_every=100000"]
+    running = start(environment, run, *many, config=config)
+    until(running, lambda: (run / "metrics.jsonl").exists() and len(rows(run)) > 1)
+    os.truncate(file, 1000)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 2, err
+    assert err.strip().splitlines()[-1].startswith(f"error: '{file}' was written again while it was in use")
+    file.write_bytes(whole)
+    (step,) = (int(f.name) for f in (run / "checkpoints").iterdir())
+    more = [f"--config.train.steps={step + 5}", *many[1:]]
+    running = start(environment, run, *more, config=config)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 0, err
+    assert f"from step {step:,} to {step + 5:,}" in out
 
 
 DIVERGING = [*TINY, "--config.optimizer.learning_rate=1e30", "--config.optimizer.warmup=1"]

@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import chex
@@ -25,28 +27,25 @@ def free_port():
         return s.getsockname()[1]
 
 
-def start(environment, folder, processes, arguments=SMALL, further=None):
-    there = [f"--coordinator=127.0.0.1:{free_port()}", f"--processes={processes}", "--timeout=60"]
-    own = further or [[]] * processes
-    return [
-        subprocess.Popen(
-            [
-                sys.executable,
-                str(ROOT / "train.py"),
-                *arguments,
-                f"--workdir={folder}",
-                *there,
-                *own[i],
-                f"--process={i}",
-            ],
-            env=environment,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+def start(environment, folder, processes, arguments=SMALL, further=None, roots=None, port=None, late=0, missing=()):
+    """Start them all, each with `further` arguments and from the code below a root of its own, the last one late."""
+    there = [f"--coordinator=127.0.0.1:{port or free_port()}", f"--processes={processes}", "--timeout=60"]
+    own, roots = further or [[]] * processes, roots or [ROOT] * processes
+    running = []
+    for i in set(range(processes)) - set(missing):
+        time.sleep(late if i == processes - 1 else 0)
+        command = [sys.executable, str(roots[i] / "train.py"), *arguments, f"--workdir={folder}", *there, *own[i]]
+        running.append(
+            subprocess.Popen(
+                [*command, f"--process={i}"],
+                env=environment | {"PYTHONPATH": str(roots[i])},
+                cwd=roots[i],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         )
-        for i in range(processes)
-    ]
+    return running
 
 
 def finish(running, timeout=120):
@@ -70,9 +69,12 @@ def check_one_killed(environment, folder, processes):
     while running[0].poll() is None and not list((folder / "killed" / "checkpoints").glob("10*")):
         time.sleep(0.01)
     running[-1].send_signal(signal.SIGKILL)
+    killed = time.monotonic()
     codes, ends = finish(running)
+    assert time.monotonic() - killed < 60
     assert codes[-1] == -signal.SIGKILL
-    assert all(code != 0 for code in codes[:-1]), (codes, ends)
+    assert all(code == 2 for code in codes[:-1]), (codes, ends)
+    assert all(err.strip().splitlines()[-1].startswith("error: ") for _, err in ends[:-1]), ends
 
     codes, ends = finish(start(environment, folder / "killed", processes))
     assert codes == [0] * processes, ends
@@ -122,32 +124,74 @@ def test_a_missing_process_is_a_line_with_the_address_whatever_else_calls_there(
     assert not (tmp_path / "run").exists()
 
 
-DIFFERENT = {
-    "configurations": (
-        ["--config.optimizer.learning_rate=0.5"],
-        "optimizer.learning_rate (0.0002 in process 0, 0.5 in",
-    ),
-    "folders": (["--workdir={folder}-of-its-own"], "--workdir ("),
-    "devices": (["--config.train.cpu_devices=2"], "number of devices (1 in process 0, 2 in process 1)"),
-    "data that cannot be read": (["--config.data.path={folder}-none"], "process 1: "),
-    "data": (["--config.data.path={folder}-b.npy"], "the examples ("),
+@pytest.mark.slow
+def test_one_that_comes_late_is_waited_for_whatever_calls_at_the_port(environment, tmp_path):
+    port, over = free_port(), threading.Event()
+
+    def probe():
+        while not over.wait(0.05):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as caller:
+                caller.sendall(b"GET / HTTP/1.0\r\n\r\n")
+
+    probing = threading.Thread(target=probe)
+    probing.start()
+    try:
+        codes, ends = finish(start(environment, tmp_path / "run", 4, port=port, late=10))
+    finally:
+        over.set()
+        probing.join()
+    assert codes == [0] * 4, ends
+    assert len(losses(tmp_path / "run")) == 4
+
+
+@pytest.mark.slow
+def test_one_of_four_that_does_not_come_is_a_line_in_the_others(environment, tmp_path):
+    began = time.monotonic()
+    running = start(environment, tmp_path / "run", 4, further=[["--timeout=20"]] * 4, missing=[2])
+    codes, ends = finish(running)
+    assert time.monotonic() - began < 60
+    assert codes == [2] * 3, ends
+    for i, (_, err) in enumerate(ends):
+        assert one_line(i, err).startswith("error: waited 20 s for the other processes at "), err
+
+
+DIFFERENT = {  # the arguments of the one that differs, and what is said of it
+    "configurations": (["--config.optimizer.learning_rate=0.5"], "optimizer.learning_rate (", "0.5 in process {odd}"),
+    "code": ([], "the code of jaxdiff (", " in process {odd}"),
+    "folders": (["--workdir={folder}-of-its-own"], "--workdir (", "run-of-its-own in process {odd}"),
+    "devices": (["--config.train.cpu_devices=2"], "number of devices (1 in process 0", "2 in process {odd}"),
+    "data that cannot be read": (["--config.data.path={folder}-none"], "process {odd}: ", "is not a .npy or .npz"),
+    "data": (["--config.data.path={folder}-b.npy"], "sha256 (", " in process {odd}"),
+    "amount of data": (["--config.data.path={folder}-c.npy"], "examples (50 in process 0", "20 in process {odd}"),
 }
 
 
 @pytest.mark.statistical
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k != "data")) for k in DIFFERENT])
-def test_what_differs_is_named_on_every_host(environment, tmp_path, kind):
-    for name in "ab":
-        array = np.random.default_rng(ord(name)).uniform(-1, 1, (50, 8, 8, 1)).astype(np.float32)
+def test_what_differs_is_named_on_every_host(environment, tmp_path, kind, processes):
+    for name, count in zip("abc", (50, 50, 20), strict=True):
+        array = np.random.default_rng(ord(name)).uniform(-1, 1, (count, 8, 8, 1)).astype(np.float32)
         np.save(tmp_path / f"run-{name}.npy", array)
-    arguments, message = DIFFERENT[kind]
+    (arguments, *messages), odd, roots = DIFFERENT[kind], processes // 2, [ROOT] * processes
+    if kind == "code":
+        (tmp_path / "other").mkdir()
+        for name in ("train.py", "jaxdiff", "configs"):
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, tmp_path / "other" / name)
+        with (tmp_path / "other" / "jaxdiff" / "types.py").open("a") as file:
+            file.write("# of another version")
+        roots[odd] = tmp_path / "other"
     data = [f"--config=configs/ddpm.py:arrays={tmp_path / 'run-a.npy'}", *SMALL[1:]]
-    further = [argument.format(folder=tmp_path / "run") for argument in arguments]
-    codes, ends = finish(start(environment, tmp_path / "run", 2, data, [[], further]))
-    assert codes == [2, 2], ends
+    further = [[]] * processes
+    further[odd] = [argument.format(folder=tmp_path / "run") for argument in arguments]
+    began = time.monotonic()
+    codes, ends = finish(start(environment, tmp_path / "run", processes, data, further, roots))
+    assert time.monotonic() - began < 60
+    assert codes == [2] * processes, ends
     for i, (_, err) in enumerate(ends):
-        assert message in one_line(i, err)
-    assert not list(tmp_path.rglob("checkpoints"))
+        assert all(message.format(odd=odd) in one_line(i, err) for message in messages), err
+    assert not list(tmp_path.glob("run*/checkpoints"))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What checkpoints live through: paths, names, leftovers, errors, damage; each a table, to which the next is a line."""
 
+import contextlib
+import errno
 import json
 import logging
 import os
@@ -13,6 +15,7 @@ import pytest
 import tensorstore
 
 from jaxdiff.cli.runs import main
+from jaxdiff.config.record import read_record
 from jaxdiff.errors import InputError
 from jaxdiff.training.checkpoints import checkpoint, stored
 from jaxdiff.training.checkpoints.checkpoint import Checkpoints
@@ -208,6 +211,47 @@ def test_the_seal_covers_every_file_and_nothing_else(run, kind):
     change(run / "5")
     assert any(message in line for line in damage(run / "5")), damage(run / "5")
     assert newest_intact(run) == 4
+
+
+@pytest.mark.parametrize(("seconds", "saved"), [(60, True), (0, False)])
+def test_the_last_save_is_tried_until_there_is_room(tmp_path, state, monkeypatch, seconds, saved):
+    tries = []
+
+    def full_twice(*_):
+        tries.append(len(tries))
+        return OSError(errno.ENOSPC, "no space left on device") if len(tries) < 3 else None
+
+    monkeypatch.setattr(checkpoint, "AGAIN_S", 0.01)
+    monkeypatch.setattr(Checkpoints, "_obstacle", full_twice)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.insist(at(state, 5), {}, seconds)
+    with contextlib.nullcontext() if saved else pytest.raises(InputError, match="no space left"), checkpoints:
+        pass
+    assert steps(tmp_path) == ([5] if saved else [])
+
+
+def in_place_of(file, kind):
+    file.unlink(missing_ok=True)
+    if kind == "a pipe":
+        os.mkfifo(file)
+    elif kind == "a device":
+        file.symlink_to("/dev/zero")
+    else:
+        file.touch()
+        os.truncate(file, 2**40)  # which takes no room
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "a terabyte of nothing"])
+@pytest.mark.parametrize("name", ["5/checksums.json", "5/metrics.json", "../config.json"])
+def test_notes_are_not_waited_for_and_not_read_without_end(run, name, kind):
+    in_place_of(run / name, kind)
+    if name == "../config.json":
+        with pytest.raises(InputError, match="is not the record of a run: no file, or one of more than 64 MB"):
+            read_record(run.parent)
+    elif name == "5/metrics.json":
+        assert best(run, "loss") == 4
+    else:
+        assert newest_intact(run) == 4
 
 
 def test_what_a_system_leaves_in_folders_is_no_damage(run):

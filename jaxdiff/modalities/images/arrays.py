@@ -1,32 +1,27 @@
 """Images in a NumPy file: `.npy` (one array, left on disk until it is read) or `.npz` (several, by name)."""
 
+import logging
 import math
 import os
 from pathlib import Path
 
 import numpy as np
 
+from jaxdiff.data import numpy_file
 from jaxdiff.data.source import Source, labeled, to_unit_range
-from jaxdiff.errors import InputError, unknown
+from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
 
-__all__ = ["LABELS", "MEMORY", "arrays"]
+__all__ = ["LABELS", "arrays"]
+
+logger = logging.getLogger(__name__)
 
 LABELS = 2**31
-
-
-def _memory() -> float:
-    """The memory of the machine, in bytes; infinite where the system does not say."""
-    try:
-        pages = os.sysconf("SC_PHYS_PAGES")
-        return os.sysconf("SC_PAGE_SIZE") * pages if pages > 0 else math.inf
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, and other systems not all of its names
-        return math.inf
-
-
-MEMORY = _memory()
-"""An array of a `.npz` has to fit."""
+CHANNELS = 4
+"""So many at most where they come before the sides, as in PyTorch."""
+HINT = 64
+"""Bytes are looked at in so many images."""
 
 
 def arrays(
@@ -54,39 +49,34 @@ def arrays(
     if not os.path.isfile(path) or Path(path).suffix not in (".npy", ".npz"):
         raise InputError(f"{path!r} is not a .npy or .npz file")
     try:
-        images, labels = _load(path, key, label_key)
+        images, labels = numpy_file.load(path, key, label_key, "data.key, data.label_key")
     except InputError:
         raise
     except Exception as error:  # of a damaged file, NumPy, zipfile and zlib raise all kinds
         reason = " ".join(str(error).split())
         raise InputError(f"{path!r} cannot be read as a NumPy file of plain numbers: {reason}") from error
-    images = images[..., None] if images.ndim == 3 else images
-    levels = 256 if images.dtype == np.uint8 else None
-    if images.ndim != 4 or 0 in images.shape:
+    shape = images.shape if len(images.shape) != 3 else (*images.shape, 1)
+    if len(shape) != 4 or 0 in shape:
         raise InputError(f"{path!r} holds an array of shape {images.shape}: images are (n, height, width[, channels])")
-    if images.dtype == np.uint8:
-        low, high = 0, 255
-    elif not np.issubdtype(images.dtype, np.floating):
-        raise InputError(f"{path!r} holds {images.dtype}: images are uint8 (0 to 255) or floating point")
-    elif not (low < high and math.isfinite(high - low)):
-        raise InputError(f"data.low={low}, data.high={high}: the range of the pixels is finite, and low below high")
-    elif not (images.min() >= low and images.max() <= high):
+    if shape[1] <= CHANNELS < min(shape[2:]):
         raise InputError(
-            f"{path!r} holds values from {images.min()} to {images.max()}, outside the range {low} to {high} that the "
-            "configuration names: set data.low and data.high"
+            f"{path!r} holds an array of shape {shape}, whose channels come first: images are (n, height, width, "
+            "channels): save np.transpose(array, (0, 2, 3, 1))"
         )
+    low, high = _range(path, images, low, high)
     if labels is not None:
-        whole = labels.shape == images.shape[:1] and np.issubdtype(labels.dtype, np.integer)
+        whole = labels.shape == shape[:1] and np.issubdtype(labels.dtype, np.integer)
         if not whole or labels.min() < 0 or labels.max() >= LABELS:
             raise InputError(f"{label_key!r} in {path!r} must hold one label, an integer from 0, for each image")
         labels = labels.astype(np.int32)
 
-    def take(i):
-        return Batch(to_unit_range(images[i], low, high))
+    def take(indices):
+        return Batch(to_unit_range(images.take(indices).reshape(-1, *shape[1:]), low, high))
 
     count = 0 if labels is None else int(labels.max()) + 1
-    spec = image_spec(images.shape[1:], levels, _names(classes, count, path))
-    return labeled(Source(len(images), spec, take, flip=flip), labels, count)
+    levels = 256 if images.dtype == np.uint8 else None
+    spec = image_spec(shape[1:], levels, _names(classes, count, path))
+    return labeled(Source(shape[0], spec, take, flip=flip), labels, count)
 
 
 def _names(classes: str, count: int, path: str) -> list[str]:
@@ -96,32 +86,28 @@ def _names(classes: str, count: int, path: str) -> list[str]:
     return names
 
 
-def _load(path: str, key: str, label_key: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """The images and the labels, if they are wanted."""
-    with open(path, "rb") as file:
-        zipped = file.read(2) == b"PK"
-        file.seek(0)
-        if zipped:
-            content = np.load(file, allow_pickle=False)
-            images = _entry(content, key or (content.files[0] if len(content.files) == 1 else ""), path)
-            return images, _entry(content, label_key, path) if label_key else None
-    if key or label_key:
-        raise InputError(
-            f"{path!r} holds one array, without a name: data.key and data.label_key are for a .npz with several"
-        )
-    return np.load(path, mmap_mode="r", allow_pickle=False), None
+def _range(path: str, images: numpy_file.Rows, low: float, high: float) -> tuple[float, float]:
+    """The range of the pixels; what hints at another one is said.
 
-
-def _entry(content, key: str, path: str) -> np.ndarray:
-    if key not in content.files:
-        raise unknown(f"array (data.key, data.label_key) in {path!r}", key, content.files)
-    names = content.zip.namelist()
-    size = content.zip.getinfo(key if key in names else f"{key}.npy").file_size
-    if size > MEMORY:
+    Raises:
+      InputError: pixels of another type, or outside of their range.
+    """
+    if images.dtype == np.uint8:
+        some = images.take(np.linspace(0, images.shape[0] - 1, HINT).astype(int))
+        low, high, least, most = 0, 255, some.min(), some.max()
+    elif not np.issubdtype(images.dtype, np.floating):
+        raise InputError(f"{path!r} holds {images.dtype}: images are uint8 (0 to 255) or floating point")
+    elif not (low < high and math.isfinite(high - low)):
+        raise InputError(f"data.low={low}, data.high={high}: the range of the pixels is finite, and low below high")
+    else:
+        least, most = images.extremes()
+    if not (least >= low and most <= high):
         raise InputError(
-            f"{key!r} in {path!r} takes {size / 1e6:,.1f} MB, more than this machine's memory: save it as a .npy, "
-            "which stays on disk"
+            f"{path!r} holds values from {least} to {most}, outside the range {low} to {high} that the configuration "
+            "names: set data.low and data.high"
         )
-    if not isinstance(array := content[key], np.ndarray):
-        raise ValueError(f"{key!r} is no array")
-    return array
+    if low < 0 <= least:
+        logger.warning("%r: no value is below 0, of %s to %s: if 0 is black, set data.low=0", path, low, high)
+    elif most <= 1 and high == 255:
+        logger.warning("%r: no value is above 1, of 255: if 1 is white, multiply them by 255", path)
+    return low, high

@@ -11,25 +11,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import InputError
-from jaxdiff.modalities.images.picture import check_shape, fit
+from jaxdiff.modalities.images.picture import check_shape, fit, opened
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
 
-__all__ = ["FORMATS", "LOOKED_AT", "NAMED", "SUFFIXES", "folder", "read_picture", "survey"]
+__all__ = ["LARGE", "LOOKED_AT", "NAMED", "SUFFIXES", "folder", "read_picture", "survey"]
 
 logger = logging.getLogger(__name__)
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-"""What a file may hold, whatever its suffix: others, such as PostScript, run programs to be read."""
 NAMED = 5
 """Of the pictures that cannot be read, so many are named."""
 LOOKED_AT = 64
 """So many, from all over a folder, tell of what size and color its pictures are."""
+LARGE = 2**24
+"""Pictures of more pixels are decoded by one thread, so that memory has a bound: each thread keeps what it had."""
+_alone = ThreadPoolExecutor(1)
 
 
 def folder(
@@ -38,7 +38,8 @@ def folder(
     """All pictures below a folder; where each lies in a sub-folder, the first sub-folder's name is its class.
 
     Classes are in the order of their names, of numbers in that of the numbers. What begins with "." or "__", such as
-    .ipynb_checkpoints and __MACOSX, is left out, and so are files of other kinds, which are counted in a warning.
+    .ipynb_checkpoints and __MACOSX, is left out, and so are files of other kinds and links to folders within this one,
+    which are counted in a warning.
 
     Args:
       path: of the folder.
@@ -62,7 +63,9 @@ def folder(
     files = [f for f in below if f.suffix.lower() in SUFFIXES and f.is_file()]
     if not files:
         raise InputError(f"no picture below {path!r}: looked for {', '.join(sorted(SUFFIXES))}")
-    other = Counter(f.suffix.lower() or "no suffix" for f in below if f not in set(files) and f.is_file())
+    taken = set(files)
+    other = Counter(f.suffix.lower() or "no suffix" for f in below if f not in taken and f.is_file())
+    other.update("links to folders" for f in below if f.is_symlink() and f.is_dir())
     if other:
         logger.warning("%r: left out %s", path, ", ".join(f"{n} of {kind}" for kind, n in sorted(other.items())))
     pool = ThreadPoolExecutor(16)
@@ -86,7 +89,9 @@ def folder(
         pixels = np.stack(list(pool.map(read, indices)))
         return Batch(to_unit_range(pixels))
 
-    return labeled(Source(len(files), image_spec(shape, classes=names), take, flip=flip), labels, len(names))
+    listing = "".join(f"{f.relative_to(root)}\0{f.stat().st_size}\0" for f in files).encode(errors="surrogateescape")
+    source = Source(len(files), image_spec(shape, classes=names), take, flip=flip, known=listing)
+    return labeled(source, labels, len(names))
 
 
 def _is_hidden(name: str) -> bool:
@@ -115,10 +120,11 @@ def survey(path: str) -> tuple[int, int]:
 
     By some of them; 0 if there are none.
     """
-    files = [f for f in sorted(Path(path).rglob("*")) if f.suffix.lower() in SUFFIXES and f.is_file()]
+    below = [f for f in sorted(Path(path).rglob("*")) if not any(map(_is_hidden, f.relative_to(path).parts))]
+    files = [f for f in below if f.suffix.lower() in SUFFIXES and f.is_file()]
     sides, channels = [0], 1
     for i in np.unique(np.linspace(0, len(files) - 1, LOOKED_AT).astype(int)) if files else ():
-        with contextlib.suppress(InputError), _naming(files[i]), Image.open(files[i], formats=FORMATS) as picture:
+        with contextlib.suppress(InputError), _naming(files[i]), opened(files[i]) as picture:
             sides.append(min(picture.size))
             pixels = fit(picture, (32, 32, 3)).astype(int)
             channels = 3 if np.ptp(pixels, axis=-1).max() > 8 else channels
@@ -156,15 +162,17 @@ def _follow(link: Path, root: Path) -> str:
 def _look(file: Path) -> str:
     """Describe the fault of a picture's header; empty if there is none."""
     try:
-        with _naming(file):
-            Image.open(file, formats=FORMATS).close()
+        with _naming(file), opened(file):
+            pass
     except InputError as error:
         return str(error)
     return ""
 
 
 def _read(file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    with _naming(file), Image.open(file, formats=FORMATS) as picture:
+    with _naming(file), opened(file) as picture:
+        if picture.width * picture.height > LARGE:
+            return _alone.submit(fit, picture, shape).result()
         return fit(picture, shape)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from jaxdiff.errors import InputError
+from jaxdiff.modalities.images.picture import opened
 
 __all__ = ["MASKS", "read_mask"]
 
@@ -36,7 +37,7 @@ def read_mask(mask: str, shape: tuple[int, ...]) -> np.ndarray:
     if not Path(mask).is_file():
         raise InputError(f"--mask {mask}: is no picture, and none of {', '.join(MASKS)}")
     try:
-        with Image.open(mask) as picture:
+        with opened(mask) as picture:
             white, black = _extremes(ImageOps.exif_transpose(picture))
     except Exception as error:  # of a damaged file, Pillow's decoders raise all kinds
         raise InputError(f"--mask {mask}: cannot be read as a picture ({error})") from error

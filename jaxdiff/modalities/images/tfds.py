@@ -2,16 +2,16 @@
 
 import os
 import re
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from jaxdiff.data.source import Source, to_unit_range
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.modalities.images.picture import check_shape, fit
+from jaxdiff.modalities.images.picture import check_shape, fit, opened
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch, class_label
 
@@ -55,19 +55,26 @@ def tfds(
 
     labeled = "label" in features and hasattr(features["label"], "num_classes")
 
-    def pixels(image):
-        if not size:
-            return image
-        return fit(Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image), shape)
+    def pixels(encoded):
+        with opened(BytesIO(encoded)) as picture:
+            if size:
+                return fit(picture, shape)
+            if (picture.height, picture.width, len(picture.getbands())) != shape:
+                raise ValueError(f"an image of {picture.height}x{picture.width} in mode {picture.mode}, not {shape}")
+            return np.asarray(picture).reshape(shape)
 
     def take(indices):
         examples = data.__getitems__([int(i) for i in indices])
+        try:
+            x_0 = np.stack([pixels(e["image"]) for e in examples])
+        except Exception as error:  # of a damaged file, Pillow's decoders raise all kinds
+            reason = " ".join(str(error).split())
+            raise InputError(f"{dataset!r} holds an image that cannot be read: prepare it again ({reason})") from error
         condition = {"label": np.array([e["label"] for e in examples], np.int32)} if labeled else None
-        return Batch(to_unit_range(np.stack([pixels(e["image"]) for e in examples])), condition)
+        return Batch(to_unit_range(x_0), condition)
 
     def labels():
-        undecoded = builder.as_data_source(split=split, decoders={"image": import_tfds().decode.SkipDecoding()})
-        return np.array([example["label"] for example in undecoded], np.int32)
+        return np.array([example["label"] for example in data], np.int32)
 
     conditions = {"label": class_label(features["label"].num_classes)} if labeled else {}
     spec = image_spec(shape, None if size else 256, features["label"].names if labeled else ())
@@ -84,8 +91,8 @@ def _opened(dataset: str, split: str, root: Path) -> tuple[Any, Any]:
         )
     if "image" not in (builder.info.features or {}):
         raise unknown(f"feature of {dataset!r}", "image", builder.info.features or {})
-    try:
-        return builder, builder.as_data_source(split=split)
+    try:  # images are decoded here, so that they are bounded
+        return builder, builder.as_data_source(split, decoders={"image": import_tfds().decode.SkipDecoding()})
     except (ValueError, KeyError) as error:
         raise InputError(f"split {split!r} of {dataset!r}: there are {', '.join(builder.info.splits)}") from error
 

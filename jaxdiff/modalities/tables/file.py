@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxdiff.data import numpy_file
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.tables.rows import rows_source
@@ -117,16 +118,9 @@ def _number(path: str, row: int, column: str, text: str) -> float:
 
 
 def _array(path: str, key: str, label: str) -> Content:
-    content = np.load(path, allow_pickle=False)
-    if isinstance(content, np.ndarray):
-        if key or label:
-            raise InputError(f"{path!r} holds one array, without a name: data.key and data.label are for a .npz")
-        return Content(content, [], None)
-    key = key or (content.files[0] if len(content.files) == 1 else "")
-    for name in (key, *([label] if label else [])):
-        if name not in content.files:
-            raise unknown(f"array (data.key, data.label) in {path!r}", name, content.files)
-    rows, labels = content[key], content[label] if label else None
+    rows, labels = numpy_file.load(path, key, label, "data.key, data.label")
+    if len(rows.shape) != 2 or 0 in rows.shape or not rows.dtype.itemsize:
+        raise InputError(f"{path!r}: a table is (n, columns) numbers, not {rows.dtype} of shape {rows.shape}")
     if labels is not None and labels.shape != rows.shape[:1]:
         raise InputError(f"{label!r} in {path!r} has shape {labels.shape}: it must hold one class for each row")
-    return Content(rows, [], labels)
+    return Content(rows.take(np.arange(rows.shape[0])), [], labels)

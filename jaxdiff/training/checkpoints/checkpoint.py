@@ -14,6 +14,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -36,6 +37,8 @@ __all__ = ["Checkpoints", "log"]
 WRITING, DELETING, DAMAGED = "writing-", "deleting-", "damaged-"
 """Before the step, in the names of folders that are not checkpoints."""
 
+AGAIN_S = 5
+"""Between two tries of a save that has to succeed."""
 log = logging.getLogger(__name__)
 
 
@@ -111,6 +114,14 @@ class Checkpoints:
         written = self._begin(step, items)
         notes = {METRICS: known, HISTORY: history}
         self._writing = self._thread.submit(self._finish, step, written, notes, held, abstract, read)
+
+    def insist(self, state: TrainState, metrics: Mapping[str, float], seconds: float) -> None:
+        """Save a state that no later save will make up for: until it is written, or so many seconds are over."""
+        end = time.monotonic() + seconds
+        self.save(state, metrics)
+        while time.monotonic() < end and jax.process_count() == 1 and self._writing and self._writing.exception():
+            time.sleep(AGAIN_S)
+            self.save(state, metrics)
 
     def wait(self) -> None:
         """Until nothing is being written.

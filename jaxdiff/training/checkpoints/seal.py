@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff.training.files import read_json
 from jaxdiff.types import Array
 
 __all__ = ["LITTER", "damage", "fingerprint", "seal"]
@@ -41,10 +42,10 @@ def damage(path: Path, part: str = "") -> list[str]:
     """
     mine = lambda name: name.startswith(part) or name == HISTORY
     try:
-        sums = {name: total for name, total in json.loads((path / CHECKSUMS).read_text()).items() if mine(name)}
+        sums = {name: total for name, total in read_json(path / CHECKSUMS).items() if mine(name)}
     except FileNotFoundError:
         return [f"{CHECKSUMS} is missing"]
-    except (OSError, ValueError, AttributeError, RecursionError):
+    except (OSError, ValueError, AttributeError):
         return [f"{CHECKSUMS} cannot be read"]
     there = {name: plain for name, plain in _files(path).items() if mine(name)}
     wrong = [] if any(name.startswith(part) for name in sums) else [f"{CHECKSUMS} names no files"]

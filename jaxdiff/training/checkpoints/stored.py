@@ -12,6 +12,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from orbax.checkpoint import v1 as ocp
 
 from jaxdiff.errors import InputError
 from jaxdiff.training.checkpoints.seal import HISTORY, damage
+from jaxdiff.training.files import read_json
 
 __all__ = [
     "METRICS",
@@ -237,7 +239,7 @@ def for_orbax(path: Path) -> str:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise InputError(f"{str(links)!r} is not a folder of yours: remove it, or set TMPDIR")
     link = links / hashlib.sha256(os.fsencode(parent)).hexdigest()[:32]
-    if not link.is_symlink():
+    with suppress(FileExistsError):  # of the run before, or another process of this one
         link.symlink_to(parent)
     return str(link / path.name)
 
@@ -245,8 +247,8 @@ def for_orbax(path: Path) -> str:
 def _notes(file: Path) -> dict[str, Any]:
     """A small file of notes; none if it is damaged."""
     try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError):
+        content = read_json(file)
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
