@@ -147,7 +147,8 @@ def tensors(params: Params) -> dict[str, Any]:
 
 def _card(name: str, record: Record, params: Params, weights: str, pictured: bool, said: Mapping[str, str]) -> str:
     """The text of README.md."""
-    (config, spec), count = record, sum(np.size(leaf) for leaf in jax.tree.leaves(params))
+    config, spec = record.config, record.spec
+    count = sum(np.size(leaf) for leaf in jax.tree.leaves(params))
     classes = spec.details.get("classes") or []
     rows = {
         "draws": find(spec.modality, "show").describe(spec) + (f"; classes: {', '.join(classes)}" if classes else ""),
