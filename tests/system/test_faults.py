@@ -44,7 +44,7 @@ OUTPUTS = {
     "a closed pipe": "{program} 2>&1 | head -c 1; exit ${{PIPESTATUS[0]}}",
     "full": "{program} >/dev/full 2>&1",
     "closed": "exec 1>&- 2>&-; {program}",
-    "ASCII": "LC_ALL=C PYTHONUTF8=0 PYTHONIOENCODING=ascii {program}",
+    "ASCII": "export LC_ALL=C PYTHONUTF8=0 PYTHONIOENCODING=ascii; {program}",
 }
 ENDINGS = {  # the signals, in this order, the output, and the folder's name
     "TERM twice": ("TERM TERM", "a file", "run"),
@@ -234,7 +234,8 @@ def test_ten_kills_a_closed_pipe_brackets_and_a_disk_that_fills_and_empties(envi
     running = start(environment, whole, *many)
     until(running, (whole / "metrics.jsonl").exists)
     startup = time.monotonic() - began
-    assert running.wait() == 0
+    running.communicate()
+    assert running.returncode == 0
     seconds = time.monotonic() - began - startup
     program = [sys.executable, "-m", "tests.helpers.torment", f"{disk}/run[x]", startup, seconds, *TINY, *many]
     script = f"{shlex.join(map(str, program))} && cp -r {disk}/run* {tmp_path}/run"
