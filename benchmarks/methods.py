@@ -5,7 +5,7 @@
 
 Every run below --workdir that was trained on the digits is drawn from five times, judged as in digits_quality.py beside
 real digits and a Gaussian, and measured on held-out digits (`python sample.py --likelihood`). The sampler is the run's
-own, or dpmpp_2m in 50 steps where that takes more than 64 evaluations. --docs writes the pictures, which are always
+own, or dpmpp_2m in 50 steps (32 where the chain has no more) where that takes more than 64 evaluations. --docs writes the pictures, which are always
 drawn with the run's own, and the table of docs/methods.md.
 """
 
@@ -25,7 +25,7 @@ from jaxdiff.evaluation import held_out
 from jaxdiff.modalities.images import pictures
 from jaxdiff.training.sharding import use_cpu_devices
 
-MOST, QUICK = 64, {"sampler": "dpmpp_2m", "steps": 50}
+MOST, QUICK = 64, 50
 EVALUATIONS = {"heun": 2, "midpoint": 2, "rk4": 4, "dpmpp_2s": 2, "srk": 2}
 
 
@@ -60,14 +60,15 @@ def measure(judge: Judge, folder: Path) -> tuple[dict, np.ndarray]:
     spec = config["sample"]["sampler"]
     each = EVALUATIONS.get(spec["name"], spec.get("repeats", 1)) + bool(spec.get("corrector"))
     quick = config["sample"]["steps"] * each > MOST
-    options = QUICK if quick else {}
+    steps = min(QUICK, config["sample"]["grid"].get("total", QUICK))
+    options = {"sampler": "dpmpp_2m", "steps": steps} if quick else {}
     row = judge.row(folder.name, lambda seed: np.asarray(model.sample(jax.random.key(seed), judge.n, **options)))
     source = build.source({**config, "data": config["held_out"]})
     figures = held_out.measure(model, source, jax.random.key(0), source.size)
     own = spec["name"] + (" + " + spec["corrector"] if spec.get("corrector") else "")
     row |= {
-        "sampler": QUICK["sampler"] if quick else own,
-        "evaluations": QUICK["steps"] if quick else config["sample"]["steps"] * each,
+        "sampler": options.get("sampler", own),
+        "evaluations": options.get("steps", config["sample"]["steps"] * each),
         "bound": figures["variational bound"]._asdict(),
         "flow": figures["probability flow"]._asdict(),
     }
