@@ -5,8 +5,8 @@
 
 Every run below --workdir that was trained on the digits is drawn from five times, judged as in digits_quality.py beside
 real digits and a Gaussian, and measured on held-out digits (`python sample.py --likelihood`). The sampler is the run's
-own, or dpmpp_2m in 50 steps (32 where the chain has no more) where that takes more than 64 evaluations. --docs writes the pictures, which are always
-drawn with the run's own, and the table of docs/methods.md.
+own, or dpmpp_2m in 50 steps (32 where the chain has no more) where that takes more than 64 evaluations. --docs writes
+the pictures, which are always drawn with the run's own, and the table of docs/methods.md.
 """
 
 import argparse
