@@ -7,6 +7,7 @@ class, guidance, strength, repeats, the picture and the mask are traced: another
 import dataclasses
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -21,8 +22,7 @@ from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation import held_out
 from jaxdiff.modalities import require
-from jaxdiff.modalities.images import pictures
-from jaxdiff.modalities.images.picture import MODES, fit
+from jaxdiff.modalities.images import pictures, read_picture
 from jaxdiff.pipelines.img2img import img2img
 from jaxdiff.pipelines.inpaint import inpaint
 from jaxdiff.pipelines.load import load
@@ -35,10 +35,12 @@ __all__ = [
     "FRAMES",
     "IN_TURN",
     "SIDE",
+    "STRIP",
     "UNKNOWN",
     "Drawn",
     "How",
     "Studio",
+    "alone",
     "counting",
     "known_where",
     "open_studio",
@@ -173,14 +175,9 @@ class Studio:
         """One of the pictures, in turn; None where there are none."""
         return self._taken(np.array([number])).x_0[0] if self.pictures else None
 
-    def read(self, picture: Image.Image) -> np.ndarray:
+    def read(self, file: str) -> np.ndarray:
         """A picture from outside, cropped and resized to the model's images."""
-        if self.model.shape[2] not in MODES:
-            raise InputError(f"images of {self.model.shape[2]} channels: no picture file has as many")
-        try:
-            return np.float32(fit(picture, self.model.shape)) / 127.5 - 1
-        except (OSError, ValueError) as error:
-            raise InputError(f"this picture cannot be read: {error}") from error
+        return read_picture(Path(file), self.model.shape)
 
     def _copies(self, picture: np.ndarray) -> np.ndarray:
         return np.repeat(picture[None], self.num, axis=0)
@@ -256,10 +253,18 @@ def _examples(config: dict, model: Model) -> Source:
 
 def sheet(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     """Images (n, height, width, channels) in [-1, 1] side by side, uint8 RGB, small ones enlarged without smoothing."""
-    made = pictures.grid(images, columns)
-    zoom = max(1, SIDE // max(made.shape[:2]))
-    made = made.repeat(zoom, 0).repeat(zoom, 1)
-    return made.repeat(3, 2) if made.shape[2] == 1 else made
+    return _enlarged(pictures.grid(images, columns))
+
+
+def alone(image: np.ndarray) -> np.ndarray:
+    """One image (height, width, channels) in [-1, 1], likewise, without a border."""
+    return _enlarged(pictures.to_uint8(pictures.visible(image)))
+
+
+def _enlarged(picture: np.ndarray) -> np.ndarray:
+    zoom = max(1, SIDE // max(picture.shape[:2]))
+    picture = picture.repeat(zoom, 0).repeat(zoom, 1)
+    return picture.repeat(3, 2) if picture.shape[2] == 1 else picture
 
 
 def known_where(painted: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

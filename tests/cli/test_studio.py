@@ -162,8 +162,9 @@ def test_small_pictures_are_enlarged_without_smoothing(side, channels):
     assert set(np.unique(made)) <= {*np.unique(studios.pictures.to_uint8(values)), 0, 255}
 
 
-def test_a_picture_from_outside_is_cropped_to_the_model(studio):
-    read = studio.read(Image.new("RGB", (90, 40), (255, 0, 0)))
+def test_a_picture_from_outside_is_cropped_to_the_model(studio, tmp_path):
+    Image.new("RGB", (90, 40), (255, 0, 0)).save(file := tmp_path / "red.png")
+    read = studio.read(str(file))
     assert read.shape == SHAPE
     np.testing.assert_allclose(read, 76 / 127.5 - 1, atol=0.01)
     assert with_pictures(a_model()).example(5).tolist() == images(4)[1].tolist()
