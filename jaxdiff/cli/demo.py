@@ -28,12 +28,12 @@ SYSTEM = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
 """Fonts that are on every machine: none is fetched."""
 CSS = """
 .gradio-container { max-width: 1080px !important; margin: 0 auto !important; }
-#title h1 { margin-bottom: 0; }
+#title h1 { margin: 8px 0 0; }
+#title p { opacity: 0.7; }
 #picture img, #strip img, #given img { image-rendering: pixelated; }
-#picture img { cursor: pointer; }
-#said { min-height: 2.6em; }
+#picture img { width: 100%; cursor: pointer; }
 footer { display: none !important; }
-@media (max-width: 640px) { .gradio-container { padding: 8px !important; } }
+@media (max-width: 640px) { .gradio-container main { padding: 8px !important; } }
 """
 ALONE = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"
 """What a browser may load for the page: nothing from elsewhere."""
@@ -60,8 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(f"--port {given.port}: must be from 1 to 65535")
         gr = gradio()
         use_compilation_cache()
-        page = make_page(gr, open_studio(given.workdir, given.weights, given.num))
-        serve(gr, page, given.host, given.port)
+        studio = open_studio(given.workdir, given.weights, given.num)
+        if studio.missing:
+            print(f"no pictures of the run's own data are offered to be edited: {studio.missing}")
+        serve(gr, make_page(gr, studio), given.host, given.port)
         shown = f"[{given.host}]" if ":" in given.host else given.host
         print(f"look at http://{shown}:{given.port} (Ctrl-C ends it)")
         if given.host not in ("127.0.0.1", "localhost", "::1"):
@@ -110,7 +112,13 @@ def serve(gr: Any, page: Any, host: str, port: int) -> None:
     Raises:
       InputError: the address or port cannot be taken.
     """
-    theme = gr.themes.Soft(primary_hue="pink", neutral_hue="slate", font=SYSTEM[0], font_mono=SYSTEM[1])
+    theme = gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=SYSTEM[0], font_mono=SYSTEM[1])
+    theme.set(
+        block_title_background_fill="transparent",
+        block_title_text_color="*body_text_color",
+        block_title_text_weight="500",
+        block_title_padding="0 0 8px",
+    )
     middleware = importlib.import_module("starlette.middleware").Middleware(Policy)
     try:
         page.queue(default_concurrency_limit=1).launch(

@@ -44,10 +44,8 @@ def _result(gr: Any, parts: SimpleNamespace) -> None:
     still = {"interactive": False, "show_label": False, "container": False, "format": "png"}
     parts.picture = gr.Image(elem_id="picture", buttons=["download", "fullscreen"], **still)
     parts.said = gr.Markdown("Compiling, and drawing the first images ...", elem_id="said")
-    with gr.Group(visible=True) as parts.film:
-        parts.at = gr.Slider(
-            0, 1, 1, step=0.01, label="The chain as it falls: noise, left; images, right", elem_id="at"
-        )
+    with gr.Group(visible=False) as parts.film:
+        parts.at = gr.Slider(0, 1, 1, step=0.01, label="The chain as it falls: from noise to images", elem_id="at")
         parts.strip = gr.Image(elem_id="strip", buttons=[], **still)
 
 
@@ -98,8 +96,8 @@ def _acts(gr: Any, parts: SimpleNamespace, studio: Studio) -> None:
 def _controls(gr: Any, parts: SimpleNamespace, studio: Studio) -> None:
     """How to draw."""
     first = studio.first
+    gr.Markdown("**At once** · nothing is compiled", elem_classes="head")
     with gr.Group():
-        gr.Markdown("**At once**: nothing is compiled", elem_classes="head")
         with gr.Row():
             parts.label = gr.Dropdown(
                 studio.classes,
@@ -107,18 +105,34 @@ def _controls(gr: Any, parts: SimpleNamespace, studio: Studio) -> None:
                 label="Class",
                 visible=bool(studio.classes),
                 elem_id="label",
+                min_width=120,
             )
-            parts.seed = gr.Slider(0, 999, 0, step=1, label="Seed", elem_id="seed")
+            parts.seed = gr.Slider(0, 999, 0, step=1, label="Seed", elem_id="seed", min_width=120, buttons=[])
         parts.guidance = gr.Slider(
-            0, 10, 1, step=0.1, label="Guidance towards the class", visible=studio.guided, elem_id="guidance"
+            0,
+            10,
+            1,
+            step=0.1,
+            label="Guidance towards the class",
+            visible=studio.guided,
+            elem_id="guidance",
+            buttons=[],
         )
-    with gr.Group():
-        gr.Markdown("**Compiles anew**: press the button", elem_classes="head")
-        with gr.Row():
-            parts.sampler = gr.Dropdown(studio.samplers, value=first.sampler, label="Sampler", elem_id="sampler")
-            parts.steps = gr.Slider(
-                1, max(100, studio.model.steps), first.steps, step=1, label="Steps", elem_id="steps"
-            )
+    gr.Markdown("**Compiled anew** · press Draw", elem_classes="head")
+    with gr.Group(), gr.Row():
+        parts.sampler = gr.Dropdown(
+            studio.samplers, value=first.sampler, label="Sampler", elem_id="sampler", min_width=120
+        )
+        parts.steps = gr.Slider(
+            1,
+            max(100, studio.model.steps),
+            first.steps,
+            step=1,
+            label="Steps",
+            elem_id="steps",
+            min_width=120,
+            buttons=[],
+        )
 
 
 def _wire(gr: Any, parts: SimpleNamespace, studio: Studio, page: Any) -> None:
@@ -163,13 +177,13 @@ def _wire(gr: Any, parts: SimpleNamespace, studio: Studio, page: Any) -> None:
 
 
 def refusing(gr: Any, act: Callable[..., Any]) -> Callable[..., Any]:
-    """A generator function, whose refusals the page shows."""
+    """A generator function, whose refusals the page shows, and stays as it was."""
 
     def acting(*given):
         try:
             yield from act(*given)
         except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            gr.Warning(str(error))
 
     return acting
 
@@ -220,7 +234,8 @@ def moment(at: float, chain: np.ndarray) -> np.ndarray:
 
 
 def edit(picture: np.ndarray) -> tuple:
-    """A picture to edit, as it is, for the editor, and to be looked at."""
+    """A picture to edit, as it is, for the editor, and to be looked at; what was drawn may lie a little outside."""
+    picture = np.clip(picture, -1, 1)
     big = alone(picture)
     return picture, {"background": big, "layers": [], "composite": big}, big
 

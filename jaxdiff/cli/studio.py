@@ -5,6 +5,7 @@ class, guidance, strength, repeats, the picture and the mask are traced: another
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +17,12 @@ from PIL import Image
 
 from jaxdiff.cli.sample import opened
 from jaxdiff.config import build
-from jaxdiff.config.sampling import SAMPLERS, Bound
+from jaxdiff.config.sampling import SAMPLERS, Bound, find_sampler
 from jaxdiff.config.schema import check_value
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation import held_out
+from jaxdiff.gaussian.schedules import vp
 from jaxdiff.modalities import require
 from jaxdiff.modalities.images import pictures, read_picture
 from jaxdiff.pipelines.img2img import img2img
@@ -51,7 +53,7 @@ IN_TURN, UNKNOWN = -2, -1
 """In place of a class: one after the other, and none."""
 FRAMES, STRIP, SIDE = 24, 12, 512
 """States of a chain that are kept, and that a film strip shows; pixels that a picture on the page has at least."""
-QUICK = ("dpmpp_2m", 20)
+QUICK = ("ddim", 20)
 """The sampler and steps that a page begins with: good pictures while one waits."""
 
 
@@ -109,12 +111,14 @@ class Studio:
         named = list(self.model.spec.details.get("classes", []))
         names = named or [str(k) for k in range(self.model.num_classes)]
         unknown = [("not told", UNKNOWN)] if self.guided else []
-        return [("one after the other", IN_TURN), *unknown, *((name, k) for k, name in enumerate(names))]
+        return [("in turn", IN_TURN), *unknown, *((name, k) for k, name in enumerate(names))]
 
     @property
     def samplers(self) -> list[str]:
-        """The names of those that can draw from this model, in a number of steps that the page begins with."""
-        return [name for name in SAMPLERS if self._applies(name)]
+        """The names of those that can draw from this model, in the number of steps that the page begins with."""
+        own = self.model.sampler["name"]
+        further = [own] if isinstance(own, str) and own not in SAMPLERS else []
+        return further + [name for name in SAMPLERS if self._applies(name)]
 
     @property
     def first(self) -> How:
@@ -122,8 +126,12 @@ class Studio:
         name, steps = QUICK
         return How(name, steps) if self._applies(name) else How(self.model.sampler["name"], self.model.steps)
 
+    def _made(self, sampler: str) -> Any:
+        return find_sampler(sampler)(self.model.path or vp(), lambda x_t, t: x_t)
+
     def _applies(self, sampler: str) -> bool:
         try:
+            self._made(sampler)
             check_applies(sampler, self.model.path, self.model.grid(QUICK[1]))
         except InputError:
             return False
@@ -152,10 +160,17 @@ class Studio:
           repeats: of each step; see `jaxdiff.guidance.inpainting.repaint`.
 
         Raises:
-          InputError: all is known; and those of `draw`.
+          InputError: all is known; a sampler that remembers the step before, which repeated steps lead astray; and as
+            for `draw`.
         """
         if known.all():
             raise InputError("nothing is painted over: paint where something new is to be drawn")
+        if len(self._made(how.sampler).init(picture)) > 1:  # more than x
+            stateless = [name for name in ("ddim", "ancestral", "heun", "dpmpp_2s") if self._applies(name)]
+            raise InputError(
+                f"sampler {how.sampler!r}: remembers the step before, and inpainting takes each step several times: "
+                f"take {', '.join(stateless)}"
+            )
         mask = known.astype(np.float32)[None, ..., None]
 
         def run(key, **options):
@@ -262,7 +277,7 @@ def alone(image: np.ndarray) -> np.ndarray:
 
 
 def _enlarged(picture: np.ndarray) -> np.ndarray:
-    zoom = max(1, SIDE // max(picture.shape[:2]))
+    zoom = math.ceil(SIDE / max(picture.shape[:2]))
     picture = picture.repeat(zoom, 0).repeat(zoom, 1)
     return picture.repeat(3, 2) if picture.shape[2] == 1 else picture
 

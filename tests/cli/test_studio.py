@@ -1,17 +1,21 @@
 """What the page of `jaxdiff demo` does with a model, without Gradio: what is drawn, and what is compiled for it."""
 
+import contextlib
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from jaxdiff.cli import demo, page
 from jaxdiff.cli import studio as studios
 from jaxdiff.cli.studio import IN_TURN, UNKNOWN, How, counting, known_where, sheet
 from jaxdiff.config.sampling import SAMPLERS
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
-from jaxdiff.types import Batch
+from jaxdiff.types import Batch, Spec
+from tests.helpers.configs import changed
 from tests.helpers.models import MEANS, SHAPE, a_model, conditional, images
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -70,7 +74,7 @@ def test_what_is_edited_compiles_nothing(studio, other):
 @pytest.mark.parametrize("act", ACTS)
 def test_sampler_and_steps_compile_once_each(act):
     studio = counting(a_model(classes=2), num=6)
-    for how in (HOW, HOW._replace(steps=6), HOW._replace(sampler="dpmpp_2m")):
+    for how in (HOW, HOW._replace(steps=6), HOW._replace(sampler="heun")):
         assert ACTS[act](studio, how).traces > 0
         assert ACTS[act](studio, how).traces == 0
 
@@ -93,9 +97,9 @@ def test_classes_come_in_turn_or_as_they_are_chosen(studio):
 
 def test_classes_have_their_names():
     model = a_model(classes=2)
-    assert counting(model).classes == [("one after the other", -2), ("not told", -1), ("0", 0), ("1", 1)]
+    assert counting(model).classes == [("in turn", -2), ("not told", -1), ("0", 0), ("1", 1)]
     named = dataclasses.replace(model, spec=model.spec._replace(details={"classes": ["cat", "dog"]}), guidable=False)
-    assert counting(named).classes == [("one after the other", -2), ("cat", 0), ("dog", 1)]
+    assert counting(named).classes == [("in turn", -2), ("cat", 0), ("dog", 1)]
 
 
 def test_a_model_without_classes_is_told_none():
@@ -130,6 +134,7 @@ def test_little_strength_leaves_a_picture_as_it_is(studio):
     ("wrong", "said"),
     [
         (lambda s: s.inpaint(HOW, PICTURE, np.ones((2, 2), bool)), "nothing is painted over"),
+        (lambda s: s.inpaint(HOW._replace(sampler="dpmpp_2m"), PICTURE, KNOWN), "take ddim, ancestral, heun, dpmpp_2s"),
         (lambda s: s.translate(HOW, PICTURE, 0.0), "strength=0.0"),
         (lambda s: s.draw(HOW._replace(steps=0)), "number of steps must be from 1"),
         (lambda s: s.draw(HOW._replace(seed=-1)), "seed=-1"),
@@ -172,10 +177,61 @@ def test_a_picture_from_outside_is_cropped_to_the_model(studio, tmp_path):
 
 
 def test_the_page_offers_only_samplers_that_apply():
-    assert {"ddim", "dpmpp_2m", "ancestral"} <= set(counting(a_model()).samplers) <= set(SAMPLERS)
-    assert (
-        "dopri5"
-        not in counting(
-            dataclasses.replace(a_model(), grid=lambda n: np.linspace(1, 0, n + 1, dtype=np.float32))
-        ).samplers
-    )
+    model = a_model()
+    offered = counting(model).samplers
+    assert {"ddim", "dpmpp_2m", "ancestral", "euler"} <= set(offered) <= set(SAMPLERS)
+    assert "annealed_langevin" not in offered  # this process shrinks the data
+    to_zero = dataclasses.replace(model, grid=lambda n: np.linspace(1, 0, n + 1, dtype=np.float32))
+    assert set(offered) - set(counting(to_zero).samplers) >= {"dopri5"}
+    own = dataclasses.replace(model, sampler={"name": "tests.helpers.models:mine"})
+    assert counting(own).samplers == ["tests.helpers.models:mine", *offered]
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("name", counting(a_model()).samplers)
+def test_every_sampler_that_the_page_offers_draws(name):
+    studio = counting(a_model(classes=2), num=4)
+    for act in ACTS.values():
+        with contextlib.suppress(InputError):  # of those that inpainting does not take
+            assert np.isfinite(act(studio, How(name, 20)).frames).all()
+
+
+def test_another_modality_is_refused_in_one_line(tmp_path, monkeypatch):
+    spec = Spec((3,), "tables")
+    monkeypatch.setattr(studios, "opened", lambda workdir: (tmp_path, {}))
+    monkeypatch.setattr(studios, "load", lambda folder, weights: dataclasses.replace(a_model(), spec=spec))
+    with pytest.raises(InputError, match="jaxdiff demo: is for images, and this data is of the modality 'tables'"):
+        studios.open_studio("runs/table")
+
+
+def test_the_page_can_be_opened_where_the_data_is_gone(tmp_path, monkeypatch):
+    gone = {"name": "arrays", "path": str(tmp_path / "gone.npy")}
+    monkeypatch.setattr(studios, "opened", lambda workdir: (tmp_path, changed("held_out", gone)))
+    monkeypatch.setattr(studios, "load", lambda folder, weights: a_model())
+    studio = studios.open_studio("runs/one", num=2)
+    assert studio.pictures is None
+    assert "gone" in studio.missing
+    assert len(studio.draw(HOW).frames[-1]) == 2
+
+
+def test_without_gradio_one_line_names_the_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert demo.main(["--workdir", "runs/none"]) == 2
+    said = capsys.readouterr().err
+    assert "pip install 'jaxdiff[demo]'" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "number"), [((1, 1), 0), ((511, 1), 2), ((300, 300), 4), ((511, 511), 6), ((-5, 900), 6)]
+)
+def test_a_click_tells_the_image(place, number):
+    assert page.tile(place, (512, 512, 3), 7) == number
+
+
+def test_paint_is_that_of_all_layers():
+    layers = [np.zeros((4, 4, 4), np.uint8) for _ in range(2)]
+    layers[0][0, 0, 3], layers[1][3, 3, 3] = 255, 9
+    assert page.paint({"layers": layers})[[0, 3, 1], [0, 3, 1]].tolist() == [255, 9, 0]
+    assert not page.paint(None).any()
+    assert not page.paint({"layers": []}).any()
