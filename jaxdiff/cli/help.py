@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxdiff.cli import data, doctor, runs, sample
+from jaxdiff.cli import data, demo, doctor, runs, sample
 from jaxdiff.cli.main import COMMANDS, HELP
 from jaxdiff.cli.settings import described
 from jaxdiff.config.names import Part
@@ -76,7 +76,7 @@ def texts() -> dict[str, str]:
         "train": "\n".join([TRAIN, "Configurations:", *_configs(), "", "Settings:", *_settings(), "", *_names(PARTS)]),
         "completion": COMPLETION.format(what=COMMANDS["completion"]),
     }
-    for name, module in {"sample": sample, "data": data, "runs": runs, "doctor": doctor}.items():
+    for name, module in {"sample": sample, "demo": demo, "data": data, "runs": runs, "doctor": doctor}.items():
         made[name] = f"jaxdiff {name}: {COMMANDS[name]}\n\n" + module.make_parser().format_help()
         made[name] += "".join(f"\n{parser.format_help()}" for parser in getattr(module, "parsers", dict)().values())
     return {name: f"{text.rstrip()}\n" for name, text in made.items()}
