@@ -42,7 +42,8 @@ def test_every_block_runs(page, run, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
     train = jaxdiff.train
-    short = lambda *data, steps, **given: train(*data, steps=min(steps, 4), **given)
+    small = {"channels": 8, "multipliers": (1,), "blocks": 1, "attention": (), "groups": 4, "name": "unet"}
+    short = lambda *data, steps, **given: train(*data, steps=min(steps, 4), **{"net": small, **given})
     monkeypatch.setattr(jaxdiff, "train", short, raising=False)
     with mock.patch.object(jaxdiff, "load", create=True, return_value=run):
         for block in blocks(page):

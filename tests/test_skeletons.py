@@ -51,7 +51,7 @@ def test_from_the_command_line(line):
     arguments = [*shlex.split(line), *([] if own_net else QUICK)]
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "", flag_values=values)
-    config, _ = command.parse(["train.py", *arguments], values)
+    config, *_ = command.parse(["train.py", *arguments], values)
     source = build.source(config)
     parts = experiment.build(config, source.spec)
     step = make_train_step(parts.loss_fn, parts.optimizer, parts.ema, jax.random.key(0), transforms=parts.transforms)

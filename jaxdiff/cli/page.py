@@ -155,7 +155,9 @@ def _wire(gr: Any, parts: SimpleNamespace, studio: Studio, page: Any) -> None:
         return gr.Tabs(selected="inpaint"), "inpaint", *edit(picture)
 
     def another(turn):
-        return turn + 1, *edit(studio.example(turn + 1))
+        picture = studio.example(turn + 1)
+        assert picture is not None  # the button is there only where there are pictures
+        return turn + 1, *edit(picture)
 
     def upload(path):
         yield edit(studio.read(path))

@@ -315,6 +315,7 @@ def test_what_cannot_be_imported_is_named():
     assert in_words(Given(Small())) == "given in Python: Small"
 
 
+@pytest.mark.statistical
 def test_minutes_become_steps(monkeypatch, capsys):
     """Of a time, and nothing of it is kept where no steps were timed."""
     from jaxdiff.cli import fit

@@ -90,6 +90,7 @@ def test_a_run_keeps_what_was_chosen_first(pictures, tmp_path, monkeypatch, caps
     assert longer.config["train"]["steps"] == steps + 2
 
 
+@pytest.mark.statistical
 def test_timing_changes_no_bit(tmp_path):
     """A run whose steps were timed before ends with the parameters of one whose were not."""
     config = get_config()
@@ -112,6 +113,7 @@ def fit_data(state):
     return jax.tree.map(np.asarray, (state.step, state.params, state.ema, state.opt_state))
 
 
+@pytest.mark.statistical
 def test_pictures_come_early(pictures, tmp_path, monkeypatch):
     shown = []
     config = a_config(pictures, **{"train.steps": 120, "train.batch_size": 4, "train.choose": False, "data.size": 16})

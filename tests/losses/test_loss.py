@@ -150,10 +150,9 @@ def test_edm_trains_with_unit_weight(float64):
     np.testing.assert_allclose(loss_weights.edm()(chain, parameterization.edm(), t), 1, rtol=1e-9)
 
 
-@pytest.mark.parametrize("arguments", [{"t_min": 1.0}, {"t_min": -0.1}, {"steps": 0}, {"steps": 5, "t_min": 0.1}])
-def test_bad_times_are_refused(arguments):
+def test_a_chain_has_no_least_time():
     with pytest.raises(InputError, match="t_min"):
-        loss_times.uniform(**arguments)
+        loss_times.uniform(steps=5, t_min=0.1)
 
 
 def test_conditions_are_dropped_whole_and_as_often_as_asked():
