@@ -1,4 +1,4 @@
-"""OpenMoji at 32 pixels by class: the model that is released, made on 2 CPU cores in about 75 minutes.
+"""OpenMoji at 32 pixels by class, for 2 CPU cores: the recipe of a model to be released, not yet trained to its end.
 
     python train.py --config=configs/openmoji.py --config.data.path=openmoji32.npz --config.held_out.path=openmoji32.npz
     python sample.py --workdir runs/openmoji --label face --guidance 1 --num 16
@@ -20,7 +20,7 @@ SIGMA_DATA = 0.88
 
 
 def get_config() -> ConfigDict:
-    """The configuration of the released model."""
+    """The configuration of the model."""
     config = edm.get_config("arrays=openmoji32.npz")
     for part, split in (("data", "train"), ("held_out", "test")):
         file = {"name": "arrays", "path": "openmoji32.npz", "key": f"{split}_images", "label_key": f"{split}_labels"}
