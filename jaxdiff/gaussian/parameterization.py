@@ -125,7 +125,7 @@ def check_defined(process: Process, parameterization: Parameterization, times: n
 
     Raises:
       InputError: eps at alpha = 0, x0 or score at sigma = 0, and the like. The last time, where a sampler ends, may be
-      one.
+        one.
     """
     at = jax.jit(lambda t: (process.alpha(t), process.sigma(t), determinant(process, parameterization, t)))
     with jax.ensure_compile_time_eval():
