@@ -9,14 +9,14 @@ python sample.py --workdir runs/ddpm --task guide --classifier runs/classifier -
 from ml_collections import ConfigDict
 
 from jaxdiff.configs import ddpm, guided
+from jaxdiff.errors import unknown
 
 
 def get_config(setting: str = "digits") -> ConfigDict:
     """The configuration of one of the settings above."""
     name, _, path = setting.partition("=")
     if name not in ("digits", "fashion_mnist") or (path and name == "digits"):
-        allowed = "digits, fashion_mnist, fashion_mnist=PATH"
-        raise ValueError(f"unknown setting {setting!r} of classifier.py: allowed are {allowed}")
+        raise unknown("setting", setting, ["digits", "fashion_mnist", "fashion_mnist=PATH"])
     config = ddpm.get_config("digits") if name == "digits" else guided.fashion_mnist(path)
     times = {"name": "stratified"} if name == "digits" else {"name": "log_normal", "mean": 0.0, "std": 2.0}
     config.loss = ConfigDict({"name": "classification", "times": times})

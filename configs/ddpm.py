@@ -18,6 +18,7 @@ they have to be prepared as array_record: `jaxdiff data prepare cifar10`, and RE
 from ml_collections import ConfigDict
 
 from jaxdiff.config import schema
+from jaxdiff.errors import unknown
 
 
 def get_config(setting: str = "digits") -> ConfigDict:
@@ -33,8 +34,7 @@ def get_config(setting: str = "digits") -> ConfigDict:
         "arrays": _arrays,
     }
     if name not in settings or (name in ("folder", "arrays")) != bool(path):
-        allowed = ", ".join(s + "=PATH" if s in ("folder", "arrays") else s for s in settings)
-        raise ValueError(f"unknown setting {setting!r} of configs/ddpm.py: allowed are {allowed}")
+        raise unknown("setting", setting, [s + "=PATH" if s in ("folder", "arrays") else s for s in settings])
     config = _paper()
     settings[name](config, *([path] if path else []))
     return config

@@ -10,14 +10,14 @@ python sample.py --workdir runs/guided --label 3 --guidance 2
 from ml_collections import ConfigDict
 
 from jaxdiff.configs import ddpm, edm
+from jaxdiff.errors import unknown
 
 
 def get_config(setting: str = "digits") -> ConfigDict:
     """The configuration of one of the settings above."""
     name, _, path = setting.partition("=")
     if name not in ("digits", "fashion_mnist", "cifar10") or (path and name != "fashion_mnist"):
-        allowed = "digits, fashion_mnist, fashion_mnist=PATH, cifar10"
-        raise ValueError(f"unknown setting {setting!r} of guided.py: allowed are {allowed}")
+        raise unknown("setting", setting, ["digits", "fashion_mnist", "fashion_mnist=PATH", "cifar10"])
     if name == "fashion_mnist":
         return fashion_mnist(path)
     config = ddpm.get_config(name)

@@ -13,13 +13,14 @@ by reverse diffusion with a Langevin corrector, as in the paper, whose deeper ne
 from ml_collections import ConfigDict
 
 from jaxdiff.configs import ddpm
+from jaxdiff.errors import unknown
 
 
 def get_config(setting: str = "vp") -> ConfigDict:
     """The configuration of one of the settings above."""
     path, _, data = setting.partition("-")
     if path not in ("vp", "sub_vp", "ve"):
-        raise ValueError(f"unknown setting {setting!r} of score_sde.py: allowed are vp, sub_vp, ve, vp-cifar10 ...")
+        raise unknown("setting", setting, ["vp", "sub_vp", "ve", "vp-cifar10", "sub_vp-cifar10", "ve-cifar10"])
     config = ddpm.get_config(data or "digits")
     config.loss = ConfigDict(
         {"name": "diffusion", "weight": {"name": "eps"}, "times": {"name": "stratified", "t_min": 1e-5}}

@@ -13,6 +13,7 @@ Without a path, Fashion-MNIST is what `jaxdiff data prepare fashion_mnist` has p
 from ml_collections import ConfigDict
 
 from jaxdiff.configs import edm, guided
+from jaxdiff.errors import unknown
 
 STAGES = {"digits": (8, ((4,), (4, 8))), "fashion_mnist": (28, ((7,), (7, 14), (14, 28), (7, 28)))}
 """Of each data set: the size of its images, and the stages that there are: from which size to which."""
@@ -26,7 +27,7 @@ def get_config(setting: str = "digits_4_8") -> ConfigDict:
             if name == "_".join([data, *map(str, sizes)]) and (not path or data == "fashion_mnist"):
                 return _stage(guided.fashion_mnist(path) if path or full == 28 else _digits(), full, sizes)
     allowed = ["_".join([data, *map(str, s)]) for data, (_, stages) in STAGES.items() for s in stages]
-    raise ValueError(f"unknown setting {setting!r} of super_resolution.py: allowed are {', '.join(allowed)}")
+    raise unknown("setting", setting, allowed)
 
 
 def _digits() -> ConfigDict:

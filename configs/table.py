@@ -11,15 +11,14 @@ With classes of your own: --config.data.label=COLUMN --config.net.num_classes=3.
 from ml_collections import ConfigDict
 
 from jaxdiff.config import schema
+from jaxdiff.errors import unknown
 
 
 def get_config(setting: str = "breast_cancer") -> ConfigDict:
     """The configuration of one of the settings above."""
     name, _, path = setting.partition("=")
     if name not in ("breast_cancer", "classes", "file") or (name == "file") != bool(path):
-        raise ValueError(
-            f"unknown setting {setting!r} of configs/table.py: allowed are breast_cancer, classes, file=PATH"
-        )
+        raise unknown("setting", setting, ["breast_cancer", "classes", "file=PATH"])
     config = ConfigDict(schema.defaults())
     config.data = ConfigDict({"name": "breast_cancer", "split": "train"})
     config.held_out = ConfigDict({"name": "breast_cancer", "split": "test"})

@@ -4,6 +4,7 @@ A field that the configuration has is set by ml_collections. An argument of what
 be left out there; it is set by the function's own parameters (`jaxdiff.config.overrides`).
 """
 
+import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from jaxdiff.config import overrides
-from jaxdiff.errors import InputError, unknown
+from jaxdiff.config.schema import FIELDS
+from jaxdiff.errors import SYNONYMS, InputError, unknown
 
 __all__ = ["CONFIGS", "FLAG", "Command", "default_workdir", "known_configs", "located", "parse"]
 
@@ -48,8 +50,9 @@ def parse(argv: Sequence[str], values: flags.FlagValues) -> Command:
     except Exception as error:  # absl and ml_collections raise all kinds, and a config file may raise any
         reason = str(error).partition("Traceback")
         if wrong := re.search(r"Unknown command line flag '([\w-]+)", reason[0]):
-            raise unknown("option", f"--{wrong[1]}", ["--config", *(f"--{name}" for name in OPTIONS)]) from error
-        raise InputError(" ".join((reason[2].strip().splitlines()[-1] if reason[1] else reason[0]).split())) from error
+            raise _unknown_option(wrong[1]) from error
+        line = " ".join((reason[2].strip().splitlines()[-1] if reason[1] else reason[0]).split())
+        raise InputError(line.removeprefix("jaxdiff.errors.InputError: ")) from error
     if not config or rest:
         names = ", ".join(known_configs())
         raise InputError(f"give --config ddpm, or another of {names}, or a file.py, and options alone, not {rest}")
@@ -81,9 +84,23 @@ def located(argv: Sequence[str]) -> list[str]:
     return argv
 
 
+def _unknown_option(name: str) -> InputError:
+    """An error that names the nearest option, or the field of this name."""
+    last = SYNONYMS.get(name.replace("-", "_"), name.replace("-", "_"))
+    fields = [field for field in FIELDS if field.split(".")[-1] == last]
+    if fields:
+        field = min(fields, key=lambda field: not field.startswith("train."))
+        return InputError(f"unknown option '--{name}' (did you mean '--config.{field}'?): see jaxdiff train --help")
+    return unknown("option", f"--{name}", ["--config", *(f"--{option}" for option in OPTIONS)])
+
+
 def _path_of(setting: str) -> str:
     name, colon, rest = setting.partition(":")
     if name.endswith(".py") or "/" in name:
+        if not Path(name).is_file():
+            near = difflib.get_close_matches(Path(name).stem, known_configs(), 1)
+            meant = f" (did you mean --config {near[0]}?)" if near else ""
+            raise InputError(f"--config {name}: there is no such file{meant}: give a file.py, or a name of --help")
         return setting
     if name not in known_configs():
         raise unknown("configuration", name, [*known_configs(), "the path of a file.py"])

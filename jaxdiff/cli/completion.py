@@ -2,7 +2,6 @@
 
 import re
 import sys
-from pathlib import Path
 
 from jaxdiff.cli.main import COMMANDS, HELP
 
@@ -35,10 +34,36 @@ def main(arguments: list[str]) -> int:
 
 
 def words(before: list[str]) -> list[str]:
-    """What may follow `jaxdiff` and these words: a command, a configuration, or the options of the command's help."""
-    if not before or before[0] not in COMMANDS:
+    """What may follow `jaxdiff` and these words: a command, one below it, a configuration, its settings, or options.
+
+    Nothing, so that the shell offers files, after an option that takes a value. Bash makes words of `=` and `:`, too.
+    """
+    before = before[:-1] if before[-1:] == ["="] else before
+    name, *rest = before or [""]
+    if name not in COMMANDS:
         return list(COMMANDS)
+    if below := sorted(file.stem.partition("-")[2] for file in HELP.glob(f"{name}-*.txt")):
+        if not rest or rest[0] not in below:
+            return below
+        name = f"{name}-{rest[0]}"
+    text = (HELP / f"{name}.txt").read_text()
     if before[-1] == "--config":
-        return sorted(file.stem for file in (Path(__file__).parents[1] / "configs").glob("[a-z]*.py"))
-    text = (HELP / f"{before[0]}.txt").read_text()
-    return list(dict.fromkeys(re.findall(r"--[a-z][\w.-]*(?<![.-])", text)))
+        configs = _settings(text)
+        return [*configs, *(f"{config}:{setting}" for config in configs for setting in configs[config])]
+    if before[-1] == ":" and len(before) > 1:
+        return _settings(text).get(before[-2], [])
+    if re.search(rf"^  {re.escape(before[-1])} [A-Z]", text, re.MULTILINE):
+        return []
+    return list(dict.fromkeys(re.findall(r"^  (--[a-z][\w.-]*)", text, re.MULTILINE)))
+
+
+def _settings(text: str) -> dict[str, list[str]]:
+    """The settings of each configuration, by the help of `jaxdiff train`."""
+    listed = text.partition("\nConfigurations:\n")[2].partition("\n\n")[0]
+    found: dict[str, list[str]] = {}
+    for line in listed.splitlines():
+        if match := re.match(r"  (\w+)", line):
+            found[match[1]] = []
+        else:
+            found[next(reversed(found))] += re.findall(r":([^\s,]+=|[^\s,=]+)", line)
+    return found

@@ -14,9 +14,12 @@ TensorFlow. The source to inspect is "digits", a folder of pictures, a .npy or .
 
 import argparse
 import hashlib
+import json
+import math
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +32,7 @@ from jaxdiff.modalities.images.tfds import ORIGINALS, import_tfds, open_prepared
 from jaxdiff.modalities.tables import table
 from jaxdiff.types import Batch
 
-__all__ = ["inspect", "main", "make_parser", "open_source", "parsers", "readable", "run_prepare"]
+__all__ = ["findings", "inspect", "main", "make_parser", "open_source", "readable", "run_prepare"]
 
 BATCH, CLASSES = 256, 20
 
@@ -48,9 +51,37 @@ def open_source(args: argparse.Namespace) -> Source:
     return tfds(args.source, args.split, args.data_dir, size=args.size, width=args.width, channels=args.channels)
 
 
-def inspect(source: Source, sheet: Path | None) -> int:
+def inspect(source: Source, sheet: Path | None = None, as_json: bool = False) -> int:
     """Print what is in a source, and write a contact sheet; 1 if some of it cannot be read, else 0."""
-    show, kept, refused, seen, labels = find(source.spec.modality, "show"), [], [], Counter(), Counter()
+    show = find(source.spec.modality, "show")
+    found, kept = findings(source, show.SHOWN)
+    if sheet and len(kept):
+        pictures.save_picture(sheet, show.preview(source.spec, Batch(make_codec(source.spec).decode(kept)), None))
+        found["sheet"] = str(sheet)
+    if as_json:
+        print(json.dumps(found))
+        return int(bool(found["refused"]))
+    print(f"{source.size:,} {show.describe(source.spec)}")
+    if values := found["values"]:
+        low, high, mean, deviation = (f"{values[name]:.3f}" for name in ("low", "high", "mean", "deviation"))
+        print(f"values from {low} to {high}, mean {mean}, standard deviation {deviation}")
+    if classes := found["classes"]:
+        counts = [f"{name}: {count:,}" for name, count in classes.items()]
+        more = f", and {len(counts) - CLASSES} more" if len(counts) > CLASSES else ""
+        print(f"{len(classes)} classes: {', '.join(counts[:CLASSES])}{more}")
+        ratio = max(classes.values()) / max(min(classes.values()), 1)
+        print(f"the largest has {ratio:.1f} times the examples of the smallest")
+    print(f"{found['copies']:,} examples are copies of others")
+    for reason in found["refused"]:
+        print(f"refused: {reason}")
+    if "sheet" in found:
+        print(f"the first {len(kept)} are in {sheet}")
+    return int(bool(found["refused"]))
+
+
+def findings(source: Source, keep: int) -> tuple[dict[str, Any], np.ndarray]:
+    """What is in a source, by name, and its first `keep` examples as they are stored."""
+    kept, refused, seen, labels = [], [], Counter(), Counter()
     low, high, total, squares, values = np.inf, -np.inf, 0.0, 0.0, 0
     for start in range(0, source.size, BATCH):
         for batch in readable(source, np.arange(start, min(start + BATCH, source.size)), refused):
@@ -59,29 +90,16 @@ def inspect(source: Source, sheet: Path | None) -> int:
             total, squares, values = total + x_0.sum(), squares + np.square(x_0).sum(), values + x_0.size
             seen.update(hashlib.sha256(example.tobytes()).digest() for example in batch.x_0)
             labels.update([] if batch.condition is None else batch.condition["label"].tolist())
-            kept += list(batch.x_0[: show.SHOWN - len(kept)])
-
-    print(f"{source.size:,} {show.describe(source.spec)}")
+            kept += list(batch.x_0[: keep - len(kept)])
+    found = {"examples": source.size, "shape": source.spec.shape, "values": {}, "classes": {}}
     if values:
         mean = total / values
-        spread = np.sqrt(max(squares / values - mean**2, 0))
-        print(f"values from {low:.3f} to {high:.3f}, mean {mean:.3f}, standard deviation {spread:.3f}")
+        deviation = math.sqrt(max(squares / values - mean**2, 0))
+        found["values"] = {"low": float(low), "high": float(high), "mean": float(mean), "deviation": deviation}
     if labels:
-        classes = source.conditions["label"].values or 0
-        names = source.spec.details.get("classes") or range(classes)
-        counts = [f"{name}: {labels[label]:,}" for label, name in enumerate(names)]
-        more = f", and {len(counts) - CLASSES} more" if len(counts) > CLASSES else ""
-        print(f"{classes} classes: {', '.join(counts[:CLASSES])}{more}")
-        ratio = max(labels.values()) / max(min(labels[c] for c in range(classes)), 1)
-        print(f"the largest has {ratio:.1f} times the examples of the smallest")
-    print(f"{sum(seen.values()) - len(seen):,} examples are copies of others")
-    for reason in refused:
-        print(f"refused: {reason}")
-    if sheet and kept:
-        drawn = Batch(make_codec(source.spec).decode(np.stack(kept)))
-        pictures.save_picture(sheet, show.preview(source.spec, drawn, None))
-        print(f"the first {len(kept)} are in {sheet}")
-    return int(bool(refused))
+        names = source.spec.details.get("classes") or range(source.conditions["label"].values or 0)
+        found["classes"] = {str(name): labels[label] for label, name in enumerate(names)}
+    return found | {"copies": sum(seen.values()) - len(seen), "refused": refused}, np.array(kept)
 
 
 def readable(source: Source, indices: np.ndarray, refused: list[str]):
@@ -127,18 +145,14 @@ def make_parser() -> Parser:
     command.add_argument("--split", default="train", help="of a TFDS set")
     command.add_argument("--data-dir", default="", help="of a TFDS set; $TFDS_DATA_DIR or ~/tensorflow_datasets")
     command.add_argument("--sheet", type=Path, help="write a picture of the first examples to this file")
-    command.set_defaults(run=lambda args: inspect(open_source(args), args.sheet))
+    command.add_argument("--json", action="store_true", help="print it as JSON")
+    command.set_defaults(run=lambda args: inspect(open_source(args), args.sheet, args.json))
     command = commands.add_parser("prepare", help="make a TFDS set of its original archives, without TensorFlow")
     command.add_argument("dataset", help=", ".join(ORIGINALS))
     command.add_argument("--data-dir", default="", help="where to; $TFDS_DATA_DIR or ~/tensorflow_datasets")
     command.add_argument("--archives", default="", help="a folder with the archives, not to be downloaded")
     command.set_defaults(run=run_prepare)
     return parser
-
-
-def parsers() -> dict[str, Parser]:
-    """The parsers of inspect and prepare."""
-    return make_parser()._subparsers._group_actions[0].choices  # pyright: ignore
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,5 +1,6 @@
 """Doctor: what JAX finds on this machine, how fast that is, what is wrong, and how to mend it."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -14,14 +15,19 @@ from typing import Any
 
 from jaxdiff.cli.parser import Parser
 
-__all__ = ["complaints", "facts", "main", "make_parser", "throughput"]
+__all__ = ["complaints", "facts", "main", "make_parser", "on_bus", "throughput"]
 
 EXAMPLES = """Examples:
   jaxdiff doctor
   jaxdiff doctor --seconds 0 --json                  facts alone, for a program"""
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "jax-cuda12-plugin", "libtpu")
+PLUGINS = {"12": "jax-cuda12-plugin", "13": "jax-cuda13-plugin"}
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", *PLUGINS.values(), "libtpu")
 DRIVERS = {"12": 525, "13": 580}
 """The oldest NVIDIA driver for CUDA of this major version."""
+GPUS = {"vendor": ("0x10de",), "class": ("0x0300", "0x0302")}
+TPUS = {"vendor": ("0x1ae0",), "device": ("0x0027", "0x0056", "0x005e", "0x0062", "0x0063", "0x006f", "0x0076")}
+"""What devices on the PCI bus say of themselves: NVIDIA's displays, and Google's by number, as JAX knows them."""
+CHECK_S = 120
 CHECK = "import json, jax; d = jax.devices(); print(json.dumps([jax.default_backend(), len(d), d[0].device_kind]))"
 
 
@@ -56,19 +62,18 @@ def main(arguments: list[str]) -> int:
 
 def facts() -> dict[str, Any]:
     """What there is, by name; of JAX as a process of its own finds it, so that what breaks there is only reported."""
-    asked = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True)
-    lines = asked.stdout.strip().splitlines()
-    backend, count, kind = json.loads(lines[-1]) if asked.returncode == 0 and lines else ("", 0, "")
+    backend, count, kind, error = _devices()
     cache = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or _cache())
     return {
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "backend": backend,
         "devices": f"{count} of {kind}" if count else "none",
-        "error": (asked.stderr.strip().splitlines() or [""])[-1] if asked.returncode else "",
+        "error": error,
         "platforms_set": os.environ.get("JAX_PLATFORMS", ""),
         "nvidia": _nvidia(),
-        "tpu": any(Path("/dev").glob("accel*")) or os.environ.get("TPU_NAME", "") != "",
+        "nvidia_on_bus": on_bus(GPUS),
+        "tpu": any(Path("/dev").glob("accel*")) or os.environ.get("TPU_NAME", "") != "" or on_bus(TPUS),
         "cores": os.cpu_count() or 1,
         "memory_gb": _memory(),
         "cache": str(cache),
@@ -81,24 +86,29 @@ def facts() -> dict[str, Any]:
 def complaints(found: dict[str, Any]) -> list[str]:
     """What is wrong, and how to mend it, a line each."""
     lines, backend, versions = [], found["backend"], found["packages"]
-    plugin = versions.get("jax-cuda12-plugin")
+    cuda, plugin = next(((c, versions[name]) for c, name in PLUGINS.items() if name in versions), ("12", ""))
     if found["error"]:
         lines.append(f"JAX finds no device: {found['error']}")
     if found["platforms_set"] and (found["nvidia"] or found["tpu"]) and backend in ("", "cpu"):
         lines.append(f"JAX_PLATFORMS={found['platforms_set']} hides an accelerator that is here: unset it")
     elif found["nvidia"] and backend != "gpu":
+        before, driver = len(lines), re.match(r"\d+", found["nvidia"])
+        if driver and int(driver[0]) < DRIVERS[cuda]:
+            wanted = f"older than {DRIVERS[cuda]}, which CUDA {cuda} needs"
+            lines.append(f"the NVIDIA driver {found['nvidia']} is {wanted}: update the driver")
         if not plugin:
             lines.append("an NVIDIA GPU is here, and JAX has no plugin for it: pip install 'jaxdiff[cuda]'")
-        else:
-            driver = int(re.match(r"\d*", found["nvidia"])[0] or 0)  # type: ignore[index]
-            if driver < DRIVERS["12"]:
-                lines.append(f"the NVIDIA driver {found['nvidia']} is older than {DRIVERS['12']}: update the driver")
-            else:
-                lines.append(f"an NVIDIA GPU is here, and the plugin {plugin} does not find it: see `nvidia-smi`")
+        elif len(lines) == before:
+            lines.append(f"an NVIDIA GPU is here, and the plugin {plugin} does not find it: see `nvidia-smi`")
+    elif found["nvidia_on_bus"] and backend != "gpu":
+        need = f"install one of {DRIVERS[cuda]} or later, or, in a container, start it with --gpus all"
+        lines.append(f"an NVIDIA GPU is on the bus, and no driver shows it: {need}")
     if found["tpu"] and backend != "tpu" and not found["platforms_set"]:
         lines.append("a TPU is here, and JAX does not use it: pip install 'jaxdiff[tpu]', and end what else holds it")
     if plugin and versions.get("jax") and plugin.split(".")[:2] != versions["jax"].split(".")[:2]:
-        lines.append(f"jax {versions['jax']} and its CUDA plugin {plugin} differ: install them together, jax[cuda12]")
+        lines.append(
+            f"jax {versions['jax']} and its CUDA plugin {plugin} differ: install them together, jax[cuda{cuda}]"
+        )
     if versions.get("jax") and versions.get("jaxlib", "").split(".")[:2] != versions["jax"].split(".")[:2]:
         lines.append(f"jax {versions['jax']} and jaxlib {versions.get('jaxlib')} differ: install them together")
     if not found["cache_writable"]:
@@ -129,6 +139,27 @@ def throughput(seconds: float) -> str:
         state = step(state, count)
     rate = 128 * count / (time.perf_counter() - begin)
     return f"{rate:,.0f} images of 8x8 a second in training, after {compiled:.1f} s of compiling"
+
+
+def on_bus(wanted: dict[str, tuple[str, ...]], root: Path = Path("/sys/bus/pci/devices")) -> bool:
+    """Tell whether a PCI device is here whose files begin with one of these texts each; False where there is no bus."""
+    for device in root.glob("*"):
+        with contextlib.suppress(OSError):
+            if all((device / name).read_text().startswith(texts) for name, texts in wanted.items()):
+                return True
+    return False
+
+
+def _devices() -> tuple[str, int, str, str]:
+    """Backend, count and kind of JAX's devices, and what went wrong."""
+    try:
+        asked = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True, timeout=CHECK_S)
+    except subprocess.TimeoutExpired:
+        return "", 0, "", f"it does not answer within {CHECK_S} s; another process may hold the accelerator"
+    lines = asked.stdout.strip().splitlines()
+    if asked.returncode == 0 and lines:
+        return *json.loads(lines[-1]), ""
+    return "", 0, "", (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
 
 
 def _version(name: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jaxdiff.cli import data, demo, doctor, runs, sample
 from jaxdiff.cli.main import COMMANDS, HELP
+from jaxdiff.cli.parser import Parser, commands_of
 from jaxdiff.cli.settings import described
 from jaxdiff.config.names import Part
 from jaxdiff.config.parts import PARTS
@@ -77,9 +78,20 @@ def texts() -> dict[str, str]:
         "completion": COMPLETION.format(what=COMMANDS["completion"]),
     }
     for name, module in {"sample": sample, "demo": demo, "data": data, "runs": runs, "doctor": doctor}.items():
-        made[name] = f"jaxdiff {name}: {COMMANDS[name]}\n\n" + module.make_parser().format_help()
-        made[name] += "".join(f"\n{parser.format_help()}" for parser in getattr(module, "parsers", dict)().values())
+        parser = module.make_parser()
+        made[name] = f"jaxdiff {name}: {COMMANDS[name]}\n\n{parser.format_help()}"
+        made |= {f"{name}-{below}": text for below, text in _below(parser).items()}
     return {name: f"{text.rstrip()}\n" for name, text in made.items()}
+
+
+def _below(parser: Parser) -> dict[str, str]:
+    """The help of the commands below one, with those of its examples that are of them."""
+    made = {}
+    for name, (what, below) in commands_of(parser).items():
+        lines = [line for line in (parser.description or "").splitlines() if line.startswith(f"  {parser.prog} {name}")]
+        below.description = "\n".join(["Examples:", *lines])
+        made[name] = f"{parser.prog} {name}: {what}\n\n{below.format_help()}"
+    return made
 
 
 def _configs() -> Iterator[str]:

@@ -30,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     never_fail()
     given = sys.argv[1:] if arguments is None else arguments
     name, *rest = given or ["--help"]
+    if "" not in sys.path:
+        sys.path.append("")  # the current folder, for `module:name` of the user's own; last, so that it hides nothing
     if name in ("--help", "-h", "help"):
         name, rest = (rest[0], ["--help"]) if rest else ("jaxdiff", ["--help"])
     if name == "--version":
@@ -38,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"jaxdiff {__version__}")
         return 0
     if name not in (*COMMANDS, "jaxdiff"):
-        near = difflib.get_close_matches(name, COMMANDS, 1)
+        near = difflib.get_close_matches(name, [*COMMANDS, "--help", "--version"], 1)
         meant = f" (did you mean {near[0]!r}?)" if near else ""
         print(f"error: unknown command {name!r}{meant}: allowed are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
@@ -52,10 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def text_of(name: str, rest: list[str]) -> str:
-    """The help of a command; of `sample --task` with a task from outside, which no file knows, that of the parser."""
+    """The help of a command, or of one below it; of `sample --task` with a task from outside, that of the parser."""
     outside = re.search(r"--task[= ](\S+:\S+)", " ".join(rest))
     if name == "sample" and outside:
         from jaxdiff.cli.sample import make_parser
 
         return make_parser(outside[1]).format_help()
-    return (HELP / f"{name}.txt").read_text()
+    below = HELP / f"{name}-{rest[0]}.txt"
+    return (below if rest and below.is_file() else HELP / f"{name}.txt").read_text()

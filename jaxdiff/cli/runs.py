@@ -1,11 +1,12 @@
 """Runs: list them, compare them, export one as a model folder, verify and prune their checkpoints."""
 
 import argparse
+import contextlib
 import json
 import shutil
+import stat
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from jaxdiff.errors import InputError
 from jaxdiff.training import log
 from jaxdiff.training.checkpoints.stored import newest_intact, steps
 
-__all__ = ["main", "make_parser", "parsers", "summary"]
+__all__ = ["main", "make_parser", "measured", "summary"]
 
+FIGURES = ("loss", "held_out_mse")
 EXAMPLES = """Examples:
   jaxdiff runs list                                  those below runs/
   jaxdiff runs compare runs/ddpm runs/edm            what differs: settings, and figures
   jaxdiff runs export runs/ddpm my-model             a folder to mail: weights, configuration, a card
+  jaxdiff runs checkpoints runs/ddpm                 what each step weighs, and its figures
   jaxdiff runs verify runs/ddpm                      whether its checkpoints are intact
   jaxdiff runs prune runs/ddpm --keep 1 --yes        remove all checkpoints but the newest"""
 
@@ -61,11 +64,6 @@ def make_parser() -> Parser:
     return parser
 
 
-def parsers() -> Mapping[str, Parser]:
-    """The parsers of its commands."""
-    return make_parser()._subparsers._group_actions[0].choices  # pyright: ignore
-
-
 def main(arguments: list[str]) -> int:
     """Run the command line: 0 if all went well, 1 if a checkpoint is damaged, 2 for bad input."""
     given = make_parser().parse_args(arguments)
@@ -79,12 +77,12 @@ def main(arguments: list[str]) -> int:
 def summary(folder: Path) -> dict[str, Any]:
     """What is known of a run: name, what it is of, steps, size in MB, age in hours, last figures, and its state."""
     there = steps(folder / "checkpoints")
-    files = [file for file in folder.rglob("*") if file.is_file()]
+    size, newest = measured(folder)
     row: dict[str, Any] = {
         "name": str(folder),
         "step": there[-1] if there else 0,
-        "mb": sum(file.stat().st_size for file in files) / 1e6,
-        "hours": (time.time() - max(file.stat().st_mtime for file in files)) / 3600,
+        "mb": size,
+        "hours": (time.time() - newest) / 3600,
     }
     try:
         config = read_record(folder).config
@@ -94,10 +92,19 @@ def summary(folder: Path) -> dict[str, Any]:
     last = {name: next((r[name] for r in reversed(rows) if r.get(name) is not None), None) for name in FIGURES}
     total = config["train"]["steps"]
     state = "done" if row["step"] >= total else "unfinished" if there else "no checkpoint"
-    return row | {"data": config["data"].get("name", ""), "steps": total, **last, "state": state}
+    names = {name: config.get(name, {}).get("name", "") for name in ("data", "process", "net")}
+    return row | {"steps": total, **names, **last, "state": state}
 
 
-FIGURES = ("loss", "held_out_mse")
+def measured(folder: Path) -> tuple[float, float]:
+    """The size of a folder in MB, and when a file in it was written last; files come and go while a run trains."""
+    size, newest = 0, 0.0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            status = file.lstat()
+            if not stat.S_ISDIR(status.st_mode):
+                size, newest = size + status.st_size, max(newest, status.st_mtime)
+    return size / 1e6, newest
 
 
 def _list(given: argparse.Namespace) -> None:
@@ -110,12 +117,14 @@ def _list(given: argparse.Namespace) -> None:
     if not rows:
         raise InputError(f"no run below {given.folder!r}: train one with `jaxdiff train --config ddpm`")
     width = max(len(row["name"]) for row in rows)
-    print(f"{'run':<{width}}  {'step':>15}  {'loss':>8}  {'held out':>8}  {'MB':>7}  {'age':>7}  data, state")
+    heads = f"{'step':>15}  {'loss':>8}  {'held out':>8}  {'MB':>7}  {'age':>7}  data, process, net: state"
+    print(f"{'run':<{width}}  {heads}")
     for row in rows:
         step = f"{row['step']:,}/{row.get('steps', 0):,}"
         figures = "  ".join(f"{row[name]:8.4f}" if row.get(name) is not None else f"{'':8}" for name in FIGURES)
         age = f"{row['hours']:.1f} h" if row["hours"] < 48 else f"{row['hours'] / 24:.0f} d"
-        about = ", ".join(filter(None, [row.get("data"), row["state"]]))
+        names = ", ".join(str(row[name]) for name in ("data", "process", "net") if row.get(name))
+        about = f"{names}: {row['state']}" if names else row["state"]
         print(f"{row['name']:<{width}}  {step:>15}  {figures}  {row['mb']:7.1f}  {age:>7}  {about}")
 
 
@@ -144,13 +153,12 @@ def _prune(given: argparse.Namespace) -> None:
         raise InputError(f"--keep {given.keep}: keep at least one")
     run = find(given.workdir)
     checkpoints = run / "checkpoints"
-    intact = newest_intact(checkpoints)
     with locked(run):
+        intact = newest_intact(checkpoints)
         old = [step for step in steps(checkpoints)[: -given.keep] if step != intact]
         for step in old:
             folder = checkpoints / str(step)
-            size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
-            print(f"{'removed' if given.yes else 'would remove'} {folder} ({size:.1f} MB)")
+            print(f"{'removed' if given.yes else 'would remove'} {folder} ({measured(folder)[0]:.1f} MB)")
             if given.yes:
                 shutil.rmtree(folder)
     if not old:

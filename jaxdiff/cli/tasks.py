@@ -78,15 +78,14 @@ def flags(task: str | None = None) -> dict[str, dict[str, Argument]]:
 
 def add_arguments(parser: argparse.ArgumentParser, task: str | None = None) -> None:
     """Declare the flags of the tasks, and of a task from outside if it is asked for."""
-    parser.add_argument("--task", help=f"what to do other than to draw: {', '.join(sorted(PIPELINES))}")
-    parser.add_argument("--input", help="a picture, a folder, a .npy or .npz, or, by default, held_out (data)")
-    parser.add_argument(
-        "--degrade", action="store_true", default=None, help="first do to the input what is to be undone; tells PSNR"
-    )
+    add = parser.add_argument_group("what to do other than to draw").add_argument
+    add("--task", help=f"what to do other than to draw: {', '.join(sorted(PIPELINES))}")
+    add("--input", help="a picture, a folder, a .npy or .npz, or, by default, held_out (data)")
+    add("--degrade", action="store_true", default=None, help="first do to the input what is to be undone; tells PSNR")
     for flag, uses in flags(task).items():
         if flag not in OF_SAMPLE:
             one = next(iter(uses.values()))
-            parser.add_argument(
+            add(
                 f"--{flag.replace('_', '-')}",
                 type=one.kind,
                 nargs="+" if one.many else None,

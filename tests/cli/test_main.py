@@ -28,6 +28,7 @@ FACTS = {
     "error": "",
     "platforms_set": "",
     "nvidia": "",
+    "nvidia_on_bus": False,
     "tpu": False,
     "cache": "/cache",
     "cache_writable": True,
@@ -35,6 +36,7 @@ FACTS = {
 }
 WRONG = {
     "a GPU without a plugin": ({"nvidia": "570.1"}, r"jaxdiff\[cuda\]"),
+    "a GPU without a driver": ({"nvidia_on_bus": True}, "driver"),
     "a GPU that is hidden": ({"nvidia": "570.1", "platforms_set": "cpu"}, "JAX_PLATFORMS=cpu hides"),
     "an old driver": (
         {"nvidia": "470.1", "packages": {"jax": "0.10.2", "jaxlib": "0.10.2", "jax-cuda12-plugin": "0.10.2"}},
@@ -72,7 +74,8 @@ def test_help_is_what_the_parsers_and_the_schema_say():
     from jaxdiff.cli.help import texts
 
     made = texts()
-    assert made.keys() == {*COMMANDS, "jaxdiff"}
+    assert {*COMMANDS, "jaxdiff", "runs-prune", "data-inspect"} <= made.keys()
+    assert {file.stem for file in HELP.glob("*.txt")} == made.keys()
     for name, text in made.items():
         assert (HELP / f"{name}.txt").read_text() == text
 
