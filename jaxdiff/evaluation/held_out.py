@@ -77,7 +77,8 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
     x_0, condition = jnp.asarray(batch.x_0), batch.condition
     variance = model.sampler.get("variance", "fixed_small")
     run = jax.jit(_nats, static_argnames=("bind", "levels", "draws", "chain", "variance"))
-    bound, flow, discrete = run(model.params, key, x_0, condition, model.bind, levels, draws, chain, variance)
+    params = _on_one_device(model.params)
+    bound, flow, discrete = run(params, key, x_0, condition, model.bind, levels, draws, chain, variance)
     dimensions = x_0[0].size
     bits = {"variational bound": bits_per_dim(bound.total(), dimensions)}
     bits |= {f"  {name}": bits_per_dim(term, dimensions) for name, term in bound._asdict().items()}
@@ -85,6 +86,17 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
         bits[f"bound of {chain} steps, {variance}"] = bits_per_dim(discrete.total(), dimensions)
     bits["probability flow"] = bits_per_dim(-flow, dimensions, levels)
     return {name: Figure(float(b.mean()), float(b.std(ddof=1) / np.sqrt(n))) for name, b in bits.items()}
+
+
+def _on_one_device(params: Params) -> Params:
+    """Parameters that every device holds, on the first alone.
+
+    The flow's adaptive integration on two simulated devices of a CPU gave 2.027 bits for 1.950 (jax 0.10.2), though
+    both have the same numbers.
+    """
+    first = jax.local_devices()[0]
+    alone = lambda p: isinstance(p, jax.Array) and p.is_fully_addressable and p.sharding.is_fully_replicated
+    return jax.tree.map(lambda p: jax.device_put(p, first) if alone(p) else p, params)
 
 
 def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dict[str, float]]:
