@@ -5,6 +5,7 @@ of benchmarks/results a table. Links that lead out of docs/ work in the reposito
 copied beside the pages. A file that is moved or gone ends the build, as any broken link does.
 """
 
+import html
 import json
 import posixpath
 import re
@@ -19,6 +20,7 @@ OUTSIDE = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTIN
 """Pages that stand in the repository's root, by their place in the site."""
 RECORDS = "benchmarks/results"
 LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
+CELL = re.compile(r"`([^`\n]*\\\|[^`\n]*)`")
 
 
 def rooms() -> list[str]:
@@ -99,7 +101,14 @@ def on_page_markdown(markdown: str, page, config: MkDocsConfig, files: Files) ->
         place = inside.get(target, target.removeprefix("docs/"))
         return match[1] + posixpath.relpath(place, start or ".") + match[3]
 
-    return LINK.sub(turn, markdown)
+    if page.is_homepage:
+        page.meta["hide"] = ["navigation"]
+    return CELL.sub(_bars, LINK.sub(turn, markdown))
+
+
+def _bars(match: re.Match) -> str:
+    """Code of a table with its bars, which Python-Markdown leaves with their backslashes."""
+    return f"<code>{html.escape(match[1]).replace(chr(92) + '|', '&#124;')}</code>"
 
 
 def _target(page: str, link: str) -> str | None:
