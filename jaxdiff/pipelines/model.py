@@ -189,7 +189,8 @@ class Model:
         batch = min(n, batch)
         negative = options.pop("negative", None)
         negative = None if negative is None else self.check_condition(negative, n, False)
-        every = jax.device_get((self.check_condition(condition, n, first=first), negative))
+        # Where nothing is known the condition is empty: of None each batch would have the classes in turn.
+        every = jax.device_get((self.check_condition(condition, n, first=first) or {}, negative))
         for i in range(0, n, batch):
             rows = (i + np.arange(batch)) % n
             given, negative = jax.tree.map(lambda a, rows=rows: a[rows], every)

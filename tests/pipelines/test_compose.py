@@ -94,6 +94,8 @@ def test_a_worse_model_is_told_all_that_it_knows_of():
     told = as_condition(key, jnp.full((4, 1, 1, 1), 0.4), 2, jnp.full(4, 0.1))
     led = pipelines.autoguide(model, key, 4, model, 3.0, told, steps=3)
     np.testing.assert_allclose(led, model.sample(key, 4, condition=told, steps=3), atol=1e-5)
+    unknown = pipelines.autoguide(a_model(2), key, 4, a_model(2), 3.0, {}, steps=3)
+    np.testing.assert_allclose(unknown, a_model(2).sample(key, 4, condition={}, steps=3), atol=1e-5)
     with pytest.raises(InputError, match=r"is told .'low_res', 'low_res_noise'., and the other .* is told \[\]"):
         pipelines.autoguide(a_model(), key, 4, model)
 

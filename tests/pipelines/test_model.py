@@ -151,10 +151,10 @@ def test_trajectory_goes_from_noise_to_the_sample(model):
     np.testing.assert_allclose(frames[0].std(), 1, rtol=0.02)
 
 
-@pytest.mark.parametrize("labels", [None, "own"])
+@pytest.mark.parametrize("labels", [None, "own", "unknown"])
 def test_a_stream_is_its_batches_one_after_the_other(model, labels):
     classes = dataclasses.replace(model, conditions={"label": class_label(3)})
-    key, condition = jax.random.key(0), None if labels is None else np.arange(10) // 4
+    key, condition = jax.random.key(0), {None: None, "own": np.arange(10) // 4, "unknown": {}}[labels]
     TRACES.clear()
     parts = list(classes.stream(key, 10, 4, condition=condition))
     assert [len(part) for part in parts] == [4, 4, 2]
@@ -163,7 +163,7 @@ def test_a_stream_is_its_batches_one_after_the_other(model, labels):
     whole = classes.sample(key, 10, condition=known)
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
     np.testing.assert_array_equal(
-        classes.sample(key, 4, condition=None if labels is None else known[4:8], first=4), parts[1]
+        classes.sample(key, 4, condition=known[4:8] if labels == "own" else condition, first=4), parts[1]
     )
     np.testing.assert_array_equal(next(model.stream(key, 3, 8)), model.sample(key, 3))
     with pytest.raises(InputError, match="n=4, batch=0"):
