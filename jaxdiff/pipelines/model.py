@@ -31,7 +31,7 @@ from jaxdiff.modalities import find, make_codec
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.folder import check_new, save_folder
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
-from jaxdiff.pipelines.options import check_applies, check_number, finite, from_time, is_whole, sigma_at
+from jaxdiff.pipelines.options import check_applies, check_led, check_number, finite, from_time, is_whole, sigma_at
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.types import Array, Batch, Codec, Condition, ConditionSpec, Key, Params, Spec
@@ -288,6 +288,7 @@ class Model:
                 check_number(option, value, option_range(option, label, corrector), whole, option in free)
         if name == "ddim" and "temperature" in given:
             check_temperature(given.get("eta", 0.0), given["temperature"])
+        check_led(given, allowed)
         traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in free}
         plain = {k: int(v) if k in own and own[k].annotation is int else v for k, v in given.items()}
         fixed = tuple(sorted((k, v) for k, v in plain.items() if k not in traced))
@@ -344,5 +345,7 @@ class Model:
                 "guidance: this model was never trained without its condition: take one trained with "
                 "train.cond_dropout, such as 0.1"
             )
+        if "guidance" not in traced:
+            raise InputError("negative: changes nothing without guidance: give its scale, such as guidance=2")
         if "cache" in traced:
             raise InputError("guidance and cache: two networks would share one memory: leave one of them out")

@@ -1,5 +1,6 @@
 """Options of sampling: what a sampler takes, checked against the process and the grid of times."""
 
+from collections.abc import Container, Mapping
 from typing import Any
 
 import jax
@@ -17,7 +18,10 @@ from jaxdiff.types import Array
 __all__ = [
     "AMPLIFIED",
     "FLOWS",
+    "INTERVALS",
+    "LEADERS",
     "check_applies",
+    "check_led",
     "check_number",
     "finite",
     "from_time",
@@ -28,6 +32,15 @@ __all__ = [
 
 FLOWS = ("euler", "midpoint", "heun", "rk4", "dopri5")
 """Those that follow dx/dt."""
+
+
+LEADERS = {
+    "guidance": ("negative", "guidance_rescale", "guidance_low", "guidance_high"),
+    "churn": ("churn_noise", "churn_min", "churn_max"),
+}
+"""Options without which others, that say how they act, change nothing."""
+INTERVALS = (("guidance_low", "guidance_high"), ("churn_min", "churn_max"))
+"""Between these noise levels."""
 
 
 AMPLIFIED = 100
@@ -78,6 +91,22 @@ def check_number(option: str, value: Any, within: tuple[float, float], whole: bo
         fits = False
     if not fits:
         raise InputError(f"{option}={value}: must be a {'whole ' * whole}number from {low} to {high}")
+
+
+def check_led(given: Mapping[str, Any], allowed: Container[str]) -> None:
+    """Refuse options that change nothing: those of `LEADERS` without their leader, and intervals that are empty.
+
+    Args:
+      given: the options, and `allowed`, the names of all that the sampler takes.
+    """
+    for leader, others in LEADERS.items():
+        idle = [name for name in others if name in given and leader in allowed and leader not in given]
+        if idle:
+            raise InputError(f"{idle[0]}: changes nothing without {leader}: give {leader}, too, or leave it out")
+    for low, high in INTERVALS:
+        least, most = given.get(low, 0), given.get(high, np.inf)
+        if not (is_traced(least) or is_traced(most)) and least > most:
+            raise InputError(f"{low}={least}, {high}={most}: no noise level lies between them")
 
 
 def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:

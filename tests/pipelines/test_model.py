@@ -244,6 +244,11 @@ def test_classes_in_turn_unless_told(model):
         ({"temperature": float("nan")}, "temperature=nan"),
         ({"steps": 0}, "0 steps: the number of steps must be from 1"),
         ({"guidance": 2.0}, "guidance: this model has no condition to follow: take one trained with net.num_classes"),
+        ({"guidance_rescale": 0.5}, "guidance_rescale: changes nothing without guidance"),
+        ({"guidance_high": 5.0}, "guidance_high: changes nothing without guidance"),
+        ({"guidance": 2.0, "guidance_low": 5.0, "guidance_high": 1.0}, "no noise level lies between them"),
+        ({"sampler": "heun", "churn_noise": 1.007}, "churn_noise: changes nothing without churn"),
+        ({"sampler": "heun", "churn": 0.1, "churn_min": 2.0, "churn_max": 1.0}, "no noise level lies between"),
         ({"start": 1.5}, "start=1.5: must be a time above 0 and up to 1"),
         ({"temperature": "hot"}, "temperature=hot: must be a number"),
         ({"n": 0}, "n=0"),
@@ -278,6 +283,13 @@ def test_guidance_at_one_is_the_conditional_model_and_at_zero_the_unconditional(
     assert len(TRACES) == traced, "values compile nothing"
     np.testing.assert_allclose(draw(guidance=0.0), model.sample(key, 3), atol=1e-6)
     np.testing.assert_allclose(draw(guidance=2.0, negative=labels), draw(), atol=1e-6)
+
+
+def test_a_negative_condition_without_guidance_is_refused(classes):
+    with pytest.raises(InputError, match="negative: changes nothing without guidance"):
+        classes.sample(jax.random.key(0), 2, negative=1)
+    with pytest.raises(InputError, match="negative: changes nothing without guidance"):
+        next(classes.stream(jax.random.key(0), 2, negative=1))
 
 
 def test_guidance_needs_a_model_that_can_do_without_its_condition(classes):
