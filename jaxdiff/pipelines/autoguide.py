@@ -46,7 +46,9 @@ def autoguide(
     inputs = Inputs(told, {"params": worse.params, "scale": jnp.float32(scale)})
     check_way("the worse model", worse.bind(worse.params, told).process, model, options)
     hooks = _by_worse(worse.bind)
-    return model.trajectory(key, n, 0, condition=nothing_known(given), hooks=hooks, inputs=inputs, first=first, **options)[0]
+    return model.trajectory(
+        key, n, 0, condition=nothing_known(given), hooks=hooks, inputs=inputs, first=first, **options
+    )[0]
 
 
 @functools.cache
