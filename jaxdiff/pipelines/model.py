@@ -31,7 +31,16 @@ from jaxdiff.modalities import find, make_codec
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.folder import check_new, save_folder
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
-from jaxdiff.pipelines.options import check_applies, check_led, check_number, finite, from_time, is_whole, sigma_at
+from jaxdiff.pipelines.options import (
+    check_applies,
+    check_led,
+    check_number,
+    finite,
+    from_time,
+    is_real,
+    is_whole,
+    sigma_at,
+)
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.types import Array, Batch, Codec, Condition, ConditionSpec, Key, Params, Spec
@@ -320,7 +329,9 @@ class Model:
     def _checked(self, name: str, value: Any, n: int) -> Array:
         spec = self.conditions[name]
         try:
-            value = jnp.asarray(value) if isinstance(value, jax.Array) else np.asarray(value)
+            numpy = jnp if isinstance(value, jax.Array) else np
+            value = numpy.asarray(value)
+            value = numpy.broadcast_to(value, n) if value.shape == spec.shape == () else value  # one for all
             fits = len(value.shape) == 1 + len(spec.shape) and value.dtype != object
         except (TypeError, ValueError):  # rows of several lengths
             value, fits = np.zeros(()), False
@@ -335,6 +346,11 @@ class Model:
         if not fits:
             shape = str((n, *spec.shape)).replace("None", "any")
             raise InputError(f"condition: {name!r} of shape {value.shape}: this model takes {shape}")
+        if spec.values is None and not isinstance(value, Tracer) and not is_real(value):
+            raise InputError(
+                f"condition: {name!r} holds {value.dtype} that are pixels of 8 bits, or not finite: give what the "
+                "network was trained on, such as images in [-1, 1]"
+            )
         return jnp.asarray(value, spec.dtype)
 
     def _check_guidable(self, traced: Mapping[str, Array]) -> None:

@@ -100,6 +100,14 @@ def test_a_worse_model_is_told_all_that_it_knows_of():
         pipelines.autoguide(a_model(), key, 4, model)
 
 
+def test_small_images_are_real_and_one_class_is_that_of_all():
+    key, small = jax.random.key(0), np.full((3, 1, 1, 1), 0.4, np.float32)
+    with pytest.raises(InputError, match="images of uint8: must be finite real numbers"):
+        pipelines.upscale(conditional(), key, np.uint8(small * 255))
+    one, each = (pipelines.upscale(conditional(2), key, small, condition=c, steps=3) for c in (1, [1, 1, 1]))
+    np.testing.assert_array_equal(one, each)
+
+
 def test_a_cascade_adds_no_more_noise_than_its_models_were_trained_with():
     draw = lambda most, **noise: pipelines.cascade(
         dot(), jax.random.key(0), 4, [dataclasses.replace(conditional(), low_res_noise=most)], steps=3, **noise

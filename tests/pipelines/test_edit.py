@@ -274,6 +274,12 @@ def test_what_becomes_of_an_image_does_not_depend_on_the_batch(task):
         ("img2img", (images(2), 1.5), "strength=1.5: must be above 0 and at most 1"),
         ("img2img", (images(2) * 40, 0.5), "must be real, from -1 to 1"),
         ("denoise", (images(2), -1.0), "noise=-1.0: must be above 0"),
+        (
+            "restore",
+            (np.full((1, 1, 1, 1), 200, np.uint8), "downsample"),
+            "images of uint8: must be finite real numbers",
+        ),
+        ("restore", (np.full((1, 1, 1, 1), np.nan), "downsample"), "images of float64: must be finite real numbers"),
         ("restore", (images(2), "fog"), "unknown operator 'fog': allowed are blur, downsample, grey"),
         ("restore", (images(2), "blur"), "kernel: goes with operator 'blur'"),
         ("restore", (images(2), "grey"), r"images of shape \(2, 2, 1\): are not what 'grey' makes of \(2, 2, 1\)"),

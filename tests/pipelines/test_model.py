@@ -302,6 +302,22 @@ def test_guidance_needs_a_model_that_can_do_without_its_condition(classes):
         classes.sample(jax.random.key(0), 2, condition={"image": np.zeros((2, 4, 4, 1))})
 
 
+@pytest.mark.parametrize("one", [2, np.array(2), jnp.int32(2), np.uint8(2), {"label": 2}, {"label": jnp.array(2)}])
+def test_one_label_is_that_of_all(classes, one):
+    given = classes.check_condition(one, 3)["label"]
+    np.testing.assert_array_equal(given, [2, 2, 2])
+    assert given.dtype == jnp.int32
+
+
+@pytest.mark.parametrize("value", [np.full((2, 3), 200, np.uint8), np.full((2, 3), np.nan), jnp.full((2, 3), jnp.inf)])
+def test_conditions_are_on_the_scale_of_training(classes, value):
+    told = dataclasses.replace(classes, conditions={"vector": ConditionSpec((3,))})
+    with pytest.raises(InputError, match="condition: 'vector' holds .* 8 bits, or not finite"):
+        told.check_condition({"vector": value}, 2)
+    for mask in (np.ones((2, 3), np.uint8), np.ones((2, 3), bool), [[0, 5, 1], [1, 2, 0]]):
+        assert told.check_condition({"vector": mask}, 2)["vector"].dtype == jnp.float32
+
+
 def test_a_model_that_always_had_its_image_asks_for_it(classes):
     told = classes.conditions | {"image": ConditionSpec((*classes.shape[:2], 1))}
     always = dataclasses.replace(classes, conditions=told, guidable=False)
