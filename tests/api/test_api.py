@@ -143,6 +143,14 @@ def test_a_network_by_name_is_told_the_classes():
     assert (told["name"], told["learning_rate"], told["clip"]) == ("adamw", 0.5, 1.0)
 
 
+def test_texts_are_numbered_in_the_order_of_the_classes():
+    texts = np.array(["dog", "cat", "dog"])
+    for given, names, numbers in ((["dog", "cat", "emu"],) * 2 + ([0, 1, 0],), ((), ["cat", "dog"], [1, 0, 1])):
+        source = image_array(IMAGES[:3], texts, classes=given)
+        np.testing.assert_array_equal(source.take(np.arange(3)).condition["label"], numbers)
+        assert (source.spec.details["classes"], source.conditions["label"].values) == (names, len(names))
+
+
 def test_dropout_of_an_nnx_module_acts_in_training_alone():
     net = from_nnx(Pair(nnx.Rngs(0)))
     x, t = jnp.asarray(IMAGES[:4]), jnp.ones(4)
@@ -247,6 +255,13 @@ WRONG = {
     ),
     "labels that nobody reads": (lambda: jaxdiff.train(IMAGES, labels=LABELS, net=Small()), "is told no classes"),
     "no labels": (lambda: jaxdiff.train(IMAGES, labels=[None] * 40), "whole numbers from 0, or texts"),
+    "names without labels": (lambda: jaxdiff.train(IMAGES, classes=["a", "b"]), "classes: are the names of labels"),
+    "a name twice": (lambda: jaxdiff.train(IMAGES, labels=LABELS, classes=["a", "b", "a"]), "each its own name"),
+    "a label of no class": (lambda: jaxdiff.train(IMAGES, labels=["a"] * 40, classes=["b"]), "'a' is none of the"),
+    "one picture": (
+        lambda: jaxdiff.train(IMAGES[..., 0].repeat(3, 2)[0][..., None].repeat(3, 2)),
+        r"give images\[None",
+    ),
     "what is no model": (lambda: jaxdiff.train(IMAGES, net=Small(), init=3), "give a model"),
     "what is no configuration": (lambda: jaxdiff.train(IMAGES, config="ddpm"), "must be a configuration"),
     "a function without parameters": (lambda: jaxdiff.train(IMAGES, net=plain), "give .*function, params"),
