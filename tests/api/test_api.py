@@ -218,6 +218,16 @@ def test_a_loop_of_ones_own():
     assert "of step 20" in step.model(state).weights
 
 
+def test_a_network_that_is_told_what_is_not_known_is_refused():
+    step = jaxdiff.make_step((8, 8, 1), classes=3, net=Small(3))
+    state = step.init(KEY)
+    for batch in (IMAGES, Batch(IMAGES), Batch(IMAGES, {"text": IMAGES})):
+        with pytest.raises(InputError, match="condition 'label': the network is made to be told it"):
+            step(state, batch)
+    with pytest.raises(InputError, match="condition 'pose': the network is made to be told it"):
+        jaxdiff.train(IMAGES, 1, net={**UNET, "vectors": {"pose": 2}}, progress=False)
+
+
 def test_a_run_from_python_goes_on(tmp_path):
     told = {"net": (plain, PARAMS), "fields": {**TEN, "sample.steps": 2}}
     jaxdiff.train(IMAGES, 2, workdir=tmp_path / "run", **told)

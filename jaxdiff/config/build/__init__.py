@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.config.build.data import Config, check_conditions, classes_of, held_out, rescaled, source
+from jaxdiff.config.build.data import Config, check_conditions, check_told, classes_of, held_out, rescaled, source
 from jaxdiff.config.build.network import conditions_of, linen_network, make_bind, make_net, make_start, shapes_of
 from jaxdiff.config.build.process import learn_process, make_process
 from jaxdiff.config.build.transforms import transform_conditions
@@ -28,12 +28,14 @@ __all__ = [
     "Core",
     "build_core",
     "check_conditions",
+    "check_told",
     "classes_of",
     "held_out",
     "linen_network",
     "make_loss",
     "rescaled",
     "source",
+    "transform_conditions",
 ]
 
 
