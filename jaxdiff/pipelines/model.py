@@ -101,6 +101,8 @@ class Model:
     def save(self, path: str | Path, dtype: str = "float32", picture: bool = True, **said: str) -> Path:
         """Write a folder that one can mail: configuration, parameters, a card, a picture (`jaxdiff.pipelines.folder`).
 
+        The configuration is the model's, with the sampler, the options and the number of steps that it has now.
+
         Args:
           dtype: of the parameters there, float32 or float16.
           picture: draw a few examples for the card.
@@ -116,7 +118,14 @@ class Model:
         if picture:
             x_0 = self.sample(jax.random.key(0), 16, min(self.steps, 100), condition=given)
             drawn = Batch(np.asarray(x_0), given)
-        return save_folder(path, Record(dict(self.config), self.spec), self.params, self.weights, dtype, drawn, said)
+        config = {**self.config, "sample": self._sampling(self.config["sample"])}
+        return save_folder(path, Record(config, self.spec), self.params, self.weights, dtype, drawn, said)
+
+    def _sampling(self, section: Mapping[str, Any]) -> dict[str, Any]:
+        """The section of a configuration that says how to draw, as this model does by default."""
+        clip = {name: self.options[name] for name in ("clip",) if name in self.options}
+        further = {name: value for name, value in self.options.items() if name not in clip}
+        return {**section, **clip, "steps": self.steps, "sampler": {**further, **self.sampler}}
 
     @property
     def shape(self) -> tuple[int, ...]:

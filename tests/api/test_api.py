@@ -178,6 +178,13 @@ def test_a_saved_model_draws_the_same(model, saved):
     assert "small" in (saved / "README.md").read_text()
 
 
+def test_a_model_is_saved_as_it_draws_now(model, tmp_path):
+    changed = {"steps": 2, "sampler": {"name": "ddim", "eta": 0.5}, "options": {"clip": 0.5, "noise_scale": 0.9}}
+    other = dataclasses.replace(model, **changed)
+    loaded = jaxdiff.load(other.save(tmp_path / "other", picture=False), net=Small(3))
+    np.testing.assert_array_equal(loaded.sample(KEY, 4), other.sample(KEY, 4))
+
+
 def test_half_precision_is_half_the_size(model, saved, tmp_path):
     half = model.save(tmp_path / "half", "float16", picture=False)
     assert {array.dtype.name for array in load_file(half / "model.safetensors").values()} == {"float16"}
