@@ -283,6 +283,11 @@ def test_what_becomes_of_an_image_does_not_depend_on_the_batch(task):
         ("restore", (images(2), "fog"), "unknown operator 'fog': allowed are blur, downsample, grey"),
         ("restore", (images(2), "blur"), "kernel: goes with operator 'blur'"),
         ("restore", (images(2), "grey"), r"images of shape \(2, 2, 1\): are not what 'grey' makes of \(2, 2, 1\)"),
+        (
+            "detect",
+            (images(2), "likelihood", None, None, None, [0, 1]),
+            "normal_condition: is known of the images of normal",
+        ),
         ("outpaint", (np.zeros((1, 3, 3, 1)),), r"must fit into this model's \(2, 2, 1\)"),
     ],
 )
