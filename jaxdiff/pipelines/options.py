@@ -123,6 +123,10 @@ def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
     Args:
       path: the process along which to sample; None if the parameters decide.
     """
+    if name == "dopri5" and times[-1] <= 0:
+        data = path is not None and sigma_at(path, 0.0) == 0
+        where = "where sigma = 0" if data else "which its clock never reaches"
+        raise InputError(f"sampler 'dopri5' cannot end at t=0, {where}: end the grid above, with t_min=0.001")
     if path is None:
         return
     with jax.ensure_compile_time_eval():
@@ -141,9 +145,6 @@ def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
                 f"sampler 'pndm' needs 4 steps, in none of which alpha, and errors with it, grow over {AMPLIFIED}x: "
                 f"here are {len(times) - 1} with up to {amplified:.3g}x; start the grid lower or take dpmpp_2m"
             )
-    if name == "dopri5" and times[-1] <= 0:
-        where = "where sigma = 0" if sigma_at(path, 0.0) == 0 else "which its clock never reaches"
-        raise InputError(f"sampler 'dopri5' cannot end at t=0, {where}: end the grid above, with t_min=0.001")
 
 
 def finite(images: np.ndarray, what: str = "images") -> np.ndarray:

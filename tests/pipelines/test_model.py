@@ -207,6 +207,11 @@ def test_thresholding_without_a_bound_leaves_images_alone(model):
     assert (model.sample(key, 2, threshold=0.9, clip=0.0, steps=3) == 0).all()
 
 
+def test_the_adaptive_method_ends_above_0_on_a_learned_path_too(model):
+    with pytest.raises(InputError, match="'dopri5' cannot end at t=0, which its clock never reaches"):
+        dataclasses.replace(model, path=None).sample(jax.random.key(0), 2, sampler="dopri5")
+
+
 def test_levels_that_a_model_does_not_have_are_refused():
     times = grids.uniform(10)[:-1]
     with pytest.raises(InputError, match="the net: knows noise levels .* from 0 to 1, and the way .* to 152.2: choose"):
