@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from jaxdiff.config.names import in_words
 from jaxdiff.config.record import Record
 from jaxdiff.config.sampling import (
+    CORRECTORS,
     GUIDANCE,
     VARIANCES,
     Bind,
@@ -289,6 +290,11 @@ class Model:
         shared = shared_options({**given, "name": label})
         own = own_options(make) | {k: p for k, p in shared.items() if p is not None}
         allowed = {**own, **shared}
+        beside = own_options(CORRECTORS[corrector]) if corrector else {}
+        if twice := [k for k in own_options(make) if k in beside and k in given]:
+            raise InputError(
+                f"{twice[0]}: both of sampler {label!r} and of its corrector: leave it, or the corrector, out"
+            )
         for option in given:
             if option not in allowed:
                 raise unknown(f"option of sampler {label!r}", option, allowed)
