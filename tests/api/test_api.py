@@ -52,9 +52,9 @@ class Small(nn.Module):
 
 
 class Pair(nnx.Module):
-    def __init__(self, rngs):
+    def __init__(self, rngs, stream="dropout"):
         self.layers = nnx.List([nnx.Linear(65, 16, rngs=rngs), nnx.Linear(16, 64, rngs=rngs)])
-        self.drop = nnx.Dropout(0.5, rngs=rngs)
+        self.drop = nnx.Dropout(0.5, rng_collection=stream, rngs=rngs)
 
     def __call__(self, x, t, condition):
         h = jnp.concatenate([x.reshape(x.shape[0], -1), t[:, None] / 1000], 1)
@@ -151,8 +151,9 @@ def test_texts_are_numbered_in_the_order_of_the_classes():
         assert (source.spec.details["classes"], source.conditions["label"].values) == (names, len(names))
 
 
-def test_dropout_of_an_nnx_module_acts_in_training_alone():
-    net = from_nnx(Pair(nnx.Rngs(0)))
+@pytest.mark.parametrize("stream", ["default", "dropout", "noise"])
+def test_dropout_of_an_nnx_module_acts_in_training_alone(stream):
+    net = from_nnx(Pair(nnx.Rngs(0, **({} if stream == "default" else {stream: 1})), stream))
     x, t = jnp.asarray(IMAGES[:4]), jnp.ones(4)
     out = [net.apply({"params": net.params}, x, t, train=True, rngs={"dropout": jax.random.key(k)}) for k in (0, 0, 1)]
     chex.assert_trees_all_equal(out[0], out[1])
