@@ -116,6 +116,13 @@ def test_swapping_a_class_is_optimal_transport_between_gaussians_and_there_and_b
     )
 
 
+def test_a_class_that_is_not_given_is_unknown_where_classes_are_swapped():
+    model, given = a_model(2), images(4)
+    swapped = [pipelines.class_swap(model, given, before, 1, steps=4) for before in (None, {}, np.full(4, -1))]
+    np.testing.assert_allclose(swapped[0], swapped[2], atol=1e-5)
+    np.testing.assert_allclose(swapped[1], swapped[2], atol=1e-5)
+
+
 def test_interpolation_begins_and_ends_with_its_images():
     a, b = images(2)
     between = pipelines.interpolate(a_model(2), a, b, 5, 50, condition=0)
