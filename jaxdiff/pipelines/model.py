@@ -207,7 +207,7 @@ class Model:
             )
         batch = min(n, batch)
         negative = options.pop("negative", None)
-        negative = None if negative is None else self.check_condition(negative, n, False)
+        negative = None if negative is None else self.check_condition(negative, n, False) or {}
         # Where nothing is known the condition is empty: of None each batch would have the classes in turn.
         every = jax.device_get((self.check_condition(condition, n, first=first) or {}, negative))
         for i in range(0, n, batch):
@@ -254,10 +254,11 @@ class Model:
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
         negative = options.pop("negative", None)
-        negative = None if negative is None else self.check_condition(negative, n, False)
+        led = negative is not None
+        negative = self.check_condition(negative, n, False) if led else None
         name, fixed, traced = self._options(sampler, options)
         given = self.check_condition(condition, n, first=first), negative
-        if negative is not None or not traced.keys().isdisjoint(GUIDANCE):
+        if led or not traced.keys().isdisjoint(GUIDANCE):
             self._check_guidable(traced)
             traced = {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
         if "cache" in traced and (hooks.guide, hooks.steer) != (PLAIN.guide, PLAIN.steer):

@@ -295,6 +295,8 @@ def test_a_negative_condition_without_guidance_is_refused(classes):
     with pytest.raises(InputError, match="negative: changes nothing without guidance"):
         classes.sample(jax.random.key(0), 2, negative=1)
     with pytest.raises(InputError, match="negative: changes nothing without guidance"):
+        next(classes.stream(jax.random.key(0), 2, negative={}))
+    with pytest.raises(InputError, match="negative: changes nothing without guidance"):
         next(classes.stream(jax.random.key(0), 2, negative=1))
 
 
