@@ -36,6 +36,7 @@ from jaxdiff.pipelines.options import (
     check_applies,
     check_led,
     check_number,
+    check_start,
     finite,
     from_time,
     is_real,
@@ -250,6 +251,8 @@ class Model:
             )
         check_value("steps", steps := self.steps if steps is None else steps, int)
         times = self.grid(steps) if start is None else from_time(self.grid(steps), start)
+        if start is not None and hooks.begin is PLAIN.begin:
+            check_start(self.path, start)
         if not is_whole(frames, 0, len(times)):
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)

@@ -23,6 +23,7 @@ __all__ = [
     "check_applies",
     "check_led",
     "check_number",
+    "check_start",
     "finite",
     "from_time",
     "is_real",
@@ -68,6 +69,19 @@ def from_time(times: np.ndarray, start: float | Array) -> np.ndarray | Array:
     first = np.interp(-time, -times, places)
     later = np.interp(np.linspace(first, places[-1], len(times)), places, times)
     return later.astype(times.dtype)
+
+
+def check_start(path: Process | None, start: float | Array) -> None:
+    """Refuse to start from noise at a time, if it is known, at which x_t is more data than noise."""
+    if path is None or is_traced(start):
+        return
+    with jax.ensure_compile_time_eval():
+        level = float(path.sigma(jnp.float32(start)) / path.alpha(jnp.float32(start)))
+    if level < 1:
+        raise InputError(
+            f"start={start}: drawing from noise starts where x_t is mostly that, and the noise level (sigma / alpha) "
+            f"is {level:.2g} there: start where it is 1 or above, or from images, as img2img does"
+        )
 
 
 def is_whole(value: Any, least: int = 1, most: int = 2**31 - 1) -> bool:
