@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxdiff.api.train import configured
 from jaxdiff.config import build
@@ -66,10 +67,11 @@ class Step:
         return State(*self._compiled(state.train, batch))
 
     def model(self, state: State) -> Model | Classifier:
-        """The model of a state, with the first of its averages."""
+        """The model of a state, with the first of its averages, which stays when the state is used up."""
         name = next(iter(self.parts.ema))
         weights = f"{name} of step {int(state.train.step):,}"
-        return dataclasses.replace(self.parts.model, params=state.train.ema[name], weights=weights)
+        params = jax.tree.map(jnp.copy, state.train.ema[name])
+        return dataclasses.replace(self.parts.model, params=params, weights=weights)
 
 
 def make_step(

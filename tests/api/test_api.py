@@ -216,13 +216,13 @@ def test_frozen_parameters_stay(model, optimizer):
 def test_a_loop_of_ones_own():
     step = jaxdiff.make_step((8, 8, 1), classes=3, net=Small(3), optimizer=optax.adam(1e-2))
     state = step.init(KEY)
-    losses = []
+    fresh, losses = step.model(state), []
     for _ in range(20):
         state = step(state, Batch(jnp.asarray(IMAGES), {"label": jnp.asarray(LABELS)}))
         losses.append(float(state.metrics["loss"]))
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
     assert step._compiled._cache_size() == 1
-    assert draw(step.model(state)).shape == (4, 8, 8, 1)
+    assert draw(step.model(state)).shape == draw(fresh).shape == (4, 8, 8, 1)
     assert "of step 20" in step.model(state).weights
 
 
