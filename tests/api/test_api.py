@@ -186,6 +186,17 @@ def test_a_model_is_saved_as_it_draws_now(model, tmp_path):
     np.testing.assert_array_equal(loaded.sample(KEY, 4), other.sample(KEY, 4))
 
 
+def test_a_table_needs_no_configuration(tmp_path):
+    file = tmp_path / "rows.csv"
+    np.savetxt(
+        file, np.random.default_rng(0).normal([1, 50], [2, 5], (40, 2)), delimiter=",", header="a,b", comments=""
+    )
+    small = {"net.widths": (8, 8, 8), "net.blocks": 1, "net.embedding": 8, "train.batch_size": 10}
+    model = jaxdiff.train(file, 1, fields=small, progress=False)
+    assert model.spec.details["columns"] == ["a", "b"]
+    assert draw(model).shape == (4, 2)
+
+
 def test_half_precision_is_half_the_size(model, saved, tmp_path):
     half = model.save(tmp_path / "half", "float16", picture=False)
     assert {array.dtype.name for array in load_file(half / "model.safetensors").values()} == {"float16"}
