@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.process import Process, is_white
 from jaxdiff.modalities import find, make_codec
+from jaxdiff.pipelines.conditions import Given, Known, checked
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.folder import check_new, save_folder
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
@@ -39,7 +40,6 @@ from jaxdiff.pipelines.options import (
     check_start,
     finite,
     from_time,
-    is_real,
     is_whole,
     sigma_at,
 )
@@ -48,9 +48,6 @@ from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.types import Array, Batch, Codec, Condition, ConditionSpec, Key, Params, Spec
 
 __all__ = ["Given", "Model"]
-
-Given = Condition | Sequence[int] | np.ndarray | Array | int | None
-"""What is known of the examples to be drawn: a condition, labels, one label for all, or nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -332,45 +329,7 @@ class Model:
         Raises:
           InputError: another condition than the model has, or of another shape, or not all.
         """
-        if given is None:
-            labels = default and "label" in self.conditions
-            given = {"label": (first + np.arange(n)) % self.num_classes} if labels else {}
-        given = np.full(n, given) if isinstance(given, (int, np.integer)) else given
-        given = given if isinstance(given, Mapping) else {"label": given}
-        for name in given.keys() - self.conditions.keys():
-            known = ", ".join(sorted(self.conditions)) or "nothing"
-            raise InputError(f"condition: this model was trained without {name!r} (it is told {known}): leave it out")
-        if default and not self.guidable:
-            for name in self.conditions.keys() - given.keys():
-                raise InputError(f"condition: this model was never trained without its {name!r}: give it")
-        return {name: self._checked(name, value, n) for name, value in given.items()} or None
-
-    def _checked(self, name: str, value: Any, n: int) -> Array:
-        spec = self.conditions[name]
-        try:
-            numpy = jnp if isinstance(value, jax.Array) else np
-            value = numpy.asarray(value)
-            value = numpy.broadcast_to(value, n) if value.shape == spec.shape == () else value  # one for all
-            fits = len(value.shape) == 1 + len(spec.shape) and value.dtype != object
-        except (TypeError, ValueError):  # rows of several lengths
-            value, fits = np.zeros(()), False
-        fits = fits and all(want in (None, side) for want, side in zip((n, *spec.shape), value.shape, strict=True))
-        if spec.values is not None:
-            fits = fits and np.issubdtype(value.dtype, np.integer)
-            if fits and not isinstance(value, Tracer):
-                fits = bool(value.min() >= -self.guidable) and bool(value.max() < spec.values)
-            if not fits:
-                none = ", or -1 for none" if self.guidable else ""
-                raise InputError(f"condition: {name!r} must be {n} whole numbers from 0 to {spec.values - 1}{none}")
-        if not fits:
-            shape = str((n, *spec.shape)).replace("None", "any")
-            raise InputError(f"condition: {name!r} of shape {value.shape}: this model takes {shape}")
-        if spec.values is None and not isinstance(value, Tracer) and not is_real(value):
-            raise InputError(
-                f"condition: {name!r} holds {value.dtype} that are pixels of 8 bits, or not finite: give what the "
-                "network was trained on, such as images in [-1, 1]"
-            )
-        return jnp.asarray(value, spec.dtype)
+        return checked(Known(self.conditions, self.guidable), given, n, default, first)
 
     def _check_guidable(self, traced: Mapping[str, Array]) -> None:
         if not self.conditions:

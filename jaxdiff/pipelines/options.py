@@ -26,7 +26,6 @@ __all__ = [
     "check_start",
     "finite",
     "from_time",
-    "is_real",
     "is_traced",
     "is_whole",
     "sigma_at",
@@ -87,13 +86,6 @@ def check_start(path: Process | None, start: float | Array) -> None:
 def is_whole(value: Any, least: int = 1, most: int = 2**31 - 1) -> bool:
     """Tell whether a value is a whole number within a range."""
     return isinstance(value, (int, np.integer)) and bool(least <= value <= most)
-
-
-def is_real(value: np.ndarray | Array) -> bool:
-    """Tell whether numbers are finite, and none of 8 bits is beyond 1, as those of a mask or of one class are not."""
-    if value.dtype == np.uint8:
-        return bool((value <= 1).all())
-    return not np.issubdtype(value.dtype, np.inexact) or bool(np.isfinite(np.asarray(value, np.float32)).all())
 
 
 def is_traced(value: Any) -> bool:

@@ -14,6 +14,7 @@ from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 import jaxdiff
+from jaxdiff.config.given import with_parts
 from jaxdiff.config.names import Given, in_words
 from jaxdiff.data.source import batches
 from jaxdiff.errors import InputError
@@ -186,6 +187,23 @@ def test_a_model_is_saved_as_it_draws_now(model, tmp_path):
     np.testing.assert_array_equal(loaded.sample(KEY, 4), other.sample(KEY, 4))
 
 
+def test_a_loss_keeps_the_weight_that_is_given_beside_it():
+    before = {"loss": {"name": "diffusion", "weight": {"name": "simple"}, "times": {"name": "uniform"}}}
+    for parts in ({"weight": "p2", "loss": "importance"}, {"loss": "importance", "weight": "p2"}):
+        assert with_parts(before, parts)["loss"] == {"name": "importance", "weight": {"name": "p2"}}
+
+
+def test_a_table_needs_no_configuration(tmp_path):
+    file = tmp_path / "rows.csv"
+    np.savetxt(
+        file, np.random.default_rng(0).normal([1, 50], [2, 5], (40, 2)), delimiter=",", header="a,b", comments=""
+    )
+    small = {"net.widths": (8, 8, 8), "net.blocks": 1, "net.embedding": 8, "train.batch_size": 10}
+    model = jaxdiff.train(file, 1, fields=small, progress=False)
+    assert model.spec.details["columns"] == ["a", "b"]
+    assert draw(model).shape == (4, 2)
+
+
 def test_half_precision_is_half_the_size(model, saved, tmp_path):
     half = model.save(tmp_path / "half", "float16", picture=False)
     assert {array.dtype.name for array in load_file(half / "model.safetensors").values()} == {"float16"}
@@ -273,6 +291,19 @@ WRONG = {
     ),
     "labels that nobody reads": (lambda: jaxdiff.train(IMAGES, labels=LABELS, net=Small()), "is told no classes"),
     "no labels": (lambda: jaxdiff.train(IMAGES, labels=[None] * 40), "whole numbers from 0, or texts"),
+    "a field of a part": (
+        lambda: jaxdiff.train(IMAGES, net=Small(), fields={"net.channels": 8}),
+        "net is given, and replaces 'net.channels': leave one",
+    ),
+    "a field of an optimizer": (
+        lambda: jaxdiff.train(IMAGES, optimizer=optax.sgd(1), fields={"optimizer.warmup": 5}),
+        "optimizer is given, and replaces 'optimizer.warmup'",
+    ),
+    "a field of a sampler": (
+        lambda: jaxdiff.train(IMAGES, sampler="ddim", fields={"sample.sampler.eta": 0.5}),
+        "replaces 'sample.sampler.eta': .* sampler=.'name': ..., 'eta': ...",
+    ),
+    "a field twice": (lambda: jaxdiff.train(IMAGES, seed=1, fields={"seed": 2}), "seed: is given as the field 'seed'"),
     "names without labels": (lambda: jaxdiff.train(IMAGES, classes=["a", "b"]), "classes: are the names of labels"),
     "a name twice": (lambda: jaxdiff.train(IMAGES, labels=LABELS, classes=["a", "b", "a"]), "each its own name"),
     "a label of no class": (lambda: jaxdiff.train(IMAGES, labels=["a"] * 40, classes=["b"]), "'a' is none of the"),
