@@ -62,7 +62,7 @@ def _continuous(process, parameterization, network, times, warmup, normalize, c,
     return StatefulLoss(None, loss_fn, remember(teacher=teacher))
 
 
-@needs(samplers=("renoise",))
+@needs(forward=True, samplers=("renoise",))
 def continuous_training(
     process: Process,
     parameterization: Parameterization,
@@ -83,7 +83,7 @@ def continuous_training(
     return _continuous(process, parameterization, network, times, warmup, normalize, c, 1.0, False)
 
 
-@needs(teacher=True, samplers=("renoise",))
+@needs(forward=True, teacher=True, samplers=("renoise",))
 def continuous_distillation(
     process: Process,
     parameterization: Parameterization,

@@ -19,7 +19,7 @@ from jaxdiff.types import LossFn, Network, expand
 __all__ = ["mean_flow_loss"]
 
 
-@needs(second_time=True, samplers=("jump", "renoise", "any"))
+@needs(second_time=True, forward=True, samplers=("jump", "renoise", "any"))
 def mean_flow_loss(
     process: Process,
     parameterization: Parameterization,

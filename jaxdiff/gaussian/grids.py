@@ -21,6 +21,7 @@ from jaxdiff.gaussian.process import log_snr as log_snr_of
 
 __all__ = [
     "LONGEST",
+    "angles",
     "beta",
     "exponential",
     "karras",
@@ -109,11 +110,22 @@ def karras(
     return _levels(process, np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps) ** rho)
 
 
-def nested(process: Process, steps: int, total: int = 1024, only: int = 0) -> np.ndarray:
-    """Every (total / steps)-th time of one grid, whose angles atan(sigma / alpha) are even (Salimans and Ho 2022).
+def angles(process: Process, steps: int) -> np.ndarray:
+    """Even steps of atan(sigma / alpha), from t = 1 to 0: the cosine schedule of Salimans and Ho 2022 on any path.
 
-    For `total` a power of two times `steps`, so that grids of half as many steps hold none but the same times, bit for
-    bit. On variance preserving paths the angles are those of the cosine schedule.
+    >>> from jaxdiff.gaussian.schedules import flow
+    >>> print(angles(flow(), 2))
+    [1.  0.5 0. ]
+    """
+    _check(steps)
+    with jax.ensure_compile_time_eval():
+        return np.asarray(at_angle(process, jnp.linspace(1, 0, steps + 1)), np.float32)
+
+
+def nested(process: Process, steps: int, total: int = 1024, only: int = 0) -> np.ndarray:
+    """Every (total / steps)-th time of `angles`, for `total` that is `steps` doubled some times.
+
+    So grids of half as many steps hold none but the same times, bit for bit, as progressive distillation needs.
 
     Args:
       only: the one number of steps for which a model was made, as by progressive distillation; 0 for any.
@@ -128,9 +140,7 @@ def nested(process: Process, steps: int, total: int = 1024, only: int = 0) -> np
     stride, rest = divmod(total, steps)
     if rest or stride & (stride - 1):
         raise InputError(f"steps={steps}: must be total={total} halved some times")
-    with jax.ensure_compile_time_eval():
-        times = np.asarray(at_angle(process, jnp.linspace(1, 0, total + 1)))
-    return times[::stride].astype(np.float32)
+    return angles(process, total)[::stride]
 
 
 def at_angle(process: Process, share: jax.Array) -> jax.Array:

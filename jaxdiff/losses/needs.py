@@ -19,6 +19,7 @@ class Needs(NamedTuple):
         "adversary" where both take twice the channels of x. The generator is the model.
       samplers: with which a model of this loss is drawn from: names, of those of few steps too, and "any" for all
         others; if it is empty, all but those of few steps.
+      forward: whether it takes forward derivatives (jvp) through the network, which some kernels do not have.
       teacher: whether training must begin with the weights of a trained model.
       classifier: whether the network returns the logits of classes, (batch, num_classes), in place of an array like x.
     """
@@ -30,6 +31,7 @@ class Needs(NamedTuple):
     players: str = ""
     samplers: tuple[str, ...] = ()
     teacher: bool = False
+    forward: bool = False
 
 
 def needs(**declared: Any) -> Callable[[Maker], Maker]:

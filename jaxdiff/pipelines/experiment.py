@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jaxdiff.config.build import Config, Core, build_core, make_loss
 from jaxdiff.config.build.grid import make_grid
 from jaxdiff.config.build.network import make_tensor_axis
-from jaxdiff.config.build.optimizer import frozen, make_optimizer
+from jaxdiff.config.build.optimizer import frozen, make_optimizer, rated
 from jaxdiff.config.build.process import make_path
 from jaxdiff.config.build.transforms import make_transforms
 from jaxdiff.config.sampling import SAMPLER
@@ -56,11 +56,12 @@ def build(config: Config, spec: Spec, mesh: Mesh | None = None) -> Experiment:
     core = build_core(config, spec)
     if core.needs.teacher and not config["train"]["init"]:
         raise InputError(f"loss {config['loss']['name']!r}: distills a teacher: set train.init to its run")
+    made, train = make_optimizer(config["optimizer"]), config["train"]
     return Experiment(
         core.init,
         make_loss(config["loss"], core, spec.shape),
         make_transforms(config, spec, core.conditions),
-        frozen(make_optimizer(config["optimizer"]), config["train"]["freeze"], core.shapes),
+        frozen(rated(made, train.get("rates", ""), core.shapes), train["freeze"], core.shapes),
         averages(config["ema"], config["train"]["batch_size"]),
         make_model(config, core, spec, mesh),
         make_tensor_axis(core.module),
