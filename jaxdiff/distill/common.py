@@ -48,10 +48,9 @@ def followed(memory: Memory, params: Params, batch: int, half_life: float) -> Me
     Args:
       half_life: examples in which the average halves its distance to the parameters; 0 for at once.
     """
-    keep = 0.5 ** (batch / half_life) if half_life else 0.0
-    average = (
-        jax.tree.map(lambda a, p: keep * a + (1 - keep) * fixed(p), memory.average, params) if memory.average else ()
-    )
+    keep, average = (0.5 ** (batch / half_life) if half_life else 0.0), memory.average
+    if jax.tree.leaves(average):
+        average = jax.tree.map(lambda a, p: keep * a + (1 - keep) * fixed(p), average, params)
     return memory._replace(seen=memory.seen + batch, average=average)
 
 

@@ -22,6 +22,7 @@ from jaxdiff.gaussian.process import log_snr as log_snr_of
 __all__ = [
     "LONGEST",
     "angles",
+    "at_angle",
     "beta",
     "exponential",
     "karras",

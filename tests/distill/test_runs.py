@@ -11,6 +11,7 @@ import pytest
 from jaxdiff.cli.setup import prepare
 from jaxdiff.config.names import Given
 from jaxdiff.gaussian import grids, schedules
+from jaxdiff.gaussian.process import log_snr, time_at
 from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.warm_start import check_teacher, for_players, warm_start
 from jaxdiff.training.step import init_state, make_train_step
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SPEC, KEY = Spec((2,), "tables"), jax.random.key(0)
 TIMES = {"name": "log_normal", "mean": -1.1, "std": 2.0}
+NONE: dict = {}
 UNIFORM, ANGLES = {"name": "uniform"}, {"name": "angles"}
 NESTED = {"name": "nested", "total": 8, "only": 4}
 STUDENTS = {
@@ -41,7 +43,7 @@ FIRST = ["progressive", "mean_flow", "dmd", "ddgan"]
 """Of each kind of student one."""
 
 
-def a_config(loss="diffusion", arguments={}, sampler="ddim", grid=UNIFORM, steps=2):
+def a_config(loss="diffusion", arguments=NONE, sampler="ddim", grid=UNIFORM, steps=2):
     config = get_config("breast_cancer", "table")
     config["process"], config["parameterization"] = {"name": "flow"}, {"name": "velocity"}
     config["net"] = {
@@ -105,8 +107,8 @@ def test_a_student_begins_as_its_teacher():
     begun = dataclasses.replace(parts.model, params=params)
     for steps in (1, 2):
         one = teacher.sample(KEY, 4, steps, "ddim")
-        np.testing.assert_allclose(begun.sample(KEY, 4, steps, "jump"), one, atol=1e-6)
-        np.testing.assert_allclose(begun.sample(KEY, 4, steps, "ddim"), one, atol=1e-6)
+        np.testing.assert_allclose(begun.sample(KEY, 4, steps, "jump"), one, rtol=2e-6, atol=1e-6)
+        np.testing.assert_allclose(begun.sample(KEY, 4, steps, "ddim"), one, rtol=2e-6, atol=1e-6)
     assert "until" in kept
     there = jax.tree.map(lambda p: p + 0.1, params)
     moved = dataclasses.replace(parts.model, params=there)
@@ -125,18 +127,12 @@ def test_along_another_path_a_jump_is_the_same():
     model = student("mean_flow")
     vp = schedules.vp()
     there = np.float32([0.95, 0.6, 0.1])
-    with jax.ensure_compile_time_eval():
-        from jaxdiff.gaussian.process import log_snr, time_at
-
-        here = np.asarray(time_at(schedules.flow(), log_snr(vp, jnp.asarray(there))))
-    ends = {}
-    for name, path, times in (("flow", model.path, here), ("vp", vp, there)):
+    here = np.asarray(time_at(schedules.flow(), log_snr(vp, jnp.asarray(there))))
+    ends = []
+    for path, times in ((model.path, here), (vp, there)):
         other = dataclasses.replace(model, path=path, grid=lambda n, times=times: times)
-        x, _ = other.trajectory(KEY, 4, 0, 2, "jump")
-        first = np.sqrt(path.alpha(times[0]) ** 2 + path.sigma(times[0]) ** 2)
-        ends[name] = np.asarray(x), float(first)
-    assert ends["flow"][0].shape == ends["vp"][0].shape
-    assert np.isfinite(ends["vp"][0]).all()
+        ends.append(other.trajectory(KEY, 4, 0, 2, "jump")[0])
+    np.testing.assert_allclose(ends[1], ends[0], rtol=1e-3, atol=1e-3)
 
 
 def test_what_a_student_does_not_know_is_refused():
