@@ -1,4 +1,4 @@
-"""Students from the command line: from a teacher's run to a picture, stopped and gone on with, without the teacher too."""
+"""Students from the command line: from a teacher's run to a picture, and gone on with where the teacher is gone."""
 
 import shutil
 
