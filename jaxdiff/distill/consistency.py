@@ -26,7 +26,7 @@ from jaxdiff.types import Array, Network, StatefulLoss
 
 __all__ = ["consistency_distillation", "consistency_loss", "consistency_training", "huber"]
 
-Pairs = Callable[..., tuple[Array, Array, Array, Array, Array]]
+Pairs = Callable[..., tuple[Array, Array, Array, Array, Array | float]]
 """`(memory, key, batch) -> (x_t, t, x_r, r, weight)`."""
 
 

@@ -115,7 +115,7 @@ def angles(process: Process, steps: int) -> np.ndarray:
     """Even steps of atan(sigma / alpha), from t = 1 to 0: the cosine schedule of Salimans and Ho 2022 on any path.
 
     >>> from jaxdiff.gaussian.schedules import flow
-    >>> print(angles(flow(), 2))
+    >>> print(angles(flow(), 2).round(3))
     [1.  0.5 0. ]
     """
     _check(steps)
@@ -132,8 +132,8 @@ def nested(process: Process, steps: int, total: int = 1024, only: int = 0) -> np
       only: the one number of steps for which a model was made, as by progressive distillation; 0 for any.
 
     >>> from jaxdiff.gaussian.schedules import flow
-    >>> print(nested(flow(), 4, total=8))
-    [1.         0.70710677 0.5        0.29289323 0.        ]
+    >>> print(nested(flow(), 4, total=8).round(3))
+    [1.    0.707 0.5   0.293 0.   ]
     """
     _check(steps, total)
     if only and steps != only:

@@ -133,11 +133,10 @@ def asked_for(sampler: Any, process: Process, denoiser: Denoiser, known: Bound, 
     """
     if sampler not in list(FEW_STEPS):
         return [process, denoiser]
-    endpoint = known.endpoint and (lambda x_t, t, s: constrain(known.endpoint(x_t, t, s)))
-    posterior = known.posterior and known.posterior(process.noise)
-    draw = posterior and (lambda key, x_t, t: constrain(posterior(key, x_t, t)))
-    flow_map = ddim_map(process, endpoint or one_time(denoiser))
-    given = {"process": process, "flow_map": flow_map, "posterior": draw}
+    aim, posterior = known.endpoint, known.posterior and known.posterior(process.noise)
+    endpoint = (lambda x_t, t, s: constrain(aim(x_t, t, s))) if aim else one_time(denoiser)
+    draw = (lambda key, x_t, t: constrain(posterior(key, x_t, t))) if posterior else None
+    given = {"process": process, "flow_map": ddim_map(process, endpoint), "posterior": draw}
     return [given[name] for name in inspect.signature(FEW_STEPS[sampler]).parameters]
 
 
