@@ -144,10 +144,16 @@ LossFn = Callable[[Params, Key, Batch], tuple[Array, dict[str, Array]]]
 class StatefulLoss(NamedTuple):
     """A loss that remembers: its memory is part of the training state, and is saved with it."""
 
-    init: Callable[[], Any]
+    init: Callable[[], Any] | None
     """`() -> memory`."""
     loss: Callable[[Params, Any, Key, Batch], tuple[Array, tuple[dict[str, Array], Any]]]
     """`(params, memory, key, batch) -> (loss, (metrics, memory))`."""
+    begin: Callable[[Params], Any] | None = None
+    """`params -> memory` at the parameters with which training begins, in place of `init`: a teacher, a target."""
+
+    def first(self, params: Params) -> Any:
+        """The memory before the first step, of a training that begins with these parameters."""
+        return self.begin(params) if self.begin else self.init and self.init()
 
 
 def path_name(path: Any) -> str:

@@ -15,12 +15,14 @@ ARROWS = {
     "guidance": {"samplers", "gaussian"},
     "likelihood": {"samplers", "gaussian"},
     "losses": {"likelihood", "samplers", "gaussian"},
+    "distill": {"losses", "guidance", "samplers", "gaussian"},
     "transforms": set(),
     "nets": set(),
     "data": set(),
     "training": {"data", "transforms"},
     "modalities": {"data", "nets", "gaussian"},
     "config": {
+        "distill",
         "losses",
         "likelihood",
         "guidance",
@@ -63,7 +65,7 @@ ARROWS = {
     "configs": {"config"},
 }
 """By room: the rooms that it may import, beside itself."""
-PURE = {"gaussian", "samplers", "guidance", "likelihood", "losses", "transforms"}
+PURE = {"gaussian", "samplers", "guidance", "likelihood", "losses", "distill", "transforms"}
 STANDARD = {
     "jax",
     "numpy",

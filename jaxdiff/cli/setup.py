@@ -20,12 +20,12 @@ from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.load import load_any
 from jaxdiff.pipelines.model import Model
-from jaxdiff.pipelines.warm_start import warm_start
+from jaxdiff.pipelines.warm_start import check_teacher, for_players, warm_start
 from jaxdiff.training import feed, hosts, sharding
 from jaxdiff.training.checkpoints import rollback
 from jaxdiff.training.errors import looked_for
 from jaxdiff.training.step import TrainState, in_calls, init_state, make_train_step
-from jaxdiff.types import Key, Params
+from jaxdiff.types import Key, Params, StatefulLoss
 
 __all__ = ["Setup", "described", "prepare"]
 
@@ -75,12 +75,20 @@ class Setup(NamedTuple):
             model = load_any(init) if isinstance(init, str) else init()
             if not isinstance(model, Model | Classifier):
                 raise InputError("give a model, or the path of a run or a model folder")
-            params, kept = warm_start(state.params, model.params)
+            trained = for_players(state.params, model.params)
+            if self.parts.teacher:
+                known = model.config if isinstance(model, Model) else None
+                check_teacher(self.record.config, known, state.params, trained)
+            params, kept = warm_start(state.params, trained)
         except InputError as error:
             raise InputError(f"train.init={in_words(init)}: {error}") from error
         if hosts.is_writer():
             print(f"init: {kept}", flush=True)
-        return state._replace(params=params, ema={name: jax.tree.map(jnp.copy, params) for name in state.ema})
+        loss, memory = self.parts.loss_fn, state.memory
+        if isinstance(loss, StatefulLoss) and loss.begin:  # a teacher, which is what the student begins as
+            memory = jax.jit(loss.begin, out_shardings=self.placed.memory)(params)
+        averages = {name: jax.tree.map(jnp.copy, params) for name in state.ema}
+        return state._replace(params=params, ema=averages, memory=memory)
 
     def averages(self, state: TrainState) -> list[tuple[str, Params]]:
         """The averages of a state by name; the first is the one to sample with."""

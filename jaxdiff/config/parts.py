@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import optax
 
-from jaxdiff import nets
+from jaxdiff import distill, nets
 from jaxdiff.config.names import Part, named
 from jaxdiff.config.sampling import SAMPLER
 from jaxdiff.data.source import Source
@@ -82,7 +82,7 @@ NET = Part(
     {"unet": nets.UNet, "mlp": nets.MLP, "classifier": nets.Classifier},
     Module,
     "a Flax module called as (x, t, condition, train) -> out, where out is like x",
-    ("outputs",),
+    ("outputs", "second_time"),
 )
 LOSS = Part(
     "loss",
@@ -93,6 +93,17 @@ LOSS = Part(
         "sliced": sliced.sliced_loss,
         "bound": vlb.bound_loss,
         "classification": classification.classification_loss,
+        "progressive": distill.progressive_loss,
+        "consistency_distillation": distill.consistency_distillation,
+        "consistency_training": distill.consistency_training,
+        "easy_consistency": distill.easy_consistency,
+        "continuous_distillation": distill.continuous_distillation,
+        "continuous_training": distill.continuous_training,
+        "mean_flow": distill.mean_flow_loss,
+        "shortcut": distill.shortcut_loss,
+        "moment_matching": distill.moment_matching_loss,
+        "dmd": distill.distribution_matching,
+        "ddgan": distill.adversarial_loss,
     },
     (Callable, StatefulLoss),
     "a function of any of process, schedule, parameterization and network, by these names, that returns "

@@ -48,6 +48,8 @@ _mlp = {
     "dropout_out": UNIT,
     "num_classes": (0, MOST),
 }
+_guidance = (-100, 100)
+_target = {"half_life": (0, 1e12), "c": SCALE}
 _moments = {"b1": UNIT, "b2": UNIT, "eps": UNIT, "eps_root": UNIT}
 _decoupled = {"weight_decay": (0, 1e6)}
 _transition = {"transition_steps": COUNT, "transition_begin": (0, MOST)}
@@ -61,12 +63,23 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     "table of betas": {"linear": _chain, "quadratic": _chain, "sigmoid": _chain, "cosine": {**_chain, "s": UNIT}},
     "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},
     "process": {"cosine": {"s": UNIT}, "ncsn": {"levels": (2, 2**16)}, "learned": {"width": (1, 2**20)}},
-    "parameterization": {"edm": {"sigma_data": SCALE}},
+    "parameterization": {"edm": {"sigma_data": SCALE}, "velocity": {"time_scale": SCALE}},
     "net": {"unet": {**_net, **_unet}, "mlp": _mlp, "classifier": _net},
     "loss": {
         "importance": {**_chain, "keep": (1, 10**4), "even": UNIT},
         "hybrid": {**_chain, "levels": (2, 2**16)},
         "bound": {"levels": (2, 2**16)},
+        "progressive": {"total": (2, 2**20), "last": (1, 2**19), "stage": COUNT, "guidance": _guidance},
+        "consistency_distillation": {"steps": (1, 10**6), "guidance": _guidance, **_target},
+        "consistency_training": {"first": (1, 10**6), "last": (1, 10**6), "stage": COUNT, "c": SCALE},
+        "easy_consistency": {"base": (1.0001, 1e6), "stage": COUNT, "stages": (1, 100), "c": SCALE},
+        "continuous_distillation": {"guidance": _guidance, "warmup": (0, MOST), "c": SCALE},
+        "continuous_training": {"warmup": (0, MOST), "c": SCALE},
+        "mean_flow": {"std": (0, 100), "equal": UNIT, "power": (0, 10), "omega": _guidance, "kappa": _guidance},
+        "shortcut": {"levels": (1, 20), "share": UNIT, "half_life": (0, 1e12)},
+        "moment_matching": {"particles": (1, 2**16), "gap": (1e-6, 1), "width": SCALE},
+        "dmd": {"low": UNIT, "high": UNIT, "guidance": _guidance},
+        "ddgan": {"steps": (1, 1000), "gamma": (0, 1e6)},
     },
     "loss weight": {
         "min_snr": {"gamma": (0, math.inf)},
@@ -98,6 +111,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     "grid": {
         **_each(("leading", "trailing", "linspace"), {"total": (1, 10**6)}),
         "karras": {"rho": (1e-3, 1e3)},
+        "nested": {"total": (1, 10**6), "only": (0, 10**6)},
     },
     "sampler": {
         **_each(("ddim", "dpmpp_1s", "dpmpp_2m", "dpmpp_2s", "dpmpp_3m"), {"eta": UNIT}),

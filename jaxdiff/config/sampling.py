@@ -1,7 +1,7 @@
 """Sampling: the samplers that can be named, their options, and what they need of a network."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,13 +10,16 @@ from jaxdiff import samplers
 from jaxdiff.config.names import Arguments, Part, Spec, named
 from jaxdiff.config.ranges import RANGES, SHARED
 from jaxdiff.errors import unknown
+from jaxdiff.gaussian.flow_map import Endpoint
+from jaxdiff.gaussian.posterior import Posterior
 from jaxdiff.gaussian.process import Process
 from jaxdiff.samplers.cached import Remembering
-from jaxdiff.types import Array, Condition, Denoiser, Params
+from jaxdiff.types import Array, Condition, Denoiser, Noise, Params
 
 __all__ = [
     "CACHEABLE",
     "CORRECTORS",
+    "FEW_STEPS",
     "GIVEN",
     "GUIDANCE",
     "INNER_LOOPS",
@@ -27,6 +30,7 @@ __all__ = [
     "VARIANCES",
     "Bind",
     "Bound",
+    "allows",
     "find_sampler",
     "name_of",
     "option_range",
@@ -34,12 +38,14 @@ __all__ = [
     "shared_options",
 ]
 
-GIVEN = ("process", "denoiser", "constrain", "use_clipped_model_output")
+GIVEN = ("process", "denoiser", "flow_map", "posterior", "constrain", "use_clipped_model_output")
 SAMPLERS = {
     name: make
     for name, make in named(samplers, samplers.Sampler).items()
     if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"]
 }
+FEW_STEPS = {f.__name__: f for f in (samplers.jump, samplers.renoise, samplers.posterior_jumps)}
+"""Samplers of models that are made for few steps: of a flow map, or a posterior."""
 CORRECTORS = {"langevin": samplers.langevin}
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
 INNER_LOOPS = ("annealed_langevin", "dopri5", "langevin", "pndm")
@@ -60,6 +66,10 @@ class Bound(NamedTuple):
     """`(x_t, t, memory=None) -> f` of a learned variance, from the memory if there is one: `samplers.learned_range`."""
     remembering: Remembering | None = None
     """The denoiser with a memory, see `jaxdiff.samplers.cached`."""
+    endpoint: Endpoint | None = None
+    """Of a network that is told a second time, see `jaxdiff.gaussian.flow_map`."""
+    posterior: Callable[[Noise], Posterior] | None = None
+    """Of a generator, see `jaxdiff.gaussian.posterior`, by the noise from which it draws."""
 
 
 Bind = Callable[[Params, Condition | None], Bound]
@@ -75,14 +85,14 @@ def shared_options(spec: Spec) -> Arguments:
     corrector = spec.get("corrector")
     if corrector is not None and (not isinstance(corrector, str) or corrector not in CORRECTORS):
         raise unknown("corrector", corrector, CORRECTORS)
-    cache = () if spec.get("name") in INNER_LOOPS else ("cache",)
+    cache = () if spec.get("name") in (*INNER_LOOPS, *FEW_STEPS) else ("cache",)
     shared = dict.fromkeys(("clip", "threshold", "corrector", "noise_scale", *GUIDANCE, *cache))
     return shared | (own_options(CORRECTORS[corrector]) if corrector else {})
 
 
 SAMPLER = Part(
     "sampler",
-    SAMPLERS,
+    SAMPLERS | FEW_STEPS,
     samplers.Sampler,
     "a function (process, denoiser, ...) that returns a jaxdiff.samplers.Sampler(init, step)",
     GIVEN,
@@ -101,9 +111,16 @@ def find_sampler(name: Any) -> Callable[..., samplers.Sampler]:
     return name if inspect.isfunction(name) else SAMPLER.find({"name": name})
 
 
+def allows(allowed: Sequence[str], name: Any) -> bool:
+    """Tell whether a model may be drawn from with a sampler, by `jaxdiff.losses.needs.Needs.samplers`."""
+    if name in allowed:
+        return True
+    return name not in list(FEW_STEPS) and (not allowed or "any" in allowed)
+
+
 def name_of(sampler: Any) -> Any:
     """The name of a sampler that is given as the library's own function; else what is given."""
-    return next((name for name, make in SAMPLERS.items() if make is sampler), sampler)
+    return next((name for name, make in SAMPLER.known.items() if make is sampler), sampler)
 
 
 def option_range(option: str, sampler: str, corrector: str | None = None) -> tuple[float, float]:

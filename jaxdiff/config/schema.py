@@ -88,6 +88,9 @@ FIELDS = {
     "ema.sigma_rel": Field(Sequence[float], (), "averages by their relative width (EDM2's sigma_rel)", 0, MOST),
     "train.init": Field(Path, "", "begin with the weights of this run or model folder, as far as they fit"),
     "train.freeze": Field(str, "", "parameters that stay as they are, by patterns of their paths: 'down*,mid*'"),
+    "train.rates": Field(
+        str, "", "factors on the rate of parameters, by patterns of their paths: 'critic=4,embed*=0.5'", optional=True
+    ),
     "train.steps": Field(int, 800_000, "updates of the parameters", 0, MOST, resume=True),
     "train.batch_size": Field(int, 128, "examples a step", 1, 2**24),
     "train.accumulate": Field(int, 1, "parts of a batch whose gradients are averaged one after the other", 1, 2**24),

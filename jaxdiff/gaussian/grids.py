@@ -19,7 +19,21 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, time_at
 from jaxdiff.gaussian.process import log_snr as log_snr_of
 
-__all__ = ["LONGEST", "beta", "exponential", "karras", "leading", "linspace", "log_snr", "table", "trailing", "uniform"]
+__all__ = [
+    "LONGEST",
+    "angles",
+    "at_angle",
+    "beta",
+    "exponential",
+    "karras",
+    "leading",
+    "linspace",
+    "log_snr",
+    "nested",
+    "table",
+    "trailing",
+    "uniform",
+]
 
 LONGEST = 10**6
 
@@ -95,6 +109,46 @@ def karras(
     _check(steps)
     _check_sigmas(sigma_max, sigma_min)
     return _levels(process, np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps) ** rho)
+
+
+def angles(process: Process, steps: int) -> np.ndarray:
+    """Even steps of atan(sigma / alpha), from t = 1 to 0: the cosine schedule of Salimans and Ho 2022 on any path.
+
+    >>> from jaxdiff.gaussian.schedules import flow
+    >>> print(angles(flow(), 2).round(3))
+    [1.  0.5 0. ]
+    """
+    _check(steps)
+    with jax.ensure_compile_time_eval():
+        return np.asarray(at_angle(process, jnp.linspace(1, 0, steps + 1)), np.float32)
+
+
+def nested(process: Process, steps: int, total: int = 1024, only: int = 0) -> np.ndarray:
+    """Every (total / steps)-th time of `angles`, for `total` that is `steps` doubled some times.
+
+    So grids of half as many steps hold none but the same times, bit for bit, as progressive distillation needs.
+
+    Args:
+      only: the one number of steps for which a model was made, as by progressive distillation; 0 for any.
+
+    >>> from jaxdiff.gaussian.schedules import flow
+    >>> print(nested(flow(), 4, total=8).round(3))
+    [1.    0.707 0.5   0.293 0.   ]
+    """
+    _check(steps, total)
+    if only and steps != only:
+        raise InputError(f"steps={steps}: this model was distilled for {only} steps, and draws in no others")
+    stride, rest = divmod(total, steps)
+    if rest or stride & (stride - 1):
+        raise InputError(f"steps={steps}: must be total={total} halved some times")
+    return angles(process, total)[::stride]
+
+
+def at_angle(process: Process, share: jax.Array) -> jax.Array:
+    """The time at which atan(sigma / alpha) is this share, from 0 to 1, of what it is at t = 1."""
+    most = jnp.arctan2(process.sigma(jnp.ones(())), process.alpha(jnp.ones(())))
+    times = time_at(process, -2 * jnp.log(jnp.tan(share * most)))
+    return jnp.where(share >= 1, 1.0, jnp.where(share <= 0, 0.0, times))
 
 
 def table(process: Process, steps: int, sigmas: Sequence[float]) -> np.ndarray:

@@ -14,12 +14,24 @@ class Needs(NamedTuple):
     Attributes:
       outputs: how many times the channels of x the network returns: 2 for a learned variance.
       learned_process: whether the process is learned with the network, from `params["schedule"]`.
+      second_time: whether the network is told the time at which a step ends, too: a flow map.
+      players: of whom there are two, {"generator", "critic"}, each with the network: "scores" where both take x, and
+        "adversary" where both take twice the channels of x. The generator is the model.
+      samplers: with which a model of this loss is drawn from: names, of those of few steps too, and "any" for all
+        others; if it is empty, all but those of few steps.
+      forward: whether it takes forward derivatives (jvp) through the network, which some kernels do not have.
+      teacher: whether training must begin with the weights of a trained model.
       classifier: whether the network returns the logits of classes, (batch, num_classes), in place of an array like x.
     """
 
     outputs: int = 1
     learned_process: bool = False
     classifier: bool = False
+    second_time: bool = False
+    players: str = ""
+    samplers: tuple[str, ...] = ()
+    teacher: bool = False
+    forward: bool = False
 
 
 def needs(**declared: Any) -> Callable[[Maker], Maker]:

@@ -28,6 +28,7 @@ __all__ = [
     "Downsample",
     "GroupNorm",
     "ResidualBlock",
+    "SecondTime",
     "Upsample",
     "attend",
     "conv",
@@ -55,6 +56,22 @@ def sinusoidal(t: jax.Array, channels: int) -> jax.Array:
     angles = t.astype(jnp.float32)[:, None] * frequencies
     embedding = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
     return jnp.pad(embedding, ((0, 0), (0, channels % 2)))
+
+
+class SecondTime(nn.Module):
+    """The embedding of a second time s (batch,), by which a network becomes a flow map: (batch, width).
+
+    Its last layer starts at zero, so that the network of a flow map starts as the one without, exactly.
+    """
+
+    width: int
+    channels: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, s: jax.Array) -> jax.Array:
+        h = nn.Dense(self.width, kernel_init=INIT, dtype=self.dtype, name="first")(sinusoidal(s, self.channels))
+        return nn.Dense(self.width, kernel_init=ZERO, dtype=self.dtype, name="last")(nn.silu(h))
 
 
 def conv(channels: int, *, size: int = 3, stride: int = 1, init=INIT, dtype=jnp.float32, name: str | None = None):

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.nets.layers import INIT, ZERO, sinusoidal
+from jaxdiff.nets.layers import INIT, ZERO, SecondTime, sinusoidal
 from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
 
 __all__ = ["MLP", "NORMS"]
@@ -37,6 +37,7 @@ class MLP(nn.Module):
       norm: "layer", over the features; "batch", whose running statistics are in the collection "batch_stats", to be
         remembered by a `jaxdiff.types.StatefulLoss`; or "none".
       num_classes: of labels; 0 for none.
+      second_time: whether it is told the time at which a step ends, as the condition "until": a flow map's network.
 
     The defaults are the paper's, but for the norm, which is "batch" there.
     """
@@ -48,6 +49,7 @@ class MLP(nn.Module):
     dropout_out: float = 0.1
     norm: str = "layer"
     num_classes: int = 0
+    second_time: bool = False
 
     @nn.compact
     def __call__(
@@ -90,6 +92,8 @@ class MLP(nn.Module):
     def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
         h = nn.Dense(self.embedding, kernel_init=INIT, name="time1")(sinusoidal(t, self.embedding))
         h = nn.Dense(self.embedding, kernel_init=INIT, name="time2")(nn.silu(h))
+        if "until" in given:
+            h = h + SecondTime(self.embedding, self.embedding, name="until")(given["until"])
         if "label" not in given:
             return h
         label = given["label"]
@@ -97,8 +101,9 @@ class MLP(nn.Module):
         return h + jnp.where(label[:, None] < 0, 0, classes)
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
-        """The conditions it takes: a class, if it is made for classes."""
-        return {"label": class_label(self.num_classes)} if self.num_classes else {}
+        """The conditions it takes: a class, if it is made for classes, and a second time."""
+        labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
+        return labels | ({"until": ConditionSpec(())} if self.second_time else {})
 
     def _check(self, shape: tuple[int, ...], given: Condition) -> None:
         if len(shape) != 2:
@@ -109,5 +114,5 @@ class MLP(nn.Module):
             raise unknown("net.norm", self.norm, NORMS)
         if "label" in given and not self.num_classes:
             raise InputError("a label was given to an MLP with num_classes=0: set num_classes, or give no label")
-        for name in given.keys() - {"label"}:
+        for name in given.keys() - {"label", *(["until"] if self.second_time else [])}:
             raise InputError(f"the condition {name!r} was given to an MLP, which takes labels alone")

@@ -33,6 +33,7 @@ from jaxdiff.nets.layers import (
     Downsample,
     GroupNorm,
     ResidualBlock,
+    SecondTime,
     Upsample,
     conv,
     sinusoidal,
@@ -78,6 +79,7 @@ class UNet(nn.Module):
       patch: side of the squares of pixels that become one, with more channels; 1 to leave them.
       groups: of every GroupNorm.
       outputs: how many times the channels of x come out: 2 for a learned variance.
+      second_time: whether it is told the time at which a step ends, as the condition "until": a flow map's network.
       dtype: of the computation; parameters, normalization statistics and the output stay float32.
       heads: of every attention; a divisor of the channels.
       head_channels: instead, the channels of each head; 0 to count heads.
@@ -104,6 +106,7 @@ class UNet(nn.Module):
     patch: int = 1
     groups: int = 32
     outputs: int = 1
+    second_time: bool = False
     dtype: jnp.dtype = jnp.float32
     heads: int = 1
     head_channels: int = 0
@@ -214,12 +217,15 @@ class UNet(nn.Module):
         labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
         vectors = {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
         images = {name: ConditionSpec((*spec.shape[:-1], channels)) for name, channels in self.images.items()}
+        labels |= {"until": ConditionSpec(())} if self.second_time else {}
         return labels | vectors | images | {name: ConditionSpec((None, n)) for name, n in self.sequences.items()}
 
     def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
         width = 4 * self.channels
         h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time1")(sinusoidal(t, self.channels))
         h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time2")(nn.silu(h))
+        if "until" in given:
+            h = h + SecondTime(width, self.channels, self.dtype, name="until")(given["until"])
         if "label" in given:
             label = given["label"]
             classes = nn.Embed(self.num_classes, width, dtype=self.dtype, name="classes")(jnp.maximum(label, 0))

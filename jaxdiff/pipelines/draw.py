@@ -1,6 +1,7 @@
 """Draw: the compiled sampling function of a network, derived from how it is bound to its parameters."""
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from jax.sharding import Mesh
 from jaxdiff import samplers
 from jaxdiff.config.sampling import (
     CORRECTORS,
+    FEW_STEPS,
     GUIDANCE,
     SAMPLER,
     VARIANCES,
@@ -21,13 +23,14 @@ from jaxdiff.config.sampling import (
 )
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import clip, dynamic_threshold, transfer
+from jaxdiff.gaussian.flow_map import ddim_map, one_time
 from jaxdiff.gaussian.noise import ByExample
-from jaxdiff.gaussian.process import Process
+from jaxdiff.gaussian.process import Process, log_snr, time_at
 from jaxdiff.guidance.classifier_free import classifier_free, within
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN
 from jaxdiff.samplers.cached import Remembering, along, cached
 from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
-from jaxdiff.types import Array, Denoiser
+from jaxdiff.types import Array, Constraint, Denoiser
 
 __all__ = ["apart", "make_draw", "named_variance", "together"]
 
@@ -58,7 +61,7 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
         padded = jax.tree.map(lambda c: jnp.concatenate([c, c[jnp.arange(more) % n]]), (given, inputs.each))
         (condition, negative), inputs = padded[0], inputs._replace(each=padded[1])
         scales = [options.pop(name) for name in GUIDANCE if name in options]
-        process, denoiser, fraction, remembering = _bound(bind, params, condition, negative, scales, path)
+        known = process, denoiser, fraction, remembering, *_ = _bound(bind, params, condition, negative, scales, path)
         process = process._replace(noise=ByExample(process.noise, index, options.pop("noise_scale", 1.0)))
         denoiser = hooks.guide(process, denoiser, inputs)
         bound = options.pop("clip", jnp.inf)
@@ -71,8 +74,8 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
 
         def make(denoiser, fraction=fraction):
             further = {"variance": named_variance(variance, fraction)} if variance else {}
-            made = find_sampler(sampler)(process, lambda x_t, t: constrain(denoiser(x_t, t)), **own, **further)
-            return SAMPLER.checked(sampler, made)
+            parts = asked_for(sampler, process, lambda x_t, t: constrain(denoiser(x_t, t)), known, constrain)
+            return SAMPLER.checked(sampler, find_sampler(sampler)(*parts, **own, **further))
 
         if every is None:
             steps = make(denoiser)
@@ -102,15 +105,39 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
 
 def _bound(bind: Bind, params, condition, negative, scales: Sequence[Array], path: Process | None) -> Bound:
     """The network under its condition, guided, if there are values of `GUIDANCE`, and along the path of sampling."""
-    process, denoiser, fraction, remembering = bind(params, condition)
+    known = bind(params, condition)
+    process, denoiser, _, remembering, endpoint, posterior = known
     if scales:
         scale, rescale, low, high = scales
         guided = classifier_free(denoiser, bind(params, negative).denoiser, scale, rescale)
         denoiser = within(process, guided, denoiser, low, high)
     if path is None or path is process:
-        return Bound(process, denoiser, fraction, remembering)
+        return known._replace(denoiser=denoiser)
     change = functools.partial(transfer, process, path)
-    return Bound(path, change(denoiser), None, along(change, remembering) if remembering else None)
+    there = lambda s: time_at(process, log_snr(path, s))
+    return Bound(
+        path,
+        change(denoiser),
+        None,
+        along(change, remembering) if remembering else None,
+        endpoint and (lambda x_t, t, s: change(lambda x, t: endpoint(x, t, there(s)))(x_t, t)),
+        posterior and (lambda noise: lambda key, x_t, t: change(functools.partial(posterior(noise), key))(x_t, t)),
+    )
+
+
+def asked_for(sampler: Any, process: Process, denoiser: Denoiser, known: Bound, constrain: Constraint) -> list[Any]:
+    """What a sampler is made of: a process and a denoiser, or, if it is one of few steps, a flow map or a posterior.
+
+    Args:
+      denoiser: constrained; it is the flow map of a network that is told no second time.
+    """
+    if sampler not in list(FEW_STEPS):
+        return [process, denoiser]
+    aim, posterior = known.endpoint, known.posterior and known.posterior(process.noise)
+    endpoint = (lambda x_t, t, s: constrain(aim(x_t, t, s))) if aim else one_time(denoiser)
+    draw = (lambda key, x_t, t: constrain(posterior(key, x_t, t))) if posterior else None
+    given = {"process": process, "flow_map": ddim_map(process, endpoint), "posterior": draw}
+    return [given[name] for name in inspect.signature(FEW_STEPS[sampler]).parameters]
 
 
 def together(remembering: Remembering, fraction: Callable[..., Array]) -> Remembering:

@@ -11,10 +11,11 @@ from jax.sharding import Mesh
 from jaxdiff.config.build import Config, Core, build_core, make_loss
 from jaxdiff.config.build.grid import make_grid
 from jaxdiff.config.build.network import make_tensor_axis
-from jaxdiff.config.build.optimizer import frozen, make_optimizer
+from jaxdiff.config.build.optimizer import frozen, make_optimizer, rated
 from jaxdiff.config.build.process import make_path
 from jaxdiff.config.build.transforms import make_transforms
 from jaxdiff.config.sampling import SAMPLER
+from jaxdiff.errors import InputError
 from jaxdiff.guidance import classifier
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.model import Model
@@ -39,6 +40,8 @@ class Experiment(NamedTuple):
     """Its `params` are shapes alone, until real ones take their place."""
     tensor_axis: TensorAxis
     """Of the network, see `jaxdiff.training.sharding`."""
+    teacher: bool = False
+    """Whether it must begin as a trained model."""
 
 
 def build(config: Config, spec: Spec, mesh: Mesh | None = None) -> Experiment:
@@ -51,14 +54,18 @@ def build(config: Config, spec: Spec, mesh: Mesh | None = None) -> Experiment:
       InputError: an unknown name or argument, a value that does not fit, or parts that do not fit together.
     """
     core = build_core(config, spec)
+    if core.needs.teacher and not config["train"]["init"]:
+        raise InputError(f"loss {config['loss']['name']!r}: distills a teacher: set train.init to its run")
+    made, train = make_optimizer(config["optimizer"]), config["train"]
     return Experiment(
         core.init,
         make_loss(config["loss"], core, spec.shape),
         make_transforms(config, spec, core.conditions),
-        frozen(make_optimizer(config["optimizer"]), config["train"]["freeze"], core.shapes),
+        frozen(rated(made, train.get("rates", ""), core.shapes), train["freeze"], core.shapes),
         averages(config["ema"], config["train"]["batch_size"]),
         make_model(config, core, spec, mesh),
         make_tensor_axis(core.module),
+        core.needs.teacher,
     )
 
 
@@ -85,6 +92,7 @@ def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None)
         path=path,
         mesh=mesh,
         config=config,
+        samplers=core.needs.samplers,
         **_conditioning(config, core),
     )
     model.check()
@@ -95,7 +103,7 @@ def _conditioning(config: Config, core: Core) -> dict[str, Any]:
     """The conditions of a model: all but how an example was augmented, for what is drawn is not."""
     train = config["train"]
     return {
-        "conditions": {name: one for name, one in core.conditions.items() if name != "augment"},
+        "conditions": {name: one for name, one in core.conditions.items() if name not in ("augment", "until")},
         "guidable": train["cond_dropout"] > 0,
         "upscales": train["upscale"],
         "low_res_noise": train["low_res_noise"] if train["upscale"] > 1 else np.inf,

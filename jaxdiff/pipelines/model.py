@@ -34,7 +34,9 @@ from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.folder import check_new, save_folder
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
 from jaxdiff.pipelines.options import (
+    check_allowed,
     check_applies,
+    check_guided,
     check_led,
     check_number,
     check_start,
@@ -60,6 +62,7 @@ class Model:
       conditions: what the network can be told of an example, by name.
       guidable: whether it was trained to do without its condition, too.
       upscales: how many times smaller the images of its condition "low_res" are; 1 for none.
+      samplers: with which it is drawn from, see `jaxdiff.losses.needs.Needs.samplers`.
       low_res_noise: the most noise that was in those in training, as a standard deviation; infinite where not known.
       grid: `(steps) -> times`.
       steps: how many `sample` takes, unless told otherwise.
@@ -85,6 +88,7 @@ class Model:
     guidable: bool = True
     upscales: int = 1
     low_res_noise: float = np.inf
+    samplers: tuple[str, ...] = ()
     mesh: Mesh | None = None
     config: Mapping[str, Any] | None = None
 
@@ -261,6 +265,8 @@ class Model:
         if led or not traced.keys().isdisjoint(GUIDANCE):
             self._check_guidable(traced)
             traced = {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
+        if hooks.guide != PLAIN.guide or not traced.keys().isdisjoint(GUIDANCE):
+            check_guided(name)
         if "cache" in traced and (hooks.guide, hooks.steer) != (PLAIN.guide, PLAIN.steer):
             raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
         known = self.grid(steps) if isinstance(times, Tracer) else np.asarray(times)
@@ -284,6 +290,7 @@ class Model:
         """The sampler's name, the options that are compiled in, and those that are traced."""
         name = self.sampler["name"] if sampler is None else name_of(sampler)
         make = find_sampler(name)
+        check_allowed(self.samplers, name)
         label = name if isinstance(name, str) else make.__name__
         defaults = self.sampler if name == self.sampler["name"] else {}
         given = {**self.options, **{k: v for k, v in defaults.items() if k != "name"}, **options}

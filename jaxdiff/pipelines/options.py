@@ -1,6 +1,6 @@
 """Options of sampling: what a sampler takes, checked against the process and the grid of times."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxdiff.config.sampling import (
-    UNBOUNDED,
-)
+from jaxdiff.config.names import in_words
+from jaxdiff.config.sampling import FEW_STEPS, UNBOUNDED, allows
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, with_slopes
 from jaxdiff.types import Array
@@ -20,7 +19,9 @@ __all__ = [
     "FLOWS",
     "INTERVALS",
     "LEADERS",
+    "check_allowed",
     "check_applies",
+    "check_guided",
     "check_led",
     "check_number",
     "check_start",
@@ -121,6 +122,19 @@ def check_led(given: Mapping[str, Any], allowed: Container[str]) -> None:
         least, most = given.get(low, 0), given.get(high, np.inf)
         if not (is_traced(least) or is_traced(most)) and least > most:
             raise InputError(f"{low}={least}, {high}={most}: no noise level lies between them")
+
+
+def check_allowed(allowed: Sequence[str], name: Any) -> None:
+    """Refuse a sampler that is not for what a model has learned, by `jaxdiff.losses.needs.Needs.samplers`."""
+    if not allows(allowed, name):
+        can = ", ".join(s for s in allowed if s != "any") or "a sampler of denoisers, such as ddim"
+        raise InputError(f"sampler {in_words(name)!r}: is not for what this model has learned: take {can}")
+
+
+def check_guided(name: Any) -> None:
+    """Refuse to guide a sampler that jumps, which asks no denoiser."""
+    if name in list(FEW_STEPS):
+        raise InputError(f"sampler {name!r}: jumps, and has the guidance of its training: take ddim, or no guidance")
 
 
 def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:

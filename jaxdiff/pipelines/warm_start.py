@@ -1,12 +1,15 @@
 """Warm start: the parameters of a trained model, as far as they fit, in a network that is about to be trained."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import numpy as np
 
 from jaxdiff.errors import InputError
 from jaxdiff.types import Params, path_name
 
-__all__ = ["warm_start"]
+__all__ = ["check_teacher", "for_players", "warm_start"]
 
 
 def warm_start(params: Params, trained: Params) -> tuple[Params, str]:
@@ -38,3 +41,35 @@ def warm_start(params: Params, trained: Params) -> tuple[Params, str]:
     told = f"kept {len(kept)} of {len(there)} arrays, below {', '.join(sorted({k.partition('/')[0] for k in kept}))}"
     told += f"; new: {', '.join(new)}" if new else ""
     return begun, told + (f"; left out: {', '.join(left)}" if left else "")
+
+
+def for_players(params: Params, trained: Params) -> Params:
+    """The parameters of a trained model, for two players once each; of one that was a player, the generator's."""
+    players = {"generator", "critic"}
+    names = lambda tree: set(tree) if isinstance(tree, Mapping) else set()
+    if names(params) == players and names(trained) != players:
+        return {"generator": trained, "critic": trained}
+    return trained["generator"] if names(trained) == players and names(params) != players else trained
+
+
+def check_teacher(
+    config: Mapping[str, Any], teacher: Mapping[str, Any] | None, params: Params, trained: Params
+) -> None:
+    """Refuse a teacher that a student cannot begin as.
+
+    Args:
+      config, teacher: the configurations of the student and of its teacher; None if that is not known.
+      params, trained: their parameters.
+
+    Raises:
+      InputError: its process or parameterization is another, or its network, but for what tells of a second time.
+    """
+    for part in ("process", "parameterization") if teacher else ():
+        if dict(config[part]) != dict(teacher[part]):
+            raise InputError(f"a teacher of another {part} ({teacher[part]['name']}): take that of the teacher")
+    shapes = lambda tree: {path_name(p): leaf.shape for p, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    mine = {name: shape for name, shape in shapes(params).items() if "until" not in name.split("/")}
+    theirs = {name: shape for name, shape in shapes(trained).items() if "until" not in name.split("/")}
+    if mine != theirs:
+        first = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))[0]
+        raise InputError(f"a teacher of another network ({first}): configure the student's net as the teacher's")

@@ -13,6 +13,7 @@ from jaxdiff.samplers.ancestral import (
 from jaxdiff.samplers.base import Sampler, State, invert, sample, stepped, then, trajectory
 from jaxdiff.samplers.ddim import ddim
 from jaxdiff.samplers.dpm import dpmpp_1s, dpmpp_2m, dpmpp_2s, dpmpp_3m
+from jaxdiff.samplers.jumps import jump, posterior_jumps, renoise
 from jaxdiff.samplers.langevin import annealed_langevin, langevin
 from jaxdiff.samplers.ode import dopri5, euler, heun, midpoint, rk4
 from jaxdiff.samplers.pndm import pndm
@@ -40,12 +41,15 @@ __all__ = [
     "fixed_small",
     "heun",
     "invert",
+    "jump",
     "langevin",
     "learned_range",
     "lms",
     "mean_square_eps",
     "midpoint",
     "pndm",
+    "posterior_jumps",
+    "renoise",
     "restart",
     "reverse_diffusion",
     "rk4",

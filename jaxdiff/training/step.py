@@ -35,7 +35,7 @@ def init_state(
     loss_fn: LossFn | StatefulLoss | None = None,
 ) -> TrainState:
     """The state before the first step, the averages at the parameters. A loss that remembers has to be given."""
-    memory = loss_fn.init() if isinstance(loss_fn, StatefulLoss) else ()
+    memory = loss_fn.first(params) if isinstance(loss_fn, StatefulLoss) else ()
     averages = {name: jax.tree.map(jnp.copy, params) for name in ema}
     return TrainState(jnp.zeros((), jnp.int32), params, averages, optimizer.init(params), healthy(), memory)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxdiff import samplers
+from jaxdiff.gaussian.flow_map import ddim_map, one_time
 from tests.helpers import oracle
 from tests.helpers.cases import tiers
 
@@ -60,6 +61,18 @@ def restart(process, denoiser):
     return samplers.restart(process, samplers.ddim(process, denoiser), np.linspace(0.02, 0.001, 4))
 
 
+def jump(process, denoiser):
+    return samplers.jump(ddim_map(process, one_time(denoiser)))
+
+
+def renoise(process, denoiser):
+    return samplers.renoise(process, ddim_map(process, one_time(denoiser)))
+
+
+def posterior_jumps(process, denoiser):
+    return samplers.posterior_jumps(process, lambda key, x_t, t: denoiser(x_t, t))
+
+
 ALPHA_0 = frozenset({"cosine", "ddpm_zero_snr", "flow", "interpolant", "shifted_flow", "sigmoid"})
 STEEP = frozenset({"sigmoid"})
 EVERYWHERE = frozenset(oracle.PROCESSES)
@@ -102,6 +115,9 @@ SAMPLERS = {
     "annealed_langevin": Entry(samplers.annealed_langevin, {"repeats": 3}, alpha_one=True),
     "then": Entry(then, unit=True),
     "restart": Entry(restart),
+    "jump": Entry(jump, order=1),
+    "renoise": Entry(renoise),
+    "posterior_jumps": Entry(posterior_jumps, weak=1),
 }
 
 CONSTRUCTORS = [name for name, entry in SAMPLERS.items() if entry.function is getattr(samplers, name, None)]

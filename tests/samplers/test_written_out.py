@@ -13,6 +13,7 @@ import pytest
 from jaxdiff import samplers
 from jaxdiff.gaussian import schedules
 from jaxdiff.gaussian.denoiser import clip
+from tests.helpers import samplers as few
 
 VP, KEY = schedules.vp(), jax.random.key(3)
 TIMES = np.array([0.8, 0.6, 0.45, 0.27, 0.2])
@@ -138,6 +139,18 @@ def srk(x, t, s, key, past):
     k1 = backward(x, t)
     k2 = backward(x + 0.75 * h * k1 + 1.5 * g(s) * mixed, t - 0.75 * h)
     return x + h / 3 * (k1 + 2 * k2) + g(s) * first + (g(t) - g(s)) * mixed
+
+
+def renoise(x, t, s, key, past):
+    return alpha(s) * data(x, t) + sigma(s) * normal(key)
+
+
+def posterior_jumps(x, t, s, key, past):
+    """DDPM's posterior, its noise from the second half of the key."""
+    ratio = alpha(t) / alpha(s)
+    rest = 1 - ratio**2
+    mean = (ratio * sigma(s) ** 2 * x + alpha(s) * rest * data(x, t)) / sigma(t) ** 2
+    return mean + np.sqrt(rest) * sigma(s) / sigma(t) * normal(jax.random.split(key)[1])
 
 
 def ddim(eta, temperature=1.0):
@@ -367,6 +380,9 @@ ALL = {
         lambda p, d: samplers.then(samplers.reverse_diffusion(p, d), samplers.langevin(p, d, 0.3, 2)),
         corrected,
     ),
+    "jump": (few.jump, ddim(0.0)),
+    "renoise": (few.renoise, renoise),
+    "posterior_jumps": (few.posterior_jumps, posterior_jumps),
     "restart": (lambda p, d: samplers.restart(p, samplers.ddim(p, d, 0.5), UP, 2), restarted),
 }
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxdiff.config.build.data import Config, check_conditions, check_told, classes_of, held_out, rescaled, source
 from jaxdiff.config.build.network import conditions_of, linen_network, make_bind, make_net, make_start, shapes_of
+from jaxdiff.config.build.players import make_players
 from jaxdiff.config.build.process import learn_process, make_process
 from jaxdiff.config.build.transforms import transform_conditions
 from jaxdiff.config.names import Spec, in_words
@@ -85,7 +86,9 @@ def build_core(config: Config, spec: DataSpec) -> Core:
     else:
         process, schedule = made, None
         check_target(process, parameterization)
-        bind = make_bind(process, parameterization, module, needs.outputs == 2)
+        bind = make_bind(process, parameterization, module, needs.outputs == 2, conditions_of(module, spec))
+    if needs.players and process:
+        start, bind = make_players(needs.players, process, parameterization, module, spec, bind)
     shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, spec.shape)
     known = conditions_of(module, spec)
     return Core(
@@ -109,7 +112,7 @@ def make_loss(spec: Spec, core: Core, shape: tuple[int, ...]) -> LossFn | Statef
     if not outside:
         return loss
     batch = Batch(jnp.zeros((2, *shape)), missing(core.conditions, 2) or None)
-    memory = (loss.init(),) if isinstance(loss, StatefulLoss) else ()
+    memory = (jax.eval_shape(loss.first, core.shapes),) if isinstance(loss, StatefulLoss) else ()
     run = loss.loss if isinstance(loss, StatefulLoss) else loss
     try:
         value, _ = jax.eval_shape(run, core.shapes, *memory, jax.random.key(0), batch)

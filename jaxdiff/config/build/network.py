@@ -1,7 +1,7 @@
 """Network: a Flax module by name, and what it stands for with its parameters: `jaxdiff.config.sampling.Bound`."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from jaxdiff.config.parts import NET
 from jaxdiff.config.sampling import Bind, Bound
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.gaussian.flow_map import make_endpoint
 from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process
 from jaxdiff.losses.hybrid import make_fraction, mean_network
@@ -60,7 +61,11 @@ def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: 
     if given.keys() - own.keys():
         name, names = in_words(spec["name"]), " and ".join(sorted(told))
         raise InputError(f"net {name!r} cannot be told {names}: set train.augment=0 and train.upscale=1")
-    return NET.make({**spec, **given}, outputs=needs.outputs)
+    if needs.forward and spec.get("attention_kernel", "xla") == "cudnn":
+        raise InputError("net.attention_kernel='cudnn': has no forward derivative, which this loss takes: choose 'xla'")
+    if needs.second_time and not NET.takes(spec, "second_time"):
+        raise InputError(f"net {in_words(spec['name'])!r} cannot be told a second time: this loss needs one that can")
+    return NET.make({**spec, **given}, outputs=needs.outputs, **({"second_time": True} if needs.second_time else {}))
 
 
 def conditions_of(module: Any, spec: DataSpec) -> dict[str, ConditionSpec]:
@@ -114,8 +119,18 @@ def shapes_of(start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[in
     return params
 
 
-def make_bind(process: Process, parameterization: Parameterization, module: Any, learns_variance: bool) -> Bind:
-    """`(params, condition) -> Bound` of a network along the process of its training."""
+def make_bind(
+    process: Process,
+    parameterization: Parameterization,
+    module: Any,
+    learns_variance: bool,
+    told: Collection[str] = (),
+) -> Bind:
+    """`(params, condition) -> Bound` of a network along the process of its training.
+
+    Args:
+      told: the names of its conditions; with "until", it is a flow map's, and denoises where both times are the same.
+    """
     network = linen_network(module)
     mean = mean_network if learns_variance else lambda network: network
     has_levels = "deep" in inspect.signature(type(module).__call__).parameters
@@ -130,6 +145,9 @@ def make_bind(process: Process, parameterization: Parameterization, module: Any,
             x_0 = make_denoiser(process, parameterization, mean(known), params, condition)(x_t, t)
             return x_0, left()
 
+        if "until" in told:
+            endpoint = make_endpoint(process, parameterization, network, params, condition)
+            return Bound(process, lambda x_t, t: endpoint(x_t, t, t), endpoint=endpoint)
         denoiser = make_denoiser(process, parameterization, mean(network), params, condition)
         return Bound(process, denoiser, fraction if learns_variance else None, remembering if has_levels else None)
 

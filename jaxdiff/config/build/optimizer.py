@@ -1,6 +1,7 @@
 """Optimizer: one of optax, its learning rate a schedule after a linear warm-up, clipping by the global norm."""
 
 import fnmatch
+import re
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from jaxdiff.config.parts import OPTIMIZER, SCHEDULE
 from jaxdiff.errors import InputError
 from jaxdiff.types import path_name
 
-__all__ = ["frozen", "make_optimizer"]
+__all__ = ["frozen", "make_optimizer", "rated"]
 
 
 def make_optimizer(spec: Spec) -> optax.GradientTransformation:
@@ -52,14 +53,43 @@ def frozen(optimizer: optax.GradientTransformation, patterns: str, shapes: Any) 
     asked = [pattern.strip() for pattern in patterns.split(",") if pattern.strip()]
     if not asked:
         return optimizer
-    fits = lambda name, pattern: fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}/*")
-    stays = jax.tree_util.tree_map_with_path(lambda path, _: any(fits(path_name(path), p) for p in asked), shapes)
+    stays = jax.tree_util.tree_map_with_path(lambda path, _: any(_fits(path_name(path), p) for p in asked), shapes)
     names = [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(shapes)]
     for pattern in asked:
-        if not any(fits(name, pattern) for name in names):
+        if not any(_fits(name, pattern) for name in names):
             tops = ", ".join(sorted({name.partition("/")[0] for name in names}))
             raise InputError(f"train.freeze={patterns!r}: no parameter fits {pattern!r}; they begin with {tops}")
     if all(jax.tree.leaves(stays)):
         raise InputError(f"train.freeze={patterns!r}: leaves no parameter to train: name fewer")
     still = optax.masked(optax.set_to_zero(), stays)
     return optax.chain(still, optimizer, still)  # before, so that clipping sees them alone; after, for weight decay
+
+
+def rated(optimizer: optax.GradientTransformation, rates: str, shapes: Any) -> optax.GradientTransformation:
+    """The optimizer, with factors on the updates of some parameters, such as two players that learn at two rates.
+
+    Args:
+      rates: "critic=4,embed*=0.5", by the patterns of `frozen`; of several that fit a parameter the last counts.
+      shapes: of the parameters.
+
+    Raises:
+      InputError: something else, or a pattern that fits no parameter.
+    """
+    asked = [text.strip().partition("=")[::2] for text in rates.split(",") if text.strip()]
+    if not asked:
+        return optimizer
+    names = [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(shapes)]
+    for pattern, factor in asked:
+        if not re.fullmatch(r"\d+(\.\d+)?(e-?\d+)?", factor) or not any(_fits(name, pattern) for name in names):
+            tops = ", ".join(sorted({name.partition("/")[0] for name in names}))
+            raise InputError(f"train.rates={rates!r}: must be PATTERN=FACTOR, of parameters that begin with {tops}")
+
+    def factor_of(path: Any, _: Any) -> float:
+        return next((float(factor) for pattern, factor in reversed(asked) if _fits(path_name(path), pattern)), 1.0)
+
+    factors = jax.tree_util.tree_map_with_path(factor_of, shapes)
+    return optax.chain(optimizer, optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, factors)))
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}/*")

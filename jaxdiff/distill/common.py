@@ -1,0 +1,114 @@
+"""What the methods share: a memory, its average, a guided teacher, an even clock, and what a student must not be."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.errors import InputError
+from jaxdiff.gaussian.denoiser import make_denoiser
+from jaxdiff.gaussian.parameterization import Parameterization, check_defined
+from jaxdiff.gaussian.process import Process
+from jaxdiff.guidance.classifier_free import classifier_free
+from jaxdiff.types import Array, Condition, Denoiser, Network, Params
+
+__all__ = ["Memory", "check_straight", "check_student", "fixed", "followed", "make_teacher", "mean_square", "remember"]
+
+fixed = jax.lax.stop_gradient
+
+
+class Memory(NamedTuple):
+    """What a student remembers.
+
+    Attributes:
+      seen: how many examples it has seen, by which a method's stages are counted.
+      teacher: the parameters with which the student began, or, in progressive distillation, a stage began.
+      average: of the student's parameters; a moving target.
+    """
+
+    seen: Array
+    teacher: Params = ()
+    average: Params = ()
+
+
+def remember(teacher: bool = False, average: bool = False):
+    """`params -> memory`, with those of its parts."""
+
+    def begin(params: Params) -> Memory:
+        copy = lambda wanted: jax.tree.map(jnp.copy, params) if wanted else ()
+        return Memory(jnp.zeros((), jnp.int32), copy(teacher), copy(average))
+
+    return begin
+
+
+def followed(memory: Memory, params: Params, batch: int, half_life: float) -> Memory:
+    """The memory after a batch.
+
+    Args:
+      half_life: examples in which the average halves its distance to the parameters; 0 for at once.
+    """
+    keep, average = (0.5 ** (batch / half_life) if half_life else 0.0), memory.average
+    if jax.tree.leaves(average):
+        average = jax.tree.map(lambda a, p: keep * a + (1 - keep) * fixed(p), average, params)
+    return memory._replace(seen=memory.seen + batch, average=average)
+
+
+def make_teacher(
+    process: Process,
+    parameterization: Parameterization,
+    network: Network,
+    params: Params,
+    condition: Condition | None,
+    guidance: float,
+) -> Denoiser:
+    """The denoiser of a teacher, under classifier-free guidance unless its scale is 1 or nothing is told."""
+    bind = lambda told: make_denoiser(process, parameterization, network, fixed(params), told)
+    if guidance == 1 or not condition:
+        return bind(condition)
+    return classifier_free(bind(condition), bind(None), guidance)
+
+
+def mean_square(x: Array) -> Array:
+    """Of the components of each example: (batch,)."""
+    return jnp.square(x).reshape(x.shape[0], -1).mean(axis=1)
+
+
+def check_student(process: Process, parameterization: Parameterization, boundary: bool = False) -> None:
+    """Refuse a student whose output says nothing of the data at t = 1, where its first, or only, step begins.
+
+    Args:
+      boundary: whether x̂_0 must be x_t at t = 0 by the parameterization alone, as of a consistency function.
+
+    Raises:
+      InputError: eps, a score, or what else is undefined at t = 1; or x0 with `boundary`.
+    """
+    with jax.ensure_compile_time_eval():
+        of_x_0, _ = map(float, parameterization.coefficients(process, jnp.float32(0.5)))
+        _, of_eps = map(float, parameterization.coefficients(process, jnp.float32(0)))
+    if of_x_0 == 0:
+        raise InputError(
+            "a student of few steps must not predict eps or the score, from which its first step has to "
+            "divide by alpha: train its teacher with v, velocity or edm"
+        )
+    check_defined(process, parameterization, np.array([1.0, 0.0], np.float32))
+    if boundary and of_eps == 0:
+        raise InputError(
+            "a consistency function is x_t at t = 0 by its parameterization, and x0 is not: take v, velocity or edm"
+        )
+
+
+def check_straight(process: Process, parameterization: Parameterization, what: str) -> None:
+    """Refuse what is not the velocity of the straight path, `(1 - t) x_0 + t eps`.
+
+    Raises:
+      InputError: another process or parameterization.
+    """
+    t = np.linspace(0, 1, 5, dtype=np.float32)
+    with jax.ensure_compile_time_eval():
+        a, b = parameterization.coefficients(process, jnp.asarray(t))
+        found: list[Any] = [process.alpha(jnp.asarray(t)), process.sigma(jnp.asarray(t)), a, b]
+    if not all(np.allclose(f, wanted, atol=1e-5) for f, wanted in zip(found, (1 - t, t, -1, 1), strict=True)):
+        raise InputError(
+            f"{what} learns velocities of the straight path: set process.name=flow and parameterization.name=velocity"
+        )
