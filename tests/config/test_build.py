@@ -269,11 +269,11 @@ def test_labels_reach_the_network_only_if_it_takes_them():
         (
             "sample.grid.name",
             "trail",
-            "unknown grid 'trail'.*karras, leading, linspace, log_snr, table, trailing, uniform",
+            "unknown grid 'trail'.*karras, leading, .*trailing, uniform",
         ),
         ("sample.sampler.name", "dimm", "unknown sampler 'dimm'.*'ddim'.*ancestral, annealed_langevin, ddim"),
         ("sample.steps", 1001, "from 1 to 1000"),
-        ("loss", {"name": "elbo"}, "unknown loss 'elbo'.*bound, classification, diffusion, hybrid, importance, sliced"),
+        ("loss", {"name": "elbo"}, "unknown loss 'elbo'.*bound, classification, .*diffusion, .*sliced"),
         ("loss", {"name": "bound", "levels": 17}, "set process.name=learned"),
         ("loss", {"name": "diffusion", "times": {"name": "uniform"}}, "loss 'diffusion': .*weight"),
         ("process", {"name": "learned"}, "needs a loss that learns it"),

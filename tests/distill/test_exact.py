@@ -78,7 +78,7 @@ def test_with_an_exact_teacher_of_a_mixture(name, float64):
         return jnp.where(params == 1, teacher(0.0, x, t), student(params, x, t))
 
     make = {
-        "consistency_distillation": lambda *core: distill.consistency_distillation(*core, steps=400, half_life=0),
+        "consistency_distillation": lambda *core: distill.consistency_distillation(*core, steps=1600, half_life=0),
         "continuous_distillation": lambda *core: distill.continuous_distillation(*core, TIMES, warmup=0),
     }[name]
     loss, x_0 = make(FLOW, VELOCITY, network), jax.random.normal(jax.random.key(1), (256, 1))
