@@ -32,7 +32,9 @@ ARROWS = {
         "training",
         "modalities",
     },
+    "interop": {"config", "nets", "samplers", "gaussian"},
     "pipelines": {
+        "interop",
         "config",
         "losses",
         "likelihood",

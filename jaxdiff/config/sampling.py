@@ -42,7 +42,7 @@ SAMPLERS = {
 }
 CORRECTORS = {"langevin": samplers.langevin}
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
-INNER_LOOPS = ("annealed_langevin", "dopri5", "langevin", "pndm")
+INNER_LOOPS = ("annealed_langevin", "dopri5", "langevin", "plms", "pndm")
 """Samplers that call the denoiser within inner loops, which no cache looks into."""
 CACHEABLE = SAMPLERS.keys() - set(INNER_LOOPS)
 GUIDANCE = {"guidance": 1.0, "guidance_rescale": 0.0, "guidance_low": 0.0, "guidance_high": np.inf}

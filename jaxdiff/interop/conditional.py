@@ -101,7 +101,7 @@ INERT = "sample_size upcast_attention use_linear_projection addition_embed_type_
 DOWN = {"DownBlock2D": False, "CrossAttnDownBlock2D": True}
 UP = {"UpBlock2D": False, "CrossAttnUpBlock2D": True}
 BESIDE = {0: (), 1: (("depth", 1),), 4: (("image", 4),), 5: (("mask", 1), ("masked", 4))}
-"""What is beside the 4 channels of the latents, by how many channels it has: of SD 2 depth, InstructPix2Pix, inpainting."""
+"""What is beside the latents, by how many channels it has: of Stable Diffusion 2 depth, InstructPix2Pix, inpainting."""
 
 
 def conditional_of(given: Mapping[str, Any]) -> ConditionalUNet:

@@ -10,7 +10,18 @@ from collections.abc import Sequence
 from jaxdiff.errors import InputError
 from jaxdiff.interop.tensors import Name
 
-__all__ = ["AUTOENCODER", "CONDITIONAL", "CONTROL", "TINY", "UNET2D", "by_table", "old_attention", "projections", "squared"]
+__all__ = [
+    "AUTOENCODER",
+    "CONDITIONAL",
+    "CONTROL",
+    "TINY",
+    "UNET2D",
+    "Table",
+    "by_table",
+    "old_attention",
+    "projections",
+    "squared",
+]
 
 RESIDUAL = {"embed": "time_emb_proj", "shortcut": "conv_shortcut"}
 ATTENTION = {"norm": "group_norm", "query": "to_q", "key": "to_k", "value": "to_v", "out": "to_out.0"}
@@ -46,7 +57,10 @@ TINY: Table = (
 )
 """Of `jaxdiff.nets.tiny_autoencoder.TinyAutoencoder`, AutoencoderTiny there."""
 
-PLACES = ((r"(down|up)(\d+)_attention(\d+)", r"\1_blocks.\2.attentions.\3", 3), (r"middle_attention(\d)", r"mid_block.attentions.\1", 1))
+PLACES = (
+    (r"(down|up)(\d+)_attention(\d+)", r"\1_blocks.\2.attentions.\3", 3),
+    (r"middle_attention(\d)", r"mid_block.attentions.\1", 1),
+)
 TRANSFORMERS: Table = tuple(
     row
     for place, there, n in PLACES

@@ -163,7 +163,11 @@ def read_scheduler(given: Mapping[str, Any]) -> Schedule:
     table = _betas(config)
     total, zero_snr = len(table), bool(config.get("rescale_betas_zero_snr"))
     process = schedules.ddpm(table, zero_snr)
-    path = schedules.edm(float(_levels(table)[-1])) if name in ("HeunDiscreteScheduler", "LMSDiscreteScheduler") else process
+    path = (
+        schedules.edm(float(_levels(table)[-1]))
+        if name in ("HeunDiscreteScheduler", "LMSDiscreteScheduler")
+        else process
+    )
     network = PREDICTIONS[config["prediction_type"]]()._replace(time_input=_label(total, _rounding(name, config)))
     by_level = name.startswith(("Euler", "Heun", "LMS")) and config["timestep_spacing"] != "leading"
     sampler, bound = _sampler(name, config)

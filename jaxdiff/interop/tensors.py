@@ -126,7 +126,9 @@ def read_params(
     return params
 
 
-def write_params(file: Path, params: Params, name_of: Name, squared: Callable[[str], bool] = lambda path: False) -> None:
+def write_params(
+    file: Path, params: Params, name_of: Name, squared: Callable[[str], bool] = lambda path: False
+) -> None:
     """Write a network's parameters as another library names them and lays them out.
 
     Args:

@@ -152,9 +152,7 @@ class Autoencoder(nn.Module):
         return (z - jnp.asarray(self.shift)) * jnp.asarray(self.scale)
 
 
-def in_tiles(
-    decode: Callable[[jax.Array], jax.Array], z: jax.Array, tile: int = 64, overlap: int = 16
-) -> jax.Array:
+def in_tiles(decode: Callable[[jax.Array], jax.Array], z: jax.Array, tile: int = 64, overlap: int = 16) -> jax.Array:
     """Decode large latents in overlapping squares, which fade into each other: memory is that of one square.
 
     Args:
