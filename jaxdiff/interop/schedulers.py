@@ -4,9 +4,9 @@ A scheduler there is a noise schedule, a spacing of steps and a method in one. H
 parameterization, a grid and a sampler. Each field of a configuration is honored, or refused by its name; one that
 belongs to another scheduler alone is of no account there, and is none here.
 
-    DDPM               ancestral                                    DPM-Solver++ multistep   dpmpp_1s, dpmpp_2m, dpmpp_3m
-    DDIM               ddim; the last step to alpha-bar of step 0   UniPC                    unipc
-    PNDM               plms, or pndm with its Runge-Kutta steps     Heun, LMS                heun, lms along `edm`
+    DDPM               ancestral                                  DPM-Solver++   dpmpp_1s, dpmpp_2m, dpmpp_3m
+    DDIM               ddim                                       UniPC          unipc
+    PNDM               plms, or pndm with Runge-Kutta steps       Heun, LMS      heun, lms along `edm`
     Euler, ancestral   ddim with eta 0 and 1
 
 Euler's method in the noise level sigma / alpha is DDIM's step: with x / alpha = x_0 + (sigma / alpha) eps both go along
@@ -163,15 +163,12 @@ def read_scheduler(given: Mapping[str, Any]) -> Schedule:
     table = _betas(config)
     total, zero_snr = len(table), bool(config.get("rescale_betas_zero_snr"))
     process = schedules.ddpm(table, zero_snr)
-    path = (
-        schedules.edm(float(_levels(table)[-1]))
-        if name in ("HeunDiscreteScheduler", "LMSDiscreteScheduler")
-        else process
-    )
+    of_levels = name in ("HeunDiscreteScheduler", "LMSDiscreteScheduler")
+    path = schedules.edm(float(_levels(table)[-1])) if of_levels else process
     network = PREDICTIONS[config["prediction_type"]]()._replace(time_input=_label(total, _rounding(name, config)))
     by_level = name.startswith(("Euler", "Heun", "LMS")) and config["timestep_spacing"] != "leading"
     sampler, bound = _sampler(name, config)
-    grid = _grid(name, config, table, path is not process)
+    grid = _grid(name, config, table, of_levels)
     return Schedule(process, network, path, grid, sampler, bound, by_level)
 
 

@@ -18,8 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp  # registers bfloat16 with NumPy, which safetensors asks for
+import jax  # registers bfloat16 with NumPy, which safetensors asks for
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -126,9 +125,7 @@ def read_params(
     return params
 
 
-def write_params(
-    file: Path, params: Params, name_of: Name, squared: Callable[[str], bool] = lambda path: False
-) -> None:
+def write_params(file: Path, params: Params, name_of: Name, squared: Callable[[str], bool]) -> None:
     """Write a network's parameters as another library names them and lays them out.
 
     Args:
@@ -166,6 +163,3 @@ def their_shapes(path: str, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     if len(shape) == 4:
         return [(shape[3], shape[2], *shape[:2])]
     return [(shape[1], shape[0]), (shape[1], shape[0], 1, 1)]
-
-
-_ = jnp

@@ -30,7 +30,7 @@ STEPS = {"DDPMPipeline": 1000}
 
 
 class Unconditional(NamedTuple):
-    """A folder's parts: a network with its parameters, the shape of its images, how to sample, and in how many steps."""
+    """A folder's parts: a network with its parameters, the shape of its images, how to sample and in how many steps."""
 
     net: UNet2D
     params: Params

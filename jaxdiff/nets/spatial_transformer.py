@@ -3,7 +3,9 @@
 The pixels of a level are its tokens, row by row. Each block attends to all pixels, then to a sequence that is given,
 such as the words of a caption, and then mixes the channels of each token by a gated layer (Shazeer 2020, GEGLU):
 
-    h += attention(norm(h))        h += attention(norm(h), sequence)        h += out(value * gelu(gate)),  (value, gate) = in(norm(h))
+    h += attention(norm(h))
+    h += attention(norm(h), sequence)
+    h += mixed(value * gelu(gate)),    (value, gate) = gated(norm(h))
 
 Queries, keys and values have no bias. The norm of the image has its own epsilon, 1e-6, whatever that of the U-Net's
 blocks is; GELU is the exact one.

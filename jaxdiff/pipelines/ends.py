@@ -7,7 +7,7 @@ from jaxdiff.gaussian.process import Process
 from jaxdiff.pipelines.hooks import Inputs, from_noise
 from jaxdiff.types import Array, Codec, Key, Spec
 
-__all__ = ["Ends", "from_level"]
+__all__ = ["USUAL", "Ends", "from_level"]
 
 
 class Ends(NamedTuple):
@@ -24,6 +24,10 @@ class Ends(NamedTuple):
     denoise: bool = True
     codec: Codec | None = None
     pictures: Spec | None = None
+
+
+USUAL = Ends()
+"""Noise at the grid's first time, to the data's own units."""
 
 
 def from_level(process: Process, key: Key, x: Array, times: Array, inputs: Inputs) -> Array:

@@ -32,8 +32,8 @@ def load(path: str | Path, weights: str | float = "", **parts: Any) -> Model:
       weights: the name of one of the run's averages, by default the first; "params" for the weights as they are; or a
         number, for the power-function average of this relative standard deviation
         (`jaxdiff.training.checkpoints.post_hoc`). A model folder has no other weights than its own.
-      **parts: what was given in Python in place of a name, such as `net`, and cannot be read from a file; of a folder of
-        diffusers, `scheduler`, `variant`, `size`, `control` and `dtype` (`jaxdiff.interop.latent.read_latent`).
+      **parts: what was given in Python in place of a name, such as `net`, and cannot be read from a file; of a folder
+        of diffusers, `scheduler`, `variant`, `size`, `control` and `dtype` (`jaxdiff.interop.latent.read_latent`).
 
     Raises:
       InputError: no run there, or none with a checkpoint; no such weights; or the run trained a classifier.

@@ -31,7 +31,7 @@ from jaxdiff.gaussian.process import Process, is_white
 from jaxdiff.modalities import find, make_codec
 from jaxdiff.pipelines.conditions import Given, Known, checked
 from jaxdiff.pipelines.draw import make_draw
-from jaxdiff.pipelines.ends import Ends
+from jaxdiff.pipelines.ends import USUAL, Ends
 from jaxdiff.pipelines.folder import check_new, save_folder
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
 from jaxdiff.pipelines.options import (
@@ -56,8 +56,7 @@ class Model:
     """A trained network, ready to sample; `dataclasses.replace(model, params=...)` gives it other parameters.
 
     Attributes:
-      params: of the network.
-      spec: what one example is.
+      params, spec: of the network; what one example is.
       conditions: what the network can be told of an example, by name.
       guidable: whether it was trained to do without its condition, too.
       upscales: how many times smaller the images of its condition "low_res" are; 1 for none.
@@ -89,7 +88,7 @@ class Model:
     low_res_noise: float = np.inf
     mesh: Mesh | None = None
     config: Mapping[str, Any] | None = None
-    ends: Ends = Ends()
+    ends: Ends = USUAL
 
     def __repr__(self) -> str:
         count = sum(math.prod(p.shape) for p in jax.tree.leaves(self.params))
