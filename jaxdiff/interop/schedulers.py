@@ -187,6 +187,8 @@ def checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         allowed["clip_sample"] = (False,)
     elif name.startswith("DPM"):
         allowed["variance_type"] = (None,)
+    elif name == "EulerDiscreteScheduler":
+        allowed["final_sigmas_type"] = ("zero",)
     for field, value in config.items():
         if field in allowed and value not in allowed[field]:
             raise InputError(f"{name}: {field}={value!r} is not supported: {', '.join(map(repr, allowed[field]))} is")
