@@ -1,1 +1,1 @@
-"""Other people's weights and folders, both ways: safetensors by tables of names, and schedulers' configurations."""
+"""Interop: weights and folders of other libraries, in and out."""

@@ -20,7 +20,7 @@ from jaxdiff.interop.conditional import conditional_of, control_of
 from jaxdiff.interop.names import CONDITIONAL, CONTROL, by_table, old_attention
 from jaxdiff.interop.schedulers import Schedule, read_scheduler
 from jaxdiff.interop.settings import read_json
-from jaxdiff.interop.tensors import read_params, weights_file
+from jaxdiff.interop.weights import read_params, weights_file
 from jaxdiff.nets.autoencoder import Autoencoder
 from jaxdiff.nets.conditional_unet import ConditionalUNet
 from jaxdiff.nets.control import Control, Controlled

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from jaxdiff.errors import InputError
-from jaxdiff.interop.tensors import Name
+from jaxdiff.interop.weights import Name
 
 __all__ = [
     "AUTOENCODER",

@@ -18,8 +18,8 @@ from jaxdiff.errors import InputError
 from jaxdiff.interop.names import UNET2D, by_table, old_attention, squared
 from jaxdiff.interop.schedulers import Schedule, read_scheduler
 from jaxdiff.interop.settings import read_json
-from jaxdiff.interop.tensors import read_params, weights_file, write_params
 from jaxdiff.interop.unet2d import unet2d_config, unet2d_of
+from jaxdiff.interop.weights import read_params, weights_file, write_params
 from jaxdiff.nets.unet2d import UNet2D
 from jaxdiff.types import Params
 

@@ -18,6 +18,8 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jax.custom_derivatives import SymbolicZero
 
+from jaxdiff.nets.resize import enlarge, halve, to_depth, to_space
+
 __all__ = [
     "CHEAP",
     "INIT",
@@ -265,17 +267,6 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
     return out.reshape(batch, heads, pixels, channels).swapaxes(1, 2)
 
 
-def enlarge(x: jax.Array) -> jax.Array:
-    """Each pixel four times: twice the height, twice the width."""
-    return x.repeat(2, axis=1).repeat(2, axis=2)
-
-
-def halve(x: jax.Array) -> jax.Array:
-    """The mean of each four pixels: half the height, half the width."""
-    batch, height, width, channels = x.shape
-    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
-
-
 class Downsample(nn.Module):
     """A learned 3x3 convolution of stride 2: half the height, half the width.
 
@@ -328,17 +319,3 @@ def _enlarged(x: jax.Array, kernel: jax.Array, *_, **__) -> jax.Array:
     phases = [[y[:, a : a + height, b : b + width, a, b] for b in (0, 1)] for a in (0, 1)]
     rows = [jnp.stack(columns, axis=3) for columns in phases]
     return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, -1)
-
-
-def to_depth(x: jax.Array, patch: int) -> jax.Array:
-    """Squares of pixels as channels: (batch, height, width, c) -> (batch, height / patch, width / patch, c patch²)."""
-    n, height, width, channels = x.shape
-    squares = x.reshape(n, height // patch, patch, width // patch, patch, channels)
-    return squares.swapaxes(2, 3).reshape(n, height // patch, width // patch, patch**2 * channels)
-
-
-def to_space(x: jax.Array, patch: int) -> jax.Array:
-    """Back again."""
-    n, height, width, channels = x.shape
-    squares = x.reshape(n, height, width, patch, patch, channels // patch**2)
-    return squares.swapaxes(2, 3).reshape(n, height * patch, width * patch, channels // patch**2)

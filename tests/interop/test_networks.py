@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from jaxdiff.errors import InputError
-from jaxdiff.interop import names, tensors
+from jaxdiff.interop import names
+from jaxdiff.interop import weights as tensors
 from jaxdiff.interop.autoencoders import autoencoder_of
 from jaxdiff.interop.conditional import conditional_of, control_of
 from jaxdiff.interop.unet2d import unet2d_of

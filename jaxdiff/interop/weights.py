@@ -1,4 +1,4 @@
-"""Tensors: safetensors files of other libraries, read into our parameters and written from them, leaf by leaf.
+"""Weights: safetensors files of other libraries, read into our parameters and written from them, leaf by leaf.
 
 A network's parameters are found by name. Its table (`jaxdiff.interop.names`) turns one of our paths, such as
 "down0_residual1/conv1/kernel", into the name in the file, "down_blocks.0.resnets.1.conv1.weight". Arrays are laid out
