@@ -8,7 +8,7 @@ from jaxdiff.interop.settings import fields_of
 from jaxdiff.nets.conditional_unet import SIZES, ConditionalUNet
 from jaxdiff.nets.control import Control
 
-__all__ = ["BESIDE", "conditional_of", "control_of"]
+__all__ = ["BESIDE", "conditional_config", "conditional_of", "control_config", "control_of"]
 
 SHARED: dict[str, Any] = {
     "in_channels": 4,
@@ -136,6 +136,55 @@ def control_of(given: Mapping[str, Any]) -> Control:
     shared, _ = _branch("ControlNetModel", config)
     widths = tuple(config["conditioning_embedding_out_channels"])
     return Control(**shared, hint_widths=widths, picture=config["conditioning_channels"])
+
+
+def conditional_config(net: ConditionalUNet, shape: tuple[int, ...]) -> dict[str, Any]:
+    """The configuration of a U-Net for latents of a shape (height, width, channels)."""
+    height, width, channels = shape
+    return UNET | {
+        "_class_name": "UNet2DConditionModel",
+        **_shared(net),
+        "sample_size": height if height == width else [height, width],
+        "in_channels": channels + sum(n for _, n in net.beside),
+        "out_channels": net.outputs or channels,
+        "up_block_types": [f"{'CrossAttn' * (depth > 0)}UpBlock2D" for depth in net.up_depths],
+        "dropout": net.dropout,
+    }
+
+
+def control_config(net: Control) -> dict[str, Any]:
+    """The configuration of a control network of latents of four channels."""
+    return CONTROL | {
+        "_class_name": "ControlNetModel",
+        **_shared(net),
+        "conditioning_channels": net.picture,
+        "conditioning_embedding_out_channels": list(net.hint_widths),
+    }
+
+
+def _shared(net: ConditionalUNet | Control) -> dict[str, Any]:
+    """The fields of what both have in common; transformers begin with linear layers."""
+    layers = [depth or net.middle_depth for depth in net.depths]
+    text_time = {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": net.size_width,
+        "projection_class_embeddings_input_dim": net.pooled + SIZES * net.size_width,
+    }
+    return {
+        "use_linear_projection": True,
+        "flip_sin_to_cos": net.cosine_first,
+        "freq_shift": net.shift,
+        "down_block_types": [f"{'CrossAttn' * (depth > 0)}DownBlock2D" for depth in net.depths],
+        "block_out_channels": list(net.widths),
+        "layers_per_block": net.blocks,
+        "downsample_padding": int(net.centered),
+        "norm_num_groups": net.groups,
+        "norm_eps": net.epsilon,
+        "cross_attention_dim": net.context,
+        "transformer_layers_per_block": layers,
+        "attention_head_dim": list(net.heads),
+        **(text_time if net.pooled else {}),
+    }
 
 
 def _branch(what: str, config: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[int, ...]]:

@@ -15,19 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.interop.autoencoders import autoencoder_of
-from jaxdiff.interop.conditional import conditional_of, control_of
-from jaxdiff.interop.names import CONDITIONAL, CONTROL, by_table, old_attention
+from jaxdiff.interop.autoencoders import autoencoder_of, kl_config
+from jaxdiff.interop.conditional import conditional_config, conditional_of, control_config, control_of
+from jaxdiff.interop.names import AUTOENCODER, CONDITIONAL, CONTROL, Table, by_table, old_attention, squared
 from jaxdiff.interop.schedulers import Schedule, read_scheduler
-from jaxdiff.interop.settings import read_json
-from jaxdiff.interop.weights import read_params, weights_file
+from jaxdiff.interop.settings import read_json, write_json
+from jaxdiff.interop.weights import read_params, weights_file, write_params
 from jaxdiff.nets.autoencoder import Autoencoder
 from jaxdiff.nets.conditional_unet import ConditionalUNet
 from jaxdiff.nets.control import Control, Controlled
 from jaxdiff.nets.tiny_autoencoder import TinyAutoencoder
 from jaxdiff.types import Params, Spec, missing
 
-__all__ = ["KINDS", "Latent", "read_autoencoder", "read_control", "read_latent"]
+__all__ = ["KINDS", "Latent", "read_autoencoder", "read_control", "read_latent", "write_control", "write_latent"]
 
 KINDS = (
     "StableDiffusionPipeline",
@@ -114,8 +114,41 @@ def read_control(
     return net, _read(folder, net, shape, CONTROL, variant, DTYPES[dtype])
 
 
+def write_latent(folder: Path, parts: Latent, scheduler: Mapping[str, Any]) -> None:
+    """Write a folder of a U-Net, an autoencoder and a scheduler, which diffusers loads part by part.
+
+    Args:
+      scheduler: a scheduler's configuration, with "_class_name".
+
+    Raises:
+      InputError: networks or a scheduler that diffusers does not have.
+    """
+    read_scheduler(scheduler)
+    net, autoencoder = parts.net, parts.autoencoder
+    if not isinstance(net, ConditionalUNet) or not isinstance(autoencoder, Autoencoder):
+        raise InputError("a latent folder is written of a ConditionalUNet and an Autoencoder, and control apart")
+    write_part(folder / "unet", conditional_config(net, parts.shape), parts.params, CONDITIONAL)
+    write_part(folder / "vae", kl_config(autoencoder), parts.autoencoder_params, AUTOENCODER)
+    name = scheduler["_class_name"]
+    index = {"_class_name": "StableDiffusionPipeline", "scheduler": ["diffusers", name]}
+    index |= {"unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]}
+    write_json(folder / "scheduler" / "scheduler_config.json", scheduler)
+    write_json(folder / "model_index.json", index)
+
+
+def write_control(folder: Path, net: Control, params: Params) -> None:
+    """Write a folder that diffusers loads as a ControlNetModel."""
+    write_part(folder, control_config(net), params, CONTROL)
+
+
+def write_part(folder: Path, config: Mapping[str, Any], params: Params, table: Table) -> None:
+    """Write a network's configuration and weights."""
+    write_json(folder / "config.json", config)
+    write_params(folder / "diffusion_pytorch_model.safetensors", params, by_table(table), squared)
+
+
 def _read(
-    folder: Path, net: ConditionalUNet | Control, shape: tuple[int, int, int], table: Any, variant: str, dtype: Any
+    folder: Path, net: ConditionalUNet | Control, shape: tuple[int, int, int], table: Table, variant: str, dtype: Any
 ) -> Params:
     """The parameters of a network that is told of latents of a shape."""
     given = missing(net.condition_spec(Spec(shape, "images")), 1)

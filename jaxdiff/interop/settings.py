@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxdiff.errors import InputError
 
-__all__ = ["fields_of", "read_json"]
+__all__ = ["fields_of", "read_json", "write_json"]
 
 
 def fields_of(
@@ -48,3 +48,9 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{str(file)!r} holds no JSON object: is it the file of a saved model?")
     return content
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, and the folder that it is in."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(dict(content), indent=2) + "\n")

@@ -5,7 +5,6 @@
 In folders of the first years all files lie side by side.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ import numpy as np
 from jaxdiff.errors import InputError
 from jaxdiff.interop.names import UNET2D, by_table, old_attention, squared
 from jaxdiff.interop.schedulers import Schedule, read_scheduler
-from jaxdiff.interop.settings import read_json
+from jaxdiff.interop.settings import read_json, write_json
 from jaxdiff.interop.unet2d import unet2d_config, unet2d_of
 from jaxdiff.interop.weights import read_params, weights_file, write_params
 from jaxdiff.nets.unet2d import UNet2D
@@ -88,8 +87,7 @@ def write_unconditional(
     }
     write_params(folder / "unet" / "diffusion_pytorch_model.safetensors", params, by_table(UNET2D), squared)
     for name, content in configs.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n")
+        write_json(folder / name, content)
 
 
 def shapes(net: Any, shape: tuple[int, ...], condition: Mapping[str, Any] | None = None) -> Params:
