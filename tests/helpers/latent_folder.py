@@ -1,4 +1,4 @@
-"""A tiny folder of Stable Diffusion with random weights, written without diffusers: as the docs and the tests read one."""
+"""A tiny folder of Stable Diffusion with random weights, written without diffusers, for the tests and the docs."""
 
 import jax
 import jax.numpy as jnp
