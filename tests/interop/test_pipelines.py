@@ -43,7 +43,7 @@ def first(x):
 
 
 def theirs(folder, scheduler, kind="StableDiffusionPipeline", negative=True, **given):
-    """diffusers' pictures in [-1, 1], of the same folder, words and noise; latents are not drawn but taken at the mean."""
+    """Pictures of diffusers in [-1, 1], of the same folder, words and noise; latents are their means, not draws."""
     import diffusers
     import torch
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
