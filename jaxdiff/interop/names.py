@@ -19,6 +19,7 @@ __all__ = [
     "Table",
     "by_table",
     "old_attention",
+    "own_unet",
     "projections",
     "squared",
 ]
@@ -43,6 +44,33 @@ SELF_ATTENTION: Table = (
 )
 UNET2D: Table = (*TIME, *ENDS, *LEVELS, *SELF_ATTENTION)
 """Of `jaxdiff.nets.unet2d.UNet2D`, which is UNet2DModel there."""
+
+
+def own_unet(levels: int) -> Table:
+    """Of `jaxdiff.nets.unet.UNet` with so many levels, whose plain variants are a UNet2DModel there, too.
+
+    Its levels are numbered by their size, also on the way up, where the files count from the lowest.
+    """
+    up = tuple(
+        row
+        for level in range(levels)
+        for row in (
+            (rf"up{level}_(\d+)/(\w+)", rf"up_blocks.{levels - 1 - level}.resnets.\1.{{residual:\2}}"),
+            (rf"up{level}_(\d+)_attention/(\w+)", rf"up_blocks.{levels - 1 - level}.attentions.\1.{{attention:\2}}"),
+            (rf"upsample{level}/conv", rf"up_blocks.{levels - 1 - level}.upsamplers.0.conv"),
+        )
+    )
+    return (
+        *TIME,
+        *ENDS,
+        (r"down(\d+)_(\d+)/(\w+)", r"down_blocks.\1.resnets.\2.{residual:\3}"),
+        (r"down(\d+)_(\d+)_attention/(\w+)", r"down_blocks.\1.attentions.\2.{attention:\3}"),
+        (r"downsample(\d+)/conv", r"down_blocks.\1.downsamplers.0.conv"),
+        (r"middle_([01])/(\w+)", r"mid_block.resnets.\1.{residual:\2}"),
+        (r"middle_attention/(\w+)", r"mid_block.attentions.0.{attention:\1}"),
+        *up,
+    )
+
 
 ENCODER_AND_DECODER: Table = tuple(
     (f"(encoder|decoder)/{pattern}", r"\1." + re.sub(r"\\(\d)", lambda n: rf"\{int(n[1]) + 1}", name))

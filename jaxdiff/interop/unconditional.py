@@ -14,15 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.interop.names import UNET2D, by_table, old_attention, squared
+from jaxdiff.interop.names import UNET2D, by_table, old_attention, own_unet, squared
 from jaxdiff.interop.schedulers import Schedule, read_scheduler
 from jaxdiff.interop.settings import read_json, write_json
 from jaxdiff.interop.unet2d import unet2d_config, unet2d_of
 from jaxdiff.interop.weights import read_params, weights_file, write_params
+from jaxdiff.nets.unet import UNet
 from jaxdiff.nets.unet2d import UNet2D
 from jaxdiff.types import Params
 
-__all__ = ["KINDS", "Unconditional", "read_unconditional", "shapes", "write_unconditional"]
+__all__ = ["KINDS", "Unconditional", "plain", "read_unconditional", "shapes", "write_unconditional"]
 
 KINDS = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline")
 STEPS = {"DDPMPipeline": 1000}
@@ -67,14 +68,21 @@ def read_unconditional(folder: Path, scheduler: Mapping[str, Any] | None = None,
 
 
 def write_unconditional(
-    folder: Path, net: UNet2D, params: Params, shape: tuple[int, ...], scheduler: Mapping[str, Any]
+    folder: Path, net: UNet2D | UNet, params: Params, shape: tuple[int, ...], scheduler: Mapping[str, Any]
 ) -> None:
     """Write a folder that diffusers loads as a DDPMPipeline.
 
     Args:
+      net: also the network of `jaxdiff.nets.unet`, if it is a plain one: without labels, conditions, patches and
+        blocks that change the size.
       scheduler: the fields of a DDPMScheduler.
+
+    Raises:
+      InputError: a network that diffusers does not have, or a field that is not supported.
     """
     read_scheduler({**scheduler, "_class_name": "DDPMScheduler"})
+    table = UNET2D if isinstance(net, UNet2D) else own_unet(len(net.multipliers))
+    net = net if isinstance(net, UNet2D) else plain(net, shape)
     index = {
         "_class_name": "DDPMPipeline",
         "unet": ["diffusers", "UNet2DModel"],
@@ -85,9 +93,34 @@ def write_unconditional(
         "unet/config.json": unet2d_config(net, shape),
         "scheduler/scheduler_config.json": {"_class_name": "DDPMScheduler", **scheduler},
     }
-    write_params(folder / "unet" / "diffusion_pytorch_model.safetensors", params, by_table(UNET2D), squared)
+    write_params(folder / "unet" / "diffusion_pytorch_model.safetensors", params, by_table(table), squared)
     for name, content in configs.items():
         write_json(folder / name, content)
+
+
+def plain(net: UNet, shape: tuple[int, ...]) -> UNet2D:
+    """The same network in other words, for images of a shape.
+
+    Raises:
+      InputError: it has something that the other does not.
+    """
+    usual = UNet()
+    fields = ("num_classes", "vectors", "images", "sequences", "fourier", "patch", "outputs", "scale_shift")
+    for field in (*fields, "resample_blocks"):
+        if getattr(net, field) != getattr(usual, field):
+            raise InputError(f"net.{field}={getattr(net, field)!r}: a UNet2DModel of diffusers is written without it")
+    if net.heads > 1:
+        raise InputError(f"net.heads={net.heads}: a UNet2DModel of diffusers has heads of one width: set head_channels")
+    attends = [shape[0] // 2**level in net.attention for level in range(len(net.multipliers))]
+    return UNet2D(
+        widths=tuple(m * net.channels for m in net.multipliers),
+        blocks=net.blocks,
+        down=tuple(attends),
+        up=tuple(reversed(attends)),
+        head_channels=net.head_channels,
+        groups=net.groups,
+        dropout=net.dropout,
+    )
 
 
 def shapes(net: Any, shape: tuple[int, ...], condition: Mapping[str, Any] | None = None) -> Params:

@@ -13,6 +13,7 @@ import jaxdiff
 from jaxdiff.errors import InputError
 from jaxdiff.interop import latent
 from jaxdiff.interop.unconditional import read_unconditional, shapes, write_unconditional
+from jaxdiff.nets.unet import UNet
 from jaxdiff.nets.unet2d import UNet2D
 from jaxdiff.pipelines import latents
 from jaxdiff.pipelines.draw import make_draw
@@ -72,6 +73,19 @@ def test_an_unconditional_folder(ddpm):
     assert np.abs(drawn).max() <= 1
     again = read_unconditional(ddpm)
     assert jax.tree.all(jax.tree.map(np.array_equal, again.params, tiny.random(shapes(NET, (8, 8, 3)))))
+
+
+def test_a_network_of_the_house_is_written_too(tmp_path):
+    """The same weights in the two networks give the same numbers; what a UNet2DModel lacks is refused by name."""
+    net = UNet(channels=8, multipliers=(1, 2), blocks=1, attention=(4,), groups=4, dropout=0.0)
+    params = tiny.random(shapes(net, (8, 8, 3)))
+    write_unconditional(tmp_path / "own", net, params, (8, 8, 3), DDPM)
+    there = read_unconditional(tmp_path / "own")
+    x, t = jax.random.normal(KEY, (2, 8, 8, 3)), jnp.array([3.0, 712.0])
+    ours, theirs = (jax.jit(n.apply)({"params": p}, x, t) for n, p in ((net, params), (there.net, there.params)))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    with refused("net.patch=2"):
+        write_unconditional(tmp_path / "other", net.clone(patch=2), params, (8, 8, 3), DDPM)
 
 
 def test_shards_and_half_precision(ddpm, tmp_path):
