@@ -70,7 +70,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
     "EulerAncestralDiscreteScheduler": EULER,
     "HeunDiscreteScheduler": {**HEUN, **CLIPPED, "clip_sample": False},
-    "LMSDiscreteScheduler": HEUN,
+    "LMSDiscreteScheduler": {**CHAIN, **LEVELS, "timestep_spacing": "linspace"},
     "DPMSolverMultistepScheduler": {
         **MULTISTEP,
         "algorithm_type": "dpmsolver++",

@@ -45,7 +45,7 @@ INTERVALS = (("guidance_low", "guidance_high"), ("churn_min", "churn_max"))
 
 
 AMPLIFIED = 100
-"""How much alpha may grow in a step of pndm or plms, which divide by it what is left of x_t without a mixture of eps."""
+"""How much alpha may grow in a step of pndm or plms, which divide by it what is left of x_t without the eps."""
 
 
 def from_time(times: np.ndarray, start: float | Array) -> np.ndarray | Array:
