@@ -64,7 +64,7 @@ def weights_file(folder: Path, stem: str = "diffusion_pytorch_model", variant: s
 
 @contextmanager
 def opened(file: Path) -> Iterator[Mapping[str, Any]]:
-    """The tensors of a file, or of all files of an index, by name: each with `get_shape()` and `[...]`."""
+    """Of each tensor of a file, or of all files of an index, the open file that holds it."""
     files = [file]
     if file.name.endswith(INDEX):
         listed = set(json.loads(file.read_text())["weight_map"].values())
@@ -74,10 +74,10 @@ def opened(file: Path) -> Iterator[Mapping[str, Any]]:
     with ExitStack() as stack:
         try:
             parts = [stack.enter_context(safe_open(one, framework="numpy")) for one in files]
-            slices = {name: part.get_slice(name) for part in parts for name in part.keys()}  # noqa: SIM118
+            where = {name: part for part in parts for name in part.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise InputError(f"{str(file)!r} cannot be read: {' '.join(str(error).split())}") from error
-        yield slices
+        yield where
 
 
 def read_params(
@@ -101,7 +101,7 @@ def read_params(
       InputError: a tensor that is missing, of another shape, or of no use to the network.
     """
     with opened(file) as stored:
-        there = {old(name): tensor for name, tensor in stored.items() if not name.endswith(unused or "\0")}
+        there = {old(name): (name, part) for name, part in stored.items() if not name.endswith(unused or "\0")}
         taken = set()
 
         def read(path, leaf):
@@ -110,10 +110,11 @@ def read_params(
             if name not in there:
                 raise InputError(f"{str(file)!r} has no {name!r}, which this network needs for {ours!r}")
             taken.add(name)
-            shape, want = tuple(there[name].get_shape()), their_shapes(ours, leaf.shape)
+            stored_as, part = there[name]
+            shape, want = tuple(part.get_slice(stored_as).get_shape()), their_shapes(ours, leaf.shape)
             if shape not in want:
                 raise InputError(f"{str(file)!r}: {name!r} has the shape {shape}, and this network {want[0]}")
-            value = turned(there[name][...], ours).reshape(leaf.shape).astype(dtype or leaf.dtype)
+            value = turned(part.get_tensor(stored_as), ours).reshape(leaf.shape).astype(dtype or leaf.dtype)
             return jax.device_put(value, getattr(leaf, "sharding", None))
 
         params = jax.tree_util.tree_map_with_path(read, like)

@@ -3,8 +3,6 @@
 Every tensor has numbers of its own, so that each name and each layout counts.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -110,7 +108,7 @@ FAULTS = {
 def test_a_fault_shows(fault):
     case, change = FAULTS[fault]
     fixtures = dict(np.load(theirs.FIXTURES))
-    net = dataclasses.replace(ours(case)[0], **change)
+    net = ours(case)[0].clone(**change)
     assert difference(case, fixtures, net) > 10 * TOLERANCE
 
 
