@@ -81,7 +81,8 @@ def difference(case, reference, net=None):
     """The largest error of any output, relative to its standard deviation."""
     made, table, run, arguments = ours(case)
     params = weights(made, table, arguments)
-    out = jax.jit(run)(params) if net is None else {"out": net.apply({"params": params}, *arguments)}
+    changed = lambda params: {"out": net.apply({"params": params}, *arguments)}
+    out = jax.jit(run if net is None else changed)(params)
     errors = {name: np.abs(one - reference[f"{case}/{name}"]).max() for name, one in out.items()}
     return max(errors[name] / reference[f"{case}/{name}"].std() for name in errors)
 
