@@ -29,7 +29,6 @@ SYNONYMS = {
     "dpmsolver++": "dpmpp_2m",
     "dpm_solver++": "dpmpp_2m",
     "dpmpp_2m_sde": "dpmpp_2m",
-    "plms": "pndm",
     "lr": "learning_rate",
     "beta1": "b1",
     "beta2": "b2",

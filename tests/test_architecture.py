@@ -34,7 +34,9 @@ ARROWS = {
         "training",
         "modalities",
     },
+    "interop": {"config", "nets", "samplers", "gaussian"},
     "pipelines": {
+        "interop",
         "config",
         "losses",
         "likelihood",

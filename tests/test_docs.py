@@ -18,6 +18,7 @@ from tests.helpers.configs import SPEC, tiny
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [page for page in PAGES if page.stem != "architecture"]  # whose blocks are files: tests/test_skeletons.py
+PAGES = [page for page in PAGES if page.stem != "stable_diffusion"]  # which loads folders: tests/interop/test_page.py
 EXAMPLES = sorted(file for file in (ROOT / "jaxdiff").rglob("*.py") if ">>>" in file.read_text())
 
 

@@ -48,7 +48,7 @@ FEW_STEPS = {f.__name__: f for f in (samplers.jump, samplers.renoise, samplers.p
 """Samplers of models that are made for few steps: of a flow map, or a posterior."""
 CORRECTORS = {"langevin": samplers.langevin}
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
-INNER_LOOPS = ("annealed_langevin", "dopri5", "langevin", "pndm")
+INNER_LOOPS = ("annealed_langevin", "dopri5", "langevin", "plms", "pndm")
 """Samplers that call the denoiser within inner loops, which no cache looks into."""
 CACHEABLE = SAMPLERS.keys() - set(INNER_LOOPS)
 GUIDANCE = {"guidance": 1.0, "guidance_rescale": 0.0, "guidance_low": 0.0, "guidance_high": np.inf}

@@ -18,6 +18,8 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jax.custom_derivatives import SymbolicZero
 
+from jaxdiff.nets.resize import enlarge, halve, to_depth, to_space
+
 __all__ = [
     "CHEAP",
     "INIT",
@@ -46,15 +48,21 @@ INIT = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 ZERO = nn.initializers.zeros_init()
 
 
-def sinusoidal(t: jax.Array, channels: int) -> jax.Array:
+def sinusoidal(t: jax.Array, channels: int, shift: float = 1, cosine_first: bool = False) -> jax.Array:
     """Sines, then cosines, of `t` (batch,) at frequencies from 1 down to 1e-4: (batch, channels).
 
     The time embedding of Ho et al. 2020 (after Vaswani et al. 2017), whose `t` counts steps, 0 to 999.
+
+    Args:
+      shift: frequency i of half the channels is `1e-4^(i / (half - shift))`: with 1 the last one is 1e-4, with 0 it is
+        not reached, as in Vaswani et al. and in latent diffusion.
+      cosine_first: cosines, then sines.
     """
     half = channels // 2
-    frequencies = jnp.exp(-math.log(10_000) / max(half - 1, 1) * jnp.arange(half, dtype=jnp.float32))
+    frequencies = jnp.exp(-math.log(10_000) / max(half - shift, 1) * jnp.arange(half, dtype=jnp.float32))
     angles = t.astype(jnp.float32)[:, None] * frequencies
-    embedding = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+    waves = [jnp.cos(angles), jnp.sin(angles)] if cosine_first else [jnp.sin(angles), jnp.cos(angles)]
+    embedding = jnp.concatenate(waves, axis=-1)
     return jnp.pad(embedding, ((0, 0), (0, channels % 2)))
 
 
@@ -74,13 +82,13 @@ class SecondTime(nn.Module):
         return nn.Dense(self.width, kernel_init=ZERO, dtype=self.dtype, name="last")(nn.silu(h))
 
 
-def conv(channels: int, *, size: int = 3, stride: int = 1, init=INIT, dtype=jnp.float32, name: str | None = None):
-    """A square convolution that pads so that height and width are divided by `stride`."""
+def conv(channels: int, *, size=3, stride=1, init=INIT, dtype=jnp.float32, name: str | None = None, pad: str = "SAME"):
+    """A square convolution that pads so that height and width are divided by `stride`, unless `pad` says "VALID"."""
     return nn.Conv(
         channels,
         (size, size),
         stride,
-        padding="SAME",
+        padding=pad,
         kernel_init=init,
         dtype=dtype,
         name=name,
@@ -170,6 +178,9 @@ class ResidualBlock(nn.Module):
       scale_shift: the embedding scales and shifts what the second norm gives, instead of being added before it.
       resample: "up" or "down" to change the size of the image, of h before the first convolution and of the input
         (both Dhariwal and Nichol 2021, section 3).
+      epsilon: of the norms.
+
+    Without an embedding, None, as in an autoencoder, there is nothing to add.
     """
 
     channels: int
@@ -178,21 +189,28 @@ class ResidualBlock(nn.Module):
     dtype: jnp.dtype = jnp.float32
     scale_shift: bool = False
     resample: str = ""
+    epsilon: float = 1e-6
 
     @nn.compact
-    def __call__(self, x: jax.Array, embedding: jax.Array, train: bool) -> jax.Array:
-        h = GroupNorm(self.groups, self.dtype, silu=True, name="norm1")(x)
+    def __call__(self, x: jax.Array, embedding: jax.Array | None, train: bool) -> jax.Array:
+        def norm(name, silu=True):
+            return GroupNorm(self.groups, self.dtype, silu, self.epsilon, name=name)
+
+        h = norm("norm1")(x)
         if self.resample:
             h, x = (enlarge(a) if self.resample == "up" else halve(a) for a in (h, x))
         h = save_for_backward(conv(self.channels, dtype=self.dtype, name="conv1")(h))
-        widths = (1 + self.scale_shift) * self.channels
-        e = nn.Dense(widths, kernel_init=INIT, dtype=self.dtype, name="embed")(nn.silu(embedding))
-        if self.scale_shift:
-            scale, shift = jnp.split(e, 2, axis=-1)
-            h = GroupNorm(self.groups, self.dtype, name="norm2")(h)
-            h = nn.silu(expand(1 + scale, h) * h + expand(shift, h))
+        if embedding is None:
+            h = norm("norm2")(h)
         else:
-            h = GroupNorm(self.groups, self.dtype, silu=True, name="norm2")(h + expand(e, h))
+            widths = (1 + self.scale_shift) * self.channels
+            e = nn.Dense(widths, kernel_init=INIT, dtype=self.dtype, name="embed")(nn.silu(embedding))
+            if self.scale_shift:
+                scale, shift = jnp.split(e, 2, axis=-1)
+                h = norm("norm2", silu=False)(h)
+                h = nn.silu(expand(1 + scale, h) * h + expand(shift, h))
+            else:
+                h = norm("norm2")(h + expand(e, h))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         h = save_for_backward(conv(self.channels, init=ZERO, dtype=self.dtype, name="conv2")(h))
         if x.shape[-1] != self.channels:
@@ -207,17 +225,20 @@ class Attention(nn.Module):
       heads: into how many parts the channels are divided, each with weights of its own.
       kernel: "xla", or "cudnn" for the fused kernel of `jax.nn.dot_product_attention`, which never holds the weights of
         all pairs of pixels: NVIDIA GPUs, bfloat16, 128 channels a head (256 from Hopper on).
+      epsilon: of the norm.
     """
 
     groups: int = 32
     dtype: jnp.dtype = jnp.float32
     heads: int = 1
     kernel: str = "xla"
+    epsilon: float = 1e-6
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         batch, height, width, channels = x.shape
-        h = GroupNorm(self.groups, self.dtype, name="norm")(x).reshape(batch, height * width, channels)
+        h = GroupNorm(self.groups, self.dtype, epsilon=self.epsilon, name="norm")(x)
+        h = h.reshape(batch, height * width, channels)
         query, key, value = (
             nn.Dense(channels, kernel_init=INIT, dtype=self.dtype, name=name)(h).reshape(*h.shape[:2], self.heads, -1)
             for name in ("query", "key", "value")
@@ -263,25 +284,23 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
     return out.reshape(batch, heads, pixels, channels).swapaxes(1, 2)
 
 
-def enlarge(x: jax.Array) -> jax.Array:
-    """Each pixel four times: twice the height, twice the width."""
-    return x.repeat(2, axis=1).repeat(2, axis=2)
-
-
-def halve(x: jax.Array) -> jax.Array:
-    """The mean of each four pixels: half the height, half the width."""
-    batch, height, width, channels = x.shape
-    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
-
-
 class Downsample(nn.Module):
-    """A learned 3x3 convolution of stride 2: half the height, half the width."""
+    """A learned 3x3 convolution of stride 2: half the height, half the width.
+
+    Attributes:
+      centered: windows lie around pixels 0, 2, 4 ..., as in Stable Diffusion's U-Net, and not around 1, 3, 5 ..., as in
+        that of Ho et al. 2020 and in autoencoders.
+    """
 
     dtype: jnp.dtype = jnp.float32
+    centered: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        return conv(x.shape[-1], stride=2, dtype=self.dtype, name="conv")(x)
+        if not self.centered:
+            return conv(x.shape[-1], stride=2, dtype=self.dtype, name="conv")(x)
+        x = jnp.pad(x, ((0, 0), (1, 0), (1, 0), (0, 0)))
+        return conv(x.shape[-1], stride=2, dtype=self.dtype, name="conv", pad="VALID")(x)
 
 
 class Upsample(nn.Module):
@@ -317,17 +336,3 @@ def _enlarged(x: jax.Array, kernel: jax.Array, *_, **__) -> jax.Array:
     phases = [[y[:, a : a + height, b : b + width, a, b] for b in (0, 1)] for a in (0, 1)]
     rows = [jnp.stack(columns, axis=3) for columns in phases]
     return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, -1)
-
-
-def to_depth(x: jax.Array, patch: int) -> jax.Array:
-    """Squares of pixels as channels: (batch, height, width, c) -> (batch, height / patch, width / patch, c patch²)."""
-    n, height, width, channels = x.shape
-    squares = x.reshape(n, height // patch, patch, width // patch, patch, channels)
-    return squares.swapaxes(2, 3).reshape(n, height // patch, width // patch, patch**2 * channels)
-
-
-def to_space(x: jax.Array, patch: int) -> jax.Array:
-    """Back again."""
-    n, height, width, channels = x.shape
-    squares = x.reshape(n, height, width, patch, patch, channels // patch**2)
-    return squares.swapaxes(2, 3).reshape(n, height * patch, width * patch, channels // patch**2)

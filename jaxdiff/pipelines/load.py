@@ -12,6 +12,7 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.experiment import make_model
 from jaxdiff.pipelines.folder import FILE, read_weights, stored_names
+from jaxdiff.pipelines.foreign import INDEX, load_foreign
 from jaxdiff.pipelines.model import Model
 from jaxdiff.training.checkpoints.post_hoc import reconstruct
 from jaxdiff.training.checkpoints.stored import check_depth, count_of, restore_weights
@@ -23,16 +24,24 @@ __all__ = ["load", "load_any", "load_classifier", "released"]
 def load(path: str | Path, weights: str | float = "", **parts: Any) -> Model:
     """A trained model, ready to sample: of a run, of the newest in a folder of runs, or of a model folder.
 
+    A folder that diffusers saved is loaded as well (`jaxdiff.pipelines.foreign`): pipelines of one U-Net, such as
+    DDPM's, and Stable Diffusion 1, 2 and XL.
+
     Args:
       path: of the folder; or the name of a model that comes with the library (`jaxdiff.released`).
       weights: the name of one of the run's averages, by default the first; "params" for the weights as they are; or a
         number, for the power-function average of this relative standard deviation
         (`jaxdiff.training.checkpoints.post_hoc`). A model folder has no other weights than its own.
-      **parts: what was given in Python in place of a name, such as `net`, and cannot be read from a file.
+      **parts: what was given in Python in place of a name, such as `net`, and cannot be read from a file; of a folder
+        of diffusers, `scheduler`, `variant`, `size`, `control` and `dtype` (`jaxdiff.interop.latent.read_latent`).
 
     Raises:
       InputError: no run there, or none with a checkpoint; no such weights; or the run trained a classifier.
     """
+    if (Path(path) / INDEX).is_file():
+        if weights:
+            raise InputError(f"weights={weights}: a folder of diffusers has one kind; for files such as fp16, variant=")
+        return load_foreign(Path(path), **parts)
     model = load_any(path, weights, **parts)
     if isinstance(model, Classifier):
         raise InputError(

@@ -31,6 +31,7 @@ from jaxdiff.gaussian.process import Process, is_white
 from jaxdiff.modalities import find, make_codec
 from jaxdiff.pipelines.conditions import Given, Known, checked
 from jaxdiff.pipelines.draw import make_draw
+from jaxdiff.pipelines.ends import USUAL, Ends
 from jaxdiff.pipelines.folder import check_new, save_folder
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
 from jaxdiff.pipelines.options import (
@@ -57,8 +58,7 @@ class Model:
     """A trained network, ready to sample; `dataclasses.replace(model, params=...)` gives it other parameters.
 
     Attributes:
-      params: of the network.
-      spec: what one example is.
+      params, spec: of the network; what one example is.
       conditions: what the network can be told of an example, by name.
       guidable: whether it was trained to do without its condition, too.
       upscales: how many times smaller the images of its condition "low_res" are; 1 for none.
@@ -73,6 +73,7 @@ class Model:
       options: defaults for every sampler, such as `clip`.
       mesh: of the devices that draw; all of them by default.
       config: the configuration that it was built from; None for one that was put together by hand.
+      ends: how sampling begins and ends, and of latents, how they are decoded.
     """
 
     params: Params
@@ -91,6 +92,7 @@ class Model:
     samplers: tuple[str, ...] = ()
     mesh: Mesh | None = None
     config: Mapping[str, Any] | None = None
+    ends: Ends = USUAL
 
     def __repr__(self) -> str:
         count = sum(math.prod(p.shape) for p in jax.tree.leaves(self.params))
@@ -138,7 +140,7 @@ class Model:
     @property
     def codec(self) -> Codec:
         """Between the data's own units and what the network sees."""
-        return make_codec(self.spec)
+        return self.ends.codec or make_codec(self.spec)
 
     @property
     def num_classes(self) -> int:
@@ -271,7 +273,8 @@ class Model:
             raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
         known = self.grid(steps) if isinstance(times, Tracer) else np.asarray(times)
         check_applies(name, self.path, known)
-        denoise = self.path is None or sigma_at(self.path, known[-1]) > 0
+        denoise = self.ends.denoise and (self.path is None or sigma_at(self.path, known[-1]) > 0)
+        hooks = hooks._replace(begin=self.ends.begin) if hooks.begin is PLAIN.begin else hooks
         shape = (n, *self.shape)
         traced["first"] = jnp.uint32(first)
         draw = make_draw(self.bind, self.path, self.mesh)

@@ -46,7 +46,7 @@ INTERVALS = (("guidance_low", "guidance_high"), ("churn_min", "churn_max"))
 
 
 AMPLIFIED = 100
-"""How much alpha may grow in a step of pndm, which divides by it what is left of x_t without a mixture of eps."""
+"""How much alpha may grow in a step of pndm or plms, which divide by it what is left of x_t without the eps."""
 
 
 def from_time(times: np.ndarray, start: float | Array) -> np.ndarray | Array:
@@ -157,12 +157,13 @@ def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
         raise InputError(f"{start}, where alpha = 0: start the grid below, or take reverse_diffusion")
     if name in FLOWS and not np.isfinite(slopes).all():
         raise InputError(f"{start}, where alpha falls infinitely fast: start the grid below, or take dpmpp_2m")
-    if name == "pndm":
+    if name in ("plms", "pndm"):
         with np.errstate(divide="ignore"):
             amplified = (alpha[1:] / alpha[:-1]).max()
-        if len(times) < 5 or not amplified <= AMPLIFIED:
+        least = 4 if name == "pndm" else 1
+        if len(times) <= least or not amplified <= AMPLIFIED:
             raise InputError(
-                f"sampler 'pndm' needs 4 steps, in none of which alpha, and errors with it, grow over {AMPLIFIED}x: "
+                f"sampler {name!r} needs {least} steps, in none of which alpha, and errors, grow over {AMPLIFIED}x: "
                 f"here are {len(times) - 1} with up to {amplified:.3g}x; start the grid lower or take dpmpp_2m"
             )
 

@@ -16,7 +16,7 @@ from jaxdiff.samplers.dpm import dpmpp_1s, dpmpp_2m, dpmpp_2s, dpmpp_3m
 from jaxdiff.samplers.jumps import jump, posterior_jumps, renoise
 from jaxdiff.samplers.langevin import annealed_langevin, langevin
 from jaxdiff.samplers.ode import dopri5, euler, heun, midpoint, rk4
-from jaxdiff.samplers.pndm import pndm
+from jaxdiff.samplers.pndm import plms, pndm
 from jaxdiff.samplers.restart import restart
 from jaxdiff.samplers.sde import euler_maruyama, reverse_diffusion, srk
 from jaxdiff.samplers.unipc import unipc
@@ -47,6 +47,7 @@ __all__ = [
     "lms",
     "mean_square_eps",
     "midpoint",
+    "plms",
     "pndm",
     "posterior_jumps",
     "renoise",

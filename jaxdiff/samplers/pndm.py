@@ -13,7 +13,7 @@ from jaxdiff.gaussian.process import Process
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array, Denoiser
 
-__all__ = ["ADAMS", "WARM_UP", "Memory", "pndm"]
+__all__ = ["ADAMS", "WARM_UP", "Memory", "Pseudo", "plms", "pndm"]
 
 WARM_UP = 3
 ADAMS = (55 / 24, -59 / 24, 37 / 24, -9 / 24)
@@ -53,5 +53,56 @@ def pndm(process: Process, denoiser: Denoiser) -> Sampler:
 
     def init(x):
         return Memory(x, (jnp.zeros_like(x), jnp.zeros_like(x), jnp.zeros_like(x)), jnp.zeros((), jnp.int32))
+
+    return Sampler(init, step)
+
+
+class Pseudo(NamedTuple):
+    """What the network said at the beginning of the last three steps, the newest first."""
+
+    x: Array
+    said: tuple[Array, Array, Array]
+    count: Array
+
+
+def plms(process: Process, denoiser: Denoiser, of_v: bool = False) -> Sampler:
+    """PNDM without Runge and Kutta's steps, as latent diffusion samples (Rombach et al. 2022): order 2 at first.
+
+    The first step is Heun's, with two evaluations, the next two have order 2 and 3, and from then on there are four
+    predictions to combine.
+
+    Args:
+      of_v: combine v = alpha eps - sigma x_0, which a network of v was trained for, and not eps.
+    """
+
+    def said(x, x_0, t):
+        eps = (x - process.alpha(t) * x_0) / process.sigma(t)
+        return process.alpha(t) * eps - process.sigma(t) * x_0 if of_v else eps
+
+    def move(x, out, t, s):
+        alpha, sigma = process.alpha(t), process.sigma(t)
+        if of_v:
+            x_0, eps = alpha * x - sigma * out, alpha * out + sigma * x
+        else:
+            x_0, eps = (x - sigma * out) / alpha, out
+        return process.alpha(s) * x_0 + process.sigma(s) * eps
+
+    def first(x, out, t, s, _):
+        end = jnp.where(process.sigma(s) == 0, t, s)
+        x_s = move(x, out, t, end)
+        return (out + said(x_s, denoiser(x_s, end), end)) / 2
+
+    def later(weights):
+        return lambda x, out, t, s, old: sum(w * e for w, e in zip(weights, (out, *old), strict=False))
+
+    rules = (first, later((3 / 2, -1 / 2)), later((23 / 12, -16 / 12, 5 / 12)), later(ADAMS))
+
+    def step(key, state, t, s):
+        out = said(state.x, denoiser(state.x, t), t)
+        combined = jax.lax.switch(jnp.minimum(state.count, WARM_UP), rules, state.x, out, t, s, state.said)
+        return Pseudo(move(state.x, combined, t, s), (out, state.said[0], state.said[1]), state.count + 1)
+
+    def init(x):
+        return Pseudo(x, (jnp.zeros_like(x), jnp.zeros_like(x), jnp.zeros_like(x)), jnp.zeros((), jnp.int32))
 
     return Sampler(init, step)

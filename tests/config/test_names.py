@@ -81,7 +81,6 @@ def test_nothing_allowed():
         ("parameterization", "sample", "x0"),
         ("parameterization", "v_prediction", "v"),
         ("sample.sampler", "dpmsolver++", "dpmpp_2m"),
-        ("sample.sampler", "plms", "pndm"),
         ("sample.sampler", "euler_ancestral", "ancestral"),
         ("sample.sampler", "ddpm", "ancestral"),
         ("process", "VPSDE", "vp"),

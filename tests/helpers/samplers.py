@@ -108,6 +108,8 @@ SAMPLERS = {
     "deis": Entry(samplers.deis, order=3, memory=True),
     "deis_2": Entry(samplers.deis, {"order": 2}, order=2, memory=True, variant=True),
     "pndm": Entry(samplers.pndm, order=2, memory=True, refused=ALPHA_0),
+    "plms": Entry(samplers.plms, order=2, memory=True, refused=ALPHA_0),
+    "plms_of_v": Entry(samplers.plms, {"of_v": True}, order=2, memory=True, variant=True, refused=ALPHA_0),
     "euler_maruyama": Entry(samplers.euler_maruyama, weak=1, refused=ALPHA_0),
     "reverse_diffusion": Entry(samplers.reverse_diffusion, weak=1),
     "srk": Entry(samplers.srk, weak=2, unit=True, refused=ALPHA_0),

@@ -306,6 +306,26 @@ def pndm(x, t, s, key, past):
     return transfer(x, mixed, t, s)
 
 
+def plms(of_v):
+    weights = [(), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24)]
+
+    def said(x, t):
+        return alpha(t) * eps(x, t) - sigma(t) * data(x, t) if of_v else eps(x, t)
+
+    def move(x, out, t, s):
+        e = alpha(t) * out + sigma(t) * x if of_v else out
+        return alpha(s) * (x - sigma(t) * e) / alpha(t) + sigma(s) * e
+
+    def step(x, t, s, key, past):
+        past.append(said(x, t))
+        if len(past) > 1:
+            return move(x, sum(w * o for w, o in zip(weights[min(len(past), 4) - 1], past[::-1], strict=False)), t, s)
+        end = s if s > 0 else t
+        return move(x, (past[0] + said(move(x, past[0], t, end), end)) / 2, t, s)
+
+    return step
+
+
 def langevin(x, t, s, key, past):
     if s == 0:
         return x
@@ -375,6 +395,8 @@ ALL = {
     "unipc": (samplers.unipc, unipc(2)),
     "unipc_3": (lambda p, d: samplers.unipc(p, d, 3), unipc(3)),
     "pndm": (samplers.pndm, pndm),
+    "plms": (samplers.plms, plms(False)),
+    "plms_of_v": (lambda p, d: samplers.plms(p, d, of_v=True), plms(True)),
     "langevin": (lambda p, d: samplers.langevin(p, d, 0.3, 2), langevin),
     "corrected": (
         lambda p, d: samplers.then(samplers.reverse_diffusion(p, d), samplers.langevin(p, d, 0.3, 2)),

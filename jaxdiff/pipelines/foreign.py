@@ -1,0 +1,88 @@
+"""Foreign: models of folders that diffusers saved, ready to sample as any other (`jaxdiff.interop`)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxdiff.config.build.network import conditions_of, make_bind
+from jaxdiff.errors import unknown
+from jaxdiff.interop import latent, unconditional
+from jaxdiff.interop.latent import Latent
+from jaxdiff.interop.schedulers import Schedule
+from jaxdiff.interop.settings import read_json
+from jaxdiff.interop.unconditional import Unconditional
+from jaxdiff.modalities.images import image_spec
+from jaxdiff.pipelines.ends import Ends, from_level
+from jaxdiff.pipelines.hooks import from_noise
+from jaxdiff.pipelines.model import Model
+from jaxdiff.types import Codec, Spec
+
+__all__ = ["INDEX", "load_foreign", "make_latent", "make_unconditional"]
+
+INDEX = "model_index.json"
+STEPS = 50
+
+
+def load_foreign(folder: Path, **options: Any) -> Model:
+    """The model of a folder that diffusers saved.
+
+    Args:
+      **options: those of `jaxdiff.interop.unconditional.read_unconditional` or, of Stable Diffusion, of
+        `jaxdiff.interop.latent.read_latent`.
+
+    Raises:
+      InputError: a pipeline that is not supported, or what they raise.
+    """
+    kind = str(read_json(folder / INDEX).get("_class_name"))
+    read, known = {
+        **dict.fromkeys(unconditional.KINDS, (unconditional.read_unconditional, ("scheduler", "variant"))),
+        **dict.fromkeys(latent.KINDS, (latent.read_latent, ("scheduler", "variant", "size", "control", "dtype"))),
+    }.get(kind, (None, ()))
+    if read is None:
+        raise unknown("pipeline", kind, [*unconditional.KINDS, *latent.KINDS])
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of a {kind}", option, known)
+    parts = read(folder, **options)
+    return make_unconditional(parts) if isinstance(parts, Unconditional) else make_latent(parts)
+
+
+def make_unconditional(parts: Unconditional) -> Model:
+    """A model of pictures."""
+    spec = image_spec(parts.shape)
+    return _model(parts.net, parts.params, spec, parts.schedule, parts.steps, Ends(), {"guidable": False})
+
+
+def make_latent(parts: Latent) -> Model:
+    """A model of latents, whose samples are decoded."""
+    net, params = parts.autoencoder, parts.autoencoder_params
+    height, width, _ = parts.shape
+    pictures = image_spec((net.factor * height, net.factor * width, net.channels))
+    to_latents = jax.jit(lambda params, x: net.apply({"params": params}, x, method="encode"))
+    to_pictures = jax.jit(lambda params, z: jnp.clip(net.apply({"params": params}, z, method="decode"), -1, 1))
+    codec = Codec(lambda x: to_latents(params, jnp.asarray(x)), lambda z: to_pictures(params, jnp.asarray(z)))
+    spec = Spec(parts.shape, "images")
+    return _model(parts.net, parts.params, spec, parts.schedule, STEPS, Ends(codec=codec, pictures=pictures), {})
+
+
+def _model(
+    net: Any, params: Any, spec: Spec, schedule: Schedule, steps: int, ends: Ends, more: Mapping[str, Any]
+) -> Model:
+    begin = from_level if schedule.by_level else from_noise
+    return Model(
+        params=params,
+        spec=spec,
+        grid=schedule.grid,
+        steps=steps,
+        sampler=schedule.sampler,
+        options={"clip": schedule.clip},
+        bind=make_bind(schedule.process, schedule.parameterization, net, False),
+        path=schedule.path,
+        weights="of diffusers",
+        conditions=conditions_of(net, spec),
+        ends=ends._replace(begin=begin, denoise=False),
+        **more,
+    )

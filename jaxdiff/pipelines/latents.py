@@ -1,0 +1,214 @@
+"""Latents: pictures of a caption, of another picture, and of a part of one, by a model of latents.
+
+Where noise is given, it takes the place of what the key would draw, as "latents" do elsewhere. What is told to the
+network besides the caption, such as depth or a picture that controls it, is the same with and without the caption: a
+negative condition says only what differs.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.errors import InputError
+from jaxdiff.pipelines.ends import Ends
+from jaxdiff.pipelines.hooks import Hooks, Inputs
+from jaxdiff.pipelines.model import Model
+from jaxdiff.samplers import Sampler
+from jaxdiff.types import Array, Condition, Key
+
+__all__ = ["edit", "fill", "generate"]
+
+
+def generate(
+    model: Model,
+    key: Key,
+    n: int,
+    condition: Condition,
+    negative: Condition | None = None,
+    noise: Any = None,
+    **options: Any,
+) -> Array:
+    """Draw n pictures (n, height, width, channels) in [-1, 1] of a condition.
+
+    Args:
+      condition: all that the network is told: "context", the words, and what else `model.conditions` names.
+      negative: what is to be avoided, the words of an empty caption for nothing; goes with `guidance`.
+      noise: standard normal (n, *model.shape) to begin with.
+      **options: of `Model.sample`.
+    """
+    hooks, inputs = Hooks(), Inputs()
+    if noise is not None:
+        hooks, inputs = _given_noise(model.ends.begin), Inputs({"noise": _latents(model, noise, n)})
+    return _drawn(model, key, n, hooks, inputs, condition, negative, options)
+
+
+def edit(
+    model: Model,
+    key: Key,
+    pictures: Any,
+    condition: Condition,
+    strength: float = 0.8,
+    negative: Condition | None = None,
+    noise: Any = None,
+    **options: Any,
+) -> Array:
+    """Noise pictures, and draw from there under a condition (SDEdit, Meng et al. 2022): the last steps of the grid.
+
+    Args:
+      pictures: (n, height, width, channels) in [-1, 1], or latents (n, *model.shape).
+      strength: in (0, 1], the share of the steps that is run.
+      noise: that is added, standard normal (n, *model.shape).
+
+    Raises:
+      InputError: another size, or a strength that leaves no step.
+    """
+    z, n = _encoded(model, pictures), len(pictures)
+    noise = _latents(model, noise, n) if noise is not None else _noise(model, key, n)
+    later = _from_step(model, _skipped(model, strength, options))
+    return _drawn(later, key, n, EDIT, Inputs({"z": z, "noise": noise}), condition, negative, options)
+
+
+def fill(
+    model: Model,
+    key: Key,
+    pictures: Any,
+    mask: Any,
+    condition: Condition,
+    strength: float = 1.0,
+    negative: Condition | None = None,
+    noise: Any = None,
+    **options: Any,
+) -> Array:
+    """Draw what is unknown of pictures under a condition.
+
+    A network that is told a mask sees what is known at every step; for any other, what is known of the latents is put
+    in its place after each step, noised as it has to be there, and clean after the last.
+
+    Args:
+      pictures: (n, height, width, channels) in [-1, 1].
+      mask: (n or 1, height, width, 1), 1 where a pixel is known and 0 where it is to be drawn.
+      strength: in (0, 1], the share of the steps that is run; with 1 nothing of the picture is under the unknown.
+      noise: to begin with, standard normal (n, *model.shape).
+
+    Raises:
+      InputError: sizes that do not fit, or a mask of other values.
+    """
+    pictures, mask = np.asarray(pictures, np.float32), np.asarray(mask, np.float32)
+    z, n = _encoded(model, pictures), len(pictures)
+    shape = (*pictures.shape[1:3], 1)
+    if mask.ndim != 4 or mask.shape[1:] != shape or mask.shape[0] not in (1, n) or not np.isin(mask, (0, 1)).all():
+        raise InputError(f"mask of shape {mask.shape}: must be 0 or 1 and of shape {(n, *shape)}")
+    mask = np.broadcast_to(mask, (n, *shape))
+    factor = shape[0] // model.shape[0]
+    small = mask[:, ::factor, ::factor]
+    noise = _latents(model, noise, n) if noise is not None else _noise(model, key, n)
+    skipped = _skipped(model, strength, options)
+    each = {"z": z, "noise": noise}
+    if "masked" in model.conditions:
+        hooks = EDIT if skipped else _given_noise(model.ends.begin)
+        condition = {**condition, "mask": 1 - small, "masked": model.codec.encode(pictures * mask)}
+    else:
+        hooks, each["mask"] = _keeping(model.ends.begin, skipped > 0), small
+    last = jnp.float32(model.grid(options.get("steps") or model.steps)[-1])
+    inputs = Inputs(each, {"last": last})
+    return _drawn(_from_step(model, skipped), key, n, hooks, inputs, condition, negative, options)
+
+
+def _drawn(
+    model: Model,
+    key: Key,
+    n: int,
+    hooks: Hooks,
+    inputs: Inputs,
+    condition: Condition,
+    negative: Condition | None,
+    options: Mapping[str, Any],
+) -> Array:
+    """The decoded examples of a run."""
+    further = {} if negative is None else {"negative": {**condition, **negative}}
+    z, _ = model.trajectory(key, n, 0, condition=condition, hooks=hooks, inputs=inputs, **options, **further)
+    return model.codec.decode(z)
+
+
+def _noised(process, key, x, times, inputs):
+    t = times[0]
+    return process.alpha(t) * inputs.each["z"] + process.sigma(t) * inputs.each["noise"]
+
+
+EDIT = Hooks(begin=_noised)
+
+
+@functools.lru_cache
+def _given_noise(begin: Callable) -> Hooks:
+    """Begin as the model does, with noise that is given."""
+    known = lambda process, key, x, times, inputs: begin(
+        process._replace(noise=lambda key, x: inputs.each["noise"]), key, x, times, inputs
+    )
+    return Hooks(begin=known)
+
+
+@functools.lru_cache
+def _keeping(begin: Callable, later: bool) -> Hooks:
+    """After each step, what is known takes its place."""
+
+    def steer(process, denoiser, sampler, inputs):
+        z, noise, mask = (inputs.each[name] for name in ("z", "noise", "mask"))
+
+        def step(key, state, t, s):
+            state = sampler.step(key, state, t, s)
+            noised = process.alpha(s) * z + process.sigma(s) * noise
+            known = jnp.where(s == inputs.shared["last"], z, noised)
+            return state._replace(x=mask * known + (1 - mask) * state.x)
+
+        return Sampler(sampler.init, step)
+
+    return Hooks(begin=_noised if later else _given_noise(begin).begin, steer=steer)
+
+
+def _skipped(model: Model, strength: float, options: Mapping[str, Any]) -> int:
+    """How many steps of the grid come before those of a strength."""
+    steps = options.get("steps") or model.steps
+    if not 0 < strength <= 1 or int(steps * strength) < 1:
+        raise InputError(f"strength={strength}: must be above 0 and at most 1, and leave one of {steps} steps or more")
+    return steps - int(steps * strength)
+
+
+def _from_step(model: Model, skipped: int) -> Model:
+    """The model with a grid that begins some steps later."""
+    grid = model.grid
+    return dataclasses.replace(model, grid=lambda steps: grid(steps)[skipped:]) if skipped else model
+
+
+def _encoded(model: Model, pictures: Any) -> Array:
+    """The latents of pictures."""
+    pictures = jnp.asarray(pictures, jnp.float32)
+    if pictures.shape[1:] == model.shape:
+        return pictures
+    wanted = _ends(model).pictures.shape
+    if pictures.ndim != 4 or pictures.shape[1:] != wanted:
+        raise InputError(f"pictures of shape {pictures.shape}: this model takes (n, {', '.join(map(str, wanted))})")
+    return model.codec.encode(pictures)
+
+
+def _ends(model: Model) -> Ends:
+    if model.ends.pictures is None:
+        raise InputError("this model draws pictures, not latents: take `jaxdiff.pipelines.img2img` and `inpaint`")
+    return model.ends
+
+
+def _latents(model: Model, noise: Any, n: int) -> Array:
+    noise = jnp.asarray(noise, jnp.float32)
+    if noise.shape != (n, *model.shape):
+        raise InputError(f"noise of shape {noise.shape}: this model takes {(n, *model.shape)}")
+    return noise
+
+
+def _noise(model: Model, key: Key, n: int) -> Array:
+    """Noise of each example from the key and its number."""
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
+    return jax.vmap(lambda key: jax.random.normal(key, model.shape))(keys)

@@ -1,0 +1,136 @@
+"""Whole pipelines give diffusers' pictures, from given latents and words: live, under `-m parity`."""
+
+import warnings
+from unittest import mock
+
+import jax
+import numpy as np
+import pytest
+
+import jaxdiff
+from jaxdiff.pipelines import latents
+from tests.helpers import latent_folder as tiny
+
+pytestmark = pytest.mark.parity
+KEY, STEPS = jax.random.key(0), 20
+LEADING = {k: v for k, v in tiny.SCHEDULER.items() if k.startswith("beta")} | {"steps_offset": 1}
+LEADING |= {"timestep_spacing": "leading"}
+SCHEDULERS = {
+    "ddim": LEADING | {"_class_name": "DDIMScheduler", "set_alpha_to_one": False, "clip_sample": False},
+    "pndm": tiny.SCHEDULER,
+    "euler": LEADING | {"_class_name": "EulerDiscreteScheduler"},
+    "dpmpp_2m": LEADING | {"_class_name": "DPMSolverMultistepScheduler"},
+}
+RNG = np.random.default_rng(0)
+NOISE = RNG.normal(size=(2, *tiny.SHAPE)).astype(np.float32)
+PICTURES = np.tanh(RNG.normal(size=(2, 16, 16, 3))).astype(np.float32)
+MASK = np.ones((2, 16, 16, 1), np.float32)
+MASK[:, 4:12, 6:] = 0
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """By what is beside the latents: none, or a mask and a picture."""
+    place = tmp_path_factory.mktemp("sd")
+    beside = (("mask", 1), ("masked", 4))
+    return {4: tiny.write(place / "four"), 9: tiny.write(place / "nine", beside=beside)}
+
+
+def first(x):
+    import torch
+
+    return torch.tensor(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+
+
+def theirs(folder, scheduler, kind="StableDiffusionPipeline", negative=True, **given):
+    """Pictures of diffusers in [-1, 1], of the same folder, words and noise; latents are their means, not draws."""
+    import diffusers
+    import torch
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+    with (
+        warnings.catch_warnings(),
+        mock.patch.object(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mean),
+    ):
+        warnings.simplefilter("ignore")
+        pipeline = getattr(diffusers, kind)(
+            vae=diffusers.AutoencoderKL.from_pretrained(folder / "vae"),
+            unet=diffusers.UNet2DConditionModel.from_pretrained(folder / "unet"),
+            scheduler=getattr(diffusers, scheduler["_class_name"]).from_config(scheduler),
+            text_encoder=None,
+            tokenizer=None,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        embeds = {"prompt_embeds": torch.tensor(tiny.words(2))}
+        embeds |= {"negative_prompt_embeds": torch.tensor(tiny.words(2, 1))} if negative else {}
+        scale = 3.0 if negative else 1.0
+        out = pipeline(num_inference_steps=STEPS, guidance_scale=scale, output_type="np", **embeds, **given).images
+    return 2 * out - 1
+
+
+def words(negative=True):
+    told = {"condition": {"context": tiny.words(2)}, "steps": STEPS}
+    return told | ({"negative": {"context": tiny.words(2, 1)}, "guidance": 3.0} if negative else {})
+
+
+def close(ours, there):
+    """To a thousandth of the range [0, 1]."""
+    assert np.abs(np.asarray(ours) - there).max() < 2e-3
+    assert there.std() > 0.1
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_text_to_image(folders, scheduler, prediction):
+    config = SCHEDULERS[scheduler] | {"prediction_type": prediction}
+    model = jaxdiff.load(folders[4], scheduler=config)
+    ours = latents.generate(model, KEY, 2, noise=NOISE, **words())
+    close(ours, theirs(folders[4], config, latents=first(NOISE)))
+
+
+def test_without_guidance(folders):
+    model = jaxdiff.load(folders[4], scheduler=SCHEDULERS["ddim"])
+    ours = latents.generate(model, KEY, 2, noise=NOISE, **words(False))
+    close(ours, theirs(folders[4], SCHEDULERS["ddim"], negative=False, latents=first(NOISE)))
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "euler", "dpmpp_2m"])
+def test_image_to_image(folders, scheduler):
+    config = SCHEDULERS[scheduler]
+    model = jaxdiff.load(folders[4], scheduler=config)
+    z = np.asarray(model.codec.encode(PICTURES))
+    ours = latents.edit(model, KEY, PICTURES, strength=0.6, noise=NOISE, **words())
+    place = "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img.randn_tensor"
+    with mock.patch(place, return_value=first(NOISE)):
+        there = theirs(folders[4], config, "StableDiffusionImg2ImgPipeline", image=first(z), strength=0.6)
+    close(ours, there)
+
+
+@pytest.mark.parametrize("channels", [4, 9])
+@pytest.mark.parametrize("scheduler", ["ddim", "euler", "dpmpp_2m"])
+def test_inpainting(folders, scheduler, channels):
+    config = SCHEDULERS[scheduler]
+    model = jaxdiff.load(folders[channels], scheduler=config)
+    ours = latents.fill(model, KEY, PICTURES, MASK, noise=NOISE, **words())
+    given = {"image": first(PICTURES), "mask_image": first(1 - MASK), "latents": first(NOISE), "strength": 1.0}
+    close(ours, theirs(folders[channels], config, "StableDiffusionInpaintPipeline", height=16, width=16, **given))
+
+
+def test_exported_folders_load_without_a_warning(folders, tmp_path, caplog):
+    import diffusers
+
+    control = tiny.write_tiny_control(tmp_path / "control")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for cls, place in (
+            ("UNet2DConditionModel", folders[9] / "unet"),
+            ("AutoencoderKL", folders[4] / "vae"),
+            ("ControlNetModel", control),
+        ):
+            net, left = getattr(diffusers, cls).from_pretrained(place, output_loading_info=True)
+            assert not any(left.values())
+            assert sum(p.numel() for p in net.parameters())
+    assert not caplog.records
