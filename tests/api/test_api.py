@@ -136,6 +136,14 @@ def test_a_function_is_told_its_classes():
     assert not np.allclose(draw(model, condition=0), draw(model, condition=2))
 
 
+def test_a_function_that_is_given_again_is_told_its_classes_again(tmp_path):
+    told = {"net": (plain, PARAMS), "labels": LABELS, "fields": {**TEN, "sample.steps": 2}, "progress": False}
+    model = jaxdiff.train(IMAGES, **told)
+    loaded = jaxdiff.load(model.save(tmp_path / "model", picture=False), net=(plain, PARAMS))
+    assert loaded.num_classes == jaxdiff.train(IMAGES, workdir=tmp_path / "run", **told).num_classes == 3
+    np.testing.assert_array_equal(draw(loaded, condition=2), draw(model, condition=2))
+
+
 def test_a_network_by_name_is_told_the_classes():
     fields = {**TEN, "train.steps": 0}
     model = jaxdiff.train(IMAGES, labels=np.array(["dog", "cat"])[LABELS % 2], net=UNET, fields=fields, progress=False)
