@@ -152,6 +152,15 @@ def test_a_network_by_name_is_told_the_classes():
     assert (told["name"], told["learning_rate"], told["clip"]) == ("adamw", 0.5, 1.0)
 
 
+def test_what_is_not_given_is_told_to_be_unknown(model):
+    """This network takes -1 for a class of its own, as it learns from labels that are dropped, and None for none."""
+    able, unknown = dataclasses.replace(model, guidable=True), np.full(4, -1)
+    nothing = draw(able, condition=unknown)
+    np.testing.assert_array_equal(draw(able, condition={}), nothing)
+    np.testing.assert_allclose(draw(able, condition=1, guidance=0.0), nothing, atol=1e-5)
+    assert not np.allclose(draw(able, condition=1), nothing)
+
+
 def test_texts_are_numbered_in_the_order_of_the_classes():
     texts = np.array(["dog", "cat", "dog"])
     for given, names, numbers in ((["dog", "cat", "emu"],) * 2 + ([0, 1, 0],), ((), ["cat", "dog"], [1, 0, 1])):
