@@ -7,7 +7,7 @@ from typing import Any
 from jaxdiff.config.names import Given
 from jaxdiff.config.parts import NET
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.nets.functional import Function, as_module
+from jaxdiff.nets.functional import as_module
 
 __all__ = ["MADE", "NAMED", "check_places", "with_fields", "with_parts"]
 
@@ -73,10 +73,6 @@ def with_parts(config: Mapping[str, Any], parts: Mapping[str, Any], classes: int
             value = {"name": value}
         made = not isinstance(value, Mapping)
         spec = {"name": Given(value) if name in MADE else value} if made else dict(value)
-        if (
-            isinstance(value, Function) and value.num_classes
-        ):  # so that a record tells it when the network is given again
-            spec["num_classes"] = value.num_classes
         if name == "net" and told and not made and NET.takes(spec, "num_classes"):
             spec = {"num_classes": told, **spec}
         if name == "optimizer":

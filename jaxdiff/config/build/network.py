@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff import nets
-from jaxdiff.config.names import Given, Spec, in_words
+from jaxdiff.config.names import Spec, in_words
 from jaxdiff.config.parts import NET
 from jaxdiff.config.sampling import Bind, Bound
 from jaxdiff.errors import InputError, unknown
@@ -47,8 +47,6 @@ def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: 
     Args:
       told: the conditions that the transforms of the training tell it: vectors, and images of the rank of an example.
     """
-    if isinstance(spec.get("name"), Given):  # what was made knows its own classes
-        spec = {name: value for name, value in spec.items() if name != "num_classes"}
     own = NET.arguments(spec)
     if "outputs" in spec:
         raise InputError("config.net.outputs follows from the loss: leave it out")
