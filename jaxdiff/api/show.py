@@ -31,6 +31,11 @@ def show(images: Any, columns: int | None = None) -> Image.Image:
     if images.ndim == 5:
         images, columns = images.swapaxes(0, 1), columns or len(images)
         images = images.reshape(-1, *images.shape[2:])
+    if images.ndim == 3 and images.shape[-1] > 4:
+        raise InputError(
+            f"images of shape {images.shape}: give images[..., None] if these are grey ones, and images[None] if it is "
+            f"one of {images.shape[-1]} channels"
+        )
     images = images[None] if images.ndim == 3 else images
     if images.ndim != 4 or 0 in images.shape:
         raise InputError(f"images of shape {images.shape}: must be ([time,] n, height, width, channels)")

@@ -30,7 +30,11 @@ class Known(NamedTuple):
 
 
 def checked(known: Known, given: Given, n: int, default: bool = True, first: int = 0) -> Condition | None:
-    """The condition of n examples, see `jaxdiff.pipelines.model.Model.check_condition`."""
+    """The condition of n examples, see `jaxdiff.pipelines.model.Model.check_condition`.
+
+    What is not given is unknown, and told so: a network learned that from the value which stands for it, and not every
+    network takes a name that is left out for the same.
+    """
     conditions = known.conditions
     if given is None:
         labels = default and "label" in conditions
@@ -43,7 +47,13 @@ def checked(known: Known, given: Given, n: int, default: bool = True, first: int
     if default and not known.guidable:
         for name in conditions.keys() - given.keys():
             raise InputError(f"condition: this model was never trained without its {name!r}: give it")
-    return {name: _checked(known, name, value, n) for name, value in given.items()} or None
+    rest = {name: _unknown(spec, n) for name, spec in conditions.items() if name not in given}
+    return {**rest, **{name: _checked(known, name, value, n) for name, value in given.items()}} or None
+
+
+def _unknown(spec: ConditionSpec, n: int) -> np.ndarray:
+    """The value that stands for "unknown", once in memory; a length that may be any is 1."""
+    return np.broadcast_to(np.asarray(spec.missing, spec.dtype), (n, *(side or 1 for side in spec.shape)))
 
 
 def _checked(known: Known, name: str, value: Any, n: int) -> Array:

@@ -85,16 +85,16 @@ def outpaint(model: Model, key: Key, images: np.ndarray, top: int = -1, left: in
     """Draw what surrounds images that are smaller than the model's; `options` also those of `inpaint`.
 
     Args:
-      top, left: where their corner goes; in the middle by default.
+      top, left: where their corner goes; -1, as by default, for the middle.
     """
     require("images", model.spec, "outpaint")
     images = np.asarray(images, np.float32)
     height, width, channels = model.shape
     if images.ndim != 4 or images.shape[1] > height or images.shape[2] > width or images.shape[3] != channels:
         raise InputError(f"images of shape {images.shape[1:]}: must fit into this model's {model.shape}")
-    top = (height - images.shape[1]) // 2 if top < 0 else top
-    left = (width - images.shape[2]) // 2 if left < 0 else left
-    if top + images.shape[1] > height or left + images.shape[2] > width:
+    top = (height - images.shape[1]) // 2 if top == -1 else top
+    left = (width - images.shape[2]) // 2 if left == -1 else left
+    if min(top, left) < 0 or top + images.shape[1] > height or left + images.shape[2] > width:
         raise InputError(f"top={top}, left={left}: the images of {images.shape[1:3]} reach beyond {model.shape[:2]}")
     place = np.s_[:, top : top + images.shape[1], left : left + images.shape[2]]
     canvas = np.zeros((len(images), *model.shape), np.float32)

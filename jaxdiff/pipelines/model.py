@@ -260,11 +260,11 @@ class Model:
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
         negative = options.pop("negative", None)
-        led = negative is not None
-        negative = self.check_condition(negative, n, False) if led else None
         name, fixed, traced = self._options(sampler, options)
+        guided = negative is not None or not traced.keys().isdisjoint(GUIDANCE)
+        negative = self.check_condition({} if negative is None else negative, n, False) if guided else None
         given = self.check_condition(condition, n, first=first), negative
-        if led or not traced.keys().isdisjoint(GUIDANCE):
+        if guided:
             self._check_guidable(traced)
             traced = {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
         if hooks.guide != PLAIN.guide or not traced.keys().isdisjoint(GUIDANCE):
@@ -330,7 +330,7 @@ class Model:
         return name, fixed, {k: jnp.float32(v) for k, v in traced.items()}
 
     def check_condition(self, given: Given, n: int, default: bool = True, first: int = 0) -> Condition | None:
-        """The condition of n examples, of the network's types; None if nothing is known of them.
+        """The condition of n examples, all that the network can be told, of its types; None if that is nothing.
 
         Args:
           default: whether classes come in turn, from that of example `first`, where nothing is given, and a model that

@@ -136,12 +136,29 @@ def test_a_function_is_told_its_classes():
     assert not np.allclose(draw(model, condition=0), draw(model, condition=2))
 
 
+def test_a_function_that_is_given_again_is_told_its_classes_again(tmp_path):
+    told = {"net": (plain, PARAMS), "labels": LABELS, "fields": {**TEN, "sample.steps": 2}, "progress": False}
+    model = jaxdiff.train(IMAGES, **told)
+    loaded = jaxdiff.load(model.save(tmp_path / "model", picture=False), net=(plain, PARAMS))
+    assert loaded.num_classes == jaxdiff.train(IMAGES, workdir=tmp_path / "run", **told).num_classes == 3
+    np.testing.assert_array_equal(draw(loaded, condition=2), draw(model, condition=2))
+
+
 def test_a_network_by_name_is_told_the_classes():
     fields = {**TEN, "train.steps": 0}
     model = jaxdiff.train(IMAGES, labels=np.array(["dog", "cat"])[LABELS % 2], net=UNET, fields=fields, progress=False)
     assert (model.num_classes, model.spec.details["classes"]) == (2, ["cat", "dog"])
     told = jaxdiff.train(IMAGES, 0, net=UNET, optimizer="adamw", learning_rate=0.5, progress=False).config["optimizer"]
     assert (told["name"], told["learning_rate"], told["clip"]) == ("adamw", 0.5, 1.0)
+
+
+def test_what_is_not_given_is_told_to_be_unknown(model):
+    """This network takes -1 for a class of its own, as it learns from labels that are dropped, and None for none."""
+    able, unknown = dataclasses.replace(model, guidable=True), np.full(4, -1)
+    nothing = draw(able, condition=unknown)
+    np.testing.assert_array_equal(draw(able, condition={}), nothing)
+    np.testing.assert_allclose(draw(able, condition=1, guidance=0.0), nothing, atol=1e-5)
+    assert not np.allclose(draw(able, condition=1), nothing)
 
 
 def test_texts_are_numbered_in_the_order_of_the_classes():
@@ -320,6 +337,7 @@ WRONG = {
     "init": (lambda: jaxdiff.train(IMAGES, net=Small(), init="nowhere"), "train.init=nowhere: no run"),
     "steps": (lambda: jaxdiff.train(IMAGES, -1), "config.train.steps=-1"),
     "shape": (lambda: jaxdiff.make_step((8, 8)), "must be .height, width, channels."),
+    "grey pictures": (lambda: jaxdiff.show(IMAGES[..., 0]), r"give images\[..., None\] if these are grey"),
     "picture": (lambda: jaxdiff.show(np.zeros((2, 2))), r"images of shape \(2, 2\)"),
 }
 

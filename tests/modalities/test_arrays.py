@@ -43,6 +43,16 @@ def test_npz_with_labels_and_floats(tmp_path):
     np.testing.assert_array_equal(batch.condition["label"], [2])
 
 
+def test_bytes_have_the_range_that_is_said(tmp_path):
+    np.save(tmp_path / "a.npy", np.uint8(IMAGES > 99))
+    source = arrays(str(tmp_path / "a.npy"), low=0.0, high=1.0)
+    np.testing.assert_array_equal(source.take(np.arange(6)).x_0[..., 0], 2.0 * (IMAGES > 99) - 1)
+    assert source.spec.levels == 2
+    np.save(tmp_path / "a.npy", IMAGES)
+    with pytest.raises(InputError, match=r"outside the range 0.0 to 1.0"):
+        arrays(str(tmp_path / "a.npy"), low=0.0, high=1.0)
+
+
 def test_names_of_classes(tmp_path):
     path = str(tmp_path / "a.npz")
     np.savez(path, x=IMAGES, y=np.array([0, 1, 2, 0, 1, 2]))

@@ -51,6 +51,12 @@ def test_rows_with_missing_values_can_be_dropped_with_their_class(tmp_path):
         table(written(tmp_path), label="kind", ignore="id", missing="refuse")
 
 
+@pytest.mark.parametrize("labels", [[0.2, 0.9], [0, -1], [0, 2], [0], ["a", "b"]])
+def test_labels_of_rows_are_numbers_of_their_classes(labels):
+    with pytest.raises(InputError, match="must be 2 whole numbers from 0 to 1"):
+        rows_source(np.array([[1.0], [2.0]]), labels=labels, classes=["x", "y"])
+
+
 def test_a_csv_without_names_and_with_another_separator(tmp_path):
     source = table(written(tmp_path, "1;2\n3;5\n"), separator=";")
     assert source.spec.details["columns"] == ["column 0", "column 1"]

@@ -295,6 +295,7 @@ def test_what_becomes_of_an_image_does_not_depend_on_the_batch(task):
             (images(2), "likelihood", None, None, None, [0, 1]),
             "normal_condition: is known of the images of normal",
         ),
+        ("outpaint", (np.zeros((1, 1, 1, 1)), -2), "top=-2, left=0: the images of .* reach beyond"),
         ("outpaint", (np.zeros((1, 3, 3, 1)),), r"must fit into this model's \(2, 2, 1\)"),
     ],
 )

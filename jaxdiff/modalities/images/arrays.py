@@ -39,7 +39,8 @@ def arrays(
       path: of the file; images are (n, height, width) or (n, height, width, channels).
       key: of the images in a `.npz`; may be left out if it holds one array.
       label_key: of the integer labels in a `.npz`, if they are wanted.
-      low, high: the range of floating-point pixels; uint8 ones are 0 to 255.
+      low, high: the range of floating-point pixels. That of uint8 is 0 to 255, unless another from 0 on is said,
+        such as 0 to 1.
       flip: allow horizontal flips.
       classes: names of the classes, in the order of their labels, with commas between them.
 
@@ -74,7 +75,7 @@ def arrays(
         return Batch(to_unit_range(images.take(indices).reshape(-1, *shape[1:]), low, high))
 
     count = 0 if labels is None else int(labels.max()) + 1
-    levels = 256 if images.dtype == np.uint8 else None
+    levels = int(high - low) + 1 if images.dtype == np.uint8 and high - low == int(high - low) else None
     spec = image_spec(shape[1:], levels, _names(classes, count, path))
     return labeled(Source(shape[0], spec, take, flip=flip), labels, count)
 
@@ -92,7 +93,9 @@ def _range(path: str, images: numpy_file.Rows, low: float, high: float) -> tuple
     Raises:
       InputError: pixels of another type, or outside of their range.
     """
-    if images.dtype == np.uint8:
+    if images.dtype == np.uint8 and 0 <= low < high <= 255 and (low, high) != (0, 255):
+        least, most = images.extremes()
+    elif images.dtype == np.uint8:
         some = images.take(np.linspace(0, images.shape[0] - 1, HINT).astype(int))
         low, high, least, most = 0, 255, some.min(), some.max()
     elif not np.issubdtype(images.dtype, np.floating):

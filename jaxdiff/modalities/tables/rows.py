@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxdiff.data.source import Source, labeled
+from jaxdiff.errors import InputError
 from jaxdiff.modalities.tables.cleaning import learn_cleaning
 from jaxdiff.modalities.tables.spec import table_spec
 from jaxdiff.types import Batch
@@ -30,20 +31,30 @@ def rows_source(
     Args:
       rows: (n, columns), of any numeric type; values may be missing (NaN or infinite).
       columns: their names; by default "column 0", "column 1" ...
-      labels: (n,), the class of each row, if there are classes.
+      labels: (n,) whole numbers from 0, the class of each row, if there are classes.
       label, classes: the names of the class and of its values, by default "label" and their numbers.
       missing: what becomes of missing values: "median", of their column; "drop", their row; "refuse", an error.
 
     Raises:
-      InputError: not a table of numbers, another `missing`, or nothing that varies is left.
+      InputError: not a table of numbers, another `missing`, labels that are none, or nothing that varies is left.
     """
     cleaning, report = learn_cleaning(rows, missing)
     for line in report:
         logger.warning("%s", line)
     columns = columns or [f"column {c}" for c in range(np.shape(rows)[1])]
     if labels is not None:
-        labels = np.asarray(labels, np.int32)[cleaning.complete(np.asarray(rows, np.float64))]
+        labels = _numbers(labels, len(rows), len(classes))[cleaning.complete(np.asarray(rows, np.float64))]
         classes = classes or [str(c) for c in range(int(labels.max()) + 1)]
     x_0 = cleaning.apply(rows)
     spec = table_spec(cleaning, columns, "" if labels is None else label, () if labels is None else classes)
     return labeled(Source(len(x_0), spec, lambda indices: Batch(x_0[indices])), labels, len(classes))
+
+
+def _numbers(labels: np.ndarray, n: int, classes: int) -> np.ndarray:
+    """Labels as int32, (n,), of so many classes, or, if that is 0, of any."""
+    labels = np.asarray(labels)
+    whole = labels.shape == (n,) and labels.dtype.kind in "iu"
+    if not whole or labels.min() < 0 or labels.max() >= (classes or 2**31):
+        most = f" to {classes - 1}" if classes else ""
+        raise InputError(f"labels of {labels.dtype} and shape {labels.shape}: must be {n} whole numbers from 0{most}")
+    return labels.astype(np.int32)
