@@ -178,7 +178,7 @@ def test_a_generator_is_pulled_from_its_own_score_to_the_teachers():
 
     assert abs(slopes(0.2, 0.2)["generator"]) < 1e-6
     np.testing.assert_allclose([slopes(p, p)["generator"] for p in (0.7, -0.3)], [1, -1], rtol=1e-3)
-    assert slopes(0.7, 0.9)["critic"] > 1e-3 > 1e-6 > abs(slopes(0.7, 0.7)["critic"])
+    assert slopes(0.7, 0.9)["critic"] > max(1e-2, 50 * abs(slopes(0.7, 0.7)["critic"]))
 
 
 def test_a_critic_that_tells_nothing_teaches_nothing():
