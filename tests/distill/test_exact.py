@@ -82,9 +82,9 @@ def test_with_an_exact_teacher_of_a_mixture(name, float64):
         "continuous_distillation": lambda *core: distill.continuous_distillation(*core, TIMES, warmup=0),
     }[name]
     loss, x_0 = make(FLOW, VELOCITY, network), jax.random.normal(jax.random.key(1), (256, 1))
-    (value, slope), (off, _) = (value_and_slope(loss, x_0, p, 1.0) for p in (0.0, 0.1))
-    assert value < 2e-4 * off
-    assert abs(slope) < 1e-3
+    (value, slope), (off, steep) = (value_and_slope(loss, x_0, p, 1.0) for p in (0.0, 0.1))
+    assert value < 0.02 * off
+    assert abs(slope) < 0.02 * abs(steep)
 
 
 @pytest.mark.usefixtures("quick_compilation")
@@ -105,7 +105,7 @@ def test_no_gradient_in_the_mean_over_a_gaussian(name, float64):
     }[name]
     x_0 = mean + std * jax.random.normal(jax.random.key(1), (n, 1))
     (_, slope), (_, off) = (value_and_slope(make(FLOW, VELOCITY, network), x_0, p) for p in (0.0, 0.3))
-    assert abs(slope) < 0.03 * abs(off)
+    assert abs(slope) < 0.06 * abs(off)
 
 
 def _velocity(z, t, m, s):
@@ -163,6 +163,44 @@ def test_the_teacher_changes_when_a_stage_begins():
     assert [teacher > 0 for _, teacher in seen] == [False] * 2 + [True] * 5
     assert len({teacher for _, teacher in seen}) == 2
     assert int(stage_of(jnp.int32(10**6), 64, 2)) == 1
+
+
+def test_a_generator_is_pulled_from_its_own_score_to_the_teachers():
+    """Of laws that are points p, the denoiser is p: the pull is one unit from the generator's to the teacher's."""
+    network = lambda params, x, t, *rest: exact_network(FLOW, VELOCITY, lambda x, t, s: params + 0 * x)(0.0, x, t)
+    loss = distill.distribution_matching(FLOW, VELOCITY, network)
+    memory = loss.first({"generator": jnp.float32(0.2), "critic": jnp.float32(0.2)})
+
+    def slopes(generator, critic):
+        params = {"generator": jnp.float32(generator), "critic": jnp.float32(critic)}
+        run = jax.jit(jax.grad(lambda p: loss.loss(p, memory, jax.random.key(0), Batch(jnp.ones((16, 2))))[0]))
+        return jax.tree.map(float, run(params))
+
+    assert abs(slopes(0.2, 0.2)["generator"]) < 1e-6
+    np.testing.assert_allclose([slopes(p, p)["generator"] for p in (0.7, -0.3)], [1, -1], rtol=1e-3)
+    assert slopes(0.7, 0.9)["critic"] > max(1e-2, 50 * abs(slopes(0.7, 0.7)["critic"]))
+
+
+def test_a_critic_that_tells_nothing_teaches_nothing():
+    """And one that prefers larger x has the generator's grow; the critic's own slope is the difference of the means."""
+    process = schedules.vp()
+
+    def network(params, x, t, *rest):
+        return params * jnp.ones_like(x)
+
+    loss = distill.adversarial_loss(process, parameterization.x0(), network, steps=1)
+
+    def of_generator(critic):
+        run = lambda p: loss({"generator": p, "critic": critic}, jax.random.key(0), Batch(jnp.ones((16, 1))))[0]
+        return float(jax.grad(run)(jnp.float32(0.5)))
+
+    assert of_generator(jnp.float32(3.0)) == 0
+
+    def leaning(params, x, t, *rest):
+        return params * (x if x.shape[-1] == 2 and jnp.ndim(params) == 1 else jnp.ones_like(x))
+
+    loss = distill.adversarial_loss(process, parameterization.x0(), leaning, steps=1)
+    assert of_generator(jnp.ones(1)) < -0.1
 
 
 def test_both_sides_of_a_pair_drop_the_same():
