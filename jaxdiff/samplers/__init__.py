@@ -10,7 +10,7 @@ from jaxdiff.samplers.ancestral import (
     learned_range,
     mean_square_eps,
 )
-from jaxdiff.samplers.base import Sampler, State, invert, sample, stepped, then, trajectory
+from jaxdiff.samplers.base import Sampler, State, first, invert, onward, sample, stepped, then, trajectory
 from jaxdiff.samplers.ddim import ddim
 from jaxdiff.samplers.dpm import dpmpp_1s, dpmpp_2m, dpmpp_2s, dpmpp_3m
 from jaxdiff.samplers.langevin import annealed_langevin, langevin
@@ -36,6 +36,7 @@ __all__ = [
     "dpmpp_3m",
     "euler",
     "euler_maruyama",
+    "first",
     "fixed_large",
     "fixed_small",
     "heun",
@@ -45,6 +46,7 @@ __all__ = [
     "lms",
     "mean_square_eps",
     "midpoint",
+    "onward",
     "pndm",
     "restart",
     "reverse_diffusion",
