@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxdiff.cli import preview as watch
+from jaxdiff.cli.output import say
 from jaxdiff.config import build
 from jaxdiff.config.names import in_words
 from jaxdiff.config.record import Record
@@ -79,7 +80,7 @@ class Setup(NamedTuple):
         except InputError as error:
             raise InputError(f"train.init={in_words(init)}: {error}") from error
         if hosts.is_writer():
-            print(f"init: {kept}", flush=True)
+            say(f"init: {kept}")
         return state._replace(params=params, ema={name: jax.tree.map(jnp.copy, params) for name in state.ema})
 
     def averages(self, state: TrainState) -> list[tuple[str, Params]]:
