@@ -18,7 +18,11 @@ pytestmark = pytest.mark.slow
 def command(tmp_path_factory):
     """`jaxdiff` of a wheel, with the dependencies of this environment; called in a folder of its own."""
     folder = tmp_path_factory.mktemp("wheel")
-    packed = [sys.executable, "-c", "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"]
+    packed = [
+        sys.executable,
+        "-c",
+        "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])",
+    ]
     subprocess.run([*packed, folder], check=True, capture_output=True, cwd=ROOT)
     (sdist,) = folder.glob("*.tar.gz")
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", folder, sdist]
