@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from tqdm.auto import tqdm
 
 from jaxdiff.api.basis import basis
+from jaxdiff.cli import command
 from jaxdiff.cli.fit import settle
+from jaxdiff.cli.output import quietly, say
 from jaxdiff.cli.setup import described, prepare
+from jaxdiff.cli.train import train as train_run
 from jaxdiff.config import build
 from jaxdiff.config.given import MADE, NAMED, check_places, with_fields, with_parts
 from jaxdiff.config.names import Given
@@ -29,6 +31,7 @@ from jaxdiff.modalities.images.memory import image_array
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.load import load_any
 from jaxdiff.pipelines.model import Model
+from jaxdiff.pipelines.progress import is_shown, make_bar
 from jaxdiff.training import feed, log, sharding
 from jaxdiff.training.files import place
 from jaxdiff.training.guard import Tally
@@ -48,7 +51,7 @@ LOADED = ("net", "process", "parameterization", "loss", "sampler", "grid")
 
 
 def train(
-    data: Any,
+    data: Any = None,
     steps: int | None = None,
     *,
     labels: Any = None,
@@ -59,7 +62,7 @@ def train(
     init: Any = None,
     config: Any = None,
     fields: Mapping[str, Any] | None = None,
-    progress: bool = True,
+    progress: bool | None = None,
     **parts: Any,
 ) -> Model | Classifier:
     """Train a model, and return it, ready to sample.
@@ -67,7 +70,7 @@ def train(
     Args:
       data: images, (n, height, width, channels) or (n, height, width), of uint8 or floating point; the path of a folder
         of pictures, or of a .npy, .npz or .csv; a `jaxdiff.data.source.Source`; or a whole configuration, such as
-        `get_config()` of a file in configs/.
+        `get_config()` of a file in configs/. By default that of `config`.
       steps: updates of the parameters; by default those of the configuration. For as many as fit into a time, set
         `fields={"train.minutes": 15}` instead.
       labels: of images in memory: (n,) whole numbers, or texts.
@@ -77,9 +80,10 @@ def train(
       workdir: a run's folder, as of `jaxdiff train`, where training goes on if it was there before. By default nothing
         is written, and an interrupt (Ctrl-C, or a notebook's stop) ends training early.
       init: a model, or the path of a run or a model folder, whose weights to begin with, as far as they fit.
-      config: a configuration to begin with, for data that is none.
+      config: a configuration to begin with, for data that is none; or its name, as `jaxdiff train` takes it: "ddpm",
+        "edm:folder=PATH", "my_config.py".
       fields: other values of fields of the configuration, by their dotted names, such as `{"net.channels": 64}`.
-      progress: show a bar, and say what is about to happen.
+      progress: show a bar, and say what is about to happen; by default the bar in a terminal and in a notebook alone.
       **parts: names of parts, `{"name": ..., **arguments}`, or the parts themselves: `net` (a Linen or NNX module, or
         `(function, params)` of `(params, x, t, condition) -> out`), `optimizer` (of optax), `process`,
         `parameterization`, `loss`, `weight` (`(process, parameterization, t) -> w`), `times`, `sampler`, `grid`,
@@ -97,12 +101,11 @@ def train(
     fixed = (
         [{**SHORT, **MADE, **NAMED}[name] for name in parts] + [*(fields or {})] + ["train.steps"] * (steps is not None)
     )
-    if workdir is None:
-        return _fit(settle(whole, None, fixed).config, progress)
-    from jaxdiff.cli.train import train as train_run  # it declares flags, which a program may have, too
-
-    settled = settle(whole, place(workdir), fixed)
-    train_run(settled.config, place(workdir), settled.speed)
+    with quietly(progress is False):
+        settled = settle(whole, place(workdir) if workdir is not None else None, fixed)
+        if workdir is None:
+            return _fit(settled.config, progress)
+        train_run(settled.config, place(workdir), settled.speed, progress)
     return load_any(workdir, **{name: part for name, part in parts.items() if name in LOADED})
 
 
@@ -132,6 +135,11 @@ def configured(
         if SHORT[name] in (fields or {}):
             raise InputError(f"{name}: is given as the field {SHORT[name]!r}, too: leave one of them out")
     given = {name: value for name, value in given.items() if value is not None}
+    config = command.named(os.fspath(config)) if isinstance(config, str | Path) else config
+    if data is None:
+        if not _plain(config):
+            raise InputError(f"config={config!r}: must be a configuration, such as 'ddpm', where no data is given")
+        data, config = config, None
     classes, whole = None, _plain(data)
     if whole and (given or config is not None):
         raise InputError(f"{', '.join(given) or 'config'}: the data is a whole configuration: leave it out")
@@ -170,28 +178,34 @@ def _data(data: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     path = Path(data).expanduser()
     kinds = {".npy": "arrays", ".npz": "arrays", ".csv": "table"}
     if not path.is_dir() and path.suffix not in kinds:
+        if str(data).partition(":")[0] in command.known_configs():
+            raise InputError(
+                f"{str(data)!r}: there is no such folder: the configuration of this name is config={str(data)!r}"
+            )
         raise InputError(f"{str(data)!r}: must be a folder of pictures, or a {', '.join(kinds)} file")
     return {"name": "folder" if path.is_dir() else kinds[path.suffix], "path": str(path)}
 
 
-def _fit(config: dict[str, Any], progress: bool) -> Model | Classifier:
+def _fit(config: dict[str, Any], progress: bool | None) -> Model | Classifier:
     """Train in memory, from the first step to the last or to an interrupt."""
     sharding.use_compilation_cache()
     setup = prepare(config)
     settings = config["train"]
     state = setup.begun(setup.first(), settings["init"])
-    if progress:
-        print(described(setup, state))
+    say(described(setup, state))
     plan = feed.Calls(0, settings["steps"], setup.length)
     stream = feed.ahead(setup.feed.read, plan, settings["readers"])
     pending: list[Any] = []
-    with tqdm(total=settings["steps"], unit="step", disable=not progress) as bar:
+    with make_bar(settings["steps"], "step", disable=not is_shown(progress)) as bar:
         try:
             for first, n in plan:
                 state, metrics = setup.step_fn(state, setup.feed.resident, next(stream))
                 pending.append(metrics)
                 if len(pending) > 2:
                     jax.block_until_ready(pending[-3])
+                if first == 0:
+                    jax.block_until_ready(metrics)
+                    bar.set_description("training", refresh=False)
                 if (first + n) % settings["log_every"] == 0 or first + n == settings["steps"]:
                     means, pending = log.means(jax.device_get(pending)), []
                     bar.set_postfix_str(f"loss {means['loss']:.4f}", refresh=False)

@@ -17,7 +17,7 @@ from jaxdiff.config import overrides
 from jaxdiff.config.schema import FIELDS
 from jaxdiff.errors import SYNONYMS, InputError, unknown
 
-__all__ = ["CONFIGS", "FLAG", "Command", "default_workdir", "known_configs", "located", "parse"]
+__all__ = ["CONFIGS", "FLAG", "Command", "default_workdir", "known_configs", "located", "named", "parse"]
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 OPTIONS = ("workdir", "init", "minutes", "quiet", "coordinator", "processes", "process", "timeout", "help")
@@ -62,6 +62,17 @@ def parse(argv: Sequence[str], values: flags.FlagValues) -> Command:
     config = overrides.settled(config, before.to_dict() if isinstance(before, ConfigDict) else {}, chosen)
     file = config_flags.get_config_filename(values["config"])
     return Command(config, Path(values["workdir"].value or default_workdir(file)), tuple(chosen))
+
+
+def named(setting: str) -> dict:
+    """The configuration that `--config SETTING` asks for: `ddpm`, `ddpm:folder=PATH`, or a file.py.
+
+    Raises:
+      InputError: there is none.
+    """
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "the run's folder", flag_values=values)
+    return parse(["jaxdiff", f"--config={setting}"], values).config
 
 
 def known_configs() -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxdiff.cli.output import say
 from jaxdiff.cli.setup import Setup, prepare
 from jaxdiff.config.budget import Speed, within
 from jaxdiff.config.choose import Choice, Facts, choose, got, is_set, put
@@ -101,8 +102,8 @@ def _kept(config: dict, before: dict[str, Any], fixed: Collection[str]) -> dict:
 
 
 def _say(*lines: Any) -> None:
-    if hosts.is_writer() and lines:
-        print(*lines, sep="\n", flush=True)
+    if hosts.is_writer():
+        say(*lines)
 
 
 def facts(config: dict, fixed: Collection[str] = ()) -> Facts:

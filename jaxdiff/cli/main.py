@@ -22,6 +22,8 @@ COMMANDS = {
     "doctor": "what JAX finds on this machine, what is wrong, and how to mend it",
     "completion": "lines for bash, zsh or fish that complete commands, options and configurations",
 }
+SLOW = ("train", "sample", "demo")
+"""What they import takes seconds, so that they say so first."""
 HELP = Path(__file__).parent / "texts"
 
 
@@ -50,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
     if "--quiet" in rest:
         rest.remove("--quiet")
         be_quiet()
+    elif name in SLOW and sys.stderr.isatty():
+        print(f"jaxdiff {name}: loading JAX", file=sys.stderr, flush=True)
     return importlib.import_module(f"jaxdiff.cli.{name}").main(rest)
 
 

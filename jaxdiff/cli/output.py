@@ -3,9 +3,14 @@
 import io
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any
 
-__all__ = ["Heedless", "be_quiet", "is_quiet", "never_fail"]
+__all__ = ["Heedless", "be_quiet", "is_quiet", "never_fail", "quietly", "say"]
+
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
 class Heedless(io.FileIO):
@@ -48,4 +53,20 @@ def be_quiet() -> None:
 
 def is_quiet() -> bool:
     """Tell whether errors alone are to be printed."""
-    return "TQDM_DISABLE" in os.environ
+    return "TQDM_DISABLE" in os.environ or _QUIET.get()
+
+
+@contextmanager
+def quietly(quiet: bool = True) -> Iterator[None]:
+    """Leave out what `say` says and all bars, in this thread."""
+    before = _QUIET.set(quiet)
+    try:
+        yield
+    finally:
+        _QUIET.reset(before)
+
+
+def say(*lines: Any) -> None:
+    """Print lines at once, unless errors alone are to be printed."""
+    if lines and not _QUIET.get():
+        print(*lines, sep="\n", flush=True)

@@ -100,7 +100,7 @@ def _drawn(
     given = real.condition if real is not None else None
     n = len(real.x_0) if real is not None and given else show.SHOWN
     for i, (name, params) in enumerate(averages):
-        drawn = Batch(_seen(name, replace(model, params=params).sample(key, n, condition=given)), given)
+        drawn = Batch(_seen(name, replace(model, params=params).sample(key, n, condition=given, progress=False)), given)
         if hosts.is_writer():
             picture = show.preview(model.spec, drawn, decoded(model, real))
             file = workdir / (f"samples-{name}.png" if i else "samples.png")

@@ -24,10 +24,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from jaxdiff.cli import preview, tasks
-from jaxdiff.cli.output import is_quiet
 from jaxdiff.cli.parser import Parser
 from jaxdiff.cli.written import Rows, claimed
 from jaxdiff.config import build
@@ -42,6 +41,7 @@ from jaxdiff.pipelines.load import load, released
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite
 from jaxdiff.pipelines.pipeline import class_number
+from jaxdiff.pipelines.progress import is_shown
 from jaxdiff.training.errors import explained
 from jaxdiff.training.sharding import use_compilation_cache, use_cpu_devices
 from jaxdiff.types import Batch
@@ -171,13 +171,14 @@ def draw(arguments: argparse.Namespace) -> None:
     arguments.label = None if arguments.label is None else class_number(arguments.label, model)
     if arguments.task:
         require("images", model.spec, f"--task {arguments.task}")
-        print(f"{folder}: {model.weights}")
+        print(f"{folder}: {model.weights}; compiling, and then drawing", flush=True)
         options |= {name: value for name in ("steps", "sampler") if (value := getattr(arguments, name)) is not None}
         tasks.perform(arguments, out, config, model, options)
         return
     steps = model.steps if arguments.steps is None else arguments.steps
     if not arguments.json:
-        print(f"{folder}: {model.weights}, {arguments.sampler or in_words(model.sampler['name'])}, {steps} steps")
+        sampler = arguments.sampler or in_words(model.sampler["name"])
+        print(f"{folder}: {model.weights}, {sampler}, {steps} steps; compiling, and then drawing", flush=True)
     begin = time.perf_counter()
     with claimed(out) as out:
         chain = draw_chain(arguments, out, model, steps, options)
@@ -220,7 +221,9 @@ def draw_rows(arguments: argparse.Namespace, out: Path, model: Model, steps: int
         jax.random.key(arguments.seed), arguments.num, arguments.batch, steps, arguments.sampler, **given
     )
     try:
-        with tqdm(total=arguments.num, unit="example", disable=arguments.num <= arguments.batch or is_quiet()) as bar:
+        with tqdm(
+            total=arguments.num, unit="example", disable=arguments.num <= arguments.batch or not is_shown()
+        ) as bar:
             for batch in stream:
                 rows.append(batch)
                 bar.update(len(batch))

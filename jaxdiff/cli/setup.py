@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxdiff.cli import preview as watch
+from jaxdiff.cli.output import say
 from jaxdiff.config import build
 from jaxdiff.config.names import in_words
 from jaxdiff.config.record import Record
@@ -83,7 +84,7 @@ class Setup(NamedTuple):
         except InputError as error:
             raise InputError(f"train.init={in_words(init)}: {error}") from error
         if hosts.is_writer():
-            print(f"init: {kept}", flush=True)
+            say(f"init: {kept}")
         loss, memory = self.parts.loss_fn, state.memory
         if isinstance(loss, StatefulLoss) and loss.begin:  # a teacher, which is what the student begins as
             memory = jax.jit(loss.begin, out_shardings=self.placed.memory)(params)

@@ -217,7 +217,7 @@ class Studio:
         """The outcome of `run(key, **options)`, with the time it took."""
         check_value("seed", how.seed, int, 0, 2**32 - 1)
         # Guidance is given always, also that of 1, which changes nothing: to leave it out would be another program.
-        options = {"guidance": float(how.guidance)} if self.guided else {}
+        options = {"progress": False} | ({"guidance": float(how.guidance)} if self.guided else {})
         before, begin = len(self.traces), time.perf_counter()
         with explained("lower --num"):
             told = self._told(how.label, picture)

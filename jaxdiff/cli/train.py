@@ -21,7 +21,6 @@ from typing import Any
 
 import jax
 from absl import flags
-from tqdm import tqdm
 
 from jaxdiff.cli import command, fit, output
 from jaxdiff.cli.main import text_of
@@ -34,6 +33,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.model import Model
+from jaxdiff.pipelines.progress import is_shown, make_bar
 from jaxdiff.training import feed, hosts, log, sharding, stop
 from jaxdiff.training.checkpoints import checkpoint, rollback
 from jaxdiff.training.errors import looked_for
@@ -54,10 +54,10 @@ UNTIMED = 100
 LOWER = "lower train.batch_size, raise train.accumulate or train.mesh.fsdp, or set net.remat=full or net.dtype=bfloat16"
 
 
-def train(config: dict, workdir: Path, speed: Speed | None = None) -> int:
+def train(config: dict, workdir: Path, speed: Speed | None = None, progress: bool | None = True) -> int:
     """Train to `config["train"]["steps"]`, from the newest intact checkpoint in `workdir` if there is one.
 
-    The speed of a step is timed here, if it is not given.
+    The speed of a step is timed here, if it is not given. A bar is shown by `progress`, as of `Model.trajectory`.
 
     Returns: 0, or the number of the signal that ended training early, as a program's exit code.
     """
@@ -92,8 +92,8 @@ def train(config: dict, workdir: Path, speed: Speed | None = None) -> int:
             "a preview", lambda: setup.preview(setup.averages(state), workdir, journal, step), asked
         )
 
-        hidden = not journal or output.is_quiet()
-        with tqdm(total=end, initial=min(start, end), unit="step", dynamic_ncols=True, disable=hidden) as bar:
+        hidden = not journal or output.is_quiet() or not is_shown(progress)
+        with make_bar(end, "step", "training", initial=min(start, end), disable=hidden) as bar:
             for first, n in plan:
                 # ---- feed
                 try:
@@ -187,7 +187,7 @@ def report(workdir: Path, model: Model | Classifier, step: int, reason: int, com
     if complaint:
         print(f"warning: {complaint}")
     if reason:
-        print(f"stopped by {stop.named(reason)} at step {step:,}, saved: the same command goes on from there")
+        output.say(f"stopped by {stop.named(reason)} at step {step:,}, saved: the same command goes on from there")
         return
     curves = {
         name: [(r["step"], r[name]) for r in log.read(workdir) if r.get(name)] for name in ("loss", "held_out_mse")
@@ -196,8 +196,8 @@ def report(workdir: Path, model: Model | Classifier, step: int, reason: int, com
     follows = f"runs/RUN --task guide --classifier {workdir} --label 0" if guides else workdir
     with log.surviving("loss.png"), replacing(workdir / "loss.png") as part:
         pictures.save_curves(part, {name: points for name, points in curves.items() if points})
-    print(f"done: look at {workdir / 'samples.png'} and {workdir / 'loss.png'}; go on with")
-    print(f"  jaxdiff sample --workdir {follows}")
+    output.say(f"done: look at {workdir / 'samples.png'} and {workdir / 'loss.png'}; go on with")
+    output.say(f"  jaxdiff sample --workdir {follows}")
 
 
 def timed(setup: Setup, workdir: Path, end: int) -> Speed | None:
@@ -217,16 +217,17 @@ def announce(
     shows = lambda step: step % every == 0 or step in first
     if not hosts.is_writer():
         return shows
-    print(described(setup, state))
-    print(f"{'continuing' if steps.start else 'training'} in {workdir} from step {steps.start:,} to {steps.stop:,}")
+    output.say(described(setup, state))
+    output.say(
+        f"{'continuing' if steps.start else 'training'} in {workdir} from step {steps.start:,} to {steps.stop:,}"
+    )
     if speed and steps:
         rate = config["train"]["batch_size"] / speed.step_s
         shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-        print(
+        output.say(
             f"about {in_time(len(steps) * speed.step_s)}: {speed.step_s:.2g} s a step as measured, {shown} examples/s"
         )
-        print(f"pictures on the way: {workdir / 'samples.png'}")
-    sys.stdout.flush()
+        output.say(f"pictures on the way: {workdir / 'samples.png'}")
     return shows
 
 

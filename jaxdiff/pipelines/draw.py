@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,12 +27,49 @@ from jaxdiff.gaussian.flow_map import ddim_map, one_time
 from jaxdiff.gaussian.noise import ByExample
 from jaxdiff.gaussian.process import Process, log_snr, time_at
 from jaxdiff.guidance.classifier_free import classifier_free, within
-from jaxdiff.pipelines.hooks import NOTHING, PLAIN
+from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
+from jaxdiff.samplers.base import Carry
 from jaxdiff.samplers.cached import Remembering, along, cached
 from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
-from jaxdiff.types import Array, Constraint, Denoiser
+from jaxdiff.types import Array, Condition, Constraint, Denoiser, Key, Params, as_time
 
-__all__ = ["apart", "make_draw", "named_variance", "together"]
+__all__ = ["Drawing", "Fed", "How", "Stages", "apart", "make_draw", "make_stages", "named_variance", "together"]
+
+
+class Fed(NamedTuple):
+    """What a drawing is computed from; all of it is traced."""
+
+    params: Params
+    key: Key
+    times: Array
+    keep: Array
+    given: tuple[Condition | None, Condition | None]
+    traced: dict[str, Array]
+    inputs: Inputs = NOTHING
+
+
+class How(NamedTuple):
+    """How it is computed; compiled in."""
+
+    sampler: Any
+    fixed: tuple
+    denoise: bool
+    shape: tuple[int, ...]
+    hooks: Hooks = PLAIN
+
+
+class Stages(NamedTuple):
+    """The compiled parts of a drawing that stops on the way.
+
+    Attributes:
+      begin: `(fed, how) -> carry`, from noise.
+      advance: `(carry, start, stop, fed, how) -> carry`, the steps from start to before stop, compiled once for any.
+      end: `(carry, fed, how) -> (examples, frames)`.
+    """
+
+    begin: Callable[[Fed, How], Carry]
+    advance: Callable[[Carry, int, int, Fed, How], Carry]
+    end: Callable[[Carry, Fed, How], tuple[Array, Array]]
 
 
 @functools.lru_cache(maxsize=64)
@@ -50,57 +87,126 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
     With `denoise`, static, the last x is replaced by its x̂_0: for grids that end above the data.
     """
     mesh = mesh or make_mesh()
-    shards = batch_shards(mesh)
 
-    @functools.partial(jax.jit, static_argnames=("sampler", "fixed", "denoise", "shape", "hooks"))
+    @functools.partial(jax.jit, static_argnames=How._fields)
     def draw(params, key, times, keep, given, traced, sampler, fixed, denoise, shape, inputs=NOTHING, hooks=PLAIN):
-        n, more = shape[0], -shape[0] % shards
-        options = dict(fixed) | traced
-        first = options.pop("first", jnp.uint32(0))
-        index = jax.lax.with_sharding_constraint(first + jnp.arange(n + more, dtype=jnp.uint32), split(mesh))
-        padded = jax.tree.map(lambda c: jnp.concatenate([c, c[jnp.arange(more) % n]]), (given, inputs.each))
-        (condition, negative), inputs = padded[0], inputs._replace(each=padded[1])
-        scales = [options.pop(name) for name in GUIDANCE if name in options]
-        known = process, denoiser, fraction, remembering, *_ = _bound(bind, params, condition, negative, scales, path)
-        process = process._replace(noise=ByExample(process.noise, index, options.pop("noise_scale", 1.0)))
-        denoiser = hooks.guide(process, denoiser, inputs)
-        bound = options.pop("clip", jnp.inf)
-        constrain = dynamic_threshold(options.pop("threshold"), bound) if "threshold" in options else clip(bound)
-        variance = options.pop("variance", None)
-        corrector = CORRECTORS.get(options.pop("corrector", None))
-        every = options.pop("cache", None)
-        constrained = lambda x_t, t: constrain(denoiser(x_t, t))
-        own = {name: options.pop(name) for name in list(options) if name in own_options(find_sampler(sampler))}
-
-        def make(denoiser, fraction=fraction):
-            further = {"variance": named_variance(variance, fraction)} if variance else {}
-            parts = asked_for(sampler, process, lambda x_t, t: constrain(denoiser(x_t, t)), known, constrain)
-            return SAMPLER.checked(sampler, find_sampler(sampler)(*parts, **own, **further))
-
-        if every is None:
-            steps = make(denoiser)
-        elif remembering is None:
-            raise InputError("cache: this model's network has no levels to remember; leave the option out")
-        elif fraction is None:
-            steps = cached(make, remembering, every)
-        else:
-            steps = cached(lambda both: make(*apart(both)), together(remembering, fraction), every)
-        if corrector:
-            steps = samplers.then(steps, corrector(process, constrained, **options))
-
-        steps = hooks.steer(process, constrained, steps, inputs)
+        fed = Fed(params, key, times, keep, given, traced, inputs)
+        drawing = _drawing(bind, path, mesh, fed, How(sampler, fixed, denoise, shape, hooks))
         key_start, key_steps = jax.random.split(key)
-        x_1 = hooks.begin(process, key_start, jnp.zeros((n + more, *shape[1:])), times, inputs)
-        x_1 = jax.lax.with_sharding_constraint(x_1, split(mesh))
-        x, frames = samplers.trajectory(steps, key_steps, x_1, times, keep)
-        drawn = constrained(x, times[-1]) if denoise else x
-        if denoise and len(keep):
+        x, frames = samplers.trajectory(drawing.steps, key_steps, drawing.begin(key_start), times, keep)
+        return drawing.end(x, frames)
+
+    return draw
+
+
+@functools.lru_cache(maxsize=64)
+def make_stages(bind: Bind, path: Process | None = None, mesh: Mesh | None = None) -> Stages:
+    """The same drawing in three compiled parts, for a loop on the host that tells how far it has come.
+
+    The loop over steps has bounds that are traced, so that any number of steps at once is the same program.
+    """
+    mesh = mesh or make_mesh()
+    compiled = functools.partial(jax.jit, static_argnames="how")
+
+    def settled(carry, how):
+        """Fix types and places, so that what one call returns the next one takes without compiling anew."""
+        count = how.shape[0] + -how.shape[0] % batch_shards(mesh)
+
+        def settle(leaf):
+            where = split(mesh, leaf.shape.index(count)) if count in leaf.shape else replicated(mesh)
+            return jax.lax.with_sharding_constraint(jnp.asarray(leaf, leaf.dtype), where)
+
+        return jax.tree.map(settle, carry)
+
+    @compiled
+    def begin(fed, how):
+        drawing = _drawing(bind, path, mesh, fed, how)
+        x_1 = drawing.begin(jax.random.split(fed.key)[0])
+        return settled(samplers.first(drawing.steps, x_1, fed.keep), how)
+
+    @compiled
+    def advance(carry, start, stop, fed, how):
+        steps, key = _drawing(bind, path, mesh, fed, how).steps, jax.random.split(fed.key)[1]
+        walk = samplers.onward(steps, key, as_time(fed.times, carry[0].x), fed.keep)
+        return settled(jax.lax.fori_loop(start, stop, lambda i, carry: walk(carry, i), carry), how)
+
+    @compiled
+    def end(carry, fed, how):
+        (state, frames) = carry
+        return _drawing(bind, path, mesh, fed, how).end(state.x, frames)
+
+    return Stages(begin, advance, end)
+
+
+class Drawing(NamedTuple):
+    """A sampler over the network that it calls, with what comes before and after it.
+
+    Attributes:
+      steps: the sampler.
+      begin: `key -> x_1`.
+      end: `(x, frames) -> (examples, frames)`.
+    """
+
+    steps: samplers.Sampler
+    begin: Callable[[Key], Array]
+    end: Callable[[Array, Array], tuple[Array, Array]]
+
+
+def _drawing(bind: Bind, path: Process | None, mesh: Mesh, fed: Fed, how: How) -> Drawing:
+    n, more = how.shape[0], -how.shape[0] % batch_shards(mesh)
+    options, times, keep, hooks = dict(how.fixed) | fed.traced, fed.times, fed.keep, how.hooks
+    first = options.pop("first", jnp.uint32(0))
+    index = jax.lax.with_sharding_constraint(first + jnp.arange(n + more, dtype=jnp.uint32), split(mesh))
+    padded = jax.tree.map(lambda c: jnp.concatenate([c, c[jnp.arange(more) % n]]), (fed.given, fed.inputs.each))
+    (condition, negative), inputs = padded[0], fed.inputs._replace(each=padded[1])
+    scales = [options.pop(name) for name in GUIDANCE if name in options]
+    bound = _bound(bind, fed.params, condition, negative, scales, path)
+    process = bound.process._replace(noise=ByExample(bound.process.noise, index, options.pop("noise_scale", 1.0)))
+    bound = bound._replace(process=process, denoiser=hooks.guide(process, bound.denoiser, inputs))
+    limit = options.pop("clip", jnp.inf)
+    constrain = dynamic_threshold(options.pop("threshold"), limit) if "threshold" in options else clip(limit)
+    constrained = lambda x_t, t: constrain(bound.denoiser(x_t, t))
+    steps = hooks.steer(process, constrained, _steps(bound, constrain, how.sampler, options), inputs)
+
+    def begin(key):
+        x_1 = hooks.begin(process, key, jnp.zeros((n + more, *how.shape[1:])), times, inputs)
+        return jax.lax.with_sharding_constraint(x_1, split(mesh))
+
+    def end(x, frames):
+        drawn = constrained(x, times[-1]) if how.denoise else x
+        if how.denoise and len(keep):
             frames = frames.at[-1].set(jnp.where(keep[-1] == len(times) - 1, drawn, frames[-1]))
         drawn = hooks.finish(drawn, inputs)
         # Every host gets all examples: a host can read only what its own devices hold.
         return jax.lax.with_sharding_constraint((drawn[:n], frames[:, :n]), replicated(mesh))
 
-    return draw
+    return Drawing(steps, begin, end)
+
+
+def _steps(bound: Bound, constrain: Constraint, sampler: Any, options: dict[str, Any]) -> samplers.Sampler:
+    """The sampler that is named, with its options, over the constrained denoiser."""
+    variance = options.pop("variance", None)
+    corrector = CORRECTORS.get(options.pop("corrector", None))
+    every = options.pop("cache", None)
+    own = {name: options.pop(name) for name in list(options) if name in own_options(find_sampler(sampler))}
+
+    def make(denoiser, fraction=bound.fraction):
+        further = {"variance": named_variance(variance, fraction)} if variance else {}
+        parts = asked_for(sampler, bound.process, lambda x_t, t: constrain(denoiser(x_t, t)), bound, constrain)
+        return SAMPLER.checked(sampler, find_sampler(sampler)(*parts, **own, **further))
+
+    if every is None:
+        steps = make(bound.denoiser)
+    elif bound.remembering is None:
+        raise InputError("cache: this model's network has no levels to remember; leave the option out")
+    elif bound.fraction is None:
+        steps = cached(make, bound.remembering, every)
+    else:
+        steps = cached(lambda both: make(*apart(both)), together(bound.remembering, bound.fraction), every)
+    if corrector:
+        constrained = lambda x_t, t: constrain(bound.denoiser(x_t, t))
+        steps = samplers.then(steps, corrector(bound.process, constrained, **options))
+    return steps
 
 
 def _bound(bind: Bind, params, condition, negative, scales: Sequence[Array], path: Process | None) -> Bound:

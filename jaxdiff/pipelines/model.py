@@ -30,7 +30,7 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.process import Process, is_white
 from jaxdiff.modalities import find, make_codec
 from jaxdiff.pipelines.conditions import Given, Known, checked
-from jaxdiff.pipelines.draw import make_draw
+from jaxdiff.pipelines.draw import Fed, How
 from jaxdiff.pipelines.ends import USUAL, Ends
 from jaxdiff.pipelines.folder import check_new, save_folder
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
@@ -46,6 +46,7 @@ from jaxdiff.pipelines.options import (
     is_whole,
     sigma_at,
 )
+from jaxdiff.pipelines.progress import drawn
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.types import Array, Batch, Codec, Condition, ConditionSpec, Key, Params, Spec
@@ -180,7 +181,8 @@ class Model:
             factor on all noise that is drawn, x_1 included, and `cache`, to compute the network's deeper levels at
             every so many steps only (`jaxdiff.samplers.cached`). Also `guidance`, the scale of
             `jaxdiff.guidance.classifier_free.classifier_free`, with `guidance_rescale`, between the noise levels
-            `guidance_low` and `guidance_high`; and `negative`, like `condition`, from which it leads away.
+            `guidance_low` and `guidance_high`; and `negative`, like `condition`, from which it leads away. And
+            `progress`, as for `trajectory`.
 
         Raises:
           InputError: an unknown sampler or option, or a value out of its range.
@@ -234,6 +236,7 @@ class Model:
         inputs: Inputs = NOTHING,
         start: float | Array | None = None,
         first: int = 0,
+        progress: bool | None = None,
         **options: Any,
     ) -> tuple[Array, Array]:
         """As `sample`, and the states at `frames` moments on the way, evenly spaced from the noise to the end.
@@ -245,6 +248,7 @@ class Model:
             inputs are traced.
           start: the time to start at, with as many steps; by default that of the grid.
           first: as for `sample`; the examples of the inputs are those from there on.
+          progress: show a bar; by default in a terminal and in a notebook. The examples are the same, to the bit.
 
         Returns: `(examples, (frames, n, ...))`; no more states than these are held in memory.
         """
@@ -275,10 +279,9 @@ class Model:
         check_applies(name, self.path, known)
         denoise = self.ends.denoise and (self.path is None or sigma_at(self.path, known[-1]) > 0)
         hooks = hooks._replace(begin=self.ends.begin) if hooks.begin is PLAIN.begin else hooks
-        shape = (n, *self.shape)
-        traced["first"] = jnp.uint32(first)
-        draw = make_draw(self.bind, self.path, self.mesh)
-        return draw(self.params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, hooks)
+        shape, traced["first"] = (n, *self.shape), jnp.uint32(first)
+        fed = Fed(self.params, key, times, keep, given, traced, inputs)
+        return drawn((self.bind, self.path, self.mesh), fed, How(name, fixed, denoise, shape, hooks), progress)
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""

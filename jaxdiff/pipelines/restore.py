@@ -190,7 +190,8 @@ def measurement(
         raise InputError(f"scale: goes with method 'dps', not with {method!r}")
     if method == "ddrm" and (
         foreign := sorted(
-            options.keys() - {"steps", "start", "condition", "negative", "first", "clip", "threshold", *GUIDANCE}
+            options.keys()
+            - {"steps", "start", "condition", "negative", "first", "clip", "threshold", "progress", *GUIDANCE}
         )
     ):
         raise InputError(f"{foreign[0]}: method 'ddrm' is a sampler of its own: leave the options of others out")

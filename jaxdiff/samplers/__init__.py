@@ -10,7 +10,7 @@ from jaxdiff.samplers.ancestral import (
     learned_range,
     mean_square_eps,
 )
-from jaxdiff.samplers.base import Sampler, State, invert, sample, stepped, then, trajectory
+from jaxdiff.samplers.base import Sampler, State, first, invert, onward, sample, stepped, then, trajectory
 from jaxdiff.samplers.ddim import ddim
 from jaxdiff.samplers.dpm import dpmpp_1s, dpmpp_2m, dpmpp_2s, dpmpp_3m
 from jaxdiff.samplers.jumps import jump, posterior_jumps, renoise
@@ -37,6 +37,7 @@ __all__ = [
     "dpmpp_3m",
     "euler",
     "euler_maruyama",
+    "first",
     "fixed_large",
     "fixed_small",
     "heun",
@@ -47,6 +48,7 @@ __all__ = [
     "lms",
     "mean_square_eps",
     "midpoint",
+    "onward",
     "plms",
     "pndm",
     "posterior_jumps",

@@ -19,13 +19,30 @@ from jax.core import Tracer
 from jaxdiff.errors import InputError
 from jaxdiff.types import Array, Key, as_time
 
-__all__ = ["Both", "Sampler", "State", "begun_again", "invert", "sample", "stepped", "then", "trajectory"]
+__all__ = [
+    "Both",
+    "Carry",
+    "Sampler",
+    "State",
+    "begun_again",
+    "first",
+    "invert",
+    "onward",
+    "sample",
+    "stepped",
+    "then",
+    "trajectory",
+]
 
 
 class State(NamedTuple):
     """The state of a sampler that remembers nothing but where it is. Others carry more, and an `x` like this one."""
 
     x: Array
+
+
+Carry = tuple[Any, Array]
+"""The state of a sampler, and the frames kept so far."""
 
 
 class Sampler(NamedTuple):
@@ -69,23 +86,36 @@ def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array
     ([2.0], [[8.0], [4.0]])
     """
     _check_falling(times)
-    times, keep = as_time(times, x_1), jnp.asarray(keep, jnp.int32)
+    times = as_time(times, x_1)
+    walk = onward(sampler, key, times, keep)
+    steps = jnp.arange(len(times) - 1)
+    (state, kept), _ = jax.lax.scan(lambda carry, i: (walk(carry, i), None), first(sampler, x_1, keep), steps)
+    return state.x, kept
+
+
+def first(sampler: Sampler, x_1: Array, keep: Array) -> Carry:
+    """The carry of `trajectory` before its first step."""
+    keep = jnp.asarray(keep, jnp.int32)
+    return sampler.init(x_1), jnp.where(keep.reshape(-1, *[1] * x_1.ndim) == 0, x_1, jnp.zeros((), x_1.dtype))
+
+
+def onward(sampler: Sampler, key: Key, times: Array, keep: Array) -> Callable[[Carry, Array], Carry]:
+    """`(carry, i) -> carry`, step i of `trajectory`: for a loop that stops on the way, as one with a progress bar does.
+
+    Args:
+      times: of the type of a time: see `jaxdiff.types.as_time`.
+    """
+    keep = jnp.asarray(keep, jnp.int32)
     count = keep.shape[0]
     # slots[i] is the place in `kept` of grid point i; `count`, which is out of range and so dropped, if it has none.
     slots = jnp.full(times.shape, count).at[keep].set(jnp.arange(count))
 
-    def body(carry, along):
+    def walk(carry, i):
         state, kept = carry
-        i, t, s, slot = along
-        state = stepped(sampler, jax.random.fold_in(key, i), state, t, s)
-        return (state, kept.at[slot].set(state.x, mode="drop") if count else kept), None
+        state = stepped(sampler, jax.random.fold_in(key, i), state, times[i], times[i + 1])
+        return state, kept.at[slots[i + 1]].set(state.x, mode="drop") if count else kept
 
-    state = sampler.init(x_1)
-    kept = jnp.zeros((count, *x_1.shape), x_1.dtype)
-    kept = kept.at[slots[0]].set(x_1, mode="drop") if count else kept
-    along = (jnp.arange(len(times) - 1), times[:-1], times[1:], slots[1:])
-    (state, kept), _ = jax.lax.scan(body, (state, kept), along)
-    return state.x, kept
+    return walk
 
 
 def begun_again(sampler: Sampler, state: Any, x: Array) -> Any:

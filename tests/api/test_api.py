@@ -281,6 +281,27 @@ def test_a_run_from_python_goes_on(tmp_path):
     chex.assert_trees_all_equal(jaxdiff.load(tmp_path / "run", net=(plain, PARAMS)).params, longer.params)
 
 
+def test_a_configuration_by_its_name_and_in_silence(tmp_path, capfd):
+    told = {"config": "ddpm", "steps": 2, "net": UNET, "progress": False, "fields": {"train.batch_size": 4}}
+    model = jaxdiff.train(**told)
+    assert model.config["data"] == {"name": "digits", "split": "train"}
+    assert model.config["process"]["betas"]["name"] == "cosine"
+    run = jaxdiff.train(workdir=tmp_path / "run", **{**told, "fields": {**told["fields"], "sample.steps": 2}})
+    chex.assert_trees_all_equal(run.params, model.params)
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert "step" not in said.err
+    images = jaxdiff.train(IMAGES, 0, config="ddpm", net=UNET)
+    assert images.config["process"] == model.config["process"]
+    assert "40 images of 8x8" in capfd.readouterr().out
+
+
+def test_a_model_says_what_it_is_and_pictures_are_shown_inline(model):
+    assert repr(model).startswith("Model: images of 8x8, 1 channel(s), told label; ")
+    assert "draws with dpmpp_2m in 50 steps" in repr(model)
+    assert jaxdiff.show(IMAGES[:1])._repr_png_()[:4] == b"\x89PNG"
+
+
 def test_pictures():
     one = jaxdiff.show(IMAGES[0])
     assert one.size == (68, 68)
@@ -329,7 +350,10 @@ WRONG = {
         r"give images\[None",
     ),
     "what is no model": (lambda: jaxdiff.train(IMAGES, net=Small(), init=3), "give a model"),
-    "what is no configuration": (lambda: jaxdiff.train(IMAGES, config="ddpm"), "must be a configuration"),
+    "what is no configuration": (lambda: jaxdiff.train(IMAGES, config=3), "must be a configuration"),
+    "nothing": (lambda: jaxdiff.train(), "config=None: must be a configuration, such as 'ddpm'"),
+    "an unknown configuration": (lambda: jaxdiff.train(config="ddmp"), "did you mean 'ddpm'"),
+    "a configuration as data": (lambda: jaxdiff.train("ddpm:cifar10"), "is config='ddpm:cifar10'"),
     "a function without parameters": (lambda: jaxdiff.train(IMAGES, net=plain), "give .*function, params"),
     "network": (lambda: jaxdiff.train(IMAGES, net=lambda x, t: x), "net"),
     "freeze": (lambda: jaxdiff.train(IMAGES, net=Small(), freeze="Cnov*"), "begin with Conv_0, Conv_1, Dense_0"),

@@ -47,7 +47,7 @@ def model(built):
         hash((name, fixed, denoise, shape))
         return np.zeros(shape, np.float32), np.zeros((len(keep), *shape), np.float32)
 
-    with mock.patch("jaxdiff.pipelines.model.make_draw", return_value=draw):
+    with mock.patch("jaxdiff.pipelines.progress.make_draw", return_value=draw):
         yield built
 
 
