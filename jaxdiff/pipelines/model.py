@@ -14,21 +14,12 @@ from jax.sharding import Mesh
 
 from jaxdiff.config.names import in_words
 from jaxdiff.config.record import Record
-from jaxdiff.config.sampling import (
-    CORRECTORS,
-    GUIDANCE,
-    VARIANCES,
-    Bind,
-    find_sampler,
-    name_of,
-    option_range,
-    own_options,
-    shared_options,
-)
+from jaxdiff.config.sampling import GUIDANCE, Bind
 from jaxdiff.config.schema import check_value
-from jaxdiff.errors import InputError, unknown
+from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, is_white
 from jaxdiff.modalities import find, make_codec
+from jaxdiff.pipelines.chosen import check_guidable, chosen
 from jaxdiff.pipelines.conditions import Given, Known, checked
 from jaxdiff.pipelines.draw import Fed, How
 from jaxdiff.pipelines.ends import USUAL, Ends
@@ -38,8 +29,6 @@ from jaxdiff.pipelines.options import (
     check_allowed,
     check_applies,
     check_guided,
-    check_led,
-    check_number,
     check_start,
     finite,
     from_time,
@@ -48,7 +37,6 @@ from jaxdiff.pipelines.options import (
 )
 from jaxdiff.pipelines.progress import drawn
 from jaxdiff.samplers.base import Sampler
-from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.types import Array, Batch, Codec, Condition, ConditionSpec, Key, Params, Spec
 
 __all__ = ["Given", "Model"]
@@ -264,12 +252,12 @@ class Model:
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
         negative = options.pop("negative", None)
-        name, fixed, traced = self._options(sampler, options)
+        name, fixed, traced = self._chosen(sampler, options)
         guided = negative is not None or not traced.keys().isdisjoint(GUIDANCE)
         negative = self.check_condition({} if negative is None else negative, n, False) if guided else None
         given = self.check_condition(condition, n, first=first), negative
         if guided:
-            self._check_guidable(traced)
+            check_guidable(tuple(self.conditions), self.guidable, traced)
             traced = {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
         if hooks.guide != PLAIN.guide or not traced.keys().isdisjoint(GUIDANCE):
             check_guided(name)
@@ -285,52 +273,12 @@ class Model:
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""
-        check_applies(self._options(None, {})[0], self.path, self.grid(self.steps))
+        check_applies(self._chosen(None, {})[0], self.path, self.grid(self.steps))
 
     def check_likelihood(self) -> None:
         """Refuse a model whose noise has no density that the library knows."""
         if self.path and not is_white(self.path):
             raise InputError("likelihood: is that of normal noise, and this model's noise is another")
-
-    def _options(self, sampler: Any, options: Mapping[str, Any]) -> tuple[Any, tuple, dict[str, Array]]:
-        """The sampler's name, the options that are compiled in, and those that are traced."""
-        name = self.sampler["name"] if sampler is None else name_of(sampler)
-        make = find_sampler(name)
-        check_allowed(self.samplers, name)
-        label = name if isinstance(name, str) else make.__name__
-        defaults = self.sampler if name == self.sampler["name"] else {}
-        given = {**self.options, **{k: v for k, v in defaults.items() if k != "name"}, **options}
-        corrector = given.get("corrector")
-        shared = shared_options({**given, "name": label})
-        own = own_options(make) | {k: p for k, p in shared.items() if p is not None}
-        allowed = {**own, **shared}
-        beside = own_options(CORRECTORS[corrector]) if corrector else {}
-        if twice := [k for k in own_options(make) if k in beside and k in given]:
-            raise InputError(
-                f"{twice[0]}: both of sampler {label!r} and of its corrector: leave it, or the corrector, out"
-            )
-        for option in given:
-            if option not in allowed:
-                raise unknown(f"option of sampler {label!r}", option, allowed)
-        if given.get("variance", "learned") not in list(VARIANCES):
-            raise unknown("variance", given["variance"], VARIANCES)
-        # Numbers are traced also where they are left at their default, so that giving one compiles nothing.
-        real = {p for p in own if own[p].annotation == float | Array}
-        free = {*real, *GUIDANCE, "clip", "threshold", "noise_scale", "cache"}
-        for option, value in given.items():
-            kind = own[option].annotation if option in own else float
-            if kind in (str, bool):
-                check_value(option, value, kind)
-            elif option not in ("variance", "corrector"):
-                whole = option == "cache" or kind is int
-                check_number(option, value, option_range(option, label, corrector), whole, option in free)
-        if name == "ddim" and "temperature" in given:
-            check_temperature(given.get("eta", 0.0), given["temperature"])
-        check_led(given, allowed)
-        traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in free}
-        plain = {k: int(v) if k in own and own[k].annotation is int else v for k, v in given.items()}
-        fixed = tuple(sorted((k, v) for k, v in plain.items() if k not in traced))
-        return name, fixed, {k: jnp.float32(v) for k, v in traced.items()}
 
     def check_condition(self, given: Given, n: int, default: bool = True, first: int = 0) -> Condition | None:
         """The condition of n examples, all that the network can be told, of its types; None if that is nothing.
@@ -344,15 +292,7 @@ class Model:
         """
         return checked(Known(self.conditions, self.guidable), given, n, default, first)
 
-    def _check_guidable(self, traced: Mapping[str, Array]) -> None:
-        if not self.conditions:
-            raise InputError("guidance: this model has no condition to follow: take one trained with net.num_classes")
-        if not self.guidable:
-            raise InputError(
-                "guidance: this model was never trained without its condition: take one trained with "
-                "train.cond_dropout, such as 0.1"
-            )
-        if "guidance" not in traced:
-            raise InputError("negative: changes nothing without guidance: give its scale, such as guidance=2")
-        if "cache" in traced:
-            raise InputError("guidance and cache: two networks would share one memory: leave one of them out")
+    def _chosen(self, sampler: Any, options: Mapping[str, Any]) -> tuple[Any, tuple, dict[str, Array]]:
+        name, *rest = chosen(sampler, options, self.sampler, self.options)
+        check_allowed(self.samplers, name)
+        return name, *rest

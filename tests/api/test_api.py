@@ -281,6 +281,7 @@ def test_a_run_from_python_goes_on(tmp_path):
     chex.assert_trees_all_equal(jaxdiff.load(tmp_path / "run", net=(plain, PARAMS)).params, longer.params)
 
 
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # of ml_collections
 def test_a_configuration_by_its_name_and_in_silence(tmp_path, capfd):
     told = {"config": "ddpm", "steps": 2, "net": UNET, "progress": False, "fields": {"train.batch_size": 4}}
     model = jaxdiff.train(**told)

@@ -32,7 +32,7 @@ def test_a_whole_number_may_be_written_as_a_real_one(model):
     draw = lambda order: jax.eval_shape(lambda p: compiled(p, *draw_with(order)), model.params)
 
     def draw_with(order):
-        name, fixed, traced = model._options("deis", {"order": order})
+        name, fixed, traced = model._chosen("deis", {"order": order})
         times = model.grid(5)
         keep = np.zeros(0, np.int32)
         return jax.random.key(0), times, keep, (None, None), traced, name, fixed, False, (2, 8, 8, 1)

@@ -1,0 +1,89 @@
+"""Chosen: a sampler and its options, asked for in a call, beside the defaults of a model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxdiff.config.sampling import (
+    CORRECTORS,
+    GUIDANCE,
+    VARIANCES,
+    find_sampler,
+    name_of,
+    option_range,
+    own_options,
+    shared_options,
+)
+from jaxdiff.config.schema import check_value
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.pipelines.options import check_led, check_number
+from jaxdiff.samplers.ddim import check_temperature
+from jaxdiff.types import Array
+
+__all__ = ["check_guidable", "chosen"]
+
+
+def chosen(
+    sampler: Any, options: Mapping[str, Any], default: Mapping[str, Any], shared: Mapping[str, Any]
+) -> tuple[Any, tuple, dict[str, Array]]:
+    """The sampler, the options that are compiled in, and those that are traced.
+
+    Args:
+      sampler: its name or the function itself; None for the default.
+      options: those asked for, which come before the defaults.
+      default: the sampler of the model, `{"name": ..., **options}`.
+      shared: the model's defaults for every sampler.
+
+    Raises:
+      InputError: an unknown sampler or option, or a value out of its range.
+    """
+    name = default["name"] if sampler is None else name_of(sampler)
+    make = find_sampler(name)
+    label = name if isinstance(name, str) else make.__name__
+    defaults = default if name == default["name"] else {}
+    given = {**shared, **{k: v for k, v in defaults.items() if k != "name"}, **options}
+    corrector = given.get("corrector")
+    of_all = shared_options({**given, "name": label})
+    own = own_options(make) | {k: p for k, p in of_all.items() if p is not None}
+    allowed = {**own, **of_all}
+    beside = own_options(CORRECTORS[corrector]) if corrector else {}
+    if twice := [k for k in own_options(make) if k in beside and k in given]:
+        raise InputError(f"{twice[0]}: both of sampler {label!r} and of its corrector: leave it, or the corrector, out")
+    for option in given:
+        if option not in allowed:
+            raise unknown(f"option of sampler {label!r}", option, allowed)
+    if given.get("variance", "learned") not in list(VARIANCES):
+        raise unknown("variance", given["variance"], VARIANCES)
+    # Numbers are traced also where they are left at their default, so that giving one compiles nothing.
+    real = {p for p in own if own[p].annotation == float | Array}
+    free = {*real, *GUIDANCE, "clip", "threshold", "noise_scale", "cache"}
+    for option, value in given.items():
+        kind = own[option].annotation if option in own else float
+        if kind in (str, bool):
+            check_value(option, value, kind)
+        elif option not in ("variance", "corrector"):
+            whole = option == "cache" or kind is int
+            check_number(option, value, option_range(option, label, corrector), whole, option in free)
+    if name == "ddim" and "temperature" in given:
+        check_temperature(given.get("eta", 0.0), given["temperature"])
+    check_led(given, allowed)
+    traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in free}
+    plain = {k: int(v) if k in own and own[k].annotation is int else v for k, v in given.items()}
+    fixed = tuple(sorted((k, v) for k, v in plain.items() if k not in traced))
+    return name, fixed, {k: jnp.float32(v) for k, v in traced.items()}
+
+
+def check_guidable(conditions: Sequence[str], guidable: bool, asked: Mapping[str, Any]) -> None:
+    """Refuse guidance of a model that knows of no condition, or not of its absence, and what guidance excludes."""
+    if not conditions:
+        raise InputError("guidance: this model has no condition to follow: take one trained with net.num_classes")
+    if not guidable:
+        raise InputError(
+            "guidance: this model was never trained without its condition: take one trained with "
+            "train.cond_dropout, such as 0.1"
+        )
+    if "guidance" not in asked:
+        raise InputError("negative: changes nothing without guidance: give its scale, such as guidance=2")
+    if "cache" in asked:
+        raise InputError("guidance and cache: two networks would share one memory: leave one of them out")
