@@ -164,7 +164,7 @@ def read_scheduler(given: Mapping[str, Any]) -> Schedule:
     total, zero_snr = len(table), bool(config.get("rescale_betas_zero_snr"))
     process = schedules.ddpm(table, zero_snr)
     of_levels = name in ("HeunDiscreteScheduler", "LMSDiscreteScheduler")
-    path = schedules.edm(float(_levels(table)[-1])) if of_levels else process
+    path = schedules.edm(float(_levels(table, False)[-1])) if of_levels else process
     network = PREDICTIONS[config["prediction_type"]]()._replace(time_input=_label(total, _rounding(name, config)))
     by_level = name.startswith(("Euler", "Heun", "LMS")) and config["timestep_spacing"] != "leading"
     sampler, bound = _sampler(name, config)
@@ -233,9 +233,12 @@ def _betas(config: Mapping[str, Any]) -> np.ndarray:
     return BETAS[config["beta_schedule"]](config["num_train_timesteps"], config["beta_start"], config["beta_end"])
 
 
-def _levels(table: np.ndarray) -> np.ndarray:
-    """sigma / alpha of each step of a chain."""
+def _levels(table: np.ndarray, zero_snr: bool) -> np.ndarray:
+    """sigma / alpha of each step of a chain; 4096 at pure noise, where it is infinite."""
     alpha_bar = np.exp(np.cumsum(np.log1p(-table)))
+    if zero_snr:
+        alpha = np.sqrt(alpha_bar)
+        alpha_bar = np.maximum((alpha[0] / (alpha[0] - alpha[-1]) * (alpha - alpha[-1])) ** 2, 2.0**-24)
     return np.sqrt((1 - alpha_bar) / alpha_bar)
 
 
@@ -258,7 +261,8 @@ def _rounding(name: str, config: Mapping[str, Any]) -> Callable[[Array], Array]:
 
 
 def _grid(name: str, config: Mapping[str, Any], table: np.ndarray, by_sigma: bool) -> Callable[[int], np.ndarray]:
-    total, levels, multistep = len(table), _levels(table), name.endswith("MultistepScheduler")
+    total, multistep = len(table), name.endswith("MultistepScheduler")
+    levels = _levels(table, bool(config.get("rescale_betas_zero_snr")))
     to_data = config.get("set_alpha_to_one", config.get("final_sigmas_type", "zero") == "zero")
     sensitive = multistep and config["lower_order_final"] and (config["solver_order"] == 3 or not to_data)
 
