@@ -29,7 +29,7 @@ from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.process import Process, is_white
 from jaxdiff.modalities import find, make_codec
-from jaxdiff.pipelines.conditions import Given, Known, checked
+from jaxdiff.pipelines.conditions import Given, Known, checked, prompted
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.folder import check_new, save_folder
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
@@ -175,6 +175,7 @@ class Model:
             every so many steps only (`jaxdiff.samplers.cached`). Also `guidance`, the scale of
             `jaxdiff.guidance.classifier_free.classifier_free`, with `guidance_rescale`, between the noise levels
             `guidance_low` and `guidance_high`; and `negative`, like `condition`, from which it leads away.
+            Of a model that reads captions, `prompt`, one for all or a list of n; `negative` may be such, too.
 
         Raises:
           InputError: an unknown sampler or option, or a value out of its range.
@@ -204,6 +205,7 @@ class Model:
                 f"n={n}, batch={batch}, first={first}: draw at least one example, in batches of at least one, from 0 on"
             )
         batch = min(n, batch)
+        condition = prompted(self.conditions, condition, options)
         negative = options.pop("negative", None)
         negative = None if negative is None else self.check_condition(negative, n, False) or {}
         # Where nothing is known the condition is empty: of None each batch would have the classes in turn.
@@ -252,11 +254,14 @@ class Model:
             check_start(self.path, start)
         if not is_whole(frames, 0, len(times)):
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
+        condition = prompted(self.conditions, condition, options)
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
         negative = options.pop("negative", None)
         led = negative is not None
         negative = self.check_condition(negative, n, False) if led else None
         name, fixed, traced = self._options(sampler, options)
+        if "text" in self.conditions and negative is None and not traced.keys().isdisjoint(GUIDANCE):
+            negative = self.check_condition({}, n, False)
         given = self.check_condition(condition, n, first=first), negative
         if led or not traced.keys().isdisjoint(GUIDANCE):
             self._check_guidable(traced)
@@ -329,7 +334,7 @@ class Model:
         Raises:
           InputError: another condition than the model has, or of another shape, or not all.
         """
-        return checked(Known(self.conditions, self.guidable), given, n, default, first)
+        return checked(Known(self.conditions, self.spec, self.guidable), given, n, default, first)
 
     def _check_guidable(self, traced: Mapping[str, Array]) -> None:
         if not self.conditions:

@@ -1,0 +1,1 @@
+"""Interop: weights and folders of other libraries, in and out."""
