@@ -44,6 +44,7 @@ ARROWS = {
         "training",
         "modalities",
     },
+    "interop": {"config", "nets"},
     "evaluation": {"pipelines", "config", "likelihood", "samplers", "gaussian", "transforms", "data", "modalities"},
     "cli": {
         "evaluation",
