@@ -114,8 +114,17 @@ def test_no_modality_imports_another():
                 assert name.split(".")[2] == own, f"{file} imports {name}"
 
 
-LONG = {"train": 100, "ddpm": 80, "__call__": 90, "detect": 70, "make_draw": 65, "make_train_step": 65}
-"""Functions of more than 60 lines: the training loop, a chain's exact log-SNR, the U-Net's forward pass, ..."""
+LONG = {
+    "train": 100,
+    "ddpm": 80,
+    "__call__": 100,
+    "arrays": 65,
+    "folder": 75,
+    "detect": 70,
+    "make_draw": 65,
+    "make_train_step": 65,
+}
+"""Functions over 60 lines: the training loop, a chain's exact log-SNR, the U-Net's forward pass, long docstrings."""
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT)))

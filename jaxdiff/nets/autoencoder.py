@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.nets.layers import INIT, Attention, Downsample, GroupNorm, ResidualBlock, Upsample, conv
+from jaxdiff.nets.attention import Attention
+from jaxdiff.nets.layers import INIT, Downsample, GroupNorm, ResidualBlock, Upsample, conv
 
 __all__ = ["Autoencoder", "in_tiles"]
 

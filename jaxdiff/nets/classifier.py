@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
-from jaxdiff.nets.layers import INIT, ZERO, Attention, Downsample, GroupNorm, ResidualBlock, conv, sinusoidal, to_depth
+from jaxdiff.nets.attention import Attention
+from jaxdiff.nets.layers import INIT, ZERO, Downsample, GroupNorm, ResidualBlock, conv, sinusoidal, to_depth
 from jaxdiff.types import ConditionSpec, Spec
 
 __all__ = ["Classifier"]

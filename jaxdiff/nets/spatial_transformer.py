@@ -15,7 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.nets.layers import INIT, ZERO, GroupNorm, attend
+from jaxdiff.nets.attention import attend
+from jaxdiff.nets.layers import INIT, ZERO, GroupNorm
 
 __all__ = ["SpatialTransformer", "TransformerBlock"]
 

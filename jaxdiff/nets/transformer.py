@@ -25,7 +25,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.nets.layers import CHEAP, INIT, ZERO, attend, save_for_backward
+from jaxdiff.nets.attention import attend
+from jaxdiff.nets.layers import CHEAP, INIT, ZERO, save_for_backward
 
 __all__ = [
     "FEED_FORWARDS",

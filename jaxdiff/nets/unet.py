@@ -25,12 +25,11 @@ import jax.numpy as jnp
 from flax.core import FrozenDict
 
 from jaxdiff.errors import InputError, unknown
+from jaxdiff.nets.attention import Attention, CrossAttention
 from jaxdiff.nets.layers import (
     CHEAP,
     INIT,
     ZERO,
-    Attention,
-    CrossAttention,
     Downsample,
     GroupNorm,
     ResidualBlock,

@@ -13,17 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
-from jaxdiff.nets.layers import (
-    INIT,
-    ZERO,
-    Attention,
-    Downsample,
-    GroupNorm,
-    ResidualBlock,
-    Upsample,
-    conv,
-    sinusoidal,
-)
+from jaxdiff.nets.attention import Attention
+from jaxdiff.nets.layers import INIT, ZERO, Downsample, GroupNorm, ResidualBlock, Upsample, conv, sinusoidal
 from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
 
 __all__ = ["UNet2D"]

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.nets.layers import Attention, GroupNorm, Upsample, attend, conv, convolve
+from jaxdiff.nets.attention import Attention, attend
+from jaxdiff.nets.layers import GroupNorm, Upsample, conv, convolve
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

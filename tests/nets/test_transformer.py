@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.nets.layers import attend
+from jaxdiff.nets.attention import attend
 from jaxdiff.nets.transformer import (
     Attention,
     listed,
