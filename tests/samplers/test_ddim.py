@@ -44,6 +44,15 @@ def test_first_order_on_the_exact_denoiser(name, float64):
     assert abs(order - 1.0) < 0.1, (order, errors)
 
 
+@pytest.mark.parametrize("path", [schedules.flow(), schedules.edm(2.0), schedules.vp()])
+@pytest.mark.parametrize("of_v", [False, True])
+def test_v_and_eps_lead_plms_to_the_data_on_any_path(path, of_v):
+    """To x̂_0, in a step, also where alpha² + sigma² is not 1."""
+    sampler = samplers.plms(path, lambda x, t: jnp.full_like(x, 0.3), of_v)
+    x = samplers.sample(sampler, jax.random.key(0), jnp.array([[2.0, -1.0]]), np.array([0.8, 0.0], np.float32))
+    np.testing.assert_allclose(x, 0.3, atol=1e-5)
+
+
 def test_without_eta_the_noise_does_not_matter():
     x, sampler = jax.random.normal(jax.random.key(0), (4, 2)), ddim(vp(), lambda x_t, t: 0.5 * x_t)
     a, b = (sample(sampler, jax.random.key(k), x, grids.uniform(10)) for k in (1, 2))
