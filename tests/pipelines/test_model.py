@@ -193,6 +193,17 @@ def test_numbers_may_be_traced_in_a_function_of_the_users(model):
         jax.jit(lambda order: model.sample(key, 2, sampler="unipc", order=order))(2)
 
 
+def test_a_bar_stands_in_the_way_of_no_gradient(model):
+    """Where parameters, of any shape, are traced, there is none: its loop has no derivative."""
+    many, key = dataclasses.replace(model, params=jnp.full((1,), 0.3)), jax.random.key(0)
+
+    def total(params, progress):
+        return dataclasses.replace(many, params=params).trajectory(key, 2, 0, steps=3, progress=progress)[0].sum()
+
+    slopes = [jax.grad(total)(many.params, progress) for progress in (True, False)]
+    np.testing.assert_allclose(*slopes, rtol=1e-5)
+
+
 def test_images_that_are_not_finite_do_not_pass_for_images(model):
     broken = dataclasses.replace(model, params=jnp.float32(np.nan))
     with pytest.raises(InputError, match=r"2 of examples 0 to 1 are not finite: bound them with clip=1"):
