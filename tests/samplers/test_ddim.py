@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff import samplers
 from jaxdiff.errors import InputError
-from jaxdiff.gaussian import grids
+from jaxdiff.gaussian import grids, schedules
 from jaxdiff.gaussian.denoiser import clip
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import vp
