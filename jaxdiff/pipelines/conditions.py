@@ -47,7 +47,8 @@ def checked(known: Known, given: Given, n: int, default: bool = True, first: int
     if default and not known.guidable:
         for name in conditions.keys() - given.keys():
             raise InputError(f"condition: this model was never trained without its {name!r}: give it")
-    rest = {name: _unknown(spec, n) for name, spec in conditions.items() if name not in given}
+    left = {name: spec for name, spec in conditions.items() if name not in given and spec.missing is not None}
+    rest = {name: _unknown(spec, n) for name, spec in left.items()}
     return {**rest, **{name: _checked(known, name, value, n) for name, value in given.items()}} or None
 
 
