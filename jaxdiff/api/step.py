@@ -102,8 +102,8 @@ def make_step(
     train = whole["train"]
     if train["init"]:
         raise InputError(
-            "train.init: a loop of one's own begins with the parameters of `step.init`: take jaxdiff.train, which loads "
-            "others and keeps a teacher"
+            "train.init: a loop of one's own begins with the parameters of `step.init`: take jaxdiff.train, which "
+            "loads others and keeps a teacher"
         )
     made = experiment.build(whole, spec)
     key = jax.random.key(whole["seed"])
