@@ -20,7 +20,6 @@ from jaxdiff.pipelines.common import measured_images
 from jaxdiff.pipelines.ends import Ends
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Model
-from jaxdiff.samplers import Sampler
 from jaxdiff.types import Array, Condition, Key
 
 __all__ = ["edit", "fill", "generate"]
@@ -167,7 +166,7 @@ def _keeping(begin: Callable, later: bool) -> Hooks:
             known = jnp.where(s == inputs.shared["last"], z, noised)
             return state._replace(x=mask * known + (1 - mask) * state.x)
 
-        return Sampler(sampler.init, step)
+        return sampler._replace(step=step)
 
     return Hooks(begin=_noised if later else _given_noise(begin).begin, steer=steer)
 
