@@ -99,8 +99,13 @@ def make_step(
     conditions = {"label": class_label(classes)} if classes else {}
     nothing = Source(1, spec, lambda indices: Batch(None), conditions)
     whole = configured(nothing, {}, config, fields, parts)
-    made = experiment.build(whole, spec)
     train = whole["train"]
+    if train["init"]:
+        raise InputError(
+            "train.init: a loop of one's own begins with the parameters of `step.init`: take jaxdiff.train, which "
+            "loads others and keeps a teacher"
+        )
+    made = experiment.build(whole, spec)
     key = jax.random.key(whole["seed"])
     update = make_train_step(
         made.loss_fn, made.optimizer, made.ema, key, train["accumulate"], train["guard"]["spike"], made.transforms

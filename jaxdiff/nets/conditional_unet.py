@@ -62,9 +62,10 @@ class Branch(nn.Module):
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """What it has to be told of such latents."""
-        sdxl = {"pooled": ConditionSpec((self.pooled,)), "sizes": ConditionSpec((SIZES,))} if self.pooled else {}
-        beside = {name: ConditionSpec((*spec.shape[:-1], channels)) for name, channels in self.beside}
-        return {"context": ConditionSpec((None, self.context)), **sdxl, **beside}
+        shapes: dict[str, tuple[int | None, ...]] = {"context": (None, self.context)}
+        shapes |= {"pooled": (self.pooled,), "sizes": (SIZES,)} if self.pooled else {}
+        shapes |= {name: (*spec.shape[:-1], channels) for name, channels in self.beside}
+        return {name: ConditionSpec(shape, missing=None) for name, shape in shapes.items()}
 
     def embed(self, t: jax.Array, given: Condition) -> jax.Array:
         """The embedding of the time, and of what else is said of the whole picture."""

@@ -100,5 +100,6 @@ class Controlled(nn.Module):
         told = dict(self.unet.condition_spec(spec))
         for i, control in enumerate(self.controls):
             sides = control.factor * height, control.factor * width
-            told |= {f"control{i}": ConditionSpec((*sides, control.picture)), f"strength{i}": ConditionSpec(())}
+            told[f"control{i}"] = ConditionSpec((*sides, control.picture), missing=None)
+            told[f"strength{i}"] = ConditionSpec((), missing=None)
         return told

@@ -54,7 +54,8 @@ def checked(known: Known, given: Given, n: int, default: bool = True, first: int
             raise InputError(f"condition: this model was never trained without its {name!r}: give it")
     if "text" in conditions and "text" not in given:
         given = {**given, "text": ""}
-    rest = {name: _unknown(spec, n) for name, spec in conditions.items() if name not in given}
+    left = {name: spec for name, spec in conditions.items() if name not in given and spec.missing is not None}
+    rest = {name: _unknown(spec, n) for name, spec in left.items()}
     return {**rest, **{name: _checked(known, name, value, n) for name, value in given.items()}} or None
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxdiff.errors import InputError
+from jaxdiff.pipelines.common import measured_images
 from jaxdiff.pipelines.ends import Ends
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Model
-from jaxdiff.samplers import Sampler
 from jaxdiff.types import Array, Condition, Key
 
 __all__ = ["edit", "fill", "generate"]
@@ -98,7 +99,7 @@ def fill(
     Raises:
       InputError: sizes that do not fit, or a mask of other values.
     """
-    pictures, mask = np.asarray(pictures, np.float32), np.asarray(mask, np.float32)
+    pictures, mask = measured_images(pictures), np.asarray(mask, np.float32)
     z, n = _encoded(model, pictures), len(pictures)
     shape = (*pictures.shape[1:3], 1)
     if mask.ndim != 4 or mask.shape[1:] != shape or mask.shape[0] not in (1, n) or not np.isin(mask, (0, 1)).all():
@@ -165,7 +166,7 @@ def _keeping(begin: Callable, later: bool) -> Hooks:
             known = jnp.where(s == inputs.shared["last"], z, noised)
             return state._replace(x=mask * known + (1 - mask) * state.x)
 
-        return Sampler(sampler.init, step)
+        return sampler._replace(step=step)
 
     return Hooks(begin=_noised if later else _given_noise(begin).begin, steer=steer)
 
@@ -186,7 +187,7 @@ def _from_step(model: Model, skipped: int) -> Model:
 
 def _encoded(model: Model, pictures: Any) -> Array:
     """The latents of pictures."""
-    pictures = jnp.asarray(pictures, jnp.float32)
+    pictures = jnp.asarray(pictures if isinstance(pictures, Tracer) else measured_images(pictures), jnp.float32)
     if pictures.shape[1:] == model.shape:
         return pictures
     wanted = _ends(model).pictures.shape

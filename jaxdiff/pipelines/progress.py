@@ -10,13 +10,13 @@ import time
 from typing import Any
 
 import jax
+from jax.core import Tracer
 from jax.sharding import Mesh
 from tqdm.auto import tqdm
 
 from jaxdiff.config.sampling import Bind
 from jaxdiff.gaussian.process import Process
 from jaxdiff.pipelines.draw import Fed, How, Stages, make_draw, make_stages
-from jaxdiff.pipelines.options import is_traced
 from jaxdiff.types import Array
 
 __all__ = ["AT_ONCE_S", "advanced", "drawn", "in_notebook", "is_shown", "make_bar"]
@@ -53,7 +53,7 @@ def drawn(
     of: tuple[Bind, Process | None, Mesh | None], fed: Fed, how: How, progress: bool | None
 ) -> tuple[Array, Array]:
     """Draw, with a bar where it `is_shown`; within a program that is being traced there is none."""
-    if is_shown(progress) and not any(map(is_traced, jax.tree.leaves(fed))):
+    if is_shown(progress) and not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(fed)):
         return advanced(make_stages(*of), fed, how)
     return make_draw(*of)(*fed[:-1], *how[:-1], fed.inputs, how.hooks)
 

@@ -82,7 +82,8 @@ def plms(process: Process, denoiser: Denoiser, of_v: bool = False) -> Sampler:
     def move(x, out, t, s):
         alpha, sigma = process.alpha(t), process.sigma(t)
         if of_v:
-            x_0, eps = alpha * x - sigma * out, alpha * out + sigma * x
+            square = alpha**2 + sigma**2  # 1 where the variance is preserved
+            x_0, eps = (alpha * x - sigma * out) / square, (alpha * out + sigma * x) / square
         else:
             x_0, eps = (x - sigma * out) / alpha, out
         return process.alpha(s) * x_0 + process.sigma(s) * eps

@@ -361,6 +361,10 @@ WRONG = {
     "freeze all": (lambda: jaxdiff.train(IMAGES, net=Small(), freeze="*"), "leaves no parameter to train"),
     "init": (lambda: jaxdiff.train(IMAGES, net=Small(), init="nowhere"), "train.init=nowhere: no run"),
     "steps": (lambda: jaxdiff.train(IMAGES, -1), "config.train.steps=-1"),
+    "weights that nobody loads": (
+        lambda: jaxdiff.make_step((8, 8, 1), net=Small(), fields={"train.init": "runs/teacher"}),
+        "train.init: a loop of one's own begins with the parameters of",
+    ),
     "shape": (lambda: jaxdiff.make_step((8, 8)), "must be .height, width, channels."),
     "grey pictures": (lambda: jaxdiff.show(IMAGES[..., 0]), r"give images\[..., None\] if these are grey"),
     "picture": (lambda: jaxdiff.show(np.zeros((2, 2))), r"images of shape \(2, 2\)"),

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from jaxdiff.config import build
+from jaxdiff.config.build.network import with_unknown
 from jaxdiff.config.build.optimizer import make_optimizer
 from jaxdiff.config.parts import SCHEDULE
 from jaxdiff.errors import InputError
@@ -15,10 +16,27 @@ from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.draw import make_draw, together
 from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.transforms.chain import chain
-from jaxdiff.types import Batch, StatefulLoss
+from jaxdiff.types import Batch, ConditionSpec, StatefulLoss, class_label
 from tests.helpers.configs import SPEC, changed, get_config
 
 SGD = {"name": "sgd", "learning_rate": 0.5, "warmup": 0, "schedule": {"name": "constant_schedule"}, "clip": 0.0}
+
+
+def test_a_loss_tells_a_network_what_is_unknown():
+    """By the values that it learned for it, where a loss gives nothing, as of a guided teacher's other half."""
+    seen, x, t = [], jnp.zeros((2, 1)), jnp.zeros(2)
+
+    def network(params, x, t, condition=None, key=None):
+        seen.append(condition)
+        return x
+
+    specs = {"label": class_label(3), "until": ConditionSpec(()), "words": ConditionSpec((2,), missing=None)}
+    with_unknown(network, specs)((), x, t)
+    assert seen[-1].keys() == {"label"}
+    np.testing.assert_array_equal(seen[-1]["label"], [-1, -1])
+    with_unknown(network, specs)((), x, t, given := {"label": jnp.array([0, 2]), "until": t})
+    assert seen[-1] == given
+    assert with_unknown(network, {}) is network
 
 
 SETTINGS = {

@@ -224,6 +224,11 @@ def test_fill_keeps_what_is_known(model):
     assert np.abs(filled - through)[:, :, 12:].max() > 0.01
     with refused("mask"):
         latents.fill(model, KEY, pictures, mask[:, 1:], **options)
+    for pixels in (np.uint8(pictures * 100 + 100), np.full_like(pictures, np.nan)):
+        with refused("must be finite real numbers"):
+            latents.fill(model, KEY, pixels, mask, **options)
+        with refused("must be finite real numbers"):
+            latents.edit(model, KEY, pixels, **options)
 
 
 def test_control_of_strength_0_changes_no_bit(folder, model, tmp_path):

@@ -13,6 +13,7 @@ from jaxdiff.gaussian.denoiser import check_levels, make_denoiser
 from jaxdiff.gaussian.parameterization import eps
 from jaxdiff.gaussian.schedules import edm, ncsn, ve, vp
 from jaxdiff.modalities.images.spec import image_spec
+from jaxdiff.nets.conditional_unet import ConditionalUNet
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import from_time
@@ -193,6 +194,17 @@ def test_numbers_may_be_traced_in_a_function_of_the_users(model):
         jax.jit(lambda order: model.sample(key, 2, sampler="unipc", order=order))(2)
 
 
+def test_a_bar_stands_in_the_way_of_no_gradient(model):
+    """Where parameters, of any shape, are traced, there is none: its loop has no derivative."""
+    many, key = dataclasses.replace(model, params=jnp.full((1,), 0.3)), jax.random.key(0)
+
+    def total(params, progress):
+        return dataclasses.replace(many, params=params).trajectory(key, 2, 0, steps=3, progress=progress)[0].sum()
+
+    slopes = [jax.grad(total)(many.params, progress) for progress in (True, False)]
+    np.testing.assert_allclose(*slopes, rtol=1e-5)
+
+
 def test_images_that_are_not_finite_do_not_pass_for_images(model):
     broken = dataclasses.replace(model, params=jnp.float32(np.nan))
     with pytest.raises(InputError, match=r"2 of examples 0 to 1 are not finite: bound them with clip=1"):
@@ -325,6 +337,16 @@ def test_conditions_are_on_the_scale_of_training(classes, value):
         told.check_condition({"vector": value}, 2)
     for mask in (np.ones((2, 3), np.uint8), np.ones((2, 3), bool), [[0, 5, 1], [1, 2, 0]]):
         assert told.check_condition({"vector": mask}, 2)["vector"].dtype == jnp.float32
+
+
+def test_what_is_always_told_has_no_value_for_unknown(classes):
+    """Such as the words of latent diffusion, whose network says itself that they are missing."""
+    words = {"context": ConditionSpec((None, 4), missing=None)}
+    told = dataclasses.replace(classes, conditions=classes.conditions | words).check_condition({}, 2)
+    np.testing.assert_array_equal(told.pop("label"), [-1, -1])
+    assert not told
+    net = ConditionalUNet(widths=(8,), context=4)
+    assert net.condition_spec(image_spec((4, 4, 1)))["context"] == words["context"]
 
 
 def test_a_model_that_always_had_its_image_asks_for_it(classes):

@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff import samplers
 from jaxdiff.errors import InputError
-from jaxdiff.gaussian import grids
+from jaxdiff.gaussian import grids, schedules
 from jaxdiff.gaussian.denoiser import clip
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import vp
@@ -42,6 +43,15 @@ def test_first_order_on_the_exact_denoiser(name, float64):
         )
     order = -np.polyfit(np.log(steps), np.log(errors), 1)[0]
     assert abs(order - 1.0) < 0.1, (order, errors)
+
+
+@pytest.mark.parametrize("path", [schedules.flow(), schedules.edm(2.0), schedules.vp()])
+@pytest.mark.parametrize("of_v", [False, True])
+def test_v_and_eps_lead_plms_to_the_data_on_any_path(path, of_v):
+    """To x̂_0, in a step, also where alpha² + sigma² is not 1."""
+    sampler = samplers.plms(path, lambda x, t: jnp.full_like(x, 0.3), of_v)
+    x = samplers.sample(sampler, jax.random.key(0), jnp.array([[2.0, -1.0]]), np.array([0.8, 0.0], np.float32))
+    np.testing.assert_allclose(x, 0.3, atol=1e-5)
 
 
 def test_without_eta_the_noise_does_not_matter():

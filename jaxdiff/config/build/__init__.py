@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.config.build.data import Config, check_conditions, check_told, classes_of, held_out, rescaled, source
-from jaxdiff.config.build.network import conditions_of, linen_network, make_bind, make_net, make_start, shapes_of
+from jaxdiff.config.build.network import (
+    conditions_of,
+    linen_network,
+    make_bind,
+    make_net,
+    make_start,
+    shapes_of,
+    with_unknown,
+)
 from jaxdiff.config.build.players import make_players
 from jaxdiff.config.build.process import learn_process, make_process
 from jaxdiff.config.build.transforms import transform_conditions
@@ -106,7 +114,8 @@ def make_loss(spec: Spec, core: Core, shape: tuple[int, ...]) -> LossFn | Statef
       InputError: what is named does not fit, or one from outside fails.
     """
     given = {"schedule": core.schedule} if core.schedule else {"process": core.process}
-    loss = LOSS.make(spec, **given, parameterization=core.parameterization, network=core.network)
+    network = with_unknown(core.network, core.conditions)
+    loss = LOSS.make(spec, **given, parameterization=core.parameterization, network=network)
     named = [(LOSS, spec["name"]), *((part, spec[k]["name"]) for k, part in LOSS.inner.items() if k in spec)]
     outside = [(part, name) for part, name in named if not isinstance(name, str) or name not in part.known]
     if not outside:

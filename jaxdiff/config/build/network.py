@@ -34,6 +34,7 @@ __all__ = [
     "make_tensor_axis",
     "remembering_network",
     "shapes_of",
+    "with_unknown",
 ]
 
 Start = Callable[[Key], tuple[Params, Any]]
@@ -174,6 +175,24 @@ def linen_network(module: Any) -> Network:
         return module.apply({"params": params}, x, t, condition, train=True, rngs={"dropout": key})
 
     return network
+
+
+def with_unknown(network: Network, known: Mapping[str, ConditionSpec]) -> Network:
+    """The network, told by the values that stand for it what a loss leaves out, such as the class of a guided teacher.
+
+    Args:
+      known: its conditions; a second time, and what it is always told, have no such value.
+    """
+    specs = {name: one for name, one in known.items() if name != "until" and one.missing is not None}
+    if not specs:
+        return network
+
+    def told(params, x, t, condition=None, key=None):
+        given = condition or {}
+        rest = {name: one for name, one in specs.items() if name not in given}
+        return network(params, x, t, {**missing(rest, x.shape[0]), **given}, key)
+
+    return told
 
 
 def remembering_network(module: Any, memory: Any) -> tuple[Network, Callable[[], Any]]:
