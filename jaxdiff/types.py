@@ -93,13 +93,14 @@ class ConditionSpec(NamedTuple):
     Attributes:
       shape: of the array, without the batch; None where any length will do.
       dtype: float32, or int32 for a whole number such as a class.
-      missing: the value that stands for "unknown" in an example of a batch.
+      missing: the value that stands for "unknown" in an example of a batch; or a row of them, such as the ids of the
+        empty caption.
       values: how many whole numbers there are, from 0; None for numbers of any value.
     """
 
     shape: tuple[int | None, ...]
     dtype: Any = jnp.float32
-    missing: float = 0
+    missing: float | tuple[int, ...] = 0
     values: int | None = None
 
 
@@ -115,7 +116,8 @@ batch is unknown by its `ConditionSpec.missing`, which networks treat alike."""
 
 def missing(specs: Mapping[str, ConditionSpec], batch: int) -> Condition:
     """The condition of a batch of which nothing is known; a length that may be any is 1."""
-    return {k: jnp.full((batch, *(n or 1 for n in s.shape)), s.missing, s.dtype) for k, s in specs.items()}
+    none = lambda s: jnp.broadcast_to(jnp.asarray(s.missing, s.dtype), (batch, *(n or 1 for n in s.shape)))
+    return {name: none(spec) for name, spec in specs.items()}
 
 
 class Network(Protocol):

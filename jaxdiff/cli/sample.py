@@ -3,6 +3,7 @@
   jaxdiff sample --workdir runs/                       the newest run, its own sampler
   jaxdiff sample --workdir runs/ddpm --sampler ddim --steps 50 --num 100
   jaxdiff sample --workdir runs/ddpm --sampler heun --option churn=0.1 --steps 100
+  jaxdiff sample --workdir runs/text --prompt "a red seven above a green three" --guidance 3 --num 4
   jaxdiff sample --workdir runs/vdm --likelihood       bits per dimension of its held-out data, and no pictures
   jaxdiff sample --workdir runs/ddpm --task inpaint --input FILE --mask left
                                                        and other tasks: docs/gallery.md
@@ -18,6 +19,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,7 +28,7 @@ import jax
 import numpy as np
 from tqdm.auto import tqdm
 
-from jaxdiff.cli import preview, tasks
+from jaxdiff.cli import preview, prompts, tasks
 from jaxdiff.cli.parser import Parser
 from jaxdiff.cli.written import Rows, claimed
 from jaxdiff.config import build
@@ -37,6 +39,7 @@ from jaxdiff.config.schema import check_fields
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import held_out
 from jaxdiff.modalities import find, require
+from jaxdiff.pipelines.conditions import Given
 from jaxdiff.pipelines.load import load, released
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite
@@ -61,6 +64,8 @@ __all__ = [
 ]
 
 FRAMES = 60
+Told = Callable[[int], Given]
+"""`n -> ` what is known of the first n examples."""
 OPTIONAL = ("eta", "variance", "temperature", "clip", "threshold", "cache", "guidance")
 """Options of samplers that have an argument of their own."""
 
@@ -75,6 +80,7 @@ def make_parser(task: str | None = None) -> Parser:
     what("--weights", default="", help="a run's average by name; params; or a number, the width of one made afterwards")
     what("--num", type=int, default=64, help="how many examples (64)")
     what("--label", help="class to draw, by number or name, where the model has classes; in turn by default")
+    prompts.add_arguments(what)
     what("--seed", type=int, default=0, help="of all noise (0)")
     what("--first", type=int, default=0, help="number of the first example of the seed (0)")
     what("--batch", type=int, default=256, help="how many of them at once; they are the same in any (256)")
@@ -135,6 +141,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError(f"{ignored[0]}: is for drawing, and --likelihood draws nothing")
     if arguments.examples is not None and not arguments.likelihood:
         raise InputError("--examples: goes with --likelihood")
+    prompts.check(arguments)
     tasks.check(arguments, sampling(arguments))
 
 
@@ -176,15 +183,18 @@ def draw(arguments: argparse.Namespace) -> None:
         tasks.perform(arguments, out, config, model, options)
         return
     steps = model.steps if arguments.steps is None else arguments.steps
+    captions = prompts.read_prompts(arguments)
+    told = lambda n: prompts.told(model, arguments.label, captions, arguments.first, n)
+    options |= prompts.options_of(arguments)
     if not arguments.json:
         sampler = arguments.sampler or in_words(model.sampler["name"])
         print(f"{folder}: {model.weights}, {sampler}, {steps} steps; compiling, and then drawing", flush=True)
     begin = time.perf_counter()
     with claimed(out) as out:
-        chain = draw_chain(arguments, out, model, steps, options)
-        rows = draw_rows(arguments, out, model, steps, options)
+        chain = draw_chain(arguments, out, model, steps, options, told)
+        rows = draw_rows(arguments, out, model, steps, options, told)
         kept = np.load(rows.path, mmap_mode="r")
-        drawn = Batch(kept, model.check_condition(arguments.label, arguments.num, first=arguments.first))
+        drawn = Batch(kept, model.check_condition(told(arguments.num), arguments.num, first=arguments.first))
         seen = show_of(model).save_samples(out, model.spec, drawn, real_examples(config, model), model.weights)
         del kept, drawn
         rows.path.replace(out / "samples.npy")
@@ -198,17 +208,19 @@ def draw(arguments: argparse.Namespace) -> None:
     print(f"{arguments.num} drawn in {seconds:.1f} s; look at {out / first}, {' and '.join(others)} there")
 
 
-def draw_chain(arguments: argparse.Namespace, out: Path, model: Model, steps: int, options: dict) -> list[str]:
+def draw_chain(
+    arguments: argparse.Namespace, out: Path, model: Model, steps: int, options: dict, told: Told
+) -> list[str]:
     """Show the reverse process of the first examples; returns the names of the files."""
     show, key = show_of(model), jax.random.key(arguments.seed)
     shown, frames = min(show.CHAIN, arguments.num), min(FRAMES, steps + 1)
-    given = {"condition": arguments.label, "first": arguments.first, **options}
+    given = {"condition": told(shown), "first": arguments.first, **options}
     _, states = model.trajectory(key, shown, frames, steps, arguments.sampler, **given)
     states = finite(np.asarray(states).swapaxes(0, 1)).swapaxes(0, 1)
     return show.save_chain(out, model.spec, states, model.weights)
 
 
-def draw_rows(arguments: argparse.Namespace, out: Path, model: Model, steps: int, options: dict) -> Rows:
+def draw_rows(arguments: argparse.Namespace, out: Path, model: Model, steps: int, options: dict, told: Told) -> Rows:
     """Draw all examples into samples.part.npy, which stays, readable, if it ends early.
 
     Raises:
@@ -216,7 +228,7 @@ def draw_rows(arguments: argparse.Namespace, out: Path, model: Model, steps: int
       InputError: some examples are not finite; then nothing is left.
     """
     rows = Rows(out / "samples.part.npy")
-    given = {"condition": arguments.label, "first": arguments.first, **options}
+    given = {"condition": told(arguments.num), "first": arguments.first, **options}
     stream = model.stream(
         jax.random.key(arguments.seed), arguments.num, arguments.batch, steps, arguments.sampler, **given
     )

@@ -79,7 +79,7 @@ PARAMETERIZATION = Part(
 )
 NET = Part(
     "net",
-    {"unet": nets.UNet, "mlp": nets.MLP, "classifier": nets.Classifier},
+    {"unet": nets.UNet, "dit": nets.DiT, "mlp": nets.MLP, "classifier": nets.Classifier},
     Module,
     "a Flax module called as (x, t, condition, train) -> out, where out is like x",
     ("outputs", "second_time"),

@@ -40,6 +40,21 @@ _unet = {
     "outputs": (1, 2),  # which the loss decides
     "head_channels": (0, 2**20),
 }
+_dit = {
+    "depth": (1, 1000),
+    "width": (4, 2**20),
+    "heads": COUNT,
+    "patch": (1, 2**10),
+    "ratio": (0.01, 1000),
+    "num_classes": (0, MOST),
+    "class_tokens": (0, 2**16),
+    "context_from": (0, 1000),
+    "bottleneck": (0, 2**20),
+    "base": (0, 2**14),
+    "shift": UNIT,
+    "dropout": UNIT,
+    "outputs": (1, 2),  # which the loss decides
+}
 _mlp = {
     "widths": (1, 2**20),
     "blocks": (0, 1000),
@@ -59,12 +74,16 @@ _rate = {"decay_rate": (1e-30, 1e30)}
 _cosine = {"decay_steps": COUNT, "exponent": (0, 100)}
 
 RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
-    "dataset": {"folder": {**_images, "cache_gb": (0, math.inf)}, "tfds": _images},
+    "dataset": {
+        "folder": {**_images, "cache_gb": (0, math.inf)},
+        "tfds": _images,
+        "scenes": {"n": COUNT, "objects": (1, 4), "seed": (0, MOST)},
+    },
     "table of betas": {"linear": _chain, "quadratic": _chain, "sigmoid": _chain, "cosine": {**_chain, "s": UNIT}},
     "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},
     "process": {"cosine": {"s": UNIT}, "ncsn": {"levels": (2, 2**16)}, "learned": {"width": (1, 2**20)}},
     "parameterization": {"edm": {"sigma_data": SCALE}, "velocity": {"time_scale": SCALE}},
-    "net": {"unet": {**_net, **_unet}, "mlp": _mlp, "classifier": _net},
+    "net": {"unet": {**_net, **_unet}, "dit": _dit, "mlp": _mlp, "classifier": _net},
     "loss": {
         "importance": {**_chain, "keep": (1, 10**4), "even": UNIT},
         "hybrid": {**_chain, "levels": (2, 2**16)},
@@ -85,6 +104,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "min_snr": {"gamma": (0, math.inf)},
         "p2": {"k": (0, math.inf), "gamma": (0, math.inf)},
         "edm": {"sigma_data": SCALE},
+        "velocity": {"t_min": (0, 0.999)},
     },
     "time sampler": {
         **_each(("uniform", "stratified", "antithetic"), {**_chain, **_start}),

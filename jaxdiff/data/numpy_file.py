@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxdiff.errors import InputError, unknown
 
-__all__ = ["MEMORY", "Rows", "load", "names_in"]
+__all__ = ["MEMORY", "Rows", "load", "member", "names_in"]
 
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux says what a container or a job may have."""
@@ -81,6 +81,20 @@ def load(path: str, key: str, label_key: str, fields: str) -> tuple[Rows, np.nda
         rows = _member(content, key, path, fields)
         labels = _member(content, label_key, path, fields) if label_key else None
     return Rows(rows.shape, rows.dtype, rows.__getitem__), labels
+
+
+def member(path: str, key: str, fields: str) -> np.ndarray:
+    """One array of a .npz, by name, such as texts.
+
+    Args:
+      fields: what the configuration calls it, for messages.
+
+    Raises:
+      InputError: no such array, or one larger than the memory.
+      Exception: of a damaged file, of any kind.
+    """
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
+        return _member(content, key, path, fields)
 
 
 def names_in(path: str | Path) -> list[str] | None:

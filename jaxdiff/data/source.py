@@ -8,7 +8,7 @@ such epochs of the class.
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import NamedTuple, TypeVar
@@ -52,6 +52,7 @@ class Source(NamedTuple):
       labels: `() -> (size,)`, int32: of all examples, without reading the examples where that is possible.
       classes: the numbers of the examples of each class, if training visits the classes equally often.
       known: what tells these examples from others without reading them, such as the names and sizes of their files.
+      captions: a text for each example, where there are some; a condition once they are ids (`jaxdiff.data.captions`).
     """
 
     size: int
@@ -62,6 +63,7 @@ class Source(NamedTuple):
     labels: Callable[[], np.ndarray] | None = None
     classes: tuple[np.ndarray, ...] = ()
     known: bytes = b""
+    captions: Sequence[str] = ()
 
 
 def to_unit_range(pixels: np.ndarray, low: float = 0, high: float = 255) -> np.ndarray:

@@ -14,7 +14,7 @@ from jaxdiff.gaussian.parameterization import Parameterization, determinant, eps
 from jaxdiff.gaussian.process import Process, interior, log_snr, with_slopes
 from jaxdiff.types import Array
 
-__all__ = ["Weight", "edm", "elbo", "eps", "likelihood", "min_snr", "p2", "sigmoid", "simple"]
+__all__ = ["Weight", "edm", "elbo", "eps", "likelihood", "min_snr", "p2", "sigmoid", "simple", "velocity"]
 
 Weight = Callable[[Process, Parameterization, Array], Array]
 """`(process, parameterization, t) -> w`, (batch,), the factor on the squared error of the output."""
@@ -81,6 +81,23 @@ def edm(sigma_data: float = 0.5) -> Weight:
 def eps() -> Weight:
     """1 on the error in eps, whatever the output means: for a score, sigma² (Song and Ermon 2019)."""
     return _on_eps(lambda process, t: jnp.ones_like(t))
+
+
+def velocity(t_min: float = 0.0) -> Weight:
+    """1 on the error of the velocity `alpha' x_0 + sigma' eps`: of x_0 along a straight path, 1 / t².
+
+    Li and He 2025 ("JiT").
+
+    Args:
+      t_min: below it the weight is what it is there; 0.05 in the paper.
+    """
+
+    def weight(process, parameterization, t):
+        later = interior(process, jnp.maximum(t, t_min))
+        (alpha, sigma), slopes = with_slopes(process, later)
+        return ((alpha * slopes[1] - sigma * slopes[0]) / determinant(process, parameterization, later)) ** 2
+
+    return weight
 
 
 def _on_eps(factor: Callable[[Process, Array], Array]) -> Weight:

@@ -1,8 +1,10 @@
 """Networks: Flax lives here."""
 
 from jaxdiff.nets.classifier import Classifier
+from jaxdiff.nets.dit import DiT
 from jaxdiff.nets.mlp import MLP
 from jaxdiff.nets.schedule import MonotoneLogSNR
+from jaxdiff.nets.text import TextTransformer
 from jaxdiff.nets.unet import UNet, tensor_axis
 
-__all__ = ["MLP", "Classifier", "MonotoneLogSNR", "UNet", "tensor_axis"]
+__all__ = ["MLP", "Classifier", "DiT", "MonotoneLogSNR", "TextTransformer", "UNet", "tensor_axis"]

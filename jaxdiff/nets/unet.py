@@ -17,6 +17,7 @@ the costly computation at full size (Hoogeboom et al. 2023, "simple diffusion", 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -40,6 +41,7 @@ from jaxdiff.nets.layers import (
     to_depth,
     to_space,
 )
+from jaxdiff.nets.text import caption_spec, read_caption
 from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
 
 __all__ = ["KERNELS", "REMAT", "UNet", "tensor_axis"]
@@ -74,6 +76,8 @@ class UNet(nn.Module):
       vectors: conditions (batch, width) that are added to the embedding of the time, their widths by name.
       images: conditions (batch, height, width, channels) that are concatenated with x, their channels by name.
       sequences: conditions (batch, length, width) to which each attention is followed by one, their widths by name.
+      text: options of `jaxdiff.nets.text.TextTransformer`, which reads the condition "text": its sequence is attended
+        to likewise, and the vector of the whole caption added to the embedding; empty for no captions.
       fourier: exponents n of the features sin(2^n 2 pi x) and cos(2^n 2 pi x), channels added to the input, which
         let a network see the last bits of its input (Kingma et al. 2021, appendix C: 6 and 7 for 8-bit images).
       patch: side of the squares of pixels that become one, with more channels; 1 to leave them.
@@ -102,6 +106,7 @@ class UNet(nn.Module):
     vectors: Mapping[str, int] = FrozenDict()
     images: Mapping[str, int] = FrozenDict()
     sequences: Mapping[str, int] = FrozenDict()
+    text: Mapping[str, Any] = FrozenDict()
     fourier: Sequence[int] = ()
     patch: int = 1
     groups: int = 32
@@ -116,7 +121,7 @@ class UNet(nn.Module):
     remat: str = "none"
 
     def __post_init__(self):
-        for kind in ("vectors", "images", "sequences"):  # so that a module can be hashed
+        for kind in ("vectors", "images", "sequences", "text"):  # so that a module can be hashed
             object.__setattr__(self, kind, FrozenDict(getattr(self, kind)))
         super().__post_init__()
 
@@ -153,8 +158,8 @@ class UNet(nn.Module):
         def attention(h, name):
             heads = h.shape[-1] // self.head_channels if self.head_channels else self.heads
             h = attend(self.groups, self.dtype, heads, self.attention_kernel, name=name)(h)
-            for part in sorted(self.sequences.keys() & given.keys()):
-                h = CrossAttention(self.groups, self.dtype, heads, name=f"{name}_to_{part}")(h, given[part])
+            for part, sequence in sequences.items():
+                h = CrossAttention(self.groups, self.dtype, heads, name=f"{name}_to_{part}")(h, sequence)
             return h
 
         def plain(h, channels, name, resample=""):
@@ -188,6 +193,11 @@ class UNet(nn.Module):
             return Upsample(self.dtype, name=f"upsample{level}")(h)
 
         embedding = self._embed(t, given)
+        sequences = {part: given[part] for part in sorted(self.sequences.keys() & given.keys())}
+        if self.text:
+            sequences["text"], pooled = read_caption(self.text, given, x.shape[0], self.dtype)
+            caption = nn.Dense(4 * self.channels, kernel_init=INIT, dtype=self.dtype, name="caption")
+            embedding = embedding + caption(pooled)
         widths = [self.channels * m for m in self.multipliers]
         last = len(widths) - 1
 
@@ -218,7 +228,8 @@ class UNet(nn.Module):
         vectors = {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
         images = {name: ConditionSpec((*spec.shape[:-1], channels)) for name, channels in self.images.items()}
         labels |= {"until": ConditionSpec(())} if self.second_time else {}
-        return labels | vectors | images | {name: ConditionSpec((None, n)) for name, n in self.sequences.items()}
+        sequences = {name: ConditionSpec((None, n)) for name, n in self.sequences.items()}
+        return labels | vectors | images | sequences | ({"text": caption_spec(self.text)} if self.text else {})
 
     def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
         width = 4 * self.channels
@@ -273,7 +284,7 @@ class UNet(nn.Module):
                 raise InputError(
                     f"the condition {part!r} was given to a U-Net that is made for {sorted(known) or None}"
                 )
-            if given[part].shape[1:] and given[part].shape[-1] != known[part].shape[-1]:
+            if part != "text" and given[part].shape[1:] and given[part].shape[-1] != known[part].shape[-1]:
                 raise InputError(
                     f"{part!r} of width {given[part].shape[-1]} was given to a U-Net for {known[part].shape}"
                 )

@@ -8,13 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxdiff.data.captions import ids_of
 from jaxdiff.errors import InputError
-from jaxdiff.types import Array, Condition, ConditionSpec
+from jaxdiff.pipelines.options import is_text
+from jaxdiff.types import Array, Condition, ConditionSpec, Spec
 
-__all__ = ["Given", "Known", "checked"]
+__all__ = ["Given", "Known", "checked", "prompted"]
 
-Given = Condition | Sequence[int] | np.ndarray | Array | int | None
-"""What is known of the examples to be drawn: a condition, labels, one label for all, or nothing."""
+Given = Condition | Sequence[int] | np.ndarray | Array | int | str | Sequence[str] | None
+"""What is known of the examples to be drawn: a condition, labels, captions, one of these for all, or nothing."""
 
 
 class Known(NamedTuple):
@@ -22,10 +24,12 @@ class Known(NamedTuple):
 
     Attributes:
       conditions: by name.
+      spec: of an example, with the tokenizer of its captions.
       guidable: whether it was trained to do without its condition, too.
     """
 
     conditions: Mapping[str, ConditionSpec]
+    spec: Spec
     guidable: bool
 
 
@@ -40,7 +44,8 @@ def checked(known: Known, given: Given, n: int, default: bool = True, first: int
         labels = default and "label" in conditions
         given = {"label": (first + np.arange(n)) % (conditions["label"].values or 1)} if labels else {}
     given = np.full(n, given) if isinstance(given, (int, np.integer)) else given
-    given = given if isinstance(given, Mapping) else {"label": given}
+    if not isinstance(given, Mapping):
+        given = {"text" if is_text(given) else "label": given}
     for name in given.keys() - conditions.keys():
         told = ", ".join(sorted(conditions)) or "nothing"
         raise InputError(f"condition: this model was trained without {name!r} (it is told {told}): leave it out")
@@ -56,8 +61,26 @@ def _unknown(spec: ConditionSpec, n: int) -> np.ndarray:
     return np.broadcast_to(np.asarray(spec.missing, spec.dtype), (n, *(side or 1 for side in spec.shape)))
 
 
+def prompted(conditions: Mapping[str, ConditionSpec], condition: Given, options: dict[str, Any]) -> Given:
+    """The condition with the `prompt` that is among the options, which are left without it.
+
+    Raises:
+      InputError: the model reads no captions, or the prompt is none.
+    """
+    if (prompt := options.pop("prompt", None)) is None:
+        return condition
+    if "text" not in conditions:
+        raise InputError("prompt: this model reads no captions: take one trained with net.text, as by configs/text.py")
+    if not is_text(prompt):
+        raise InputError(f"prompt={str(prompt)[:80]!r}: must be a text, or a list of them")
+    if condition is None or isinstance(condition, Mapping):
+        return {**(condition or {}), "text": prompt}
+    raise InputError("prompt: goes with condition={'label': ...}, or with no other condition")
+
+
 def _checked(known: Known, name: str, value: Any, n: int) -> Array:
     spec = known.conditions[name]
+    value = _ids(known.spec, value, n) if name == "text" and is_text(value) else value
     try:
         numpy = jnp if isinstance(value, jax.Array) else np
         value = numpy.asarray(value)
@@ -67,12 +90,14 @@ def _checked(known: Known, name: str, value: Any, n: int) -> Array:
         value, fits = np.zeros(()), False
     fits = fits and all(want in (None, side) for want, side in zip((n, *spec.shape), value.shape, strict=True))
     if spec.values is not None:
+        unknown = known.guidable and spec.missing == -1
         fits = fits and np.issubdtype(value.dtype, np.integer)
         if fits and not isinstance(value, Tracer):
-            fits = bool(value.min() >= -known.guidable) and bool(value.max() < spec.values)
+            fits = bool(value.min() >= -unknown) and bool(value.max() < spec.values)
         if not fits:
-            none = ", or -1 for none" if known.guidable else ""
-            raise InputError(f"condition: {name!r} must be {n} whole numbers from 0 to {spec.values - 1}{none}")
+            none = ", or -1 for none" if unknown else ""
+            each = f" rows of {spec.shape[0]}" if spec.shape else ""
+            raise InputError(f"condition: {name!r} must be {n}{each} whole numbers from 0 to {spec.values - 1}{none}")
     if not fits:
         shape = str((n, *spec.shape)).replace("None", "any")
         raise InputError(f"condition: {name!r} of shape {value.shape}: this model takes {shape}")
@@ -89,3 +114,11 @@ def _is_real(value: np.ndarray | Array) -> bool:
     if value.dtype == np.uint8:
         return bool((value <= 1).all())
     return not np.issubdtype(value.dtype, np.inexact) or bool(np.isfinite(np.asarray(value, np.float32)).all())
+
+
+def _ids(spec: Spec, captions: str | Sequence[str], n: int) -> np.ndarray:
+    """The ids of one caption for all, or of one for each."""
+    captions = [captions] * n if isinstance(captions, str) else list(captions)
+    if len(captions) != n:
+        raise InputError(f"prompt: {len(captions)} captions for {n} examples: give one for all, or one for each")
+    return ids_of(spec.details["text"], captions, "prompts")

@@ -20,7 +20,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, is_white
 from jaxdiff.modalities import find, make_codec
 from jaxdiff.pipelines.chosen import check_guidable, chosen
-from jaxdiff.pipelines.conditions import Given, Known, checked
+from jaxdiff.pipelines.conditions import Given, Known, checked, prompted
 from jaxdiff.pipelines.draw import Fed, How
 from jaxdiff.pipelines.ends import USUAL, Ends
 from jaxdiff.pipelines.folder import check_new, save_folder
@@ -169,8 +169,9 @@ class Model:
             factor on all noise that is drawn, x_1 included, and `cache`, to compute the network's deeper levels at
             every so many steps only (`jaxdiff.samplers.cached`). Also `guidance`, the scale of
             `jaxdiff.guidance.classifier_free.classifier_free`, with `guidance_rescale`, between the noise levels
-            `guidance_low` and `guidance_high`; and `negative`, like `condition`, from which it leads away. And
-            `progress`, as for `trajectory`.
+            `guidance_low` and `guidance_high`; and `negative`, like `condition`, from which it leads away. Of a model
+            that reads captions, `prompt`, one for all or a list of n; `negative` may be such, too. And `progress`, as
+            for `trajectory`.
 
         Raises:
           InputError: an unknown sampler or option, or a value out of its range.
@@ -200,6 +201,7 @@ class Model:
                 f"n={n}, batch={batch}, first={first}: draw at least one example, in batches of at least one, from 0 on"
             )
         batch = min(n, batch)
+        condition = prompted(self.conditions, condition, options)
         negative = options.pop("negative", None)
         negative = None if negative is None else self.check_condition(negative, n, False) or {}
         # Where nothing is known the condition is empty: of None each batch would have the classes in turn.
@@ -250,6 +252,7 @@ class Model:
             check_start(self.path, start)
         if not is_whole(frames, 0, len(times)):
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
+        condition = prompted(self.conditions, condition, options)
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
         negative = options.pop("negative", None)
         name, fixed, traced = self._chosen(sampler, options)
@@ -290,7 +293,7 @@ class Model:
         Raises:
           InputError: another condition than the model has, or of another shape, or not all.
         """
-        return checked(Known(self.conditions, self.guidable), given, n, default, first)
+        return checked(Known(self.conditions, self.spec, self.guidable), given, n, default, first)
 
     def _chosen(self, sampler: Any, options: Mapping[str, Any]) -> tuple[Any, tuple, dict[str, Array]]:
         name, *rest = chosen(sampler, options, self.sampler, self.options)

@@ -27,6 +27,7 @@ __all__ = [
     "check_start",
     "finite",
     "from_time",
+    "is_text",
     "is_traced",
     "is_whole",
     "sigma_at",
@@ -87,6 +88,13 @@ def check_start(path: Process | None, start: float | Array) -> None:
 def is_whole(value: Any, least: int = 1, most: int = 2**31 - 1) -> bool:
     """Tell whether a value is a whole number within a range."""
     return isinstance(value, (int, np.integer)) and bool(least <= value <= most)
+
+
+def is_text(value: Any) -> bool:
+    """Tell whether a value is a text, or a row of texts."""
+    return isinstance(value, str) or (
+        isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(one, str) for one in value)
+    )
 
 
 def is_traced(value: Any) -> bool:

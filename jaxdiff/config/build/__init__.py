@@ -77,7 +77,7 @@ def build_core(config: Config, spec: DataSpec) -> Core:
     check(spec)
     needs = needs_of(LOSS.find(config["loss"]))
     parameterization = PARAMETERIZATION.make(config["parameterization"])
-    module = make_net(config["net"], needs, transform_conditions(config, spec), len(spec.shape))
+    module = make_net(config["net"], needs, transform_conditions(config, spec), spec)
     network, start = linen_network(module), make_start(module, spec)
     made = make_process(config["process"], needs.learned_process)
     if needs.learned_process:

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from jaxdiff.config.build.network import conditions_of
+from jaxdiff.config.build.text import details_for, text_of
 from jaxdiff.config.names import Given, in_words
 from jaxdiff.config.parts import DATA
 from jaxdiff.config.ranges import MOST
 from jaxdiff.config.schema import check_fields, check_value
+from jaxdiff.data.captions import tokenized, without_captions
 from jaxdiff.data.source import Source, balanced
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import check, make_codec, require
@@ -21,8 +23,12 @@ __all__ = ["Config", "check_conditions", "check_told", "classes_of", "held_out",
 Config = Mapping[str, Any]
 
 
-def source(config: Config) -> Source:
-    """The data of a configuration, checked against its network; without labels if the network takes none."""
+def source(config: Config, text: Mapping[str, Any] | None = None) -> Source:
+    """The data of a configuration, checked against its network; without labels or captions if that takes none.
+
+    Args:
+      text: the tokenizer of its captions (`jaxdiff.data.captions.text_details`); by default one by `net.text`.
+    """
     check_fields(config)
     data, factor = DATA.make(config["data"]), config["train"]["downsample"]
     check(data.spec)
@@ -31,6 +37,18 @@ def source(config: Config) -> Source:
         data = downsampled(data, factor)
     if config["train"]["balanced"]:
         data = balanced(data)
+    return _read(config["net"], _classified(config, data), text)
+
+
+def _read(net: Config, data: Source, text: Mapping[str, Any] | None) -> Source:
+    """The data with its captions as ids, if the network reads some."""
+    if not text_of(net):
+        return without_captions(data)
+    return tokenized(data, text or details_for(net, data.captions))
+
+
+def _classified(config: Config, data: Source) -> Source:
+    """The data with the labels that the network is told."""
     classes = classes_of(config["net"], data.spec)
     if not classes:
         rest = {name: one for name, one in data.conditions.items() if name != "label"}
@@ -108,7 +126,7 @@ def held_out(config: Config, spec: Spec | None = None) -> Source:
     """
     if not config.get("held_out"):
         raise InputError("this configuration names no held-out data: set config.held_out, a data set like config.data")
-    made = source({**config, "data": config["held_out"]})
+    made = source({**config, "data": config["held_out"]}, spec and spec.details.get("text"))
     return made if spec is None else rescaled(made, spec, "held_out")
 
 
@@ -124,6 +142,9 @@ def rescaled(source: Source, spec: Spec, what: str) -> Source:
     its, ours = (one.details.get("classes") for one in (source.spec, spec))
     if "label" in source.conditions and its != ours:
         raise InputError(f"{what}: its classes are {its}, and those of the data of training {ours}: make them the same")
+    text = spec.details.get("text")
+    if text and source.captions and source.spec.details.get("text") != text:
+        source = tokenized(source, text)
     if source.spec.modality == spec.modality and source.spec.details != spec.details:
         mine, its, take = make_codec(source.spec), make_codec(spec), source.take
         recoded = lambda batch: batch._replace(x_0=its.encode(mine.decode(batch.x_0)))

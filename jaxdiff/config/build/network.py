@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff import nets
+from jaxdiff.config.build.text import reader, text_of
 from jaxdiff.config.names import Spec, in_words
 from jaxdiff.config.parts import NET
 from jaxdiff.config.sampling import Bind, Bound
@@ -42,11 +43,12 @@ FLEETING = ("intermediates",)
 """Collections of variables of one call, which nobody has to keep."""
 
 
-def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: int) -> Any:
+def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], like: DataSpec) -> Any:
     """The Flax module that a configuration names, with as many outputs as its loss needs.
 
     Args:
       told: the conditions that the transforms of the training tell it: vectors, and images of the rank of an example.
+      like: what one example is, and by which tokenizer its caption becomes ids.
     """
     own = NET.arguments(spec)
     if "outputs" in spec:
@@ -55,12 +57,14 @@ def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: 
         raise unknown("net.dtype", spec["dtype"], DTYPES)
     inputs = {
         "vectors": {name: one.shape[-1] for name, one in told.items() if len(one.shape) == 1},
-        "images": {name: one.shape[-1] for name, one in told.items() if len(one.shape) == rank},
+        "images": {name: one.shape[-1] for name, one in told.items() if len(one.shape) == len(like.shape)},
     }
     given = {kind: {**spec.get(kind, {}), **widths} for kind, widths in inputs.items() if widths}
     if given.keys() - own.keys():
         name, names = in_words(spec["name"]), " and ".join(sorted(told))
         raise InputError(f"net {name!r} cannot be told {names}: set train.augment=0 and train.upscale=1")
+    if text_of(spec):
+        given["text"] = reader(spec, like.details.get("text"))
     if needs.forward and spec.get("attention_kernel", "xla") == "cudnn":
         raise InputError("net.attention_kernel='cudnn': has no forward derivative, which this loss takes: choose 'xla'")
     if needs.second_time and not NET.takes(spec, "second_time"):

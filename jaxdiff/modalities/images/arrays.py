@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdiff.data import numpy_file
+from jaxdiff.data.captions import captioned
 from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.spec import image_spec
@@ -32,6 +33,7 @@ def arrays(
     high: float = 1.0,
     flip: bool = False,
     classes: str = "",
+    caption_key: str = "",
 ) -> Source:
     """Images of a `.npy` or `.npz` file.
 
@@ -42,6 +44,7 @@ def arrays(
       low, high: the range of floating-point pixels. That of uint8 is 0 to 255, unless another from 0 on is said,
         such as 0 to 1.
       flip: allow horizontal flips.
+      caption_key: of the captions in a `.npz`, an array of texts, if they are wanted.
       classes: names of the classes, in the order of their labels, with commas between them.
 
     Raises:
@@ -51,6 +54,7 @@ def arrays(
         raise InputError(f"{path!r} is not a .npy or .npz file")
     try:
         images, labels = numpy_file.load(path, key, label_key, "data.key, data.label_key")
+        texts = numpy_file.member(path, caption_key, "data.caption_key") if caption_key else None
     except InputError:
         raise
     except Exception as error:  # of a damaged file, NumPy, zipfile and zlib raise all kinds
@@ -77,7 +81,12 @@ def arrays(
     count = 0 if labels is None else int(labels.max()) + 1
     levels = int(high - low) + 1 if images.dtype == np.uint8 and high - low == int(high - low) else None
     spec = image_spec(shape[1:], levels, _names(classes, count, path))
-    return labeled(Source(shape[0], spec, take, flip=flip), labels, count)
+    source = labeled(Source(shape[0], spec, take, flip=flip), labels, count)
+    if texts is None:
+        return source
+    if texts.ndim != 1 or texts.dtype.kind != "U":
+        raise InputError(f"{caption_key!r} in {path!r} must hold one text for each image")
+    return captioned(source, texts.tolist(), f"{caption_key!r} in {path!r}")
 
 
 def _names(classes: str, count: int, path: str) -> list[str]:

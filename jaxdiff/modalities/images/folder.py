@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxdiff.data.captions import captioned
 from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import InputError
+from jaxdiff.modalities.images.captions import FILES, read_captions
 from jaxdiff.modalities.images.picture import check_shape, fit, opened
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
@@ -33,7 +35,13 @@ _alone = ThreadPoolExecutor(1)
 
 
 def folder(
-    path: str, size: int = 64, width: int = 0, channels: int = 3, flip: bool = True, cache_gb: float = 4.0
+    path: str,
+    size: int = 64,
+    width: int = 0,
+    channels: int = 3,
+    flip: bool = True,
+    cache_gb: float = 4.0,
+    captions: str = "",
 ) -> Source:
     """All pictures below a folder; where each lies in a sub-folder, the first sub-folder's name is its class.
 
@@ -48,6 +56,8 @@ def folder(
       channels: 3 for RGB, 1 for grey.
       flip: allow horizontal flips.
       cache_gb: keep the prepared pictures in memory if they take no more than this.
+      captions: "auto" for those in metadata.jsonl, captions.json, captions.csv or NAME.txt beside each picture; or the
+        name of such a list (`jaxdiff.modalities.images.captions`).
 
     Raises:
       InputError: no such folder, no picture in it, or some that cannot be read, which are named: here, or, for damage
@@ -63,7 +73,8 @@ def folder(
     files = [f for f in below if f.suffix.lower() in SUFFIXES and f.is_file()]
     if not files:
         raise InputError(f"no picture below {path!r}: looked for {', '.join(sorted(SUFFIXES))}")
-    taken = set(files)
+    texts = read_captions(root, files, captions) if captions else ()
+    taken = {*files, *(f.with_suffix(".txt") for f in files if captions), *(root / name for name in FILES if captions)}
     other = Counter(f.suffix.lower() or "no suffix" for f in below if f not in taken and f.is_file())
     other.update("links to folders" for f in below if f.is_symlink() and f.is_dir())
     if other:
@@ -91,7 +102,8 @@ def folder(
 
     listing = "".join(f"{f.relative_to(root)}\0{f.stat().st_size}\0" for f in files).encode(errors="surrogateescape")
     source = Source(len(files), image_spec(shape, classes=names), take, flip=flip, known=listing)
-    return labeled(source, labels, len(names))
+    source = labeled(source, labels, len(names))
+    return captioned(source, texts, f"{path!r}") if captions else source
 
 
 def _is_hidden(name: str) -> bool:

@@ -1,11 +1,12 @@
 """Pictures of images: grids, the reverse process as a film strip or a GIF, and the curve of the loss."""
 
 import math
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "save_gif",
     "save_grid",
     "save_picture",
+    "save_sheet",
     "to_uint8",
     "visible",
 ]
@@ -63,6 +65,26 @@ def save_picture(path: Path, picture: np.ndarray, note: str = "") -> None:
     if note:
         text.add_text("Comment", note)
     _picture(picture).save(path, pnginfo=text)
+
+
+def save_sheet(path: Path, images: np.ndarray, captions: Sequence[str], columns: int = 4, note: str = "") -> None:
+    """Write images (n, height, width, channels) as PNG, each above its caption, which is broken into lines."""
+    images = to_uint8(visible(np.asarray(images)))
+    zoom = max(1, 2 * TILE // max(images.shape[1:3]))
+    tiles = [_picture(image.repeat(zoom, 0).repeat(zoom, 1)).convert("RGB") for image in images]
+    width, height = max(tiles[0].width, 2 * TILE), tiles[0].height
+    font = ImageFont.load_default()
+    broken = [textwrap.fill(caption, width // 6) for caption in captions]
+    under = 12 * max(text.count("\n") + 1 for text in broken) + 8
+    columns = min(columns, len(tiles))
+    size = columns * (width + 8) + 8, math.ceil(len(tiles) / columns) * (height + under) + 8
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, (tile, text) in enumerate(zip(tiles, broken, strict=True)):
+        y, x = i // columns * (height + under) + 8, i % columns * (width + 8) + 8
+        sheet.paste(tile, (x, y))
+        draw.multiline_text((x, y + height + 2), text, fill="black", font=font, spacing=1)
+    save_picture(path, np.asarray(sheet), note)
 
 
 def save_film_strip(path: Path, frames: np.ndarray, rows: int = 8, note: str = "") -> None:

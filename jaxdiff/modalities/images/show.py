@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxdiff.data.tokenizer import decode, from_details
 from jaxdiff.modalities.images import pictures
 from jaxdiff.types import Batch, Spec
 
@@ -41,7 +42,16 @@ def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[
 
 
 def save_samples(folder: Path, spec: Spec, drawn: Batch, real: Batch | None, note: str) -> list[str]:
-    """Write grid.png, of the first 256 images, above as many real ones where there are some."""
+    """Write grid.png, of the first 256 images, above as many real ones where there are some.
+
+    Of a model that reads captions also captions.png, the first 64 images above their captions.
+    """
     images = [np.array(batch.x_0[:LARGEST]) for batch in (drawn, real) if batch is not None]
     pictures.save_grid(folder / "grid.png", np.concatenate(images), note=note)
-    return ["grid.png"]
+    ids, details = (drawn.condition or {}).get("text"), spec.details.get("text")
+    if ids is None or details is None:
+        return ["grid.png"]
+    tokenizer = from_details(details)
+    said = [decode(tokenizer, row) for row in np.asarray(ids[:SHOWN])]
+    pictures.save_sheet(folder / "captions.png", drawn.x_0[:SHOWN], said, note=note)
+    return ["captions.png", "grid.png"]

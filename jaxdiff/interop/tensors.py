@@ -1,0 +1,116 @@
+"""Folders of a configuration and safetensors, as diffusers and transformers write them, and the maps to Linen's layout.
+
+A file of weights is whole, or cut into several with an index (`STEM.safetensors.index.json`, its "weight_map"). What is
+stored in 16 bits is read as float32. `Reader` keeps count of the tensors that were asked for, so that none is dropped
+silently.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes  # noqa: F401  with it NumPy knows bfloat16
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from jaxdiff.errors import InputError
+
+__all__ = ["Reader", "from_linear", "read_config", "to_linear", "write_folder"]
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The content of `config.json`.
+
+    Raises:
+      InputError: there is none, or it cannot be read.
+    """
+    try:
+        return json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(folder / 'config.json')!r} cannot be read: {error}") from error
+
+
+class Reader:
+    """The tensors of a folder by name, each to be asked for.
+
+    Args:
+      folder: with STEM.safetensors, or its parts and their index.
+      stem: of the files' names.
+
+    Raises:
+      InputError: no such file, or it cannot be read.
+    """
+
+    def __init__(self, folder: Path, stem: str):
+        index = folder / f"{stem}.safetensors.index.json"
+        try:
+            files = (
+                sorted(set(json.loads(index.read_text())["weight_map"].values()))
+                if index.is_file()
+                else [f"{stem}.safetensors"]
+            )
+            self.tensors = {name: value for file in files for name, value in load_file(folder / file).items()}
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise InputError(f"no weights {stem}.safetensors in {str(folder)!r} that can be read: {error}") from error
+        self.folder, self.asked = folder, set()
+
+    def __call__(self, name: str) -> np.ndarray:
+        """The tensor of this name, as float32.
+
+        Raises:
+          InputError: there is none.
+        """
+        if name not in self.tensors:
+            raise InputError(f"{str(self.folder)!r} lacks the tensor {name!r}")
+        self.asked.add(name)
+        return self.tensors[name].astype(np.float32)
+
+    def linear(self, name: str, bias: bool = True) -> dict[str, np.ndarray]:
+        """A linear layer as the parameters of a Dense."""
+        return from_linear(self(f"{name}.weight"), self(f"{name}.bias") if bias else None)
+
+    def norm(self, name: str) -> dict[str, np.ndarray]:
+        """A layer norm."""
+        return {"scale": self(f"{name}.weight"), "bias": self(f"{name}.bias")}
+
+    def finish(self, ignored: tuple[str, ...] = ()) -> None:
+        """Refuse a folder with tensors that were not asked for.
+
+        Args:
+          ignored: ends of names that hold no weights.
+        """
+        rest = sorted(name for name in self.tensors.keys() - self.asked if not name.endswith(ignored or ("\0",)))
+        if rest:
+            raise InputError(
+                f"{str(self.folder)!r} holds {len(rest)} tensor(s) that this network has no place for, {rest[0]!r} the "
+                "first"
+            )
+
+
+def from_linear(weight: np.ndarray, bias: np.ndarray | None) -> dict[str, np.ndarray]:
+    """(out, in) and (out,) as the kernel (in, out) and bias of a Dense."""
+    return {"kernel": np.ascontiguousarray(weight.T)} | ({} if bias is None else {"bias": bias})
+
+
+def to_linear(name: str, dense: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """A Dense as the tensors of a linear layer of this name."""
+    out = {f"{name}.weight": np.ascontiguousarray(np.asarray(dense["kernel"]).T)}
+    return out | ({f"{name}.bias": np.asarray(dense["bias"])} if "bias" in dense else {})
+
+
+def write_folder(folder: str | Path, config: Mapping[str, Any], tensors: Mapping[str, np.ndarray], stem: str) -> Path:
+    """Write config.json and STEM.safetensors.
+
+    Raises:
+      InputError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(dict(tensors), folder / f"{stem}.safetensors", metadata={"format": "pt"})
+        (folder / "config.json").write_text(json.dumps(dict(config), indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write to {str(folder)!r}: {error.strerror or error}") from error
+    return folder

@@ -1,0 +1,289 @@
+"""The diffusion transformer (DiT, Peebles and Xie 2023), and what others made of it.
+
+Squares of pixels become tokens, with fixed positions added; blocks (`jaxdiff.nets.transformer`) that are shifted,
+scaled and gated by an embedding of time and condition follow; a norm, shifted and scaled likewise, and a linear map,
+zero at first, lead back to squares of pixels.
+
+    DiT, SiT (Ma et al. 2024)          the defaults, with the sizes of `SIZES`
+    LightningDiT (Yao et al. 2025)     norm="rms", feed_forward="swiglu", rotary=True
+    JiT (Li and He 2025)               these, qk_norm=True, bottleneck=128, class_tokens=32 from block 4 on
+
+A condition enters where its kind does: labels, vectors and the vector of a whole caption are added to the embedding,
+an image is laid beside x, and a sequence or a caption is attended to in each block ("cross"), or its tokens are put
+before those of the image ("context"). The missing label has a row of the table of its own, the last; the missing
+caption is ""; other missing conditions are zeros.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.core import FrozenDict
+
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.nets.layers import INIT, ZERO, to_depth, to_space
+from jaxdiff.nets.text import caption_spec, read_caption
+from jaxdiff.nets.transformer import (
+    FEED_FORWARDS,
+    NORMS,
+    SMALL,
+    make_norm,
+    present,
+    rotary_angles,
+    run_blocks,
+    sincos_positions,
+    tensor_axis,
+)
+from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
+
+__all__ = ["JOINS", "REMAT", "SIZES", "DiT", "time_features"]
+
+SIZES = {
+    "S": {"depth": 12, "width": 384, "heads": 6},
+    "B": {"depth": 12, "width": 768, "heads": 12},
+    "L": {"depth": 24, "width": 1024, "heads": 16},
+    "XL": {"depth": 28, "width": 1152, "heads": 16},
+}
+"""Of the paper, table 1."""
+JOINS = ("cross", "context")
+REMAT = ("none", "cheap", "full")
+FREQUENCIES = 256
+
+
+def time_features(t: jax.Array, shift: int = 0) -> jax.Array:
+    """Cosines, then sines, of t (batch,) at 128 frequencies from 1 down: (batch, 256).
+
+    Args:
+      shift: 0 for frequencies `10000^(-i / 128)`, as in the paper's code; 1 for `10000^(-i / 127)`, as in diffusers'.
+    """
+    half = FREQUENCIES // 2
+    frequencies = 10_000.0 ** (-np.arange(half) / (half - shift))
+    angles = t.astype(jnp.float32)[:, None] * jnp.asarray(frequencies, jnp.float32)
+    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+
+
+class DiT(nn.Module):
+    """`(x, t, condition) -> out`, shaped like x, (batch, height, width, channels), or `outputs` times as deep.
+
+    Attributes:
+      depth, width, heads: of the blocks; the width is a multiple of 4 and of the heads.
+      patch: side of the squares of pixels that become tokens.
+      ratio: the hidden width of a feed-forward layer, as a multiple of the width; of "swiglu" two thirds of that.
+      num_classes: of labels; 0 for none.
+      vectors: conditions (batch, width) that are added to the embedding of the time, their widths by name.
+      images: conditions (batch, height, width, channels) beside x, their channels by name.
+      sequences: conditions (batch, length, width), whose tokens of zeros are padding, their widths by name.
+      text: options of `jaxdiff.nets.text.TextTransformer`, which reads the condition "text"; empty for no captions.
+      joins: how sequences and captions are seen: "cross", by attention of their own in each block, or "context", as
+        tokens before those of the image.
+      class_tokens: so many tokens of the label before those of the image.
+      context_from: the first block that sees the tokens before those of the image.
+      norm: "layer" or "rms".
+      feed_forward: "gelu" or "swiglu".
+      qk_norm: normalize queries and keys.
+      rotary: turn queries and keys by their places, too.
+      bottleneck: width of a linear map between pixels and tokens (Li and He 2025); 0 for none.
+      base: side of the grid of patches that the positions are scaled to; 0 to count patches.
+      shift: of the frequencies of time, see `time_features`.
+      epsilons: of the two norms of a block, see `jaxdiff.nets.transformer.Block`.
+      dropout: rate in each block, active while training.
+      outputs: how many times the channels of x come out: 2 for a learned variance.
+      dtype: of the computation; parameters, softmax and the output stay float32.
+      scan: compile one block for all equal ones: their parameters are stacked (`jaxdiff.nets.transformer.stacked`).
+      remat: what each block computes again on the way back: "none", "cheap" or "full".
+
+    The defaults are DiT-S/2.
+    """
+
+    depth: int = 12
+    width: int = 384
+    heads: int = 6
+    patch: int = 2
+    ratio: float = 4.0
+    num_classes: int = 0
+    vectors: Mapping[str, int] = FrozenDict()
+    images: Mapping[str, int] = FrozenDict()
+    sequences: Mapping[str, int] = FrozenDict()
+    text: Mapping[str, Any] = FrozenDict()
+    joins: str = "cross"
+    class_tokens: int = 0
+    context_from: int = 0
+    norm: str = "layer"
+    feed_forward: str = "gelu"
+    qk_norm: bool = False
+    rotary: bool = False
+    bottleneck: int = 0
+    base: int = 0
+    shift: int = 0
+    epsilons: Sequence[float] = (1e-6, 1e-6)
+    dropout: float = 0.0
+    outputs: int = 1
+    dtype: jnp.dtype = jnp.float32
+    scan: bool = False
+    remat: str = "none"
+
+    def __post_init__(self):
+        for kind in ("vectors", "images", "sequences", "text"):  # so that a module can be hashed
+            object.__setattr__(self, kind, FrozenDict(getattr(self, kind)))
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, t: jax.Array, condition: Condition | None = None, train: bool = False
+    ) -> jax.Array:
+        """Run the network.
+
+        Args:
+          x: (batch, height, width, channels); height and width divisible by `patch`.
+          t: (batch,), in steps of a 1000-step chain.
+          condition: what is known; initialize with all that the network is made for, see `condition_spec`.
+          train: apply dropout, which needs an rng named "dropout".
+
+        Raises:
+          InputError: the image, the options or the condition do not fit the network.
+        """
+        given = dict(condition or {})
+        self._check(x.shape, given)
+        batch, rows, columns = x.shape[0], x.shape[1] // self.patch, x.shape[2] // self.patch
+
+        label = self._label(given, batch) if self.num_classes else None
+        embedding = self._embed(t, given, label)
+        sequences = {name: given[name] for name in self.sequences.keys() & given.keys()}
+        if self.text:
+            sequences["text"], pooled = read_caption(self.text, given, batch, self.dtype)
+            embedding = embedding + self._dense("caption", pooled)
+        sequences = {name: self._dense(f"from_{name}", value, False) for name, value in sorted(sequences.items())}
+        h = self._patches(x, given) + self._positions(rows, columns).astype(self.dtype)
+
+        contexts = sequences if self.joins == "cross" else {}
+        before = self._tokens_before(label, {} if contexts else sequences)
+        alone = self.depth if before is None else self.context_from
+        run = lambda first, end, *inputs: self._run(first, end, train, *inputs, contexts)
+        h = run(0, alone, h, embedding, self._angles(rows, columns, 0), None)
+        if before is not None:
+            tokens, there = before
+            angles = self._angles(rows, columns, tokens.shape[1])
+            mask = jnp.concatenate([there, jnp.ones(h.shape[:2], bool)], axis=1)
+            h = run(alone, self.depth, jnp.concatenate([tokens, h], axis=1), embedding, angles, mask)
+            h = h[:, tokens.shape[1] :]
+
+        m = nn.Dense(2 * self.width, kernel_init=ZERO, dtype=self.dtype, name="modulation")(nn.silu(embedding))
+        shift, scale = jnp.split(m[:, None], 2, axis=-1)
+        h = make_norm(self.norm, 1e-6, self.dtype, "norm_out")(h) * (1 + scale) + shift
+        channels = self.outputs * x.shape[-1] * self.patch**2
+        out = nn.Dense(channels, kernel_init=ZERO, name="out")(h.astype(jnp.float32))
+        return to_space(out.reshape(batch, rows, columns, channels), self.patch)
+
+    def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
+        """The conditions it takes for such images."""
+        labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
+        vectors = {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
+        images = {name: ConditionSpec((*spec.shape[:-1], channels)) for name, channels in self.images.items()}
+        sequences = {name: ConditionSpec((None, n)) for name, n in self.sequences.items()}
+        return labels | vectors | images | sequences | ({"text": caption_spec(self.text)} if self.text else {})
+
+    tensor_axis = staticmethod(tensor_axis)
+
+    def _dense(self, name: str, h: jax.Array, bias: bool = True) -> jax.Array:
+        return nn.Dense(self.width, bias, dtype=self.dtype, kernel_init=INIT, name=name)(h)
+
+    def _embed(self, t: jax.Array, given: dict, label: jax.Array | None) -> jax.Array:
+        """The embedding of time, label and vectors, (batch, width)."""
+        dense = lambda name, h: nn.Dense(self.width, kernel_init=SMALL, dtype=self.dtype, name=name)(h)
+        h = dense("time2", nn.silu(dense("time1", time_features(t, self.shift))))
+        h = h if label is None else h + label
+        for name in sorted(self.vectors.keys() & given.keys()):
+            h = h + nn.Dense(self.width, False, dtype=self.dtype, kernel_init=INIT, name=name)(given[name])
+        return h
+
+    def _label(self, given: dict, batch: int) -> jax.Array:
+        """The vector of each label, (batch, width); of the missing one by default."""
+        label = jnp.broadcast_to(given.get("label", jnp.full(1, -1)), (batch,))
+        table = nn.Embed(self.num_classes + 1, self.width, embedding_init=SMALL, dtype=self.dtype, name="classes")
+        return table(jnp.where(label < 0, self.num_classes, label))
+
+    def _patches(self, x: jax.Array, given: dict) -> jax.Array:
+        """Squares of pixels, with those of the images beside x, as tokens (batch, tokens, width)."""
+        beside = [given.get(name, jnp.zeros((*x.shape[:-1], n))) for name, n in sorted(self.images.items())]
+        squares = to_depth(jnp.concatenate([x, *beside], axis=-1), self.patch)
+        h = squares.reshape(x.shape[0], -1, squares.shape[-1])
+        if self.bottleneck:
+            h = nn.Dense(self.bottleneck, False, dtype=self.dtype, kernel_init=INIT, name="bottleneck")(h)
+        return self._dense("patches", h)
+
+    def _run(self, first: int, end: int, train: bool, *inputs) -> jax.Array:
+        """Blocks number `first` up to `end`."""
+        options = {
+            "heads": self.heads,
+            "hidden": int(self.ratio * self.width * (2 / 3 if self.feed_forward == "swiglu" else 1)),
+            "norm": self.norm,
+            "feed_forward": self.feed_forward,
+            "qk_norm": self.qk_norm,
+            "epsilons": tuple(self.epsilons),
+            "dropout": self.dropout,
+            "dtype": self.dtype,
+            "train": train,
+        }
+        return run_blocks(first, end - first, options, self.remat, self.scan, *inputs) if first < end else inputs[0]
+
+    def _positions(self, rows: int, columns: int) -> jax.Array:
+        """Fixed positions of the patches, (tokens, width)."""
+        places = [np.arange(n) * (self.base / n if self.base else 1) for n in (rows, columns)]
+        return jnp.asarray(sincos_positions(*map(np.ravel, np.meshgrid(*places, indexing="ij")), self.width))
+
+    def _angles(self, rows: int, columns: int, before: int) -> jax.Array | None:
+        """By which tokens turn, those before the image by 0, (tokens, channels of a head / 2)."""
+        if not self.rotary:
+            return None
+        places = [np.ravel(p) for p in np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")]
+        return jnp.asarray(np.pad(rotary_angles(places, self.width // self.heads), ((before, 0), (0, 0))))
+
+    def _tokens_before(self, label: jax.Array | None, sequences: dict) -> tuple[jax.Array, jax.Array] | None:
+        """The tokens before those of the image, and which of them there are, (batch, tokens); None if there are none.
+
+        To those of a sequence its own vector is added, to those of a class a vector each.
+        """
+        kind = lambda name: self.param(f"kind_{name}", SMALL, (self.width,)).astype(self.dtype)
+        parts = [(value + kind(name), present(value)) for name, value in sequences.items()]
+        if self.class_tokens and label is not None:
+            places = self.param("class_places", SMALL, (self.class_tokens, self.width)).astype(self.dtype)
+            tokens = label[:, None] + places
+            parts.append((tokens, jnp.ones(tokens.shape[:2], bool)))
+        if not parts:
+            return None
+        tokens, there = (jnp.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+        return tokens, there
+
+    def _check(self, shape: tuple[int, ...], given: dict) -> None:
+        _, height, width, _ = shape
+        if height % self.patch or width % self.patch:
+            raise InputError(
+                f"an image of {height}x{width} cannot be cut into patches of {self.patch}x{self.patch}: choose a "
+                "net.patch that divides both sides"
+            )
+        if self.width % self.heads or self.width % 4:
+            raise InputError(
+                f"net.width={self.width} is not a multiple of net.heads={self.heads} and of 4: choose one that is"
+            )
+        if self.rotary and self.width // self.heads % 4:
+            raise InputError(
+                f"net.rotary=True: the {self.width // self.heads} channels of a head, net.width / net.heads, must be a "
+                "multiple of 4"
+            )
+        if not 0 <= self.context_from < self.depth:
+            raise InputError(f"net.context_from={self.context_from}: must be from 0 to {self.depth - 1}")
+        options = {"norm": NORMS, "feed_forward": FEED_FORWARDS, "joins": JOINS, "remat": REMAT}
+        for option, allowed in options.items():
+            if getattr(self, option) not in allowed:
+                raise unknown(f"net.{option}", getattr(self, option), allowed)
+        known = self.condition_spec(Spec(shape[1:], "images"))
+        for part in given:
+            if part not in known:
+                raise InputError(f"the condition {part!r} was given to a DiT that is made for {sorted(known) or None}")
+            if part != "text" and given[part].shape[1:] and given[part].shape[-1] != known[part].shape[-1]:
+                raise InputError(
+                    f"{part!r} of width {given[part].shape[-1]} was given to a DiT for {known[part].shape}"
+                )
