@@ -122,6 +122,7 @@ DEFAULTS = {
     loss_weights.p2: {"k": 1.0, "gamma": 1.0},
     loss_weights.sigmoid: {"bias": -3.0},
     loss_weights.edm: {"sigma_data": 0.5},
+    loss_weights.velocity: {"t_min": 0.0},
     loss_times.log_normal: {"mean": -1.2, "std": 1.2},
     loss_times.logit_normal: {"mean": 0.0, "std": 1.0, "t_min": 0.0},
     loss_times.uniform: {"t_min": 0.0, "steps": None},
@@ -169,6 +170,29 @@ def test_every_weight_and_output_has_the_published_loss_and_gradient(path, given
         np.testing.assert_allclose(values[m, w], np.mean(factor * error), rtol=1e-8, err_msg=f"{m}, {w}")
         np.testing.assert_allclose(slopes[m, w], np.mean(factor * slope), rtol=1e-7, err_msg=f"{m}, {w}")
         np.testing.assert_allclose(errors[m], np.mean(error), rtol=1e-9, err_msg=m)
+
+
+@pytest.mark.parametrize("path", ["flow", "vp"])
+def test_the_clean_image_with_the_weight_of_the_velocity_is_the_velocity(path, given, float64):
+    """Values and gradients, of one network: its x_0 weighted, or turned to a velocity."""
+    chain, times, batch = corners(path, given)
+    x0, velocity = parameterization.x0(), parameterization.velocity()
+
+    def turned(params, x, t, condition=None, key=None):
+        return parameterization.convert(chain, x0, velocity, linear(params, x, t), x, (t + 1) / 1000)
+
+    def loss(meaning, network, weight):
+        loss_fn = diffusion.diffusion_loss(chain, meaning, network, weight, times)
+        return jax.jit(jax.value_and_grad(lambda params: loss_fn(params, jax.random.key(0), batch)[0]))(SLOPE)
+
+    weighted = loss(x0, linear, loss_weights.velocity())
+    np.testing.assert_allclose(weighted, loss(velocity, turned, loss_weights.simple()), rtol=1e-6)
+
+
+def test_the_weight_of_the_velocity_is_bounded_below_a_time():
+    t = jnp.array([0.01, 0.05, 0.5, 1.0])
+    weight = loss_weights.velocity(0.05)(schedules.flow(), parameterization.x0(), t)
+    np.testing.assert_allclose(weight, [400, 400, 4, 1], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "options"), [("min_snr", {"gamma": 0.5}), ("p2", {"k": 2.0, "gamma": 0.5})])

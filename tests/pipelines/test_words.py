@@ -1,0 +1,211 @@
+"""A model that reads captions: how it is built, told and drawn from."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff.cli import sample
+from jaxdiff.config import build
+from jaxdiff.errors import InputError
+from jaxdiff.modalities.images.show import save_samples
+from jaxdiff.pipelines import experiment
+from jaxdiff.pipelines.draw import make_draw
+from jaxdiff.types import Batch
+from tests.helpers.configs import get_config
+from tests.helpers.models import a_model
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def tiny_text(net="dit"):
+    config = get_config("scenes", "text")
+    for part in ("data", "held_out"):
+        config[part]["n"] = 300
+    text = {"width": 16, "depth": 1, "heads": 2, "vocabulary": 400}
+    if net == "unet":
+        small = {"channels": 8, "multipliers": (1,), "blocks": 1, "attention": (), "groups": 4, "dropout": 0.0}
+        config["net"] = {"name": "unet", **small, "text": text}
+    else:
+        config["net"] |= {"depth": 1, "width": 16, "heads": 2, "text": text}
+    config["sample"]["steps"] = 3
+    return config
+
+
+@pytest.fixture(scope="module")
+def parts():
+    config = tiny_text()
+    source = build.source(config)
+    made = experiment.build(config, source.spec)
+    perturb = lambda p: p + 0.3 * jax.random.normal(jax.random.key(p.size), p.shape)
+    params = jax.jit(lambda key: jax.tree.map(perturb, made.init(key)))(jax.random.key(0))
+    return config, source, dataclasses.replace(made.model, params=params)
+
+
+def test_the_vocabulary_is_that_of_the_data_and_the_record_keeps_it(parts):
+    config, source, model = parts
+    details = source.spec.details["text"]
+    assert model.conditions["text"] == source.conditions["text"]
+    assert model.params["text"]["tokens"]["embedding"].shape[0] == details["vocabulary"]
+    assert json.loads(json.dumps(details)) == details
+    held = build.held_out(config, source.spec)
+    assert held.spec.details["text"] == details
+    assert held.conditions == source.conditions
+
+
+def test_a_prompt_is_the_condition_that_its_ids_are(parts):
+    *_, model = parts
+    key, n = jax.random.key(1), 3
+    asked = ["a red seven", "a blue one at the top left", "a white two above a pink four"]
+    told = model.check_condition({"text": asked}, n)
+    drawn = model.sample(key, n, prompt=asked)
+    np.testing.assert_array_equal(drawn, model.sample(key, n, condition=told))
+    np.testing.assert_array_equal(drawn, model.sample(key, n, condition=asked))
+    streamed = np.concatenate(list(model.stream(key, n, batch=2, prompt=asked)))
+    np.testing.assert_allclose(streamed, drawn, atol=1e-5)
+    other = model.sample(key, n, prompt="a red seven")
+    np.testing.assert_allclose(other[0], drawn[0], atol=1e-5)
+    assert jnp.abs(other[1] - drawn[1]).max() > 1e-3
+
+
+def test_no_caption_is_the_empty_caption_and_the_negative_one_by_default(parts):
+    *_, model = parts
+    key = jax.random.key(2)
+    np.testing.assert_array_equal(model.sample(key, 2), model.sample(key, 2, prompt=""))
+    guided = model.sample(key, 2, prompt="a red seven", guidance=2.0)
+    np.testing.assert_array_equal(guided, model.sample(key, 2, prompt="a red seven", guidance=2.0, negative=""))
+    away = model.sample(key, 2, prompt="a red seven", guidance=2.0, negative="a blue one")
+    assert jnp.abs(guided - away).max() > 1e-3
+
+
+def test_one_compilation_for_all_prompts_negatives_scales_and_seeds(parts):
+    *_, model = parts
+    model = dataclasses.replace(model, bind=lambda *given, inner=model.bind: inner(*given))  # a compilation of its own
+    for seed, asked in enumerate(
+        (
+            {"prompt": "a red seven", "guidance": 2.0},
+            {"prompt": ["a", "b"], "guidance": 0.0},
+            {"prompt": "a red seven", "negative": "a blue one", "guidance": 3.5},
+            {"prompt": ["x", ""], "negative": ["", "y"], "guidance": 1.0, "guidance_high": 10.0},
+            {"guidance": 1.0},
+        )
+    ):
+        model.sample(jax.random.key(seed), 2, **asked)
+    assert make_draw(model.bind, model.path, model.mesh)._cache_size() == 1
+
+
+def test_a_long_prompt_is_cut_and_that_is_said_once(parts, caplog):
+    *_, model = parts
+    model.sample(jax.random.key(0), 2, prompt="seven " * 100)
+    said = [r.message for r in caplog.records if "cut" in r.message]
+    assert said == [f"prompts: 2 of 2 are longer than the {model.conditions['text'].shape[0]} ids that are read: cut"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"prompt": ["a", "b", "c"]}, "prompt: 3 captions for 2 examples: give one for all, or one for each"),
+        ({"prompt": 7}, "prompt='7': must be a text, or a list of them"),
+        ({"prompt": "a", "condition": [1, 2]}, "prompt: goes with condition="),
+        ({"condition": {"text": np.zeros((2, 3), int)}}, "'text' must be 2 rows of .* whole numbers from 0"),
+        ({"condition": {"text": np.full((2, 1), -1)}}, "'text' must be 2 rows of"),
+    ],
+)
+def test_prompts_that_do_not_fit_are_refused(parts, asked, message):
+    *_, model = parts
+    with pytest.raises(InputError, match=message):
+        model.sample(jax.random.key(0), 2, **asked)
+
+
+def test_a_model_without_text_takes_no_prompt():
+    with pytest.raises(InputError, match="prompt: this model reads no captions: take one trained with net.text"):
+        a_model(classes=2).sample(jax.random.key(0), 2, prompt="a red seven")
+
+
+def test_a_unet_reads_captions_too():
+    config = tiny_text("unet")
+    source = build.source(config)
+    made = experiment.build(config, source.spec)
+    batch = source.take(np.arange(4))
+    told = {"text": jnp.asarray(batch.condition["text"])}
+    perturb = lambda p: p + 0.3 * jax.random.normal(jax.random.key(p.size), p.shape)
+    params = jax.jit(lambda key: jax.tree.map(perturb, made.init(key)))(jax.random.key(0))
+    run = jax.jit(lambda told: made.model.bind(params, told).denoiser(jnp.asarray(batch.x_0), jnp.full(4, 0.5)))
+    rolled = {"text": told["text"][::-1]}
+    assert jnp.abs(run(told) - run(rolled)).reshape(4, -1).max(1).min() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": {"name": "digits"}, "held_out": {}}, "net.text: this data has no captions to be read"),
+        ({"net.text.widht": 8}, r"unknown field 'config.net.text.widht' \(did you mean 'config.net.text.width'"),
+        ({"net.text.width": "wide"}, "config.net.text.width='wide': must be a whole number"),
+        ({"net.text.vocabulary": 100}, "vocabulary=100: 256 bytes and 3 special ids need at least 259"),
+        ({"net.text.tokenizer": "/nowhere"}, "no tokenizer at '/nowhere'"),
+        ({"net.text.heads": 3}, "net.text.width=16 is not a multiple of net.text.heads=3"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(changes, message):
+    config = tiny_text()
+    for name, value in changes.items():
+        *parents, last = name.split(".")
+        part = config
+        for parent in parents:
+            part = part[parent]
+        part[last] = value
+    with pytest.raises(InputError, match=message):
+        experiment.build(config, build.source(config).spec)
+
+
+def test_a_network_without_text_is_not_told_the_captions_of_its_data():
+    config = tiny_text()
+    config["net"]["text"] = {}
+    source = build.source(config)
+    assert (source.conditions, source.take(np.arange(2)).condition) == ({}, None)
+    config["train"]["cond_dropout"] = 0.0
+    assert not experiment.build(config, source.spec).model.conditions
+
+
+def test_a_sheet_shows_captions_under_the_pictures(parts, tmp_path):
+    _, source, _ = parts
+    batch = source.take(np.arange(5))
+    files = save_samples(tmp_path, source.spec, batch, None, "")
+    assert files == ["captions.png", "grid.png"]
+    plain = save_samples(tmp_path, source.spec, Batch(batch.x_0), None, "")
+    assert plain == ["grid.png"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--prompt=a", "--prompts=b"], "--prompts: captions are given by --prompt, too"),
+        (["--prompt=a", "--task=inpaint"], "--prompt: goes with drawing alone, without a task"),
+        (["--prompt=a", "--likelihood"], "--prompt: goes with drawing alone"),
+        (["--negative=a"], "--negative: is led away from by --guidance"),
+    ],
+)
+def test_flags_that_do_not_go_together(flags, message):
+    with pytest.raises(InputError, match=message):
+        sample.check(sample.make_parser().parse_args(flags))
+
+
+def test_prompts_of_a_file_come_in_turn(parts, tmp_path):
+    *_, model = parts
+    file = tmp_path / "prompts.txt"
+    file.write_text("a red seven\n\n a blue one \n")
+    arguments = sample.make_parser().parse_args([f"--prompts={file}"])
+    captions = sample.prompts.read_prompts(arguments)
+    assert captions == ["a red seven", "a blue one"]
+    assert sample.prompts.told(model, None, captions, 1, 3)["text"] == ["a blue one", "a red seven", "a blue one"]
+    with pytest.raises(InputError, match="--prompt: this model reads no captions"):
+        sample.prompts.told(a_model(), None, captions, 0, 3)
+    for content, message in (("\n", "holds no caption"), (None, "cannot be read as text")):
+        file.unlink(missing_ok=True)
+        if content:
+            file.write_text(content)
+        with pytest.raises(InputError, match=message):
+            sample.prompts.read_prompts(arguments)
