@@ -158,17 +158,18 @@ class DiT(nn.Module):
         sequences = {name: self._dense(f"from_{name}", value, False) for name, value in sorted(sequences.items())}
         h = self._patches(x, given) + self._positions(rows, columns).astype(self.dtype)
 
-        contexts = sequences if self.joins == "cross" else {}
-        before = self._tokens_before(label, {} if contexts else sequences)
-        alone = self.depth if before is None else self.context_from
+        contexts, context = (sequences, {}) if self.joins == "cross" else ({}, sequences)
         run = lambda first, end, *inputs: self._run(first, end, train, *inputs, contexts)
+        alone = self.context_from if self._takes_tokens() else self.depth
         h = run(0, alone, h, embedding, self._angles(rows, columns, 0), None)
-        if before is not None:
+        if before := self._tokens_before(label, context):
             tokens, there = before
             angles = self._angles(rows, columns, tokens.shape[1])
             mask = jnp.concatenate([there, jnp.ones(h.shape[:2], bool)], axis=1)
             h = run(alone, self.depth, jnp.concatenate([tokens, h], axis=1), embedding, angles, mask)
             h = h[:, tokens.shape[1] :]
+        else:
+            h = run(alone, self.depth, h, embedding, self._angles(rows, columns, 0), None)
 
         m = nn.Dense(2 * self.width, kernel_init=ZERO, dtype=self.dtype, name="modulation")(nn.silu(embedding))
         shift, scale = jnp.split(m[:, None], 2, axis=-1)
@@ -240,6 +241,11 @@ class DiT(nn.Module):
             return None
         places = [np.ravel(p) for p in np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")]
         return jnp.asarray(np.pad(rotary_angles(places, self.width // self.heads), ((before, 0), (0, 0))))
+
+    def _takes_tokens(self) -> bool:
+        """Whether tokens may come before those of the image, from block `context_from` on."""
+        told = self.joins == "context" and (self.sequences or self.text)
+        return bool(told or (self.class_tokens and self.num_classes))
 
     def _tokens_before(self, label: jax.Array | None, sequences: dict) -> tuple[jax.Array, jax.Array] | None:
         """The tokens before those of the image, and which of them there are, (batch, tokens); None if there are none.
