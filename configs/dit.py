@@ -1,6 +1,6 @@
 """Diffusion transformers (DiT, Peebles and Xie 2023; SiT, Ma et al. 2024), told the class of what they draw.
 
-    python train.py --config=configs/dit.py                      the embedded digits, a few minutes on 2 CPU cores
+    python train.py --config=configs/dit.py                      the embedded digits
     python train.py --config=configs/dit.py:digits-sit           the same network along straight paths
     python train.py --config=configs/dit.py:fashion_mnist        28x28 in patches of 2, for an accelerator
     python train.py --config=configs/dit.py:cifar10              DiT-S/2; also cifar10-B, cifar10-L, cifar10-XL

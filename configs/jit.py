@@ -1,6 +1,6 @@
 """Transformers that predict the clean image (JiT, Li and He 2025: "Back to Basics"), with the blocks of LightningDiT.
 
-    python train.py --config=configs/jit.py                      the embedded digits, a few minutes on 2 CPU cores
+    python train.py --config=configs/jit.py                      the embedded digits
     python train.py --config=configs/jit.py:fashion_mnist        28x28 in patches of 4
     python train.py --config=configs/jit.py:cifar10              32x32 in patches of 4, for an accelerator
     python sample.py --workdir runs/jit --label 3 --guidance 2

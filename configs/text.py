@@ -1,6 +1,6 @@
 """Text to image: a small transformer that reads captions, trained together with the one that draws.
 
-    python train.py --config=configs/text.py                     scenes of colored digits, under an hour on 2 CPU cores
+    python train.py --config=configs/text.py                     scenes of colored digits
     python train.py --config=configs/text.py:openmoji=PATH       a .npz of train_images, train_captions, test_...
     python train.py --config=configs/text.py:folder=PATH         your own pictures with captions (docs/words.md)
     python sample.py --workdir runs/text --prompt "a red seven above a green three" --guidance 3 --num 4

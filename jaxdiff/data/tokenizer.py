@@ -93,6 +93,10 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     """
     place = Path(path)
     folder = place if place.is_dir() else place.parent
+    if not place.exists():
+        raise InputError(
+            f"no tokenizer at {str(path)!r}: name a folder with tokenizer.json, or vocab.json and merges.txt"
+        )
     try:
         if (folder / "tokenizer.json").is_file():
             core = _library().Tokenizer.from_str((folder / "tokenizer.json").read_text())

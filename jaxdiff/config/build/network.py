@@ -64,6 +64,8 @@ def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], like: 
     if given.keys() - own.keys():
         name, names = in_words(spec["name"]), " and ".join(sorted(told))
         raise InputError(f"net {name!r} cannot be told {names}: set train.augment=0 and train.upscale=1")
+    if text_of(spec):
+        given["text"] = reader(spec, like.details.get("text"))
     if needs.forward and spec.get("attention_kernel", "xla") == "cudnn":
         raise InputError("net.attention_kernel='cudnn': has no forward derivative, which this loss takes: choose 'xla'")
     if needs.second_time and not NET.takes(spec, "second_time"):
