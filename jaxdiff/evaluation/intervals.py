@@ -7,13 +7,13 @@ Copies among resampled samples make Fréchet distances larger and fill balls aro
 jackknife, which repeats none, is the one to take.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import t as student
 
-__all__ = ["Interval", "bootstrap", "jackknife"]
+__all__ = ["Interval", "bootstrap", "jackknife", "of_groups"]
 
 
 class Interval(NamedTuple):
@@ -52,9 +52,7 @@ def bootstrap(
 def jackknife(
     statistic: Callable[[np.ndarray], float], n: int, rng: np.random.Generator, groups: int = 10, level: float = 0.95
 ) -> Interval:
-    """The interval of the delete-a-group jackknife, with Student's t of `groups - 1` degrees of freedom.
-
-        error² = (g - 1) / g Σ_i (θ_(i) - mean θ)²,    θ_(i) without group i
+    """The interval of the delete-a-group jackknife.
 
     Args:
       statistic: `(indices) -> value`, of some of n samples.
@@ -62,7 +60,19 @@ def jackknife(
     """
     value, parts = statistic(np.arange(n)), np.array_split(rng.permutation(n), groups)
     without = lambda i: np.sort(np.concatenate([part for j, part in enumerate(parts) if j != i]))
-    each = np.array([statistic(without(i)) for i in range(groups)])
+    return of_groups(value, [statistic(without(i)) for i in range(groups)], level)
+
+
+def of_groups(value: float, without: Sequence[float], level: float = 0.95) -> Interval:
+    """The jackknife's interval, with Student's t of `groups - 1` degrees of freedom.
+
+        error² = (g - 1) / g Σ_i (θ_(i) - mean θ)²
+
+    Args:
+      value: of all samples.
+      without: θ_(i), of all samples but those of group i.
+    """
+    each, groups = np.asarray(without), len(without)
     error = float(np.sqrt((groups - 1) / groups * ((each - each.mean()) ** 2).sum()))
     reach = float(student.ppf((1 + level) / 2, groups - 1)) * error
     return Interval(value, value - reach, value + reach, error)
