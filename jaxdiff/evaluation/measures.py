@@ -1,4 +1,4 @@
-"""Measures: figures of samples against a reference, by name, with intervals, and with what real data have in their place.
+"""Measures: figures of samples against a reference, by name, with intervals, and what real data have in their place.
 
     fd            Fréchet distance                            `jaxdiff.evaluation.frechet`
     fd_inf        the same, extrapolated to infinitely many samples, on request
@@ -45,9 +45,7 @@ def some(rows: np.ndarray, most: int = NEIGHBORS) -> np.ndarray:
     return np.asarray(rows[at], np.float64)
 
 
-def figures(
-    samples: np.ndarray, real: np.ndarray, rng: np.random.Generator, moments: Moments | None = None
-) -> Figures:
+def figures(samples: np.ndarray, real: np.ndarray, rng: np.random.Generator, moments: Moments | None = None) -> Figures:
     """The figures of samples (n, features) against real rows (m, features) that need nothing else.
 
     Args:

@@ -35,7 +35,9 @@ def page(title: str, result: Mapping[str, Any], pictures: Mapping[str, np.ndarra
         if picture is not None:
             parts += [f"<h2>{html.escape(name)}</h2>", f'<img alt="{html.escape(name)}" src="{_inline(picture)}">']
     told = {k: v for k, v in result.items() if k not in ("figures", "floor", "warnings")}
-    parts.append(f"<h2>What the figures depend on</h2><pre>{html.escape(json.dumps(told, indent=2, default=str))}</pre>")
+    parts.append(
+        f"<h2>What the figures depend on</h2><pre>{html.escape(json.dumps(told, indent=2, default=str))}</pre>"
+    )
     head = f"<meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
     return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
 

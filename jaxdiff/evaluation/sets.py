@@ -141,6 +141,8 @@ def _check(path: str, rows: numpy_file.Rows, table: bool, step: int) -> None:
         lost += int((~np.isfinite(part.reshape(len(part), -1))).any(1).sum())
         high = max(high, float(np.nanmax(np.abs(part), initial=0)))
     if lost:
-        raise InputError(f"{path!r}: {lost:,} of {rows.shape[0]:,} examples have values that are not finite: leave them out")
+        raise InputError(
+            f"{path!r}: {lost:,} of {rows.shape[0]:,} examples have values that are not finite: leave them out"
+        )
     if high > HIGHEST and not table:
         raise InputError(f"{path!r} has pixels up to {high:g}: must be uint8, or floating point in [-1, 1]")

@@ -2,7 +2,7 @@
 
 A STATS.npz holds no pickle:
 
-    told                  JSON: the examples (name, fingerprint, size), the rounding, and the features with their checksum
+    told                  JSON: the examples (name, fingerprint, size), the rounding, the features and their checksum
     NAME.mean, NAME.scatter, count     moments of the features NAME, float64
     NAME.features, NAME.logits         at most 10,000 rows, evenly spread, float32, for all that moments do not tell
 

@@ -1,8 +1,8 @@
 """Torch file: the tensors of a PyTorch state dict, read without PyTorch and without executing its pickle.
 
-A pickle is a program that may call anything. Here its opcodes are read one by one (`pickletools.genops`), and only those
-are carried out that build a state dict: strings, numbers, tuples, dictionaries, and two calls, which are recognized by
-name and never imported. Any other name or opcode is refused.
+A pickle is a program that may call anything. Here its opcodes are read one by one (`pickletools.genops`), and only
+those are carried out that build a state dict: strings, numbers, tuples, dictionaries, and two calls, which are
+recognized by name and never imported. Any other name or opcode is refused.
 
     a .pth of today     a .zip with data.pkl, and one file data/KEY of numbers for each storage
     an older one        three pickles (a magic number, the protocol, the system), the state dict, the keys of its

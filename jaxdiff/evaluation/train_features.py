@@ -1,9 +1,9 @@
 """Train features: a small network learns the classes of labeled images, and is kept in a file named after its content.
 
-It is trained on all examples, moved a little at random, so that no part of them is nearer to it than another: real images
-that a diffusion model was trained on and real images that it was not are treated alike. How well the recipe recognizes
-images that it has not seen is measured by a second network, trained without every fifth example. No noise is added in
-training: features that learn to overlook noise do not see it in samples either.
+It is trained on all examples, moved a little at random, so that no part of them is nearer to it than another: real
+images that a diffusion model was trained on and real images that it was not are treated alike. How well the recipe
+recognizes images that it has not seen is measured by a second network, trained without every fifth example. No noise is
+added in training: features that learn to overlook noise do not see it in samples either.
 """
 
 import hashlib

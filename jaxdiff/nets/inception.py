@@ -43,7 +43,10 @@ class Layers(NamedTuple):
 
 
 class Convolution(nn.Module):
-    """A convolution without bias, batch normalization with kept statistics, and a rectifier; also what it convolves to."""
+    """A convolution without bias, batch normalization with kept statistics, and a rectifier.
+
+    It gives what comes out, and what the convolution alone gives.
+    """
 
     width: int
     kernel: tuple[int, int]
