@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -10,11 +11,12 @@ from jaxdiff.evaluation import statistics
 from jaxdiff.evaluation.evaluate import How, evaluate, featured, reference_of
 from jaxdiff.evaluation.features import Features, find_features
 from jaxdiff.evaluation.frechet import frechet_distance
-from jaxdiff.evaluation.sets import first, of_file, of_path, of_source
+from jaxdiff.evaluation.sets import first, of_file, of_model, of_path, of_source
 from jaxdiff.modalities.images import digits, pictures
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Spec
 from tests.helpers.cases import refused
+from tests.helpers.models import a_model
 
 SPEC = image_spec((4, 4, 1))
 
@@ -126,6 +128,31 @@ def test_the_command(files, rng, capsys):
     (folder / "00.png").write_bytes(b"no picture")
     assert main([*line, "--reference", "pictures"]) == 2
     assert "00.png" in capsys.readouterr().err
+
+
+def test_what_a_model_draws_goes_on_where_it_was_killed(how, tmp_path, cache):
+    model = a_model(steps=3)
+    how = how._replace(features=[find_features("pixels", model.spec)], seeds=0, groups=0)
+    whole = of_model(model, 60, 16, 3, {"workdir": "run"}, sampler="ddim")
+    assert whole.told["sampler"] == "ddim"
+    assert (whole.told["steps"], whole.told["seed"]) == (3, 3)
+    asked = []
+
+    def torn(start):
+        asked.append(start)
+        for i, batch in enumerate(whole.batches(start)):
+            if len(asked) == 1 and i == 2:
+                raise KeyboardInterrupt
+            yield batch
+
+    with pytest.raises(KeyboardInterrupt):
+        featured(whole._replace(batches=torn), how, tmp_path / "work")
+    again, _ = featured(whole._replace(batches=torn), how, tmp_path / "work")
+    at_once, _ = featured(whole, how, tmp_path / "other")
+    assert asked == [0, 32]
+    np.testing.assert_allclose(again["pixels"]["features"], at_once["pixels"]["features"], atol=1e-6)
+    x = model.sample(jax.random.key(3), 60, sampler="ddim")
+    np.testing.assert_allclose(at_once["pixels"]["features"], np.asarray(x).reshape(60, -1), atol=0.005)
 
 
 def test_tables_are_compared_by_their_columns(rng, tmp_path, cache, capsys):

@@ -94,7 +94,7 @@ def save_curves(
     axes = figure.subplots()
     for name, points in curves.items():
         axes.plot(*np.transpose(points), linewidth=1, label=name)
-    axes.set(xlabel=xlabel, ylabel=" and ".join(curves), xscale=xscale, yscale=yscale)
+    axes.set(xlabel=xlabel, ylabel=" and ".join(curves) if len(curves) < 3 else "", xscale=xscale, yscale=yscale)
     if len(curves) > 1:
         axes.legend()
     axes.grid(alpha=0.3, which="both")
