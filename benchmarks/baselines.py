@@ -7,7 +7,7 @@
 Quality: as many draws as there are held-out images, over --seeds seeds, each against as many training images, by the
 measures of `jaxdiff.evaluation`; "real images" are the held-out ones, and nearest neighbors are training images that
 are not in the reference. Restoration: held-out images lose their middle, are downsampled by 2, blurred with noise 0.05,
-or get noise 0.5; the figure is the mean PSNR in dB, of values in [-1, 1]. Mixtures give the posterior mean in closed form;
+or get noise 0.5; the figure is the mean PSNR in dB, of values in [-1, 1]. Mixtures give the posterior mean exactly;
 of the run it is the mean of 8 draws by moment matching, and for noise the denoiser's. A .npz holds "train_images" and
 "test_images".
 """

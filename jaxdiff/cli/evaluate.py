@@ -10,14 +10,13 @@
 Of a run the reference is its training data, and real examples in place of samples are its held-out data. Figures are
 named after their features: fd_pixels, kid_digits, precision_inception. Beside each stands what as many real examples
 have, disjoint from the reference. What is computed lies in the run's folder, below evaluation/, or in the user's cache:
-the same command goes on where it was killed. Writes a page with pictures, report.html, beside the JSON.
+the same command goes on where it was killed. Writes a page with pictures, beside the JSON.
 """
 
 import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +47,7 @@ from jaxdiff.types import Batch, Spec
 
 __all__ = ["main", "make_parser"]
 
+NUM, BATCH = 10_000, 256
 BESIDE, NEAREST = 8, 3
 """Samples in the report that stand beside training examples, and how many of these are shown of each."""
 
@@ -72,18 +72,22 @@ def make_parser() -> Parser:
     how("--floor", type=int, default=5, help="seeds of the same figures of real examples; 0 for none (5)")
     how("--extrapolate", action="store_true", help="the Fréchet distance also to infinitely many samples")
     draw = parser.add_argument_group("how to draw from a run").add_argument
-    draw("--num", type=int, default=10_000, help="how many examples (10000)")
+    draw("--num", type=int, default=NUM, help="how many examples (10000)")
     draw("--weights", default="", help="a run's average by name; params; or a number, the width of one made afterwards")
     draw("--label", help="class to draw, by number or name; in turn by default")
     draw("--seed", type=int, default=0, help="of all noise, and of the measures (0)")
-    draw("--batch", type=int, default=256, help="how many of them at once (256)")
+    draw("--batch", type=int, default=BATCH, help="how many of them at once (256)")
     draw("--sampler", help="the run's own by default")
     draw("--steps", type=int, help="of the sampler; the run's own by default")
     draw("--guidance", type=float, help="scale of classifier-free guidance")
     draw("--option", action="append", default=[], metavar="NAME=VALUE", help="any other of the sampler's")
     write = parser.add_argument_group("what to write").add_argument
     write("--json", default="", help="a file for all figures and what they depend on")
-    write("--report", default="", help="a page of HTML; by default report.html in the folder of what is computed")
+    write(
+        "--report",
+        default="",
+        help="a page of HTML; by default beside the JSON, or report.html in the folder of what is computed",
+    )
     write("--save-reference", default="", metavar="STATS.npz", help="the reference's statistics, to share")
     write("--convert", default="", metavar="FILE.pth", help="make .safetensors of InceptionV3's published weights")
     return parser
@@ -122,8 +126,11 @@ def check(given: argparse.Namespace) -> None:
     if given.samples and not given.reference:
         raise InputError("--samples: go with a --reference: what are they compared with?")
     drawing = {"sampler": None, "steps": None, "guidance": None, "label": None, "weights": "", "option": []}
+    drawing |= {"num": NUM, "batch": BATCH}
     if wrong := [name for name, default in drawing.items() if not given.workdir and getattr(given, name) != default]:
         raise InputError(f"--{wrong[0]}: is for drawing from a run, and none is drawn from: leave it out")
+    if given.resize != "tensorflow1" and "inception" not in given.features:
+        raise InputError(f"--resize {given.resize}: is for --features inception: leave it out")
     for name, least in (("num", 2), ("batch", 1), ("intervals", 0), ("floor", 0), ("seed", 0)):
         if getattr(given, name) < least or (name == "intervals" and given.intervals == 1):
             raise InputError(f"--{name} {getattr(given, name)}: at least {max(least, 2 * (name == 'intervals'))}")
@@ -173,7 +180,7 @@ def drawn(given: argparse.Namespace, folder: Path, config: dict) -> tuple[Exampl
     options |= {name: value for name in ("guidance", "sampler", "steps") if (value := getattr(given, name)) is not None}
     if model.conditions.keys() - {"label"}:
         raise InputError(f"evaluate: this model is told {', '.join(model.conditions)}: give what it drew as --samples")
-    told = {"workdir": str(folder), "label": given.label}
+    told = {"workdir": str(folder), "label": given.label, "params_sha256": weights.of_params(model.params)}
     if given.label is not None:
         options["condition"] = class_number(given.label, model)
     samples = of_model(model, given.num, given.batch, given.seed, told, **options)
@@ -228,20 +235,21 @@ def write(
     if given.workdir:
         shown |= curves(Path(result["samples"]["workdir"]))
     page = report.page(f"{given.workdir or given.samples}: {samples.size:,} samples", result, shown)
-    wanted = {Path(given.report or above / "report.html"): lambda: page}
+    beside = Path(given.json).with_suffix(".html") if given.json else above / "report.html"
+    wanted = {Path(given.report or beside): page}
     if given.json:
-        wanted[Path(given.json)] = lambda: json.dumps(result, indent=2, default=str) + "\n"
+        wanted[Path(given.json)] = json.dumps(result, indent=2, default=str) + "\n"
     for file, text in wanted.items():
         put(file, text)
     print(f"written: {', '.join(map(str, wanted))}")
 
 
-def put(file: Path, text: Callable[[], str]) -> None:
+def put(file: Path, text: str) -> None:
     """Write a text, whole or not at all."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as part:
-            part.write_text(text(), encoding="utf-8")
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {str(file)!r}: {error.strerror or error}") from error
 

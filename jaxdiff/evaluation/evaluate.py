@@ -18,6 +18,8 @@ from jaxdiff.modalities import find
 
 __all__ = ["How", "evaluate", "featured", "keyed", "reference_of"]
 
+FEWEST = 12
+"""Of samples and of reference examples: balls reach to the fifth neighbor, also where a tenth is left out."""
 Rows = dict[str, dict[str, np.ndarray]]
 """By the name of the features: "features" and perhaps "logits"."""
 
@@ -115,6 +117,8 @@ def evaluate(
         its, width = reference[name], ours["features"].shape[1]
         if len(its.moments.mean) != width:
             raise InputError(f"reference: has {len(its.moments.mean)} features, and {name!r} has {width}: not the same")
+        if (fewest := min(len(ours["features"]), its.moments.count if its.rows else FEWEST)) < FEWEST:
+            raise InputError(f"{fewest} examples: figures need {FEWEST} samples and reference examples at least")
         real = others[name]["features"] if others else None
         known = its.moments.count if its.rows else width + 1
         result["warnings"] += [f"{name}: {line}" for line in warnings(len(ours["features"]), known, width)]
@@ -123,7 +127,10 @@ def evaluate(
         else:
             options = (how.seed, how.groups, how.extrapolate, its.moments)
             found = measured(ours, its.rows, real, *options)
-            if how.seeds:
+            others_there = its.moments.count // 2 if real is None else len(real)
+            if how.seeds and others_there < FEWEST:
+                result["warnings"].append(f"{name}: {others_there} real examples in place of samples: no floor is told")
+            elif how.seeds:
                 result["floor"][name] = floor(ours["features"], its.rows["features"], real, how.seeds)
         result["figures"] |= {keyed(figure, name): value for figure, value in found.items()}
     return result

@@ -54,8 +54,7 @@ def _write(folder: Path, n: int, batches: Callable[[int], Iterator[Mapping[str, 
             os.truncate(file, _start(file) + done * _width(file) * 4)
         else:
             file.unlink()
-    start = done
-    for rows in batches(start):
+    for rows in batches(done) if done < n else ():
         for name, values in rows.items():
             values = np.ascontiguousarray(values, np.float32)
             file = folder / f"{name}.part"

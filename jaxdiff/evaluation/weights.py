@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -17,8 +18,9 @@ from safetensors.numpy import load_file, save_file
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation.torch_file import read_torch
 from jaxdiff.nets import inception
+from jaxdiff.types import Params, path_name
 
-__all__ = ["PUBLISHED", "cache", "checksum", "convert", "inception_file", "read"]
+__all__ = ["PUBLISHED", "cache", "checksum", "convert", "inception_file", "of_params", "read"]
 
 PUBLISHED = "weights-inception-2015-12-05-6726825d.pth"
 
@@ -34,6 +36,14 @@ def checksum(file: str | Path) -> str:
     """The SHA-256 of a file, in hex."""
     with open(file, "rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def of_params(params: Params) -> str:
+    """The SHA-256 of parameters, in hex."""
+    told = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        told.update(path_name(path).encode() + np.ascontiguousarray(leaf).tobytes())
+    return told.hexdigest()
 
 
 def read(file: str | Path) -> dict[str, np.ndarray]:

@@ -116,7 +116,7 @@ def test_the_command(files, rng, capsys):
     assert result["samples"]["rounding"] == "nearest"
     assert result["reference"]["size"] == 400
     assert "fd_pixels" in capsys.readouterr().out
-    page = Path("cache/report.html").read_text()
+    page = Path("out.html").read_text()
     assert page.count("data:image/png") == 2
     assert "http" not in page
     assert main([*line, "--reference", "pictures", "--json", "folder.json"]) == 0
@@ -197,8 +197,10 @@ LINES = {
     "--samples samples.npy": "go with a --reference",
     "--reference real.npy": "--save-reference",
     "--samples samples.npy --reference real.npy --steps 5": "--steps: is for drawing from a run",
+    "--samples samples.npy --reference real.npy --num 5": "--num: is for drawing from a run",
+    "--samples samples.npy --reference real.npy --resize clean": "--resize clean: is for --features inception",
     "--samples samples.npy --reference real.npy --features pixel": "did you mean 'pixels'",
-    "--samples samples.npy --reference real.npy --features inception": "no weights of InceptionV3 at",
+    "--samples samples.npy --reference real.npy --features inception --resize clean": "no weights of InceptionV3 at",
     "--samples samples.npy --reference real.npy --features nowhere:f": "cannot be imported",
     "--samples samples.npy --reference real.npy --features digits": "are of images of 8x8x1, and these are 4x4x1",
     "--samples samples.npy --reference real.npy --rounding up": "unknown --rounding 'up'",
