@@ -141,7 +141,7 @@ def run(given: argparse.Namespace) -> None:
     if given.workdir:
         folder, config = opened(given.workdir)
         samples, real, held_out = drawn(given, folder, config)
-        above = folder / "evaluation"
+        above = folder / "evaluation" if (folder / "checkpoints").is_dir() else weights.cache()
     else:
         above, real = weights.cache(), None
         stats = Path(given.reference).suffix == ".npz" and is_statistics(given.reference)

@@ -47,14 +47,18 @@ def opened(folder: Path) -> dict[str, np.ndarray]:
     return {file.stem: np.load(file, mmap_mode="r") for file in sorted(folder.glob("*.npy"))}
 
 
-def _write(folder: Path, n: int, batches: Callable[[int], Iterator[Mapping[str, np.ndarray]]], told) -> None:
+def _write(
+    folder: Path, n: int, batches: Callable[[int], Iterator[Mapping[str, np.ndarray]]], told: Callable[[int], None]
+) -> None:
     done = min([_there(file, n) for file in folder.glob("*.part")], default=0)
+    if not done:
+        _forget(folder)
     for file in folder.glob("*.part"):
-        if done:
-            os.truncate(file, _start(file) + done * _width(file) * 4)
-        else:
-            file.unlink()
+        os.truncate(file, _start(file) + done * _width(file) * 4)
     for rows in batches(done) if done < n else ():
+        if done and not all((folder / f"{name}.part").exists() for name in rows):
+            _forget(folder)  # killed before each of them had its first rows
+            return _write(folder, n, batches, told)
         for name, values in rows.items():
             values = np.ascontiguousarray(values, np.float32)
             file = folder / f"{name}.part"
@@ -66,6 +70,11 @@ def _write(folder: Path, n: int, batches: Callable[[int], Iterator[Mapping[str, 
         told(done)
     for file in folder.glob("*.part"):
         file.replace(file.with_suffix(".npy"))
+
+
+def _forget(folder: Path) -> None:
+    for file in folder.glob("*.part"):
+        file.unlink()
 
 
 def _header(n: int, width: int) -> bytes:

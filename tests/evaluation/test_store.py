@@ -49,6 +49,15 @@ def test_a_torn_row_is_written_again(rows, tmp_path):
         np.testing.assert_array_equal(files[name], values)
 
 
+def test_killed_before_each_had_its_first_rows(rows, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fill(tmp_path, 100, stream(rows, [], 16), ["a", "b"])
+    (tmp_path / "b.part").unlink()
+    files = fill(tmp_path, 100, stream(rows, []), ["a", "b"])
+    for name, values in rows.items():
+        np.testing.assert_array_equal(files[name], values)
+
+
 def test_what_is_there_is_not_computed(rows, tmp_path):
     asked = []
     for _ in range(2):
