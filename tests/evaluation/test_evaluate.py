@@ -105,7 +105,7 @@ def test_statistics_of_other_programs(files, how, tmp_path, cache):
     assert list(result["figures"]) == ["fd_pixels"]
 
 
-def test_the_command(files, rng, capsys):
+def test_the_command(files, rng, capfd):
     folder = Path("pictures")
     folder.mkdir()
     for i, image in enumerate(np.load("real.npy")[:40]):
@@ -115,7 +115,7 @@ def test_the_command(files, rng, capsys):
     result = json.loads(Path("out.json").read_text())
     assert result["samples"]["rounding"] == "nearest"
     assert result["reference"]["size"] == 400
-    assert "fd_pixels" in capsys.readouterr().out
+    assert "fd_pixels" in capfd.readouterr().out
     page = Path("out.html").read_text()
     assert page.count("data:image/png") == 2
     assert "http" not in page
@@ -127,7 +127,7 @@ def test_the_command(files, rng, capsys):
     np.testing.assert_allclose(one, other, rtol=1e-9)
     (folder / "00.png").write_bytes(b"no picture")
     assert main([*line, "--reference", "pictures"]) == 2
-    assert "00.png" in capsys.readouterr().err
+    assert "00.png" in capfd.readouterr().err
 
 
 def test_what_a_model_draws_goes_on_where_it_was_killed(how, tmp_path, cache):
@@ -155,7 +155,7 @@ def test_what_a_model_draws_goes_on_where_it_was_killed(how, tmp_path, cache):
     np.testing.assert_allclose(at_once["pixels"]["features"], np.asarray(x).reshape(60, -1), atol=0.005)
 
 
-def test_tables_are_compared_by_their_columns(rng, tmp_path, cache, capsys):
+def test_tables_are_compared_by_their_columns(rng, tmp_path, cache, capfd):
     for name in ("samples", "real"):
         np.save(f"{name}.npy", rng.normal(size=(200, 3)))
     line = ["evaluate", "--samples", "samples.npy", "--reference", "real.npy", "--json", "out.json"]
@@ -164,12 +164,12 @@ def test_tables_are_compared_by_their_columns(rng, tmp_path, cache, capsys):
     np.testing.assert_allclose(found, frechet_distance(np.load("samples.npy"), np.load("real.npy")), rtol=1e-5)
 
 
-def test_few_samples_are_warned_of(rng, capsys):
+def test_few_samples_are_warned_of(rng, capfd):
     np.save("samples.npy", draw(rng, 12))
     np.save("real.npy", draw(rng, 100))
     line = ["evaluate", "--samples", "samples.npy", "--reference", "real.npy", "--intervals", "0", "--floor", "0"]
     assert main(line) == 0
-    assert "12 samples for 16 features: their covariance is singular" in capsys.readouterr().out
+    assert "12 samples for 16 features: their covariance is singular" in capfd.readouterr().out
 
 
 CASES = {
@@ -182,11 +182,11 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_samples_that_cannot_be_measured_are_refused(name, files, capsys):
+def test_samples_that_cannot_be_measured_are_refused(name, files, capfd):
     change, message = CASES[name]
     np.save("wrong.npy", change(np.load("samples.npy")))
     assert main(["evaluate", "--samples", "wrong.npy", "--reference", "real.npy"]) == 2
-    line = capsys.readouterr().err
+    line = capfd.readouterr().err
     assert line.startswith("error: ")
     assert len(line.strip().splitlines()) == 1
     with refused(message):
@@ -210,9 +210,9 @@ LINES = {
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_lines_that_make_no_sense_are_refused(line, files, capsys):
+def test_lines_that_make_no_sense_are_refused(line, files, capfd):
     assert main(["evaluate", *line.split()]) == 2
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
     assert LINES[line] in said
     assert len(said.strip().splitlines()) == 1
 
