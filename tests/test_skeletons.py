@@ -15,6 +15,8 @@ from absl import flags
 from jaxdiff.cli import command, tasks
 from jaxdiff.cli.sample import make_parser
 from jaxdiff.config import build
+from jaxdiff.evaluation.features import find_features
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines import experiment
 from jaxdiff.training.step import init_state, make_train_step
 from tests.helpers.models import a_model
@@ -67,9 +69,14 @@ def test_from_the_command_line(line):
 
 def test_every_skeleton_is_used():
     used = {name for line in COMMANDS for name in re.findall(r"=(\w+):", line)}
-    assert used | {"my_guidance", "my_task"} == FILES.keys()
+    assert used | {"my_guidance", "my_task", "my_features"} == FILES.keys()
     for name in FILES:
         importlib.import_module(name)
+
+
+def test_features_of_examples():
+    apply = find_features("my_features:edges", image_spec((4, 4, 1))).apply
+    assert apply(np.zeros((3, 4, 4, 1)))["features"].shape == (3, 12)
 
 
 @pytest.mark.parametrize("line", TASKS, ids=lambda line: re.search(r"--task (\w+:\w+)", line)[1])

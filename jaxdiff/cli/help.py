@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxdiff.cli import data, demo, doctor, runs, sample
+from jaxdiff.cli import data, demo, doctor, evaluate, runs, sample
 from jaxdiff.cli.main import COMMANDS, HELP
 from jaxdiff.cli.parser import Parser, commands_of
 from jaxdiff.cli.settings import described
@@ -77,7 +77,8 @@ def texts() -> dict[str, str]:
         "train": "\n".join([TRAIN, "Configurations:", *_configs(), "", "Settings:", *_settings(), "", *_names(PARTS)]),
         "completion": COMPLETION.format(what=COMMANDS["completion"]),
     }
-    for name, module in {"sample": sample, "demo": demo, "data": data, "runs": runs, "doctor": doctor}.items():
+    modules = {"sample": sample, "evaluate": evaluate, "demo": demo, "data": data, "runs": runs, "doctor": doctor}
+    for name, module in modules.items():
         parser = module.make_parser()
         made[name] = f"jaxdiff {name}: {COMMANDS[name]}\n\n{parser.format_help()}"
         made |= {f"{name}-{below}": text for below, text in _below(parser).items()}

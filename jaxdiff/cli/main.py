@@ -16,6 +16,7 @@ __all__ = ["COMMANDS", "HELP", "main", "text_of"]
 COMMANDS = {
     "train": "train a model, or go on with one",
     "sample": "draw from a trained model, or do something with it",
+    "evaluate": "measure what a run draws, or samples of any program, against real data",
     "demo": "a page to play with a trained model of images, in the browser",
     "data": "look at data before training on it; prepare known sets",
     "runs": "list, compare, export, verify and prune runs",

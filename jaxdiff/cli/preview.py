@@ -16,7 +16,8 @@ import numpy as np
 from jaxdiff.config import build
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.evaluation import held_out
+from jaxdiff.evaluation import during, held_out
+from jaxdiff.evaluation.features import find_features
 from jaxdiff.modalities import find
 from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines import classifier
@@ -35,18 +36,38 @@ LEVELS = np.geomspace(0.02, 50, 12)
 """Noise levels sigma / alpha at which a classifier is measured."""
 
 
-def monitor(config: dict, model: Model | Classifier) -> Callable[[Params], dict[str, float]]:
-    """Make the function that measures the first average at each checkpoint, if `train.held_out_examples` says so."""
+def monitor(config: dict, model: Model | Classifier, source: Source) -> Callable[[Params], dict[str, float]]:
+    """Make the function that measures the first average at each checkpoint.
+
+    It is what `train.held_out_examples` and `train.samples` ask for: the held-out error, and the Fréchet distance of
+    what the average draws to the data of training, `source`.
+    """
     settings = config["train"]
-    wanted = settings["held_out_examples"]
-    if wanted and isinstance(model, Classifier):
-        raise InputError("train.held_out_examples: goes with denoisers; a classifier is measured at each sample_every")
-    metrics = ["", "loss", *(["held_out_mse"] if wanted else [])]
+    wanted, drawn = settings["held_out_examples"], settings.get("samples", 0)
+    if (wanted or drawn) and isinstance(model, Classifier):
+        raise InputError(
+            "train.held_out_examples, train.samples: go with denoisers; a classifier is measured at each sample_every"
+        )
+    if drawn == 1:
+        raise InputError("train.samples=1: a Fréchet distance needs two examples at least; 0 for none")
+    features = None
+    if drawn and isinstance(model, Model):
+        if model.conditions.keys() - {"label"}:
+            raise InputError("train.samples: this model is told more than a class, so that nothing is drawn: set 0")
+        default = find(model.spec.modality, "measured").FEATURES[0]
+        features = find_features(settings.get("features") or default, model.spec)
+    metrics = ["", "loss", *(["held_out_mse"] if wanted else []), *([f"fd_{features.name}"] if features else [])]
     if settings["keep_best"] not in metrics:
-        raise unknown("train.keep_best (held_out_mse needs train.held_out_examples)", settings["keep_best"], metrics)
-    if not wanted or isinstance(model, Classifier):
-        return lambda params: {}
-    return held_out.make_monitor(model, build.held_out(config, model.spec), wanted)
+        needs = "held_out_mse needs train.held_out_examples, and fd_... train.samples"
+        raise unknown(f"train.keep_best ({needs})", settings["keep_best"], metrics)
+    if settings.get("patience") and settings["keep_best"] in ("", "loss"):
+        raise InputError("train.patience: waits for a better train.keep_best: set that to held_out_mse or fd_...")
+    measures = []
+    if wanted and isinstance(model, Model):
+        measures.append(held_out.make_monitor(model, build.held_out(config, model.spec), wanted))
+    if features and isinstance(model, Model):
+        measures.append(during.make_distance(model, source, features, drawn))
+    return lambda params: {name: value for measure in measures for name, value in measure(params).items()}
 
 
 def make_preview(config: dict, model: Model | Classifier, source: Source, key: Key):

@@ -52,7 +52,7 @@ def page() -> str:
 def described(field: Field) -> tuple[str, str, str]:
     """A field's values and default, and what may change of it when a run goes on, in words."""
     free = "yes" if field.resume is True else ", ".join(f"`{k}`" for k in field.resume or ())
-    default = "" if field.optional or field.default == {} else f"`{field.default!r}`"
+    default = "" if field.default == {} else f"`{field.default!r}`"
     return _kind([field.kind], (field.least, field.most)), default, free
 
 

@@ -136,7 +136,7 @@ def prepare(config: dict) -> Setup:
     out = (placed, sharding.replicated(mesh))
     step_fn = jax.jit(in_calls(step_fn, feed.examples), donate_argnums=donated, out_shardings=out)
 
-    measure = watch.monitor(config, parts.model)
+    measure = watch.monitor(config, parts.model, source)
     preview = watch.make_preview(config, parts.model, source, preview_key)
     record = Record(config, source.spec, {"examples": source.size, "sha256": fingerprint(source)})
     return Setup(record, source, parts, mesh, initial, init_key, placed, step_fn, food, length, measure, preview)

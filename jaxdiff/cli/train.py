@@ -30,6 +30,7 @@ from jaxdiff.config.budget import Speed, early
 from jaxdiff.config.schema import check_fields
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
+from jaxdiff.evaluation import during
 from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.model import Model
@@ -81,6 +82,7 @@ def train(config: dict, workdir: Path, speed: Speed | None = None, progress: boo
         state = checkpoints.restore(setup.first())
         step = start = int(state.step)
         state = state if start else setup.begun(state, config["train"]["init"])
+        stalls = during.patient(settings["keep_best"], settings.get("patience", 0))
         tally = Tally(start, int(state.health.skipped), guard["spike"])
         shows = announce(workdir, setup, state, range(start, end), speed, config)
         journal = log.Log(workdir, start) if hosts.is_writer() else log.Silent()
@@ -135,6 +137,9 @@ def train(config: dict, workdir: Path, speed: Speed | None = None, progress: boo
                     if measured:
                         journal.scalars(step, measured)
                     checkpoints.insist(state, means | measured, LAST_S if last else STOP_S if reason else 0)
+                    if stalled := stalls(measured):
+                        complaint = stalled
+                        break
 
                 # ---- preview
                 if shown and not last and not reason:
@@ -189,9 +194,9 @@ def report(workdir: Path, model: Model | Classifier, step: int, reason: int, com
     if reason:
         output.say(f"stopped by {stop.named(reason)} at step {step:,}, saved: the same command goes on from there")
         return
-    curves = {
-        name: [(r["step"], r[name]) for r in log.read(workdir) if r.get(name)] for name in ("loss", "held_out_mse")
-    }
+    rows = log.read(workdir)
+    names = dict.fromkeys(n for r in rows for n in r if n == "loss" or n.startswith("held_out_mse"))
+    curves = {name: [(r["step"], r[name]) for r in rows if r.get(name)] for name in names}
     guides = isinstance(model, Classifier)
     follows = f"runs/RUN --task guide --classifier {workdir} --label 0" if guides else workdir
     with log.surviving("loss.png"), replacing(workdir / "loss.png") as part:

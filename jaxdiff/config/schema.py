@@ -105,9 +105,18 @@ FIELDS = {
     "train.checkpoint_every": Field(int, 5_000, "steps between two checkpoints", 1, MOST, resume=True),
     "train.keep": Field(int, 2, "newest checkpoints to keep", 1, MOST, resume=True),
     "train.keep_every": Field(int, 0, "keep the checkpoint of every so many steps; 0 for none", 0, MOST, resume=True),
-    "train.keep_best": Field(str, "", "keep the checkpoint with the least `loss` or `held_out_mse`", resume=True),
+    "train.keep_best": Field(
+        str, "", "keep the checkpoint with the least `loss`, `held_out_mse` or `fd_...`", resume=True
+    ),
+    "train.patience": Field(
+        int, 0, "stop after so many checkpoints without a better `train.keep_best`", 0, MOST, True, True
+    ),
     "train.verify": Field(bool, False, "read each checkpoint again after writing it", resume=True),
     "train.held_out_examples": Field(int, 0, "held-out examples to measure at each checkpoint", 0, MOST, resume=True),
+    "train.samples": Field(int, 0, "examples to draw at each checkpoint for a Fréchet distance", 0, MOST, True, True),
+    "train.features": Field(
+        str, "", "its features, as of `jaxdiff evaluate`; the values themselves", resume=True, optional=True
+    ),
     "train.minutes": Field(float, 0.0, "choose the steps to fit into so many minutes; 0 to leave them", 0, 1e6, True),
     "train.choose": Field(bool, False, "choose what is not set by the data and the machine", resume=True),
     "train.chosen": Field(str, "", "the fields that were chosen so, which a run keeps", resume=True),
@@ -133,10 +142,10 @@ FIELDS = {
 
 
 def defaults() -> dict[str, Any]:
-    """A configuration of the defaults of all fields but the optional ones; it lacks its data."""
+    """A configuration of the defaults of all fields but the optional mappings; it lacks its data."""
     config: dict[str, Any] = {}
     for name, field in FIELDS.items():
-        if field.optional:
+        if field.optional and field.default == {}:
             continue
         *parents, last = name.split(".")
         part = config

@@ -38,6 +38,10 @@ from jaxdiff.types import Batch, Key, Params, expand
 __all__ = ["Figure", "examples", "make_monitor", "measure"]
 
 
+BANDS = 4
+"""Parts of the times, from the data to the noise."""
+
+
 class Figure(NamedTuple):
     """A mean and its standard error, in bits per dimension."""
 
@@ -104,6 +108,8 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
     """`params -> {"held_out_mse"}`: the mean squared error of eps over the first n examples, for use during training.
 
     Each has its own time, evenly spread over (0, 1), and its own noise, the same at every call: a curve without jitter.
+    Beside the mean over all stand those over `BANDS` parts of the times, such as "held_out_mse/0.00-0.25": which noise
+    level is still improving? A part that none of the examples falls into is left out.
 
     Raises:
       InputError: there are not as many examples.
@@ -113,6 +119,7 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
     batch = examples(model, source, n)
     condition = batch.condition
     t = jax.random.permutation(jax.random.key(1), (jnp.arange(n) + 0.5) / n)
+    band = np.floor(np.asarray(t) * BANDS).astype(int)
 
     @jax.jit
     def error(params):
@@ -120,9 +127,16 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
         x_0 = jnp.asarray(batch.x_0)
         x_t, _ = perturb(process, jax.random.key(0), x_0, t)
         weight = (process.alpha(t) / process.sigma(t)) ** 2
-        return jnp.mean(expand(weight, x_0) * (denoiser(x_t, t) - x_0) ** 2)
+        squared = expand(weight, x_0) * (denoiser(x_t, t) - x_0) ** 2
+        return jnp.mean(squared), jnp.mean(squared.reshape(n, -1), 1)
 
-    return lambda params: {"held_out_mse": float(error(params))}
+    def measure(params):
+        mean, each = error(params)
+        parts = {b: float(np.asarray(each)[band == b].mean()) for b in range(BANDS) if (band == b).any()}
+        named = {f"held_out_mse/{b / BANDS:.2f}-{(b + 1) / BANDS:.2f}": value for b, value in parts.items()}
+        return {"held_out_mse": float(mean), **named}
+
+    return measure
 
 
 def _nats(params, key, x_0, condition, bind, levels, draws, chain, variance):

@@ -12,6 +12,13 @@ A folder's `__init__` says what one example is, and its `show` how examples are 
     show.save_chain(folder, spec, frames, note) -> names of the files
     show.save_samples(folder, spec, drawn, real, note) -> names of the files
 
+    measured.FEATURES               names of what its examples are compared by (`jaxdiff.evaluation.features`); the
+                                    first are the values themselves
+    measured.values(spec, x)        these, (n, features)
+    measured.ROUNDINGS, measured.rounded(spec, x, rounding)
+                                    how values are rounded before they are compared; the first is the default
+    measured.beside(spec, x, real)  a picture of examples (n, ...) beside their neighbors (n, k, ...), or None
+
 There `drawn` and `real` are batches in the data's own units, with their conditions; `real` may be None. The frames,
 (time, n, ...), are as the network sees them.
 """

@@ -18,7 +18,7 @@ KINDS = ("images", "tables")
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_modality_keeps_the_contract(kind):
-    folder, show = find(kind), find(kind, "show")
+    folder, show, measured = find(kind), find(kind, "show"), find(kind, "measured")
     assert all(isinstance(axis, str) for axis in folder.AXES)
     assert len(folder.RANGE) == 2
     spec = Spec((4,) * len(folder.AXES), kind, *folder.RANGE)
@@ -27,6 +27,14 @@ def test_every_modality_keeps_the_contract(kind):
     np.testing.assert_array_equal(codec.encode(codec.decode(x)), x)
     assert isinstance(show.describe(spec), str)
     assert min(show.SHOWN, show.CHAIN, show.BESIDE + 1) > 0
+    for rounding in measured.ROUNDINGS:
+        assert measured.rounded(spec, x, rounding).shape == x.shape
+    with pytest.raises(InputError, match="unknown --rounding 'up'"):
+        measured.rounded(spec, x, "up")
+    values = measured.values(spec, x)
+    assert values.shape == (2, x[0].size)
+    picture = measured.beside(spec, x, np.stack([x, x], 1))
+    assert picture is None or picture.dtype == np.uint8
 
 
 @pytest.mark.parametrize(

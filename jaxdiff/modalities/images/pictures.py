@@ -1,5 +1,6 @@
 """Pictures of images: grids, the reverse process as a film strip or a GIF, and the curve of the loss."""
 
+import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 __all__ = [
     "TILE",
+    "curve",
     "grid",
     "save_curves",
     "save_film_strip",
@@ -101,7 +103,7 @@ def save_gif(path: Path, frames: np.ndarray, seconds: float = 4.0, note: str = "
 
 
 def save_curves(
-    path: Path,
+    path: Path | io.BytesIO,
     curves: Mapping[str, list[tuple[float, float]]],
     xlabel: str = "step",
     xscale: str = "linear",
@@ -114,11 +116,20 @@ def save_curves(
     axes = figure.subplots()
     for name, points in curves.items():
         axes.plot(*np.transpose(points), linewidth=1, label=name)
-    axes.set(xlabel=xlabel, ylabel=" and ".join(curves), xscale=xscale, yscale=yscale)
+    axes.set(xlabel=xlabel, ylabel=" and ".join(curves) if len(curves) < 3 else "", xscale=xscale, yscale=yscale)
     if len(curves) > 1:
         axes.legend()
     axes.grid(alpha=0.3, which="both")
     figure.savefig(path, dpi=120)
+
+
+def curve(points: list[tuple[float, float]]) -> np.ndarray | None:
+    """A curve of (step, value) as a picture, uint8; None of no points."""
+    if not points:
+        return None
+    out = io.BytesIO()
+    save_curves(out, {"value": points}, yscale="linear")
+    return np.asarray(Image.open(out).convert("RGB"))
 
 
 def _picture(image: np.ndarray) -> Image.Image:

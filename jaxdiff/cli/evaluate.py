@@ -1,0 +1,286 @@
+"""Examples:
+  jaxdiff evaluate --workdir runs/ddpm --num 10000 --json OUT.json     draw in a stream, and measure
+  jaxdiff evaluate --workdir runs/ddpm --features pixels,digits --sampler ddim --steps 50
+  jaxdiff evaluate --samples A.npy --reference B.npy                   of whatever program
+  jaxdiff evaluate --samples A.npy --reference FOLDER --features inception --resize clean
+  jaxdiff evaluate --samples A.npy --reference STATS.npz               statistics that were saved before
+  jaxdiff evaluate --reference FOLDER --save-reference STATS.npz       save them, to share
+  jaxdiff evaluate --convert weights-inception-2015-12-05-6726825d.pth
+
+Of a run the reference is its training data, and real examples in place of samples are its held-out data. Figures are
+named after their features: fd_pixels, kid_digits, precision_inception. Beside each stands what as many real examples
+have, disjoint from the reference. What is computed lies in the run's folder, below evaluation/, or in the user's cache:
+the same command goes on where it was killed. Writes a page with pictures, beside the JSON.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxdiff.cli.output import is_quiet
+from jaxdiff.cli.parser import Parser
+from jaxdiff.cli.sample import opened, parse_option
+from jaxdiff.config import build
+from jaxdiff.config.sampling import OPTIONS
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.evaluation import report, statistics, weights
+from jaxdiff.evaluation.evaluate import How, evaluate, reference_of
+from jaxdiff.evaluation.features import find_features
+from jaxdiff.evaluation.neighbors import nearest
+from jaxdiff.evaluation.sets import Examples, first, of_model, of_path, of_source
+from jaxdiff.evaluation.statistics import Statistics
+from jaxdiff.modalities import find
+from jaxdiff.modalities.images import pictures
+from jaxdiff.pipelines.load import load
+from jaxdiff.pipelines.pipeline import class_number
+from jaxdiff.training import log
+from jaxdiff.training.errors import explained
+from jaxdiff.training.files import replacing
+from jaxdiff.training.sharding import use_compilation_cache
+from jaxdiff.types import Batch, Spec
+
+__all__ = ["main", "make_parser"]
+
+NUM, BATCH = 10_000, 256
+BESIDE, NEAREST = 8, 3
+"""Samples in the report that stand beside training examples, and how many of these are shown of each."""
+
+
+def make_parser() -> Parser:
+    """The parser of the command."""
+    parser = Parser("jaxdiff evaluate", usage="jaxdiff evaluate [options]", description=__doc__)
+    what = parser.add_argument_group("what to measure").add_argument
+    what("--workdir", default="", help="a run, the newest of a folder of runs, or a model folder")
+    what("--samples", default="", help="a .npy or .npz, or a folder of pictures, in place of a run")
+    what("--key", default="", help="of the samples in a .npz with several arrays")
+    what(
+        "--reference", default="", help="real examples: .npy, .npz, folder, .csv, digits, a prepared set; or STATS.npz"
+    )
+    what("--held-out", default="", help="real examples that are not in the reference; of a run its own by default")
+    how = parser.add_argument_group("how to measure").add_argument
+    how("--features", default="", help="pixels, digits, inception, columns, package.module:name; several with commas")
+    how("--rounding", default="", help="of images, before: nearest (default), floor, none")
+    how("--resize", default="tensorflow1", help="for inception: tensorflow1 (default) or clean")
+    how("--weights-file", default="", help="of InceptionV3: a .safetensors or .npz; by default the one converted here")
+    how("--intervals", type=int, default=10, help="groups of the jackknife; 0 for no intervals (10)")
+    how("--floor", type=int, default=5, help="seeds of the same figures of real examples; 0 for none (5)")
+    how("--extrapolate", action="store_true", help="the Fréchet distance also to infinitely many samples")
+    draw = parser.add_argument_group("how to draw from a run").add_argument
+    draw("--num", type=int, default=NUM, help="how many examples (10000)")
+    draw("--weights", default="", help="a run's average by name; params; or a number, the width of one made afterwards")
+    draw("--label", help="class to draw, by number or name; in turn by default")
+    draw("--seed", type=int, default=0, help="of all noise, and of the measures (0)")
+    draw("--batch", type=int, default=BATCH, help="how many of them at once (256)")
+    draw("--sampler", help="the run's own by default")
+    draw("--steps", type=int, help="of the sampler; the run's own by default")
+    draw("--guidance", type=float, help="scale of classifier-free guidance")
+    draw("--option", action="append", default=[], metavar="NAME=VALUE", help="any other of the sampler's")
+    write = parser.add_argument_group("what to write").add_argument
+    write("--json", default="", help="a file for all figures and what they depend on")
+    write(
+        "--report",
+        default="",
+        help="a page of HTML; by default beside the JSON, or report.html in the folder of what is computed",
+    )
+    write("--save-reference", default="", metavar="STATS.npz", help="the reference's statistics, to share")
+    write("--convert", default="", metavar="FILE.pth", help="make .safetensors of InceptionV3's published weights")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line: 0 if all went well, 2 for bad input."""
+    given = make_parser().parse_args(arguments)
+    try:
+        use_compilation_cache()
+        with explained("lower --batch"):
+            check(given)
+            if given.convert:
+                print(f"InceptionV3's weights are in {weights.convert(given.convert)}")
+            elif given.samples or given.workdir:
+                run(given)
+            else:
+                save_reference(given)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped: the same command goes on from there", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return 0
+
+
+def check(given: argparse.Namespace) -> None:
+    """Refuse what does not go together, and numbers out of their range."""
+    if given.convert:
+        return
+    if bool(given.workdir) + bool(given.samples) > 1:
+        raise InputError("--workdir and --samples: give one of them")
+    if not (given.workdir or given.samples) and not (given.reference and given.save_reference):
+        raise InputError("give --workdir RUN, or --samples with --reference, or --reference with --save-reference")
+    if given.samples and not given.reference:
+        raise InputError("--samples: go with a --reference: what are they compared with?")
+    drawing = {"sampler": None, "steps": None, "guidance": None, "label": None, "weights": "", "option": []}
+    drawing |= {"num": NUM, "batch": BATCH}
+    if wrong := [name for name, default in drawing.items() if not given.workdir and getattr(given, name) != default]:
+        raise InputError(f"--{wrong[0]}: is for drawing from a run, and none is drawn from: leave it out")
+    if given.resize != "tensorflow1" and "inception" not in given.features:
+        raise InputError(f"--resize {given.resize}: is for --features inception: leave it out")
+    for name, least in (("num", 2), ("batch", 1), ("intervals", 0), ("floor", 0), ("seed", 0)):
+        if getattr(given, name) < least or (name == "intervals" and given.intervals == 1):
+            raise InputError(f"--{name} {getattr(given, name)}: at least {max(least, 2 * (name == 'intervals'))}")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Draw or read samples, measure, and write what was found."""
+    if given.workdir:
+        folder, config = opened(given.workdir)
+        samples, real, held_out = drawn(given, folder, config)
+        above = folder / "evaluation" if (folder / "checkpoints").is_dir() else weights.cache()
+    else:
+        above, real = weights.cache(), None
+        stats = Path(given.reference).suffix == ".npz" and is_statistics(given.reference)
+        if not stats:
+            real = of_path(given.reference)
+        samples = of_path(given.samples, given.key, real and real.spec)
+        if real and real.spec.shape != samples.spec.shape:  # a folder, which comes in any size
+            real = of_path(given.reference, like=samples.spec)
+        held_out = None
+    if given.reference and given.workdir:
+        real = None if is_statistics(given.reference) else of_path(given.reference, like=samples.spec)
+        held_out = None
+    if given.held_out:
+        held_out = of_path(given.held_out, like=samples.spec)
+    for name, other in (("reference", real), ("held-out data", held_out)):
+        if other and (other.spec.shape, other.spec.modality) != (samples.spec.shape, samples.spec.modality):
+            raise InputError(
+                f"{name}: {other.spec.modality} of shape {other.spec.shape}, and the samples are "
+                f"{samples.spec.modality} of shape {samples.spec.shape}: they must be the same"
+            )
+    how = how_of(given, samples.spec)
+    known = known_of(given, real, how)
+    with tqdm(total=samples.size, unit="example", disable=is_quiet()) as bar:
+        result = evaluate(samples, known, held_out, how, above, weights.cache(), lambda n: bar.update(n - bar.n))
+    if given.save_reference:
+        statistics.save(given.save_reference, known, how.features)
+    write(given, result, samples, real, above)
+
+
+def drawn(given: argparse.Namespace, folder: Path, config: dict) -> tuple[Examples, Examples, Examples | None]:
+    """What a run draws, its training data, and its held-out data, if it has some."""
+    model = load(folder, given.weights)
+    options = dict(map(parse_option, given.option))
+    if foreign := [name for name in options if name not in OPTIONS]:
+        raise unknown("--option", foreign[0], OPTIONS)
+    options |= {name: value for name in ("guidance", "sampler", "steps") if (value := getattr(given, name)) is not None}
+    if model.conditions.keys() - {"label"}:
+        raise InputError(f"evaluate: this model is told {', '.join(model.conditions)}: give what it drew as --samples")
+    told = {"workdir": str(folder), "label": given.label, "params_sha256": weights.of_params(model.params)}
+    if given.label is not None:
+        options["condition"] = class_number(given.label, model)
+    samples = of_model(model, given.num, given.batch, given.seed, told, **options)
+    source = build.rescaled(build.source(config), model.spec, "data")
+    held_out = of_source(build.held_out(config, model.spec), "held_out") if config.get("held_out") else None
+    return samples, of_source(source, "data"), held_out
+
+
+def how_of(given: argparse.Namespace, spec: Spec) -> How:
+    """How to measure examples of a specification."""
+    kind = find(spec.modality, "measured")
+    names = given.features.split(",") if given.features else [kind.FEATURES[0]]
+    features = [find_features(name.strip(), spec, given.resize, given.weights_file) for name in names]
+    rounding = given.rounding or kind.ROUNDINGS[0]
+    return How(features, rounding, given.intervals, given.floor, given.extrapolate, given.seed)
+
+
+def is_statistics(path: str) -> bool:
+    """Tell whether a file holds statistics, and no examples."""
+    if not Path(path).is_file() or Path(path).suffix != ".npz":
+        return False
+    with np.load(path, allow_pickle=False) as content:
+        return "told" in content.files or {"mu", "sigma"} <= set(content.files)
+
+
+def known_of(given: argparse.Namespace, real: Examples | None, how: How) -> dict[str, Statistics]:
+    """The statistics of the reference."""
+    if real is None:
+        return statistics.load(given.reference, how.features, how.rounding)
+    return reference_of(real, how, weights.cache())
+
+
+def save_reference(given: argparse.Namespace) -> None:
+    """Write the statistics of a reference alone."""
+    real = of_path(given.reference)
+    how = how_of(given, real.spec)
+    statistics.save(given.save_reference, reference_of(real, how, weights.cache()), how.features)
+    print(f"{given.save_reference}: {', '.join(f.name for f in how.features)} of {real.size:,} examples")
+
+
+def write(
+    given: argparse.Namespace, result: dict[str, Any], samples: Examples, real: Examples | None, above: Path
+) -> None:
+    """Print the figures, and write the JSON and the page."""
+    heads, rows = report.table(result)
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+    for row in [heads, *rows]:
+        print("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]))
+    for line in result["warnings"]:
+        print(f"warning: {line}")
+    shown = illustrated(samples, real)
+    if given.workdir:
+        shown |= curves(Path(result["samples"]["workdir"]))
+    page = report.page(f"{given.workdir or given.samples}: {samples.size:,} samples", result, shown)
+    beside = Path(given.json).with_suffix(".html") if given.json else above / "report.html"
+    wanted = {Path(given.report or beside): page}
+    if given.json:
+        wanted[Path(given.json)] = json.dumps(result, indent=2, default=str) + "\n"
+    for file, text in wanted.items():
+        put(file, text)
+    print(f"written: {', '.join(map(str, wanted))}")
+
+
+def put(file: Path, text: str) -> None:
+    """Write a text, whole or not at all."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {str(file)!r}: {error.strerror or error}") from error
+
+
+def illustrated(samples: Examples, real: Examples | None) -> dict[str, np.ndarray | None]:
+    """Pictures: samples, beside real examples where the modality shows some, and what is nearest to the first."""
+    show, kind = find(samples.spec.modality, "show"), find(samples.spec.modality, "measured")
+    some = first(samples, show.SHOWN)
+    beside = Batch(first(real, show.SHOWN)) if real and show.BESIDE else None
+    shown: dict[str, np.ndarray | None] = {"samples": show.preview(samples.spec, Batch(some), beside)}
+    if real:
+        shown["samples, each beside its nearest training examples"] = near(kind, samples.spec, some[:BESIDE], real)
+    return shown
+
+
+def near(kind: Any, spec: Spec, some: np.ndarray, real: Examples) -> np.ndarray | None:
+    """The nearest real examples of some samples by their values, found in a stream."""
+    at, best, distances = kind.values(spec, some), None, np.full((len(some), 0), np.inf)
+    for batch in real.batches(0):
+        far, which = nearest(at, kind.values(spec, batch), min(NEAREST, len(batch)))
+        found = np.asarray(batch)[which]
+        best = found if best is None else np.concatenate([best, found], 1)
+        distances = np.concatenate([distances, far], 1)
+        keep = np.argsort(distances, 1, kind="stable")[:, :NEAREST]
+        rows = np.arange(len(some))[:, None]
+        best, distances = best[rows, keep], distances[rows, keep]
+    return None if best is None else kind.beside(spec, some, best)
+
+
+def curves(folder: Path) -> dict[str, np.ndarray | None]:
+    """What was measured at the checkpoints of a run."""
+    rows = log.read(folder)
+    names = [n for n in dict.fromkeys(k for row in rows for k in row) if n == "held_out_mse" or n.startswith("fd_")]
+    return {f"{name} over steps": pictures.curve([(r["step"], r[name]) for r in rows if r.get(name)]) for name in names}

@@ -1,0 +1,60 @@
+"""During training: the Fréchet distance of what an average draws, at each checkpoint, and when to stop."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import jax
+import numpy as np
+
+from jaxdiff.data.source import Source
+from jaxdiff.evaluation.features import Features
+from jaxdiff.evaluation.frechet import distance
+from jaxdiff.evaluation.moments import gathered, root
+from jaxdiff.evaluation.sets import of_source
+from jaxdiff.modalities import find
+from jaxdiff.pipelines.model import Model
+from jaxdiff.types import Params
+
+__all__ = ["make_distance", "patient"]
+
+BATCH = 256
+
+
+def make_distance(model: Model, source: Source, features: Features, n: int) -> Callable[[Params], dict[str, float]]:
+    """`params -> {"fd_NAME"}`: of n examples, always of the same noise, against all of a source.
+
+    The biased distance: n is the same at every checkpoint, so that these can be compared with each other. It is NaN
+    where some examples are not finite.
+    """
+    kind, spec = find(model.spec.modality, "measured"), model.spec
+    made = lambda x: features.apply(kind.rounded(spec, x, kind.ROUNDINGS[0]))["features"]
+    reference = gathered(made(x) for x in of_source(source, "data").batches(0))
+    root_b, key = root(reference), jax.random.key(0)
+
+    def measure(params: Params) -> dict[str, float]:
+        current, rows = replace(model, params=params), []
+        for first in range(0, n, BATCH):
+            x = np.asarray(current.sample(key, min(BATCH, n - first), first=first))
+            rows.append(made(x) if np.isfinite(x).all() else np.full((len(x), len(root_b)), np.nan))
+        ours = gathered(rows)
+        lost = not np.isfinite(ours.mean).all()
+        return {f"fd_{features.name}": np.nan if lost else distance(ours, reference, root_b)}
+
+    return measure
+
+
+def patient(name: str, patience: int) -> Callable[[Mapping[str, float]], str]:
+    """`figures -> why to stop`, told at each checkpoint; "" to go on.
+
+    It is time once the least figure of this name lies `patience` checkpoints back; never for a patience of 0.
+    """
+    seen: list[float] = []
+
+    def stalls(figures: Mapping[str, float]) -> str:
+        if name not in figures or not patience:
+            return ""
+        seen.append(figures[name] if np.isfinite(figures[name]) else np.inf)
+        waited = len(seen) - 1 - int(np.argmin(seen))
+        return f"training ended: no better {name} in {patience} checkpoints" if waited >= patience else ""
+
+    return stalls

@@ -1,0 +1,148 @@
+"""Sets: examples to be compared, taken in batches from any position on, with all that tells them from others."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxdiff.data import numpy_file
+from jaxdiff.data.source import Source, fingerprint
+from jaxdiff.errors import InputError
+from jaxdiff.evaluation.weights import checksum
+from jaxdiff.modalities import images, make_codec, tables
+from jaxdiff.modalities.images.folder import survey
+from jaxdiff.pipelines.model import Model
+from jaxdiff.types import Spec
+
+__all__ = ["Examples", "first", "of_file", "of_model", "of_path", "of_source"]
+
+BATCH = 256
+HIGHEST = 1.5
+"""Samples of images may lie a little outside of [-1, 1]."""
+
+
+class Examples(NamedTuple):
+    """A set of examples in the data's own units.
+
+    Attributes:
+      size: how many there are.
+      spec: what one is.
+      told: all that they depend on, as plain data: it is written down, and names what was computed of them.
+      batches: `(start) -> batches (n, ...)` of all from number `start` on, in their order.
+    """
+
+    size: int
+    spec: Spec
+    told: Mapping[str, Any]
+    batches: Callable[[int], Iterator[np.ndarray]]
+
+
+def first(examples: Examples, n: int) -> np.ndarray:
+    """The first n examples, or all if there are fewer."""
+    some, count = [], 0
+    for batch in examples.batches(0):
+        some.append(batch[: n - count])
+        count += len(some[-1])
+        if count >= n:
+            break
+    return np.concatenate(some)
+
+
+def of_source(source: Source, name: str) -> Examples:
+    """The examples of a source."""
+    decode = make_codec(source.spec).decode
+
+    def batches(start):
+        for i in range(start, source.size, BATCH):
+            yield np.asarray(decode(source.take(np.arange(i, min(i + BATCH, source.size))).x_0))
+
+    return Examples(source.size, source.spec, {"name": name, "fingerprint": fingerprint(source)}, batches)
+
+
+def of_model(model: Model, n: int, batch: int, seed: int, told: Mapping[str, Any], **options: Any) -> Examples:
+    """What a model draws: example i is the same whatever was drawn before, so that any position can be taken.
+
+    Args:
+      told: of the run and its weights.
+      options: of `Model.stream`.
+    """
+    steps, sampler = options.pop("steps", None) or model.steps, options.pop("sampler", None)
+    given = {"sampler": sampler or model.sampler["name"], "steps": steps, "seed": seed, "options": options}
+
+    def batches(start):
+        key = jax.random.key(seed)
+        return model.stream(key, n - start, batch, steps, sampler, first=start, **options)
+
+    return Examples(n, model.spec, {**told, "weights": model.weights, **given, "num": n}, batches)
+
+
+def of_path(path: str, key: str = "", like: Spec | None = None) -> Examples:
+    """The examples of a .npy, a .npz, a .csv, a folder of pictures, or a known set by name.
+
+    Args:
+      key: of the array in a .npz.
+      like: what they are compared with, which tells the size that pictures of a folder are brought to.
+
+    Raises:
+      InputError: nothing there that can be read.
+    """
+    if Path(path).is_dir():
+        size, channels = survey(path)
+        height, width, channels = like.shape if like else (size, size, channels)
+        return of_source(images.folder(path, height, width, channels, flip=False), Path(path).name)
+    if Path(path).suffix == ".csv":
+        return of_source(tables.table(path), Path(path).name)
+    if path == "digits" or (not Path(path).suffix and not Path(path).exists()):
+        return of_source(images.digits("all") if path == "digits" else images.tfds(path), path)
+    return of_file(path, key, like)
+
+
+def of_file(path: str, key: str = "", like: Spec | None = None) -> Examples:
+    """The examples of a .npy or .npz: images (n, height, width[, channels]), or rows (n, columns).
+
+    Raises:
+      InputError: it cannot be read; or some values are not finite, which are counted; or images are of another range
+        than uint8, or floating point near [-1, 1].
+    """
+    try:
+        rows, _ = numpy_file.load(path, key, "", "--key")
+    except InputError:
+        raise
+    except Exception as error:  # of a damaged file, NumPy and zipfile raise all kinds
+        raise InputError(f"{path!r} cannot be read as a NumPy file: {' '.join(str(error).split())}") from error
+    if len(rows.shape) not in (2, 3, 4) or 0 in rows.shape:
+        raise InputError(f"{path!r} holds shape {rows.shape}: must be images (n, height, width[, channels]) or rows")
+    table, shape = len(rows.shape) == 2, rows.shape[1:]
+    own = like if table and like and like.modality == "tables" else Spec(shape, "tables")
+    spec = own if table else images.image_spec((*shape, 1)[:3])
+    step = max(1, min(BATCH, 2**24 // math.prod(shape)))
+    _check(path, rows, table, step)
+
+    def batches(start):
+        for i in range(start, rows.shape[0], step):
+            part = rows.take(np.arange(i, min(i + step, rows.shape[0])))
+            part = part.astype(np.float32) / np.float32(127.5) - 1 if part.dtype == np.uint8 else part
+            yield part if table else part.reshape(len(part), *spec.shape)
+
+    return Examples(rows.shape[0], spec, {"name": Path(path).name, "sha256": checksum(path), "array": key}, batches)
+
+
+def _check(path: str, rows: numpy_file.Rows, table: bool, step: int) -> None:
+    if rows.dtype == np.uint8 and not table:
+        return
+    if not np.issubdtype(rows.dtype, np.floating) and not table:
+        raise InputError(f"{path!r} holds {rows.dtype}: images are uint8, or floating point in [-1, 1]")
+    lost, high = 0, 0.0
+    for i in range(0, rows.shape[0], step):
+        part = rows.take(np.arange(i, min(i + step, rows.shape[0]))).astype(np.float64)
+        lost += int((~np.isfinite(part.reshape(len(part), -1))).any(1).sum())
+        high = max(high, float(np.nanmax(np.abs(part), initial=0)))
+    if lost:
+        raise InputError(
+            f"{path!r}: {lost:,} of {rows.shape[0]:,} examples have values that are not finite: leave them out"
+        )
+    if high > HIGHEST and not table:
+        raise InputError(f"{path!r} has pixels up to {high:g}: must be uint8, or floating point in [-1, 1]")

@@ -1,0 +1,58 @@
+import jax
+import numpy as np
+import pytest
+
+from jaxdiff.data.source import Source
+from jaxdiff.evaluation import held_out
+from jaxdiff.evaluation.during import make_distance, patient
+from jaxdiff.evaluation.features import Features, find_features
+from jaxdiff.evaluation.frechet import frechet_distance
+from jaxdiff.modalities.images.measured import rounded
+from jaxdiff.modalities.images.spec import image_spec
+from jaxdiff.types import Batch
+from tests.helpers.models import MEANS, SHAPE, STD, a_model
+
+
+def test_patience_counts_from_the_best():
+    stalls = patient("fd_pixels", 2)
+    said = [stalls({"fd_pixels": x}) for x in (5.0, 4.0, 4.5, np.nan)]
+    assert said[:3] == ["", "", ""]
+    assert "no better fd_pixels in 2 checkpoints" in said[3]
+    stalls = patient("fd_pixels", 2)
+    assert not any(stalls({"fd_pixels": x}) for x in (5.0, 6.0, 4.0, 4.1, 3.9, 4.0))
+    assert not any(patient("fd_pixels", 0)({"fd_pixels": 1.0}) for _ in range(5))
+    assert not any(patient("fd_pixels", 1)({"held_out_mse": 1.0}) for _ in range(5))
+
+
+@pytest.fixture
+def source(rng):
+    which = MEANS[rng.integers(0, 2, 200)]
+    x = np.float32(which + STD * rng.normal(size=which.shape))
+    return Source(200, image_spec(SHAPE), lambda indices: Batch(x[indices]))
+
+
+def test_the_distance_is_that_of_what_is_drawn(source):
+    model = a_model(steps=3)
+    features = find_features("pixels", model.spec)
+    found = make_distance(model, source, features, 300)(model.params)
+    x = rounded(model.spec, np.asarray(model.sample(jax.random.key(0), 300)), "nearest")
+    real = rounded(model.spec, source.take(np.arange(200)).x_0, "nearest")
+    expected = frechet_distance(x.reshape(300, -1), real.reshape(200, -1))
+    assert found.keys() == {"fd_pixels"}
+    np.testing.assert_allclose(found["fd_pixels"], expected, rtol=1e-3)
+
+
+def test_what_is_not_finite_has_no_distance(source):
+    model = a_model(steps=2)
+    features = Features("own", {}, lambda x: {"features": x.reshape(len(x), -1) / np.float32(len(x) == 200)})
+    with np.errstate(divide="ignore"):
+        assert np.isnan(make_distance(model, source, features, 4)(model.params)["fd_own"])
+
+
+def test_the_held_out_error_by_noise_level_has_the_mean_of_all(source):
+    model = a_model()
+    found = held_out.make_monitor(model, source, 40)(model.params)
+    bands = [value for name, value in found.items() if "/" in name]
+    assert len(bands) == held_out.BANDS
+    np.testing.assert_allclose(np.mean(bands), found["held_out_mse"], rtol=1e-5)
+    assert bands[0] > bands[-1]  # eps is hardest to tell where there is little of it
