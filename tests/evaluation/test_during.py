@@ -45,7 +45,7 @@ def test_the_distance_is_that_of_what_is_drawn(source):
 def test_what_is_not_finite_has_no_distance(source):
     model = a_model(steps=2)
     features = Features("own", {}, lambda x: {"features": x.reshape(len(x), -1) / np.float32(len(x) == 200)})
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         assert np.isnan(make_distance(model, source, features, 4)(model.params)["fd_own"])
 
 

@@ -201,7 +201,7 @@ LINES = {
     "--samples samples.npy --reference real.npy --resize clean": "--resize clean: is for --features inception",
     "--samples samples.npy --reference real.npy --features pixel": "did you mean 'pixels'",
     "--samples samples.npy --reference real.npy --features inception --resize clean": "no weights of InceptionV3 at",
-    "--samples samples.npy --reference real.npy --features nowhere:f": "cannot be imported",
+    "--samples samples.npy --reference real.npy --features nowhere:f": "that can be imported",
     "--samples samples.npy --reference real.npy --features digits": "are of images of 8x8x1, and these are 4x4x1",
     "--samples samples.npy --reference real.npy --rounding up": "unknown --rounding 'up'",
     "--samples samples.npy --reference real.npy --intervals 1": "--intervals 1: at least 2",
