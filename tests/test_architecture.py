@@ -11,6 +11,7 @@ ARROWS = {
     "types": set(),
     "errors": set(),
     "gaussian": set(),
+    "discrete": {"samplers"},
     "samplers": {"gaussian"},
     "guidance": {"samplers", "gaussian"},
     "likelihood": {"samplers", "gaussian"},
@@ -21,6 +22,7 @@ ARROWS = {
     "training": {"data", "transforms"},
     "modalities": {"data", "nets", "gaussian"},
     "config": {
+        "discrete",
         "losses",
         "likelihood",
         "guidance",
@@ -33,6 +35,7 @@ ARROWS = {
         "modalities",
     },
     "pipelines": {
+        "discrete",
         "config",
         "losses",
         "likelihood",
@@ -44,7 +47,7 @@ ARROWS = {
         "training",
         "modalities",
     },
-    "evaluation": {"pipelines", "config", "likelihood", "samplers", "gaussian", "transforms", "data", "modalities"},
+    "evaluation": {"discrete", "pipelines", "config", "likelihood", "samplers", "gaussian", "transforms", "data", "modalities"},
     "cli": {
         "evaluation",
         "pipelines",
@@ -63,7 +66,7 @@ ARROWS = {
     "configs": {"config"},
 }
 """By room: the rooms that it may import, beside itself."""
-PURE = {"gaussian", "samplers", "guidance", "likelihood", "losses", "transforms"}
+PURE = {"gaussian", "discrete", "samplers", "guidance", "likelihood", "losses", "transforms"}
 STANDARD = {
     "jax",
     "numpy",

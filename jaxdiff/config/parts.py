@@ -14,13 +14,18 @@ from jaxdiff import nets
 from jaxdiff.config.names import Part, named
 from jaxdiff.config.sampling import SAMPLER
 from jaxdiff.data.source import Source
+from jaxdiff.discrete import losses as symbol_losses
+from jaxdiff.discrete import parameterization as symbol_parameterization
+from jaxdiff.discrete import process as symbol_process
+from jaxdiff.discrete.parameterization import Symbols
+from jaxdiff.discrete.process import Replacement
 from jaxdiff.gaussian import betas, grids, parameterization, schedules, simplex
 from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process
 from jaxdiff.losses import classification, diffusion, hybrid, importance, sliced, times, vlb, weights
 from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
-from jaxdiff.modalities import images, tables
+from jaxdiff.modalities import images, tables, text
 from jaxdiff.types import Noise, StatefulLoss
 
 __all__ = [
@@ -50,7 +55,7 @@ class Module(Protocol):
 
 DATA = Part(
     "dataset",
-    {**named(images, Source), **named(tables, Source)},
+    {**named(images, Source), **named(tables, Source), **named(text, Source)},
     Source,
     "a function that returns a jaxdiff.data.source.Source",
 )
@@ -64,25 +69,28 @@ PROCESS = Part(
     {
         **{k: f for k, f in named(schedules, Process).items() if k not in ("interpolant", "from_log_snr")},
         "learned": nets.MonotoneLogSNR,
+        **named(symbol_process, Replacement),
     },
-    (Process, Module),
-    "a function that returns a jaxdiff.gaussian.process.Process, or a Flax module t -> log-SNR to be learned",
+    (Process, Module, Replacement),
+    "a function that returns a jaxdiff.gaussian.process.Process, a jaxdiff.discrete.process.Replacement of symbols, or "
+    "a Flax module t -> log-SNR to be learned",
+    ("law",),
     inner=_within,
     beside=lambda spec: {"noise": None},
 )
 _within["process"] = PROCESS
 PARAMETERIZATION = Part(
     "parameterization",
-    named(parameterization, Parameterization),
-    Parameterization,
-    "a function that returns a jaxdiff.gaussian.parameterization.Parameterization",
+    {**named(parameterization, Parameterization), **named(symbol_parameterization, Symbols)},
+    (Parameterization, Symbols),
+    "a function that returns a jaxdiff.gaussian.parameterization.Parameterization, or jaxdiff.discrete's Symbols",
 )
 NET = Part(
     "net",
-    {"unet": nets.UNet, "mlp": nets.MLP, "classifier": nets.Classifier},
+    {"unet": nets.UNet, "mlp": nets.MLP, "classifier": nets.Classifier, "sequence": nets.Sequence},
     Module,
-    "a Flax module called as (x, t, condition, train) -> out, where out is like x",
-    ("outputs",),
+    "a Flax module called as (x, t, condition, train) -> out, where out is like x, or logits of symbols",
+    ("outputs", "symbols"),
 )
 LOSS = Part(
     "loss",
@@ -93,6 +101,9 @@ LOSS = Part(
         "sliced": sliced.sliced_loss,
         "bound": vlb.bound_loss,
         "classification": classification.classification_loss,
+        "symbols": symbol_losses.symbol_loss,
+        "symbol_count": symbol_losses.count_loss,
+        "symbol_chain": symbol_losses.chain_loss,
     },
     (Callable, StatefulLoss),
     "a function of any of process, schedule, parameterization and network, by these names, that returns "

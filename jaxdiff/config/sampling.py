@@ -9,7 +9,9 @@ import numpy as np
 from jaxdiff import samplers
 from jaxdiff.config.names import Arguments, Part, Spec, named
 from jaxdiff.config.ranges import RANGES, SHARED
-from jaxdiff.errors import unknown
+from jaxdiff.discrete import samplers as symbol_samplers
+from jaxdiff.discrete.process import Replacement
+from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.process import Process
 from jaxdiff.samplers.cached import Remembering
 from jaxdiff.types import Array, Condition, Denoiser, Params
@@ -23,10 +25,12 @@ __all__ = [
     "OPTIONS",
     "SAMPLER",
     "SAMPLERS",
+    "SYMBOL_SAMPLERS",
     "UNBOUNDED",
     "VARIANCES",
     "Bind",
     "Bound",
+    "check_sampler",
     "find_sampler",
     "name_of",
     "option_range",
@@ -40,6 +44,12 @@ SAMPLERS = {
     for name, make in named(samplers, samplers.Sampler).items()
     if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"]
 }
+SYMBOL_SAMPLERS = {
+    name: make
+    for name, make in named(symbol_samplers, samplers.Sampler).items()
+    if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"]
+}
+"""Those of processes of symbols."""
 CORRECTORS = {"langevin": samplers.langevin}
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
 INNER_LOOPS = ("annealed_langevin", "dopri5", "langevin", "pndm")
@@ -54,7 +64,7 @@ UNBOUNDED = ("clip", "guidance_high", "churn_max")
 class Bound(NamedTuple):
     """A network with its parameters and a condition: a process and a denoiser."""
 
-    process: Process
+    process: Process | Replacement
     denoiser: Denoiser
     fraction: Callable[..., Array] | None = None
     """`(x_t, t, memory=None) -> f` of a learned variance, from the memory if there is one: `samplers.learned_range`."""
@@ -71,7 +81,9 @@ def own_options(make: Callable) -> dict[str, inspect.Parameter]:
 
 
 def shared_options(spec: Spec) -> Arguments:
-    """The options that every sampler takes: bounds, guidance, and a corrector with its own."""
+    """The options that every sampler takes: bounds, guidance, and a corrector with its own; of symbols, its scale."""
+    if spec.get("name") in SYMBOL_SAMPLERS:
+        return {"guidance": None}
     corrector = spec.get("corrector")
     if corrector is not None and (not isinstance(corrector, str) or corrector not in CORRECTORS):
         raise unknown("corrector", corrector, CORRECTORS)
@@ -82,13 +94,15 @@ def shared_options(spec: Spec) -> Arguments:
 
 SAMPLER = Part(
     "sampler",
-    SAMPLERS,
+    SAMPLERS | SYMBOL_SAMPLERS,
     samplers.Sampler,
     "a function (process, denoiser, ...) that returns a jaxdiff.samplers.Sampler(init, step)",
     GIVEN,
     beside=shared_options,
 )
-OPTIONS = set(shared_options({})).union(*map(own_options, (*SAMPLERS.values(), *CORRECTORS.values())))
+OPTIONS = set(shared_options({})).union(
+    *map(own_options, (*SAMPLERS.values(), *SYMBOL_SAMPLERS.values(), *CORRECTORS.values()))
+)
 """All that some sampler takes."""
 
 
@@ -101,9 +115,22 @@ def find_sampler(name: Any) -> Callable[..., samplers.Sampler]:
     return name if inspect.isfunction(name) else SAMPLER.find({"name": name})
 
 
+def check_sampler(name: Any, path: Any) -> None:
+    """Refuse a sampler of the library for a process of another kind: of symbols, or of numbers.
+
+    Args:
+      path: the process along which to sample; None, of numbers, if the parameters decide.
+    """
+    symbols = isinstance(path, Replacement)
+    if name in (SAMPLERS if symbols else SYMBOL_SAMPLERS):
+        ours = SYMBOL_SAMPLERS if symbols else SAMPLERS
+        kind = "symbols" if symbols else "numbers"
+        raise InputError(f"sampler {name!r}: this model draws {kind}: take one of {', '.join(sorted(ours))}")
+
+
 def name_of(sampler: Any) -> Any:
     """The name of a sampler that is given as the library's own function; else what is given."""
-    return next((name for name, make in SAMPLERS.items() if make is sampler), sampler)
+    return next((name for name, make in (SAMPLERS | SYMBOL_SAMPLERS).items() if make is sampler), sampler)
 
 
 def option_range(option: str, sampler: str, corrector: str | None = None) -> tuple[float, float]:

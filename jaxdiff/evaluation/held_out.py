@@ -9,14 +9,16 @@ The continuous bound does not depend on the path, so it is taken along one that 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.data.source import Source
+from jaxdiff.discrete.process import Replacement
 from jaxdiff.errors import InputError
+from jaxdiff.evaluation import of_symbols
+from jaxdiff.evaluation.of_symbols import Figure
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.gaussian.process import log_snr, perturb, time_at
 from jaxdiff.gaussian.schedules import from_log_snr
@@ -36,13 +38,6 @@ from jaxdiff.pipelines.model import Model
 from jaxdiff.types import Batch, Key, Params, expand
 
 __all__ = ["Figure", "examples", "make_monitor", "measure"]
-
-
-class Figure(NamedTuple):
-    """A mean and its standard error, in bits per dimension."""
-
-    mean: float
-    error: float
 
 
 def examples(model: Model, source: Source, n: int) -> Batch:
@@ -67,6 +62,8 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
       InputError: the data is not on known levels, or there are not as many examples.
     """
     model.check_likelihood()
+    if isinstance(model.path, Replacement):
+        return of_symbols.measure(model, source, key, n, draws)
     if not source.spec.levels:
         raise InputError("likelihood: this data has no known levels (8-bit images keep theirs if they are not resized)")
     if (source.spec.low, source.spec.high) != (-1, 1):
@@ -102,6 +99,9 @@ def _on_one_device(params: Params) -> Params:
 def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dict[str, float]]:
     """`params -> {"held_out_mse"}`: the mean squared error of eps over the first n examples, for use during training.
 
+    Of symbols it is "held_out_bits", the bound in bits a symbol.
+
+
     Each has its own time, evenly spread over (0, 1), and its own noise, the same at every call: a curve without jitter.
 
     Raises:
@@ -111,6 +111,8 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
         raise InputError(f"train.held_out_examples={n}: there are {source.size} held-out examples")
     batch = examples(model, source, n)
     condition = batch.condition
+    if isinstance(model.path, Replacement):
+        return of_symbols.make_monitor(model, batch)
     t = jax.random.permutation(jax.random.key(1), (jnp.arange(n) + 0.5) / n)
 
     @jax.jit

@@ -18,6 +18,7 @@ from jaxdiff.config.sampling import (
     GUIDANCE,
     VARIANCES,
     Bind,
+    check_sampler,
     find_sampler,
     name_of,
     option_range,
@@ -25,10 +26,12 @@ from jaxdiff.config.sampling import (
     shared_options,
 )
 from jaxdiff.config.schema import check_value
+from jaxdiff.discrete.process import Replacement
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.process import Process, is_white
 from jaxdiff.modalities import find, make_codec
 from jaxdiff.pipelines.draw import make_draw
+from jaxdiff.pipelines.draw_symbols import make_symbol_draw
 from jaxdiff.pipelines.folder import check_new, save_folder
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
 from jaxdiff.pipelines.options import check_applies, check_number, finite, from_time, is_whole, sigma_at
@@ -71,7 +74,7 @@ class Model:
     sampler: Mapping[str, Any]
     options: Mapping[str, Any]
     bind: Bind
-    path: Process | None
+    path: Process | Replacement | None
     weights: str = "parameters of unknown origin"
     conditions: Mapping[str, ConditionSpec] = dataclasses.field(default_factory=dict)
     guidable: bool = True
@@ -243,26 +246,33 @@ class Model:
         if "cache" in traced and (hooks.guide, hooks.steer) != (PLAIN.guide, PLAIN.steer):
             raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
         known = self.grid(steps) if isinstance(times, Tracer) else np.asarray(times)
-        check_applies(name, self.path, known)
-        denoise = self.path is None or sigma_at(self.path, known[-1]) > 0
         shape = (n, *self.shape)
         traced["first"] = jnp.uint32(first)
+        if isinstance(self.path, Replacement):
+            draw = make_symbol_draw(self.bind, self.mesh)
+            return draw(self.params, key, times, keep, given, traced, name, fixed, shape, inputs, hooks)
+        check_applies(name, self.path, known)
+        denoise = self.path is None or sigma_at(self.path, known[-1]) > 0
         draw = make_draw(self.bind, self.path, self.mesh)
         return draw(self.params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, hooks)
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""
-        check_applies(self._options(None, {})[0], self.path, self.grid(self.steps))
+        name = self._options(None, {})[0]
+        grid = self.grid(self.steps)
+        if not isinstance(self.path, Replacement):
+            check_applies(name, self.path, grid)
 
     def check_likelihood(self) -> None:
         """Refuse a model whose noise has no density that the library knows."""
-        if self.path and not is_white(self.path):
+        if self.path and not isinstance(self.path, Replacement) and not is_white(self.path):
             raise InputError("likelihood: is that of normal noise, and this model's noise is another")
 
     def _options(self, sampler: Any, options: Mapping[str, Any]) -> tuple[Any, tuple, dict[str, Array]]:
         """The sampler's name, the options that are compiled in, and those that are traced."""
         name = self.sampler["name"] if sampler is None else name_of(sampler)
         make = find_sampler(name)
+        check_sampler(name, self.path)
         label = name if isinstance(name, str) else make.__name__
         defaults = self.sampler if name == self.sampler["name"] else {}
         given = {**self.options, **{k: v for k, v in defaults.items() if k != "name"}, **options}

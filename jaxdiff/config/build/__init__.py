@@ -1,19 +1,31 @@
 """Build: from a configuration to the parts that it names, one function a part."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdiff.config.build.data import Config, check_conditions, classes_of, held_out, rescaled, source
-from jaxdiff.config.build.network import conditions_of, linen_network, make_bind, make_net, make_start, shapes_of
+from jaxdiff.config.build.network import (
+    conditions_of,
+    linen_network,
+    make_bind,
+    make_net,
+    make_start,
+    make_symbol_bind,
+    shapes_of,
+)
 from jaxdiff.config.build.process import learn_process, make_process
 from jaxdiff.config.build.transforms import transform_conditions
 from jaxdiff.config.names import Spec, in_words
 from jaxdiff.config.parts import LOSS, PARAMETERIZATION
 from jaxdiff.config.sampling import Bind
 from jaxdiff.config.schema import check_fields
+from jaxdiff.discrete.parameterization import Symbols
+from jaxdiff.discrete.process import Replacement
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.parameterization import Parameterization, check_target
 from jaxdiff.gaussian.process import Process
@@ -52,9 +64,9 @@ class Core(NamedTuple):
       conditions: what the network can be told of an example, by name.
     """
 
-    process: Process | None
+    process: Process | Replacement | None
     schedule: Callable[[Params], Process] | None
-    parameterization: Parameterization
+    parameterization: Parameterization | Symbols
     module: Any
     network: Network
     init: Callable[[Key], Params]
@@ -74,21 +86,47 @@ def build_core(config: Config, spec: DataSpec) -> Core:
     check(spec)
     needs = needs_of(LOSS.find(config["loss"]))
     parameterization = PARAMETERIZATION.make(config["parameterization"])
-    module = make_net(config["net"], needs, transform_conditions(config, spec), len(spec.shape))
+    law = spec.details.get("law")
+    symbols = 0 if law is None else np.shape(law)[-1]
+    module = make_net(config["net"], needs, transform_conditions(config, spec), len(spec.shape), symbols)
     network, start = linen_network(module), make_start(module, spec)
-    made = make_process(config["process"], needs.learned_process)
+    made = make_process(config["process"], needs.learned_process, law)
+    check_kinds(made, parameterization, config["loss"])
     if needs.learned_process:
         process, parameterization = None, by_log_snr(parameterization)
         start, bind, schedule = learn_process(made, start, parameterization, network)
+    elif isinstance(made, Replacement):
+        process, schedule, bind = made, None, make_symbol_bind(made, parameterization, module)
     else:
         process, schedule = made, None
         check_target(process, parameterization)
         bind = make_bind(process, parameterization, module, needs.outputs == 2)
-    shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, spec.shape)
+    shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, spec.shape, symbols)
     known = conditions_of(module, spec)
     return Core(
         process, schedule, parameterization, module, network, lambda key: start(key)[0], shapes, bind, needs, known
     )
+
+
+def check_kinds(process: Any, parameterization: Any, spec: Spec) -> None:
+    """Refuse parts of symbols beside parts of numbers.
+
+    Raises:
+      InputError: the parameterization, the loss or its times are for data of the other kind.
+    """
+    symbols, loss, name = isinstance(process, Replacement), LOSS.find(spec), in_words(spec["name"])
+    kind, other = ("symbols", "numbers") if symbols else ("numbers", "symbols")
+    if isinstance(parameterization, Symbols) != symbols:
+        ours = "subs or logits" if symbols else "eps, v or x0"
+        raise InputError(f"parameterization: is for {other}, and the process is of {kind}: take {ours}")
+    if symbols and parameterization.knows_masks and not process.masks:
+        raise InputError("parameterization 'subs': copies what is no mask, and this process has no masks: take logits")
+    takes = inspect.signature(loss).parameters.get("process")
+    if loss in LOSS.known.values() and (takes is not None and takes.annotation is Replacement) != symbols:
+        ours = "symbols" if symbols else "diffusion"
+        raise InputError(f"loss {name!r}: is for {other}, and the process is of {kind}: take {ours}")
+    if symbols and (spec.get("times") or {}).get("name") == "log_normal":
+        raise InputError("times 'log_normal': are by noise levels, and the process is of symbols: take stratified")
 
 
 def make_loss(spec: Spec, core: Core, shape: tuple[int, ...]) -> LossFn | StatefulLoss:

@@ -11,6 +11,9 @@ from jaxdiff import nets
 from jaxdiff.config.names import Spec, in_words
 from jaxdiff.config.parts import NET
 from jaxdiff.config.sampling import Bind, Bound
+from jaxdiff.discrete import denoiser as denoisers
+from jaxdiff.discrete.parameterization import Symbols
+from jaxdiff.discrete.process import Replacement
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.parameterization import Parameterization
@@ -29,6 +32,7 @@ __all__ = [
     "make_bind",
     "make_net",
     "make_start",
+    "make_symbol_bind",
     "make_tensor_axis",
     "remembering_network",
     "shapes_of",
@@ -41,15 +45,19 @@ FLEETING = ("intermediates",)
 """Collections of variables of one call, which nobody has to keep."""
 
 
-def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: int) -> Any:
+def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: int, symbols: int = 0) -> Any:
     """The Flax module that a configuration names, with as many outputs as its loss needs.
 
     Args:
       told: the conditions that the transforms of the training tell it: vectors, and images of the rank of an example.
+      symbols: of the data, whose logits the network returns; 0 for data of numbers.
     """
     own = NET.arguments(spec)
-    if "outputs" in spec:
-        raise InputError("config.net.outputs follows from the loss: leave it out")
+    for name, source in (("outputs", "loss"), ("symbols", "data")):
+        if name in spec:
+            raise InputError(f"config.net.{name} follows from the {source}: leave it out")
+    if not symbols and "symbols" in inspect.signature(NET.find(spec)).parameters:
+        raise InputError(f"net {in_words(spec['name'])!r}: is for symbols, and this data has none: take unet or mlp")
     if "dtype" in own and spec.get("dtype", "float32") not in DTYPES:
         raise unknown("net.dtype", spec["dtype"], DTYPES)
     inputs = {
@@ -60,7 +68,7 @@ def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: 
     if given.keys() - own.keys():
         name, names = in_words(spec["name"]), " and ".join(sorted(told))
         raise InputError(f"net {name!r} cannot be told {names}: set train.augment=0 and train.upscale=1")
-    return NET.make({**spec, **given}, outputs=needs.outputs)
+    return NET.make({**spec, **given}, outputs=needs.outputs, symbols=symbols)
 
 
 def conditions_of(module: Any, spec: DataSpec) -> dict[str, ConditionSpec]:
@@ -85,7 +93,7 @@ def make_start(module: Any, spec: DataSpec) -> Start:
     return start
 
 
-def shapes_of(start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[int, ...]) -> Any:
+def shapes_of(start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[int, ...], symbols: int = 0) -> Any:
     """The shapes of the parameters of a network that returns what its loss needs.
 
     Raises:
@@ -103,6 +111,9 @@ def shapes_of(start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[in
     if needs.classifier:
         like = (1, spec.get("num_classes", out.shape[-1]))
         fits, wanted = out.shape == like, "logits, (batch, num_classes): take net 'classifier'"
+    elif symbols:
+        like = (1, *shape, symbols)
+        fits, wanted = out.shape == like, f"logits of {symbols} symbols, {like}: take net 'sequence'"
     else:
         like = (1, *shape[:-1], needs.outputs * shape[-1])
         fits, wanted = out.shape == like, f"one like x, of shape {like}"
@@ -132,6 +143,16 @@ def make_bind(process: Process, parameterization: Parameterization, module: Any,
 
         denoiser = make_denoiser(process, parameterization, mean(network), params, condition)
         return Bound(process, denoiser, fraction if learns_variance else None, remembering if has_levels else None)
+
+    return bind
+
+
+def make_symbol_bind(process: Replacement, parameterization: Symbols, module: Any) -> Bind:
+    """`(params, condition) -> Bound` of a network of symbols."""
+    network = linen_network(module)
+
+    def bind(params, condition):
+        return Bound(process, denoisers.make_denoiser(process, parameterization, network, params, condition))
 
     return bind
 

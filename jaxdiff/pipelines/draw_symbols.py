@@ -1,0 +1,53 @@
+"""Draw symbols: the compiled sampling function of a network of symbols, as `jaxdiff.pipelines.draw` is of numbers."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from jaxdiff import samplers
+from jaxdiff.config.sampling import GUIDANCE, SAMPLER, Bind, find_sampler
+from jaxdiff.discrete.denoiser import guided
+from jaxdiff.discrete.process import prior
+from jaxdiff.gaussian.noise import ByExample
+from jaxdiff.pipelines.hooks import NOTHING, PLAIN
+from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
+
+__all__ = ["make_symbol_draw"]
+
+
+@functools.lru_cache(maxsize=64)
+def make_symbol_draw(bind: Bind, mesh: Mesh | None = None):
+    """The compiled sampling of a network of symbols: draws of pi, then `trajectory`, split over all devices.
+
+    The same function for the same arguments, so that it compiles once. Example i draws its uniform numbers from the key
+    and `first + i`. Of hooks it takes those that guide, steer and finish.
+    """
+    mesh = mesh or make_mesh()
+    shards = batch_shards(mesh)
+
+    @functools.partial(jax.jit, static_argnames=("sampler", "fixed", "shape", "hooks"))
+    def draw(params, key, times, keep, given, traced, sampler, fixed, shape, inputs=NOTHING, hooks=PLAIN):
+        n, more = shape[0], -shape[0] % shards
+        options = dict(fixed) | traced
+        index = jnp.uint32(options.pop("first")) + jnp.arange(n + more, dtype=jnp.uint32)
+        index = jax.lax.with_sharding_constraint(index, split(mesh))
+        padded = jax.tree.map(lambda c: jnp.concatenate([c, c[jnp.arange(more) % n]]), (given, inputs.each))
+        (condition, negative), inputs = padded[0], inputs._replace(each=padded[1])
+        scale = {name: options.pop(name) for name in GUIDANCE if name in options}
+        process, denoiser, *_ = bind(params, condition)
+        if scale:
+            denoiser = guided(denoiser, bind(params, negative).denoiser, scale["guidance"])
+        process = process._replace(noise=ByExample(process.noise, index))
+        denoiser = hooks.guide(process, denoiser, inputs)
+        steps = SAMPLER.checked(sampler, find_sampler(sampler)(process, denoiser, **options))
+        steps = hooks.steer(process, denoiser, steps, inputs)
+        key_start, key_steps = jax.random.split(key)
+        x_1 = jnp.zeros((n + more, *shape[1:]), jnp.int32)
+        x_1 = jax.lax.with_sharding_constraint(prior(process, key_start, x_1), split(mesh))
+        x, frames = samplers.trajectory(steps, key_steps, x_1, times, keep)
+        # Every host gets all examples: a host can read only what its own devices hold.
+        return jax.lax.with_sharding_constraint((hooks.finish(x, inputs)[:n], frames[:, :n]), replicated(mesh))
+
+    return draw
