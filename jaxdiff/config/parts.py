@@ -19,6 +19,7 @@ from jaxdiff.discrete import parameterization as symbol_parameterization
 from jaxdiff.discrete import process as symbol_process
 from jaxdiff.discrete.parameterization import Symbols
 from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Mixed, Product, mixed, mixed_loss, product
 from jaxdiff.gaussian import betas, grids, parameterization, schedules, simplex
 from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process
@@ -70,27 +71,37 @@ PROCESS = Part(
         **{k: f for k, f in named(schedules, Process).items() if k not in ("interpolant", "from_log_snr")},
         "learned": nets.MonotoneLogSNR,
         **named(symbol_process, Replacement),
+        "product": product,
     },
-    (Process, Module, Replacement),
+    (Process, Module, Replacement, Product),
     "a function that returns a jaxdiff.gaussian.process.Process, a jaxdiff.discrete.process.Replacement of symbols, or "
     "a Flax module t -> log-SNR to be learned",
     ("law",),
     inner=_within,
     beside=lambda spec: {"noise": None},
 )
-_within["process"] = PROCESS
+_within |= {"process": PROCESS, "numbers": PROCESS, "symbols": PROCESS}
+_meaning: dict[str, Part] = {}
 PARAMETERIZATION = Part(
     "parameterization",
-    {**named(parameterization, Parameterization), **named(symbol_parameterization, Symbols)},
-    (Parameterization, Symbols),
+    {**named(parameterization, Parameterization), **named(symbol_parameterization, Symbols), "mixed": mixed},
+    (Parameterization, Symbols, Mixed),
     "a function that returns a jaxdiff.gaussian.parameterization.Parameterization, or jaxdiff.discrete's Symbols",
+    inner=_meaning,
 )
+_meaning |= {"numbers": PARAMETERIZATION, "symbols": PARAMETERIZATION}
 NET = Part(
     "net",
-    {"unet": nets.UNet, "mlp": nets.MLP, "classifier": nets.Classifier, "sequence": nets.Sequence},
+    {
+        "unet": nets.UNet,
+        "mlp": nets.MLP,
+        "classifier": nets.Classifier,
+        "sequence": nets.Sequence,
+        "columns": nets.Columns,
+    },
     Module,
     "a Flax module called as (x, t, condition, train) -> out, where out is like x, or logits of symbols",
-    ("outputs", "symbols"),
+    ("outputs", "symbols", "numbers"),
 )
 LOSS = Part(
     "loss",
@@ -104,6 +115,7 @@ LOSS = Part(
         "symbols": symbol_losses.symbol_loss,
         "symbol_count": symbol_losses.count_loss,
         "symbol_chain": symbol_losses.chain_loss,
+        "mixed": mixed_loss,
     },
     (Callable, StatefulLoss),
     "a function of any of process, schedule, parameterization and network, by these names, that returns "

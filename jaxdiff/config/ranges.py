@@ -48,6 +48,14 @@ _mlp = {
     "dropout_out": UNIT,
     "num_classes": (0, MOST),
 }
+_sequence = {
+    **dict.fromkeys(("width", "heads", "hidden", "embedding"), (1, 2**20)),
+    "blocks": (0, 1000),
+    "dropout": UNIT,
+    "num_classes": (0, MOST),
+}
+_sharp = {"temperature": (1e-3, 1e3), "top_p": UNIT, "block": (0, MOST)}
+_text = {"length": (1, 2**20), "size": (2, 2**20), "stride": (0, MOST)}
 _moments = {"b1": UNIT, "b2": UNIT, "eps": UNIT, "eps_root": UNIT}
 _decoupled = {"weight_decay": (0, 1e6)}
 _transition = {"transition_steps": COUNT, "transition_begin": (0, MOST)}
@@ -57,16 +65,24 @@ _rate = {"decay_rate": (1e-30, 1e30)}
 _cosine = {"decay_steps": COUNT, "exponent": (0, 100)}
 
 RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
-    "dataset": {"folder": {**_images, "cache_gb": (0, math.inf)}, "tfds": _images},
+    "dataset": {
+        "folder": {**_images, "cache_gb": (0, math.inf)},
+        "tfds": _images,
+        "text": _text,
+        "manual": _text,
+        "lines": {**_text, "length": (0, 2**20)},
+    },
     "table of betas": {"linear": _chain, "quadratic": _chain, "sigmoid": _chain, "cosine": {**_chain, "s": UNIT}},
     "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},
     "process": {"cosine": {"s": UNIT}, "ncsn": {"levels": (2, 2**16)}, "learned": {"width": (1, 2**20)}},
     "parameterization": {"edm": {"sigma_data": SCALE}},
-    "net": {"unet": {**_net, **_unet}, "mlp": _mlp, "classifier": _net},
+    "net": {"unet": {**_net, **_unet}, "mlp": _mlp, "classifier": _net, "sequence": _sequence, "columns": _sequence},
     "loss": {
         "importance": {**_chain, "keep": (1, 10**4), "even": UNIT},
         "hybrid": {**_chain, "levels": (2, 2**16)},
         "bound": {"levels": (2, 2**16)},
+        "symbol_chain": _chain,
+        "mixed": {"balance": (0, 1e6)},
     },
     "loss weight": {
         "min_snr": {"gamma": (0, math.inf)},
@@ -103,6 +119,8 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         **_each(("ddim", "dpmpp_1s", "dpmpp_2m", "dpmpp_2s", "dpmpp_3m"), {"eta": UNIT}),
         **_each(("deis", "lms"), {"order": (1, 4)}),
         "unipc": {"order": (1, 3)},
+        **_each(("ancestral_symbols", "first_hitting", "most_confident"), _sharp),
+        "columnwise": {"eta": UNIT, **_sharp},
         **_each(("annealed_langevin", "langevin"), {"repeats": (1, 10**6)}),
     },
     "corrector": {"langevin": {"repeats": (1, 10**6)}},

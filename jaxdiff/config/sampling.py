@@ -11,6 +11,7 @@ from jaxdiff.config.names import Arguments, Part, Spec, named
 from jaxdiff.config.ranges import RANGES, SHARED
 from jaxdiff.discrete import samplers as symbol_samplers
 from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product, columnwise
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.process import Process
 from jaxdiff.samplers.cached import Remembering
@@ -19,9 +20,12 @@ from jaxdiff.types import Array, Condition, Denoiser, Params
 __all__ = [
     "CACHEABLE",
     "CORRECTORS",
+    "EVERY",
     "GIVEN",
     "GUIDANCE",
     "INNER_LOOPS",
+    "KINDS",
+    "MIXED_SAMPLERS",
     "OPTIONS",
     "SAMPLER",
     "SAMPLERS",
@@ -50,6 +54,15 @@ SYMBOL_SAMPLERS = {
     if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"]
 }
 """Those of processes of symbols."""
+MIXED_SAMPLERS = {"columnwise": columnwise}
+"""Those of numbers and symbols."""
+KINDS: dict[type, tuple[str, dict[str, Any]]] = {
+    Process: ("numbers", SAMPLERS),
+    Replacement: ("symbols", SYMBOL_SAMPLERS),
+    Product: ("numbers and symbols", MIXED_SAMPLERS),
+}
+"""What a model of a process draws, in words, and by which samplers."""
+EVERY = SAMPLERS | SYMBOL_SAMPLERS | MIXED_SAMPLERS
 CORRECTORS = {"langevin": samplers.langevin}
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
 INNER_LOOPS = ("annealed_langevin", "dopri5", "langevin", "pndm")
@@ -62,9 +75,9 @@ UNBOUNDED = ("clip", "guidance_high", "churn_max")
 
 
 class Bound(NamedTuple):
-    """A network with its parameters and a condition: a process and a denoiser."""
+    """A network with its parameters and a condition: a process and a denoiser, of numbers, symbols or both."""
 
-    process: Process | Replacement
+    process: Any
     denoiser: Denoiser
     fraction: Callable[..., Array] | None = None
     """`(x_t, t, memory=None) -> f` of a learned variance, from the memory if there is one: `samplers.learned_range`."""
@@ -82,7 +95,7 @@ def own_options(make: Callable) -> dict[str, inspect.Parameter]:
 
 def shared_options(spec: Spec) -> Arguments:
     """The options that every sampler takes: bounds, guidance, and a corrector with its own; of symbols, its scale."""
-    if spec.get("name") in SYMBOL_SAMPLERS:
+    if spec.get("name") in (*SYMBOL_SAMPLERS, *MIXED_SAMPLERS):
         return {"guidance": None}
     corrector = spec.get("corrector")
     if corrector is not None and (not isinstance(corrector, str) or corrector not in CORRECTORS):
@@ -94,15 +107,13 @@ def shared_options(spec: Spec) -> Arguments:
 
 SAMPLER = Part(
     "sampler",
-    SAMPLERS | SYMBOL_SAMPLERS,
+    EVERY,
     samplers.Sampler,
     "a function (process, denoiser, ...) that returns a jaxdiff.samplers.Sampler(init, step)",
     GIVEN,
     beside=shared_options,
 )
-OPTIONS = set(shared_options({})).union(
-    *map(own_options, (*SAMPLERS.values(), *SYMBOL_SAMPLERS.values(), *CORRECTORS.values()))
-)
+OPTIONS = set(shared_options({})).union(*map(own_options, (*EVERY.values(), *CORRECTORS.values())))
 """All that some sampler takes."""
 
 
@@ -116,21 +127,19 @@ def find_sampler(name: Any) -> Callable[..., samplers.Sampler]:
 
 
 def check_sampler(name: Any, path: Any) -> None:
-    """Refuse a sampler of the library for a process of another kind: of symbols, or of numbers.
+    """Refuse a sampler of the library for a process of another kind: of symbols, of numbers, or of both.
 
     Args:
       path: the process along which to sample; None, of numbers, if the parameters decide.
     """
-    symbols = isinstance(path, Replacement)
-    if name in (SAMPLERS if symbols else SYMBOL_SAMPLERS):
-        ours = SYMBOL_SAMPLERS if symbols else SAMPLERS
-        kind = "symbols" if symbols else "numbers"
+    kind, ours = KINDS[Process if path is None else type(path)]
+    if isinstance(name, str) and name in EVERY and name not in ours:
         raise InputError(f"sampler {name!r}: this model draws {kind}: take one of {', '.join(sorted(ours))}")
 
 
 def name_of(sampler: Any) -> Any:
     """The name of a sampler that is given as the library's own function; else what is given."""
-    return next((name for name, make in (SAMPLERS | SYMBOL_SAMPLERS).items() if make is sampler), sampler)
+    return next((name for name, make in EVERY.items() if make is sampler), sampler)
 
 
 def option_range(option: str, sampler: str, corrector: str | None = None) -> tuple[float, float]:

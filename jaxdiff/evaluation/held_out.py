@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxdiff.data.source import Source
 from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation import of_symbols
 from jaxdiff.evaluation.of_symbols import Figure
@@ -62,6 +63,8 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
       InputError: the data is not on known levels, or there are not as many examples.
     """
     model.check_likelihood()
+    if isinstance(model.path, Product):
+        raise InputError("likelihood: of rows of numbers and symbols there is no bound here: take the report of sample")
     if isinstance(model.path, Replacement):
         return of_symbols.measure(model, source, key, n, draws)
     if not source.spec.levels:
@@ -113,6 +116,8 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
     condition = batch.condition
     if isinstance(model.path, Replacement):
         return of_symbols.make_monitor(model, batch)
+    if isinstance(model.path, Product):
+        raise InputError(f"train.held_out_examples={n}: rows of numbers and symbols have no measure here: set it to 0")
     t = jax.random.permutation(jax.random.key(1), (jnp.arange(n) + 0.5) / n)
 
     @jax.jit

@@ -1,9 +1,10 @@
 """Networks: Flax lives here."""
 
 from jaxdiff.nets.classifier import Classifier
+from jaxdiff.nets.columns import Columns
 from jaxdiff.nets.mlp import MLP
 from jaxdiff.nets.schedule import MonotoneLogSNR
 from jaxdiff.nets.sequence import Sequence
 from jaxdiff.nets.unet import UNet, tensor_axis
 
-__all__ = ["MLP", "Classifier", "MonotoneLogSNR", "Sequence", "UNet", "tensor_axis"]
+__all__ = ["MLP", "Classifier", "Columns", "MonotoneLogSNR", "Sequence", "UNet", "tensor_axis"]

@@ -3,8 +3,8 @@
     x <- x + attention(norm(x))        x <- x + down(gelu(up(norm(x))))
 
 with positions by rotation (Su et al. 2021), RMSNorm (Zhang and Sennrich 2019), and time and class added to each
-symbol's embedding. The last layer of each branch, and the one that makes the logits, start at zero. `causal`, position i sees
-those before it and itself alone: the same network as an autoregressive model.
+symbol's embedding. The last layer of each branch, and the one that makes the logits, start at zero. `causal`,
+position i sees those before it and itself alone: the same network as an autoregressive model.
 """
 
 import flax.linen as nn

@@ -16,6 +16,7 @@ from jaxdiff.config.build.process import make_path
 from jaxdiff.config.build.transforms import make_transforms
 from jaxdiff.config.sampling import SAMPLER
 from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError
 from jaxdiff.guidance import classifier
 from jaxdiff.pipelines.classifier import Classifier
@@ -75,7 +76,7 @@ def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None)
         return Classifier(params, log_p, process, spec, core.module.num_classes)
     sampling, other = config["sample"], make_path(config, process)
     SAMPLER.find(sampling["sampler"])
-    path, symbols = other or process, isinstance(process, Replacement)
+    path, symbols = other or process, isinstance(process, Replacement | Product)
     if symbols and sampling["clip"] != np.inf:
         raise InputError(f"sample.clip={sampling['clip']}: symbols have no bound: set it to inf")
     model = Model(

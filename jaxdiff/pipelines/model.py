@@ -27,6 +27,7 @@ from jaxdiff.config.sampling import (
 )
 from jaxdiff.config.schema import check_value
 from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.process import Process, is_white
 from jaxdiff.modalities import find, make_codec
@@ -74,7 +75,7 @@ class Model:
     sampler: Mapping[str, Any]
     options: Mapping[str, Any]
     bind: Bind
-    path: Process | Replacement | None
+    path: Process | Replacement | Product | None
     weights: str = "parameters of unknown origin"
     conditions: Mapping[str, ConditionSpec] = dataclasses.field(default_factory=dict)
     guidable: bool = True
@@ -248,7 +249,7 @@ class Model:
         known = self.grid(steps) if isinstance(times, Tracer) else np.asarray(times)
         shape = (n, *self.shape)
         traced["first"] = jnp.uint32(first)
-        if isinstance(self.path, Replacement):
+        if isinstance(self.path, Replacement | Product):
             draw = make_symbol_draw(self.bind, self.mesh)
             return draw(self.params, key, times, keep, given, traced, name, fixed, shape, inputs, hooks)
         check_applies(name, self.path, known)
@@ -260,12 +261,12 @@ class Model:
         """Refuse defaults that `sample` would refuse."""
         name = self._options(None, {})[0]
         grid = self.grid(self.steps)
-        if not isinstance(self.path, Replacement):
+        if not isinstance(self.path, Replacement | Product):
             check_applies(name, self.path, grid)
 
     def check_likelihood(self) -> None:
         """Refuse a model whose noise has no density that the library knows."""
-        if self.path and not isinstance(self.path, Replacement) and not is_white(self.path):
+        if self.path and not isinstance(self.path, Replacement | Product) and not is_white(self.path):
             raise InputError("likelihood: is that of normal noise, and this model's noise is another")
 
     def _options(self, sampler: Any, options: Mapping[str, Any]) -> tuple[Any, tuple, dict[str, Array]]:

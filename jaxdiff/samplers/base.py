@@ -56,6 +56,7 @@ def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array
     """Sample, and return x at the grid points named by `keep`, too: `(x_0, (len(keep), batch, ...))`.
 
     Args:
+      x_1: an array, or a tree of arrays with a common leading axis.
       keep: (n,) distinct indices into `times`, 0 being x_1 itself. Only these n states are ever held in memory.
 
     >>> halve = Sampler(State, lambda key, state, t, s: State(state.x / 2))
@@ -64,7 +65,7 @@ def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array
     ([2.0], [[8.0], [4.0]])
     """
     _check_falling(times)
-    times, keep = as_time(times, x_1), jnp.asarray(keep, jnp.int32)
+    times, keep = as_time(times, jax.tree.leaves(x_1)[0]), jnp.asarray(keep, jnp.int32)
     count = keep.shape[0]
     # slots[i] is the place in `kept` of grid point i; `count`, which is out of range and so dropped, if it has none.
     slots = jnp.full(times.shape, count).at[keep].set(jnp.arange(count))
@@ -73,11 +74,13 @@ def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array
         state, kept = carry
         i, t, s, slot = along
         state = stepped(sampler, jax.random.fold_in(key, i), state, t, s)
-        return (state, kept.at[slot].set(state.x, mode="drop") if count else kept), None
+        return (state, put(kept, slot, state.x)), None
+
+    def put(kept, slot, x):
+        return jax.tree.map(lambda frames, x: frames.at[slot].set(x, mode="drop"), kept, x) if count else kept
 
     state = sampler.init(x_1)
-    kept = jnp.zeros((count, *x_1.shape), x_1.dtype)
-    kept = kept.at[slots[0]].set(x_1, mode="drop") if count else kept
+    kept = put(jax.tree.map(lambda x: jnp.zeros((count, *x.shape), x.dtype), x_1), slots[0], x_1)
     along = (jnp.arange(len(times) - 1), times[:-1], times[1:], slots[1:])
     (state, kept), _ = jax.lax.scan(body, (state, kept), along)
     return state.x, kept

@@ -26,6 +26,7 @@ from jaxdiff.config.sampling import Bind
 from jaxdiff.config.schema import check_fields
 from jaxdiff.discrete.parameterization import Symbols
 from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Mixed, Product
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.parameterization import Parameterization, check_target
 from jaxdiff.gaussian.process import Process
@@ -64,9 +65,9 @@ class Core(NamedTuple):
       conditions: what the network can be told of an example, by name.
     """
 
-    process: Process | Replacement | None
+    process: Process | Replacement | Product | None
     schedule: Callable[[Params], Process] | None
-    parameterization: Parameterization | Symbols
+    parameterization: Any
     module: Any
     network: Network
     init: Callable[[Key], Params]
@@ -88,20 +89,22 @@ def build_core(config: Config, spec: DataSpec) -> Core:
     parameterization = PARAMETERIZATION.make(config["parameterization"])
     law = spec.details.get("law")
     symbols = 0 if law is None else np.shape(law)[-1]
-    module = make_net(config["net"], needs, transform_conditions(config, spec), len(spec.shape), symbols)
+    numbers = spec.details.get("numbers", -1)
+    told = transform_conditions(config, spec)
+    module = make_net(config["net"], needs, told, len(spec.shape), symbols, max(numbers, 0))
     network, start = linen_network(module), make_start(module, spec)
     made = make_process(config["process"], needs.learned_process, law)
     check_kinds(made, parameterization, config["loss"])
     if needs.learned_process:
         process, parameterization = None, by_log_snr(parameterization)
         start, bind, schedule = learn_process(made, start, parameterization, network)
-    elif isinstance(made, Replacement):
+    elif isinstance(made, Replacement | Product):
         process, schedule, bind = made, None, make_symbol_bind(made, parameterization, module)
     else:
         process, schedule = made, None
         check_target(process, parameterization)
         bind = make_bind(process, parameterization, module, needs.outputs == 2)
-    shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, spec.shape, symbols)
+    shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, spec.shape, symbols, numbers)
     known = conditions_of(module, spec)
     return Core(
         process, schedule, parameterization, module, network, lambda key: start(key)[0], shapes, bind, needs, known
@@ -114,19 +117,27 @@ def check_kinds(process: Any, parameterization: Any, spec: Spec) -> None:
     Raises:
       InputError: the parameterization, the loss or its times are for data of the other kind.
     """
-    symbols, loss, name = isinstance(process, Replacement), LOSS.find(spec), in_words(spec["name"])
-    kind, other = ("symbols", "numbers") if symbols else ("numbers", "symbols")
-    if isinstance(parameterization, Symbols) != symbols:
-        ours = "subs or logits" if symbols else "eps, v or x0"
-        raise InputError(f"parameterization: is for {other}, and the process is of {kind}: take {ours}")
-    if symbols and parameterization.knows_masks and not process.masks:
+    of = Process if process is None or not isinstance(process, Replacement | Product) else type(process)
+    kind, meaning, ours = MEANINGS[of]
+    if not isinstance(parameterization, meaning):
+        raise InputError(f"parameterization: is not for {kind}, of which the process is: take {ours[0]}")
+    if of is Replacement and parameterization.knows_masks and not process.masks:
         raise InputError("parameterization 'subs': copies what is no mask, and this process has no masks: take logits")
+    loss, name = LOSS.find(spec), in_words(spec["name"])
     takes = inspect.signature(loss).parameters.get("process")
-    if loss in LOSS.known.values() and (takes is not None and takes.annotation is Replacement) != symbols:
-        ours = "symbols" if symbols else "diffusion"
-        raise InputError(f"loss {name!r}: is for {other}, and the process is of {kind}: take {ours}")
-    if symbols and (spec.get("times") or {}).get("name") == "log_normal":
-        raise InputError("times 'log_normal': are by noise levels, and the process is of symbols: take stratified")
+    its = takes.annotation if takes and takes.annotation in MEANINGS else Process
+    if loss in LOSS.known.values() and its is not of:
+        raise InputError(f"loss {name!r}: is not for {kind}, of which the process is: take {ours[1]}")
+    if of is not Process and (spec.get("times") or {}).get("name") == "log_normal":
+        raise InputError("times 'log_normal': are by noise levels, which symbols have not: take stratified")
+
+
+MEANINGS: dict[type, tuple[str, type, tuple[str, str]]] = {
+    Process: ("numbers", Parameterization, ("eps, v or x0", "diffusion")),
+    Replacement: ("symbols", Symbols, ("subs or logits", "symbols")),
+    Product: ("numbers and symbols", Mixed, ("mixed", "mixed")),
+}
+"""By process: of what it is, the parameterizations that go with it, and which to take."""
 
 
 def make_loss(spec: Spec, core: Core, shape: tuple[int, ...]) -> LossFn | StatefulLoss:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxdiff.config.names import Spec
 from jaxdiff.config.parts import GRID
 from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import check_levels
 from jaxdiff.gaussian.parameterization import check_defined
@@ -31,7 +32,7 @@ def make_grid(spec: Spec, process: Any, path: Any, parameterization: Any) -> Cal
     def grid(steps):
         if path is None and GRID.takes(spec, "process"):
             raise InputError(f"grid {spec['name']!r} needs noise levels, and this process learns its own: take uniform")
-        if isinstance(path, Replacement):
+        if isinstance(path, Replacement | Product):
             return _of_symbols(spec, steps)
         times = np.asarray(GRID.make(spec, process=path, steps=steps), np.float32)
         if process and path:

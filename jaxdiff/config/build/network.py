@@ -12,8 +12,9 @@ from jaxdiff.config.names import Spec, in_words
 from jaxdiff.config.parts import NET
 from jaxdiff.config.sampling import Bind, Bound
 from jaxdiff.discrete import denoiser as denoisers
-from jaxdiff.discrete.parameterization import Symbols
+from jaxdiff.discrete import product as products
 from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.parameterization import Parameterization
@@ -45,15 +46,18 @@ FLEETING = ("intermediates",)
 """Collections of variables of one call, which nobody has to keep."""
 
 
-def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: int, symbols: int = 0) -> Any:
+def make_net(
+    spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: int, symbols: int = 0, numbers: int = 0
+) -> Any:
     """The Flax module that a configuration names, with as many outputs as its loss needs.
 
     Args:
       told: the conditions that the transforms of the training tell it: vectors, and images of the rank of an example.
       symbols: of the data, whose logits the network returns; 0 for data of numbers.
+      numbers: of an example of symbols and numbers.
     """
     own = NET.arguments(spec)
-    for name, source in (("outputs", "loss"), ("symbols", "data")):
+    for name, source in (("outputs", "loss"), ("symbols", "data"), ("numbers", "data")):
         if name in spec:
             raise InputError(f"config.net.{name} follows from the {source}: leave it out")
     if not symbols and "symbols" in inspect.signature(NET.find(spec)).parameters:
@@ -68,7 +72,7 @@ def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], rank: 
     if given.keys() - own.keys():
         name, names = in_words(spec["name"]), " and ".join(sorted(told))
         raise InputError(f"net {name!r} cannot be told {names}: set train.augment=0 and train.upscale=1")
-    return NET.make({**spec, **given}, outputs=needs.outputs, symbols=symbols)
+    return NET.make({**spec, **given}, outputs=needs.outputs, symbols=symbols, numbers=numbers)
 
 
 def conditions_of(module: Any, spec: DataSpec) -> dict[str, ConditionSpec]:
@@ -93,7 +97,9 @@ def make_start(module: Any, spec: DataSpec) -> Start:
     return start
 
 
-def shapes_of(start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[int, ...], symbols: int = 0) -> Any:
+def shapes_of(
+    start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[int, ...], symbols: int = 0, numbers: int = -1
+) -> Any:
     """The shapes of the parameters of a network that returns what its loss needs.
 
     Raises:
@@ -111,6 +117,9 @@ def shapes_of(start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[in
     if needs.classifier:
         like = (1, spec.get("num_classes", out.shape[-1]))
         fits, wanted = out.shape == like, "logits, (batch, num_classes): take net 'classifier'"
+    elif numbers >= 0:
+        like = (1, numbers + (shape[-1] - numbers) * symbols)
+        fits, wanted = out.shape == like, f"numbers and logits side by side, {like}: take net 'columns'"
     elif symbols:
         like = (1, *shape, symbols)
         fits, wanted = out.shape == like, f"logits of {symbols} symbols, {like}: take net 'sequence'"
@@ -147,12 +156,13 @@ def make_bind(process: Process, parameterization: Parameterization, module: Any,
     return bind
 
 
-def make_symbol_bind(process: Replacement, parameterization: Symbols, module: Any) -> Bind:
-    """`(params, condition) -> Bound` of a network of symbols."""
+def make_symbol_bind(process: Replacement | Product, parameterization: Any, module: Any) -> Bind:
+    """`(params, condition) -> Bound` of a network of symbols, or of numbers and symbols."""
     network = linen_network(module)
+    make = products.make_denoiser if isinstance(process, Product) else denoisers.make_denoiser
 
     def bind(params, condition):
-        return Bound(process, denoisers.make_denoiser(process, parameterization, network, params, condition))
+        return Bound(process, make(process, parameterization, network, params, condition))
 
     return bind
 

@@ -11,6 +11,7 @@ from jaxdiff.config.parts import NOISE, PROCESS
 from jaxdiff.config.sampling import Bind, Bound
 from jaxdiff.config.schema import check_value
 from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.noise import normal
@@ -33,6 +34,12 @@ def make_process(spec: Spec, learned: bool = False, law: Any = None) -> Any:
     spec = dict(spec)
     if "process" in spec:
         spec["process"] = make_process(spec["process"])
+    if spec.get("name") == "product":
+        if not {"numbers", "symbols"} <= spec.keys():
+            raise InputError("process 'product': needs process.numbers and process.symbols: give both")
+        return PROCESS.make(
+            {**spec, "numbers": make_process(spec["numbers"]), "symbols": make_process(spec["symbols"], law=law)}
+        )
     noise = spec.pop("noise", None)
     if law is None and PROCESS.takes(spec, "law"):
         raise InputError(f"process {spec['name']!r}: is for symbols, and this data has none: take vp, or data of text")
@@ -60,7 +67,7 @@ def make_path(config: Mapping[str, Any], process: Process | Replacement | None) 
     spec = config["sample"].get("process")
     if not spec:
         return None
-    if isinstance(process, Replacement):
+    if isinstance(process, Replacement | Product):
         raise InputError("sample.process: symbols are drawn along the process of training: leave it out")
     path = make_process(spec)
     noise = _noise(spec)
