@@ -1,4 +1,4 @@
-"""Tables of mixed columns (after Kotelnikov et al. 2023, TabDDPM, and Shi et al. 2025, TabDiff): numbers and categories.
+"""Tables of numbers and categories (after Kotelnikov et al. 2023, TabDDPM, and Shi et al. 2025, TabDiff).
 
     python train.py --config=configs/tables.py                 an embedded table of people, a minute on 2 CPU cores
     python train.py --config=configs/tables.py:csv=FILE.csv    your own table, with a header
