@@ -64,7 +64,7 @@ def unmasked(draw, n, symbols, steps):
     return int(jax.jit(lambda key: jax.lax.scan(part, 0, jax.random.split(key, 64))[0])(jax.random.key(0)))
 
 
-@pytest.mark.parametrize("n", [64_000, pytest.param(4_000_000 // 64 * 64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [32_000, pytest.param(4_000_000 // 64 * 64, marks=pytest.mark.slow)])
 def test_two_draws_unmask_the_right_share_and_one_gumbel_does_not(n):
     """K = 4,096 and T = 1000: 1e-3 within 3 sigma; one draw in JAX's default precision has 0.776 of that."""
     right = n / 1000
@@ -85,7 +85,7 @@ def test_the_trap_in_closed_form(symbols, steps, share):
     The largest of K Gumbels of 23-bit uniforms is at -log(-log(j / 2^23)) with the probability (j + 1)^K - j^K, over
     2^23K.
     """
-    j = np.arange(1, 2**23)
+    j = np.arange(int(0.9 * 2**23), 2**23)  # below, the largest of 256 is once in 5e11
     log_u = np.log(j / 2**23)
     largest = np.exp(symbols * np.append(log_u[1:], 0)) - np.exp(symbols * log_u)
     beaten = np.exp(log_u * (steps - 1) * symbols)  # F(g - log K - log(T - 1)), F the law of g'
@@ -94,7 +94,7 @@ def test_the_trap_in_closed_form(symbols, steps, share):
 
 def test_a_sampler_step_uses_the_two_draws():
     """A step of `ancestral_symbols` at K = 512, T = 1000: 1e-3 of the masks within 3.5 sigma."""
-    process, n = masked(np.ones(512)), 400_000
+    process, n = masked(np.ones(512)), 100_000
     uniform = jnp.full((1, 1, 512), 1 / 512)
     sampler = ancestral_symbols(process, lambda x, t: uniform)
     step = jax.jit(

@@ -69,7 +69,7 @@ def test_the_bound_of_the_oracle_is_the_entropy():
 
 
 @pytest.mark.parametrize(
-    ("name", "n", "draws"), [("time", 16384, 32), ("count", 16384, 10), ("cosine", 16384, 32), ("square", 16384, 32)]
+    ("name", "n", "draws"), [("time", 8192, 16), ("count", 4096, 10), ("cosine", 8192, 16), ("square", 8192, 16)]
 )
 def test_estimates_of_the_bound_are_unbiased(name, n, draws):
     process = masked(np.ones(K), name if name in ("cosine", "square") else "linear")
@@ -80,18 +80,18 @@ def test_estimates_of_the_bound_are_unbiased(name, n, draws):
     # The bound of a sequence is -log of its probability, no more, so that the differences have mean 0.
     off = np.asarray(values, np.float64) + np.log(LAW[of])
     assert abs(off.mean()) < 3.5 * off.std() / n**0.5
-    assert off.std() / n**0.5 < 0.02
+    assert off.std() / n**0.5 < 0.05
 
 
 @pytest.mark.parametrize("process", [multinomial(np.ones(K)), marginals([3, 2, 1], "linear")], ids=["uniform", "law"])
 def test_the_bound_of_other_processes_is_the_entropy_too(process):
-    n = 4096
+    n = 1024
     of = np.random.default_rng(4).choice(len(LAW), n, p=LAW)
     denoiser = enumerated(process, SEQUENCES, LAW)
     values = jax.jit(lambda key: by_time(process, denoiser, key, jnp.asarray(SEQUENCES[of]), 16))(jax.random.key(0))
     off = np.asarray(values, np.float64) + np.log(LAW[of])
     assert abs(off.mean()) < 3.5 * off.std() / n**0.5 + 0.005
-    assert off.std() / n**0.5 < 0.05
+    assert off.std() / n**0.5 < 0.12
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 8, 16])
@@ -122,8 +122,9 @@ def test_blocks_of_one_position_are_exact_as_an_autoregressive_model_is():
 
 def test_many_steps_of_the_uniform_process_approach_the_data():
     process = multinomial(np.ones(K))
-    x = drawn(ancestral_symbols(process, enumerated(process, SEQUENCES, LAW)), 64, 8192, process)
-    assert 0.5 * abs(np.bincount(index(x, K), minlength=K**L) / len(x) - LAW).sum() < 0.1
+    x = drawn(ancestral_symbols(process, enumerated(process, SEQUENCES, LAW)), 32, 2048, process)
+    seen, law = (np.bincount(x[:, 0] * K + x[:, 1], w, K * K) for x, w in ((x, None), (SEQUENCES, LAW)))
+    np.testing.assert_allclose(seen / len(x), law, atol=0.05)
     with pytest.raises(InputError, match="is for masked processes"):
         first_hitting(process, enumerated(process, SEQUENCES, LAW))
 

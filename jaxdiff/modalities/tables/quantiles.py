@@ -10,7 +10,7 @@ comes back as itself; no value comes back that lies outside those seen, and of f
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 __all__ = ["KNOTS", "Quantiles", "from_normal", "learn_quantiles", "to_normal"]
 
@@ -48,13 +48,13 @@ def to_normal(quantiles: Quantiles, column: np.ndarray, dither: np.ndarray) -> n
     share = np.clip((column - values[at]) / gap, 0, 1)
     on = column <= values[at]
     level = np.where(on, below[at] + dither * (upto[at] - below[at]), upto[at] + share * (below[after] - upto[at]))
-    return norm.ppf(np.clip(level, OUTERMOST, 1 - OUTERMOST))
+    return ndtri(np.clip(level, OUTERMOST, 1 - OUTERMOST))
 
 
 def from_normal(quantiles: Quantiles, z: np.ndarray) -> np.ndarray:
     """Normal numbers (n,) to values."""
     values, below, upto = quantiles
-    level = norm.cdf(z)
+    level = ndtr(z)
     at = np.clip(np.searchsorted(upto, level, "left"), 0, len(values) - 1)
     before = np.maximum(at - 1, 0)
     gap = below[at] - upto[before]
