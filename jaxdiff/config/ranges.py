@@ -48,14 +48,11 @@ _mlp = {
     "dropout_out": UNIT,
     "num_classes": (0, MOST),
 }
-_sequence = {
-    **dict.fromkeys(("width", "heads", "hidden", "embedding"), (1, 2**20)),
-    "blocks": (0, 1000),
-    "dropout": UNIT,
-    "num_classes": (0, MOST),
-}
-_sharp = {"temperature": (1e-3, 1e3), "top_p": UNIT, "block": (0, MOST)}
-_text = {"length": (1, 2**20), "size": (2, 2**20), "stride": (0, MOST)}
+_wide = {"width": (1, 2**20), "blocks": (0, 1000), "hidden": (1, 2**10), "dropout": UNIT, "num_classes": (0, MOST)}
+_sharp = {"temperature": (1e-3, 1e3), "top_p": UNIT}
+_block = {"block": (0, MOST)}
+_text = {"size": (2, 2**20), "length": (1, 2**20)}
+_windows = {**_text, "stride": (0, MOST)}
 _moments = {"b1": UNIT, "b2": UNIT, "eps": UNIT, "eps_root": UNIT}
 _decoupled = {"weight_decay": (0, 1e6)}
 _transition = {"transition_steps": COUNT, "transition_begin": (0, MOST)}
@@ -76,7 +73,13 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},
     "process": {"cosine": {"s": UNIT}, "ncsn": {"levels": (2, 2**16)}, "learned": {"width": (1, 2**20)}},
     "parameterization": {"edm": {"sigma_data": SCALE}},
-    "net": {"unet": {**_net, **_unet}, "mlp": _mlp, "classifier": _net, "sequence": _sequence, "columns": _sequence},
+    "net": {
+        "unet": {**_net, **_unet},
+        "mlp": _mlp,
+        "classifier": _net,
+        "sequence": {**_wide, "heads": COUNT},
+        "columns": {**_wide, "embedding": (2, 2**20)},
+    },
     "loss": {
         "importance": {**_chain, "keep": (1, 10**4), "even": UNIT},
         "hybrid": {**_chain, "levels": (2, 2**16)},
@@ -119,7 +122,8 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         **_each(("ddim", "dpmpp_1s", "dpmpp_2m", "dpmpp_2s", "dpmpp_3m"), {"eta": UNIT}),
         **_each(("deis", "lms"), {"order": (1, 4)}),
         "unipc": {"order": (1, 3)},
-        **_each(("ancestral_symbols", "first_hitting", "most_confident"), _sharp),
+        **_each(("ancestral_symbols", "most_confident"), {**_sharp, **_block}),
+        "first_hitting": _sharp,
         "columnwise": {"eta": UNIT, **_sharp},
         **_each(("annealed_langevin", "langevin"), {"repeats": (1, 10**6)}),
     },
