@@ -10,7 +10,7 @@
 Samplers are the names of jaxdiff.samplers. Writes into the run's folder, under samples/: samples.npy, samples.json (how
 they were drawn, with which weights), and, of images (float32, (num, height, width, channels), near [-1, 1]), grid.png
 and the reverse process of the first as chain.gif and chain.png; of tables (float64, (num, columns), in the table's own
-units) samples.csv, figure.png with real rows beside, and chain.png.
+units) samples.csv, figure.png with real rows beside, and chain.png; of text samples.txt, samples.png and chain.gif.
 """
 
 import argparse
