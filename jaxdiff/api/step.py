@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxdiff.api.train import configured
+from jaxdiff.config import build
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.spec import image_spec
@@ -40,10 +42,12 @@ class Step:
     Attributes:
       parts: what it was built from: the network's `init`, the loss, the optimizer, the averages.
       update: `(state, batch) -> (state, metrics)`, pure, for `jax.jit` or `lax.scan` of one's own.
+      told: the conditions that a batch has to bring, by name.
     """
 
     parts: experiment.Experiment
     update: Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
+    told: frozenset[str]
     _compiled: Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
 
     def init(self, key: Key) -> State:
@@ -52,15 +56,22 @@ class Step:
         return State(jax.jit(start)(key), {})
 
     def __call__(self, state: State, batch: Any) -> State:
-        """The state after a step on a batch: x_0 as the network sees it, or a `Batch` of it and its condition."""
+        """The state after a step on a batch: x_0 as the network sees it, or a `Batch` of it and its condition.
+
+        Raises:
+          InputError: a batch without what the network is made to be told; where it is unknown of an example, it is the
+            value that stands for that, such as a label of -1.
+        """
         batch = batch if isinstance(batch, Batch) else Batch(batch)
+        build.check_told(batch.condition or {}, self.told)
         return State(*self._compiled(state.train, batch))
 
     def model(self, state: State) -> Model | Classifier:
-        """The model of a state, with the first of its averages."""
+        """The model of a state, with the first of its averages, which stays when the state is used up."""
         name = next(iter(self.parts.ema))
         weights = f"{name} of step {int(state.train.step):,}"
-        return dataclasses.replace(self.parts.model, params=state.train.ema[name], weights=weights)
+        params = jax.tree.map(jnp.copy, state.train.ema[name])
+        return dataclasses.replace(self.parts.model, params=params, weights=weights)
 
 
 def make_step(
@@ -94,4 +105,6 @@ def make_step(
     update = make_train_step(
         made.loss_fn, made.optimizer, made.ema, key, train["accumulate"], train["guard"]["spike"], made.transforms
     )
-    return Step(made, update, jax.jit(update, donate_argnums=0))
+    known = made.model.conditions.keys() if isinstance(made.model, Model) else {"label"}
+    told = frozenset(known - build.transform_conditions(whole, spec).keys())
+    return Step(made, update, told, jax.jit(update, donate_argnums=0))

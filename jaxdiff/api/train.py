@@ -20,7 +20,7 @@ from jaxdiff.api.basis import basis
 from jaxdiff.cli.fit import settle
 from jaxdiff.cli.setup import described, prepare
 from jaxdiff.config import build
-from jaxdiff.config.given import MADE, NAMED, with_fields, with_parts
+from jaxdiff.config.given import MADE, NAMED, check_places, with_fields, with_parts
 from jaxdiff.config.names import Given
 from jaxdiff.config.parts import DATA, NET
 from jaxdiff.data.source import Source
@@ -127,6 +127,10 @@ def configured(
             raise unknown("argument", name, SHORT | MADE | NAMED)
     if "learning_rate" in parts and not isinstance(parts.get("optimizer", ""), str | Mapping):
         raise InputError("learning_rate: the optimizer that is given has its own: leave it out")
+    check_places(parts, fields or {})
+    for name in parts.keys() & SHORT.keys():
+        if SHORT[name] in (fields or {}):
+            raise InputError(f"{name}: is given as the field {SHORT[name]!r}, too: leave one of them out")
     given = {name: value for name, value in given.items() if value is not None}
     classes, whole = None, _plain(data)
     if whole and (given or config is not None):

@@ -103,6 +103,8 @@ def prepare(config: dict) -> Setup:
     parts = experiment.build(config, source.spec, mesh)
     if isinstance(parts.model, Model):
         build.check_conditions(source, parts.model.conditions)
+        given = build.transform_conditions(config, source.spec)
+        build.check_told({*source.conditions, *given}, parts.model.conditions)
     init_key, train_key, preview_key = jax.random.split(jax.random.key(config["seed"]), 3)
     every = {f"train.{k}": settings[k] for k in ("log_every", "sample_every", "checkpoint_every")}
     length = feed.steps_per_call(settings["steps_per_call"], every, 4 * batch_size * math.prod(source.spec.shape))

@@ -1,7 +1,7 @@
 """Parts given in Python: objects and functions in the places where a configuration has names."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jaxdiff.config.names import Given
@@ -9,7 +9,7 @@ from jaxdiff.config.parts import NET
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.nets.functional import as_module
 
-__all__ = ["MADE", "NAMED", "with_fields", "with_parts"]
+__all__ = ["MADE", "NAMED", "check_places", "with_fields", "with_parts"]
 
 MADE = {
     "data": "data",
@@ -28,6 +28,23 @@ NAMED = {"loss": "loss", "sampler": "sample.sampler", "grid": "sample.grid"}
 """The places of functions that make what is needed, with arguments that only a run can give: those of a process."""
 
 
+def check_places(parts: Mapping[str, Any], fields: Iterable[str]) -> None:
+    """Refuse fields, by their dotted names, in the place of a part that is given, which replaces them.
+
+    An optimizer that is named replaces no field of those that stand beside it, such as `optimizer.warmup`.
+    """
+    for name, part in parts.items():
+        place = (MADE | NAMED).get(name)
+        stays = BESIDE if name == "optimizer" and isinstance(part, str | Mapping) else {}
+        for field in fields if place else ():
+            within = field.removeprefix(f"{place}.").partition(".")[0]
+            if f"{field}.".startswith(f"{place}.") and within not in stays:
+                raise InputError(
+                    f"fields: {name} is given, and replaces {field!r}: leave one of them out; arguments of what is "
+                    f"named go with it, as in {name}={{'name': ..., {within!r}: ...}}"
+                )
+
+
 def with_parts(config: Mapping[str, Any], parts: Mapping[str, Any], classes: int | None = None) -> dict[str, Any]:
     """A configuration with parts in place of its own.
 
@@ -40,9 +57,11 @@ def with_parts(config: Mapping[str, Any], parts: Mapping[str, Any], classes: int
       InputError: there is no such part.
     """
     changed = copy.copy(dict(config))
-    for name, value in parts.items():
+    for name in parts:
         if name not in MADE | NAMED:
             raise unknown("part", name, MADE | NAMED)
+    # A loss before its weight and times, whose place is within its own.
+    for name, value in sorted(parts.items(), key=lambda part: (MADE | NAMED)[part[0]].count(".")):
         *parents, last = (MADE | NAMED)[name].split(".")
         section = changed
         for parent in parents:

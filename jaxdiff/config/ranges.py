@@ -68,6 +68,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "text": _text,
         "manual": _text,
         "lines": {**_text, "length": (0, 2**20)},
+        "people": {"n": (10, 10**7)},
     },
     "table of betas": {"linear": _chain, "quadratic": _chain, "sigmoid": _chain, "cosine": {**_chain, "s": UNIT}},
     "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},

@@ -29,13 +29,15 @@ def classifier_free(
       unconditional: without the condition; with a negative one; or a worse model with the same condition.
       scale: 1 for the conditional model; the larger, the further from the unconditional one.
       rescale: from 0 to 1, how far the standard deviation of each guided x̂_0 is brought back to that of x̂_c (Lin et al.
-        2024, section 3.4, who do so to the network's output).
+        2024, section 3.4, who do so to the network's output). One that is flat has none, and stays as it is.
     """
 
     def denoise(x_t, t):
         towards, away = conditional(x_t, t), unconditional(x_t, t)
         guided = scale * towards + (1 - scale) * away
-        factor = _spread(towards) / jnp.maximum(_spread(guided), 1e-12)
+        spread, size = _spread(guided), jnp.sqrt(jnp.mean(guided.reshape(guided.shape[0], -1) ** 2, axis=1))
+        flat = spread <= 1e-5 * size  # what is left is rounding
+        factor = jnp.where(flat, 1, _spread(towards) / jnp.where(flat, 1, spread))
         # At 0 the factor is exactly 1.
         return guided * expand(1 + rescale * (factor - 1), guided)
 

@@ -24,7 +24,7 @@ def dps(
         moved = sampler.step(key, state, t, s)
         return moved._replace(x=moved.x - scale * gradient)
 
-    return Sampler(sampler.init, step)
+    return sampler._replace(step=step)
 
 
 def _norm(x: Array) -> Array:

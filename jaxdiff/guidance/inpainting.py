@@ -32,7 +32,7 @@ def replace(process: Process, sampler: Sampler, image: Array, mask: Array) -> Sa
         noised = process.alpha(s) * image + process.sigma(s) * process.noise(second, image)
         return moved._replace(x=keep(moved.x, noised.astype(moved.x.dtype), mask))
 
-    return Sampler(sampler.init, step)
+    return sampler._replace(step=step)
 
 
 def repaint(process: Process, sampler: Sampler, image: Array, mask: Array, repeats: int | Array = 10) -> Sampler:
@@ -54,7 +54,7 @@ def repaint(process: Process, sampler: Sampler, image: Array, mask: Array, repea
         x = jax.lax.fori_loop(0, repeats - 1, again, state.x)
         return replaced.step(jax.random.fold_in(key, repeats - 1), state._replace(x=x), t, s)
 
-    return Sampler(sampler.init, step)
+    return sampler._replace(step=step)
 
 
 def keep(x: Array, image: Array, mask: Array) -> Array:

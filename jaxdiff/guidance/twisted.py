@@ -26,7 +26,10 @@ __all__ = ["Swarm", "systematic", "twisted"]
 
 
 class Swarm(NamedTuple):
-    """The particles, and whether l(y | x_t) has been weighed already: 1, or 0 where x_t is fresh from the prior."""
+    """The particles, and whether l(y | x_t) has been weighed already: 1, or 0 where x_t is fresh from the prior.
+
+    Noise that leads back from a swarm that was weighed does not undo it.
+    """
 
     x: Array
     weighed: Array
@@ -76,7 +79,7 @@ def twisted(
         log_weight = after - state.weighed * before + 0.5 * excess / jnp.where(moves, variance, 1)
         return Swarm(x_s[systematic(key_draw, log_weight)], jnp.ones_like(state.weighed))
 
-    return Sampler(init, step)
+    return Sampler(init, step, lambda state, x: state._replace(x=x))
 
 
 def systematic(key: Key, log_weight: Array) -> Array:

@@ -67,6 +67,7 @@ def from_nnx(module: nnx.Module, num_classes: int = 0) -> Function:
             "choose layers that do not, such as LayerNorm in place of BatchNorm"
         )
     paths = {_dotted(path): path for path, _ in nnx.to_flat_state(params)}
+    drawn = sorted({variable.tag for _, variable in nnx.to_flat_state(streams)} - {"default", "dropout"})
     first = {_dotted(path): variable.get_value() for path, variable in nnx.to_flat_state(params)}
 
     def function(values, x, t, condition, key=None):
@@ -76,7 +77,8 @@ def from_nnx(module: nnx.Module, num_classes: int = 0) -> Function:
             net.eval()
         else:
             net.train()
-            nnx.reseed(net, default=key, dropout=jax.random.fold_in(key, 1))
+            others = {name: jax.random.fold_in(key, i) for i, name in enumerate(drawn, 2)}
+            nnx.reseed(net, default=key, dropout=jax.random.fold_in(key, 1), **others)
         return net(x, t, condition)
 
     return Function(function, first, num_classes)

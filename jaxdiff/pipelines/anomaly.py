@@ -132,6 +132,8 @@ def detect(
         raise InputError(f"{next(iter(options))}: is for method 'reconstruction', which draws; {method!r} does not")
     if (normal is None) == (method == "msma"):
         raise InputError("normal: goes with method 'msma', and only with it")
+    if normal_condition is not None and normal is None:
+        raise InputError("normal_condition: is known of the images of normal: give these, too")
     images = checked_images(model, images)
     if method == "likelihood":
         return _likelihood(model, key, images, 5 if levels is None else levels, condition, first)

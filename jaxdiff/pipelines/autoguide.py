@@ -8,7 +8,7 @@ from jaxdiff import guidance
 from jaxdiff.config.sampling import Bind
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import transfer
-from jaxdiff.pipelines.common import check_scale, check_way
+from jaxdiff.pipelines.common import check_scale, check_way, nothing_known
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.load import load
 from jaxdiff.pipelines.model import Given, Model
@@ -46,7 +46,9 @@ def autoguide(
     inputs = Inputs(told, {"params": worse.params, "scale": jnp.float32(scale)})
     check_way("the worse model", worse.bind(worse.params, told).process, model, options)
     hooks = _by_worse(worse.bind)
-    return model.trajectory(key, n, 0, condition=given, hooks=hooks, inputs=inputs, first=first, **options)[0]
+    return model.trajectory(
+        key, n, 0, condition=nothing_known(given), hooks=hooks, inputs=inputs, first=first, **options
+    )[0]
 
 
 @functools.cache

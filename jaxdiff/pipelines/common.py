@@ -23,6 +23,7 @@ __all__ = [
     "check_way",
     "checked_images",
     "draw_with",
+    "measured_images",
     "nothing_known",
     "path_of",
     "repeated",
@@ -49,6 +50,21 @@ def checked_images(model: Model, images: Any, anything: bool = False) -> np.ndar
         raise InputError(f"images of shape {images.shape}: this model takes (n, {', '.join(map(str, model.shape))})")
     if images.dtype.kind != "f" or not np.isfinite(images).all() or (not anything and np.abs(images).max() > 1.001):
         raise InputError(f"images of {images.dtype} from {images.min()} to {images.max()}: must be real, from -1 to 1")
+    return images.astype(np.float32)
+
+
+def measured_images(images: Any) -> np.ndarray:
+    """Measured images, float32: of any shape, and of values beyond [-1, 1], too, for they hold noise.
+
+    Raises:
+      InputError: whole numbers, such as those of 8-bit pixels, or some that are not finite.
+    """
+    images = np.asarray(images)
+    if images.dtype.kind != "f" or not np.isfinite(images).all():
+        raise InputError(
+            f"images of {images.dtype}: must be finite real numbers, on the scale of images in [-1, 1]: of 8-bit "
+            "pixels x, x / 127.5 - 1"
+        )
     return images.astype(np.float32)
 
 

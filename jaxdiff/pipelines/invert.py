@@ -30,7 +30,7 @@ def class_swap(model: Model, images: np.ndarray, condition: Given, to: Given, st
         raise InputError(
             f"class_swap: this model knows no classes, and nothing else of its images: take a run of {CLASSES}"
         )
-    before, after = (model.check_condition(given, len(images)) for given in (condition, to))
+    before, after = (model.check_condition(nothing_known(given), len(images)) for given in (condition, to))
     noise = _inverse(model.params, images, levels, before, model.bind)
     return _forward(model.params, noise, levels, after, model.bind)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from jaxdiff.config.names import in_words
 from jaxdiff.config.record import Record
 from jaxdiff.config.sampling import (
+    CORRECTORS,
     GUIDANCE,
     VARIANCES,
     Bind,
@@ -31,19 +32,26 @@ from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.process import Process, is_white
 from jaxdiff.modalities import find, make_codec
+from jaxdiff.pipelines.conditions import Given, Known, checked
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.draw_symbols import make_symbol_draw
 from jaxdiff.pipelines.folder import check_new, save_folder
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
-from jaxdiff.pipelines.options import check_applies, check_number, finite, from_time, is_whole, sigma_at
+from jaxdiff.pipelines.options import (
+    check_applies,
+    check_led,
+    check_number,
+    check_start,
+    finite,
+    from_time,
+    is_whole,
+    sigma_at,
+)
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.types import Array, Batch, Codec, Condition, ConditionSpec, Key, Params, Spec
 
 __all__ = ["Given", "Model"]
-
-Given = Condition | Sequence[int] | np.ndarray | Array | int | None
-"""What is known of the examples to be drawn: a condition, labels, one label for all, or nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +104,8 @@ class Model:
     def save(self, path: str | Path, dtype: str = "float32", picture: bool = True, **said: str) -> Path:
         """Write a folder that one can mail: configuration, parameters, a card, a picture (`jaxdiff.pipelines.folder`).
 
+        The configuration is the model's, with the sampler, the options and the number of steps that it has now.
+
         Args:
           dtype: of the parameters there, float32 or float16.
           picture: draw a few examples for the card.
@@ -111,7 +121,14 @@ class Model:
         if picture:
             x_0 = self.sample(jax.random.key(0), 16, min(self.steps, 100), condition=given)
             drawn = Batch(np.asarray(x_0), given)
-        return save_folder(path, Record(dict(self.config), self.spec), self.params, self.weights, dtype, drawn, said)
+        config = {**self.config, "sample": self._sampling(self.config["sample"])}
+        return save_folder(path, Record(config, self.spec), self.params, self.weights, dtype, drawn, said)
+
+    def _sampling(self, section: Mapping[str, Any]) -> dict[str, Any]:
+        """The section of a configuration that says how to draw, as this model does by default."""
+        clip = {name: self.options[name] for name in ("clip",) if name in self.options}
+        further = {name: value for name, value in self.options.items() if name not in clip}
+        return {**section, **clip, "steps": self.steps, "sampler": {**further, **self.sampler}}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -192,8 +209,9 @@ class Model:
             )
         batch = min(n, batch)
         negative = options.pop("negative", None)
-        negative = None if negative is None else self.check_condition(negative, n, False)
-        every = jax.device_get((self.check_condition(condition, n, first=first), negative))
+        negative = None if negative is None else self.check_condition(negative, n, False) or {}
+        # Where nothing is known the condition is empty: of None each batch would have the classes in turn.
+        every = jax.device_get((self.check_condition(condition, n, first=first) or {}, negative))
         for i in range(0, n, batch):
             rows = (i + np.arange(batch)) % n
             given, negative = jax.tree.map(lambda a, rows=rows: a[rows], every)
@@ -234,14 +252,17 @@ class Model:
             )
         check_value("steps", steps := self.steps if steps is None else steps, int)
         times = self.grid(steps) if start is None else from_time(self.grid(steps), start)
+        if start is not None and hooks.begin is PLAIN.begin:
+            check_start(self.path, start)
         if not is_whole(frames, 0, len(times)):
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
         negative = options.pop("negative", None)
-        negative = None if negative is None else self.check_condition(negative, n, False)
+        led = negative is not None
+        negative = self.check_condition(negative, n, False) if led else None
         name, fixed, traced = self._options(sampler, options)
         given = self.check_condition(condition, n, first=first), negative
-        if negative is not None or not traced.keys().isdisjoint(GUIDANCE):
+        if led or not traced.keys().isdisjoint(GUIDANCE):
             self._check_guidable(traced)
             traced = {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
         if "cache" in traced and (hooks.guide, hooks.steer) != (PLAIN.guide, PLAIN.steer):
@@ -281,6 +302,11 @@ class Model:
         shared = shared_options({**given, "name": label})
         own = own_options(make) | {k: p for k, p in shared.items() if p is not None}
         allowed = {**own, **shared}
+        beside = own_options(CORRECTORS[corrector]) if corrector else {}
+        if twice := [k for k in own_options(make) if k in beside and k in given]:
+            raise InputError(
+                f"{twice[0]}: both of sampler {label!r} and of its corrector: leave it, or the corrector, out"
+            )
         for option in given:
             if option not in allowed:
                 raise unknown(f"option of sampler {label!r}", option, allowed)
@@ -298,6 +324,7 @@ class Model:
                 check_number(option, value, option_range(option, label, corrector), whole, option in free)
         if name == "ddim" and "temperature" in given:
             check_temperature(given.get("eta", 0.0), given["temperature"])
+        check_led(given, allowed)
         traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in free}
         plain = {k: int(v) if k in own and own[k].annotation is int else v for k, v in given.items()}
         fixed = tuple(sorted((k, v) for k, v in plain.items() if k not in traced))
@@ -313,38 +340,7 @@ class Model:
         Raises:
           InputError: another condition than the model has, or of another shape, or not all.
         """
-        if given is None:
-            labels = default and "label" in self.conditions
-            given = {"label": (first + np.arange(n)) % self.num_classes} if labels else {}
-        given = np.full(n, given) if isinstance(given, (int, np.integer)) else given
-        given = given if isinstance(given, Mapping) else {"label": given}
-        for name in given.keys() - self.conditions.keys():
-            known = ", ".join(sorted(self.conditions)) or "nothing"
-            raise InputError(f"condition: this model was trained without {name!r} (it is told {known}): leave it out")
-        if default and not self.guidable:
-            for name in self.conditions.keys() - given.keys():
-                raise InputError(f"condition: this model was never trained without its {name!r}: give it")
-        return {name: self._checked(name, value, n) for name, value in given.items()} or None
-
-    def _checked(self, name: str, value: Any, n: int) -> Array:
-        spec = self.conditions[name]
-        try:
-            value = jnp.asarray(value) if isinstance(value, jax.Array) else np.asarray(value)
-            fits = len(value.shape) == 1 + len(spec.shape) and value.dtype != object
-        except (TypeError, ValueError):  # rows of several lengths
-            value, fits = np.zeros(()), False
-        fits = fits and all(want in (None, side) for want, side in zip((n, *spec.shape), value.shape, strict=True))
-        if spec.values is not None:
-            fits = fits and np.issubdtype(value.dtype, np.integer)
-            if fits and not isinstance(value, Tracer):
-                fits = bool(value.min() >= -self.guidable) and bool(value.max() < spec.values)
-            if not fits:
-                none = ", or -1 for none" if self.guidable else ""
-                raise InputError(f"condition: {name!r} must be {n} whole numbers from 0 to {spec.values - 1}{none}")
-        if not fits:
-            shape = str((n, *spec.shape)).replace("None", "any")
-            raise InputError(f"condition: {name!r} of shape {value.shape}: this model takes {shape}")
-        return jnp.asarray(value, spec.dtype)
+        return checked(Known(self.conditions, self.guidable), given, n, default, first)
 
     def _check_guidable(self, traced: Mapping[str, Array]) -> None:
         if not self.conditions:
@@ -354,5 +350,7 @@ class Model:
                 "guidance: this model was never trained without its condition: take one trained with "
                 "train.cond_dropout, such as 0.1"
             )
+        if "guidance" not in traced:
+            raise InputError("negative: changes nothing without guidance: give its scale, such as guidance=2")
         if "cache" in traced:
             raise InputError("guidance and cache: two networks would share one memory: leave one of them out")

@@ -1,5 +1,6 @@
 """Options of sampling: what a sampler takes, checked against the process and the grid of times."""
 
+from collections.abc import Container, Mapping
 from typing import Any
 
 import jax
@@ -17,8 +18,12 @@ from jaxdiff.types import Array
 __all__ = [
     "AMPLIFIED",
     "FLOWS",
+    "INTERVALS",
+    "LEADERS",
     "check_applies",
+    "check_led",
     "check_number",
+    "check_start",
     "finite",
     "from_time",
     "is_traced",
@@ -28,6 +33,15 @@ __all__ = [
 
 FLOWS = ("euler", "midpoint", "heun", "rk4", "dopri5")
 """Those that follow dx/dt."""
+
+
+LEADERS = {
+    "guidance": ("negative", "guidance_rescale", "guidance_low", "guidance_high"),
+    "churn": ("churn_noise", "churn_min", "churn_max"),
+}
+"""Options without which others, that say how they act, change nothing."""
+INTERVALS = (("guidance_low", "guidance_high"), ("churn_min", "churn_max"))
+"""Between these noise levels."""
 
 
 AMPLIFIED = 100
@@ -56,6 +70,19 @@ def from_time(times: np.ndarray, start: float | Array) -> np.ndarray | Array:
     return later.astype(times.dtype)
 
 
+def check_start(path: Process | None, start: float | Array) -> None:
+    """Refuse to start from noise at a time, if it is known, at which x_t is more data than noise."""
+    if path is None or is_traced(start):
+        return
+    with jax.ensure_compile_time_eval():
+        level = float(path.sigma(jnp.float32(start)) / path.alpha(jnp.float32(start)))
+    if level < 1:
+        raise InputError(
+            f"start={start}: drawing from noise starts where x_t is mostly that, and the noise level (sigma / alpha) "
+            f"is {level:.2g} there: start where it is 1 or above, or from images, as img2img does"
+        )
+
+
 def is_whole(value: Any, least: int = 1, most: int = 2**31 - 1) -> bool:
     """Tell whether a value is a whole number within a range."""
     return isinstance(value, (int, np.integer)) and bool(least <= value <= most)
@@ -80,12 +107,32 @@ def check_number(option: str, value: Any, within: tuple[float, float], whole: bo
         raise InputError(f"{option}={value}: must be a {'whole ' * whole}number from {low} to {high}")
 
 
+def check_led(given: Mapping[str, Any], allowed: Container[str]) -> None:
+    """Refuse options that change nothing: those of `LEADERS` without their leader, and intervals that are empty.
+
+    Args:
+      given: the options, and `allowed`, the names of all that the sampler takes.
+    """
+    for leader, others in LEADERS.items():
+        idle = [name for name in others if name in given and leader in allowed and leader not in given]
+        if idle:
+            raise InputError(f"{idle[0]}: changes nothing without {leader}: give {leader}, too, or leave it out")
+    for low, high in INTERVALS:
+        least, most = given.get(low, 0), given.get(high, np.inf)
+        if not (is_traced(least) or is_traced(most)) and least > most:
+            raise InputError(f"{low}={least}, {high}={most}: no noise level lies between them")
+
+
 def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
     """Refuse a sampler that is undefined at an end of the grid, or amplifies errors without measure.
 
     Args:
       path: the process along which to sample; None if the parameters decide.
     """
+    if name == "dopri5" and times[-1] <= 0:
+        data = path is not None and sigma_at(path, 0.0) == 0
+        where = "where sigma = 0" if data else "which its clock never reaches"
+        raise InputError(f"sampler 'dopri5' cannot end at t=0, {where}: end the grid above, with t_min=0.001")
     if path is None:
         return
     with jax.ensure_compile_time_eval():
@@ -104,9 +151,6 @@ def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
                 f"sampler 'pndm' needs 4 steps, in none of which alpha, and errors with it, grow over {AMPLIFIED}x: "
                 f"here are {len(times) - 1} with up to {amplified:.3g}x; start the grid lower or take dpmpp_2m"
             )
-    if name == "dopri5" and times[-1] <= 0:
-        where = "where sigma = 0" if sigma_at(path, 0.0) == 0 else "which its clock never reaches"
-        raise InputError(f"sampler 'dopri5' cannot end at t=0, {where}: end the grid above, with t_min=0.001")
 
 
 def finite(images: np.ndarray, what: str = "images") -> np.ndarray:

@@ -20,7 +20,7 @@ from jaxdiff.guidance.ddrm import Spectrum, ddrm, of_mask, of_operator
 from jaxdiff.guidance.ddrm import begin as by_the_spectrum
 from jaxdiff.modalities import require
 from jaxdiff.modalities.images import operators
-from jaxdiff.pipelines.common import draw_with
+from jaxdiff.pipelines.common import draw_with, measured_images
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import is_traced
@@ -106,7 +106,7 @@ def restore(
       InputError: another operator or method, sizes that do not fit, or what the method has no use for.
     """
     require("images", model.spec, "restore")
-    measured, height, width = np.asarray(measured, np.float32), *model.shape[:2]
+    measured, height, width = measured_images(measured), *model.shape[:2]
     if operator not in OPERATORS or operator == "mask":
         raise unknown("operator", operator, set(OPERATORS) - {"mask"})
     if method not in METHODS:

@@ -10,6 +10,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.noise import ByExample, normal
 from jaxdiff.modalities.images import operators
 from jaxdiff.modalities.images.low_resolution import as_condition
+from jaxdiff.pipelines.common import measured_images
 from jaxdiff.pipelines.model import Given, Model
 from jaxdiff.pipelines.options import is_traced
 from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
@@ -34,12 +35,13 @@ def upscale(
       small: (n, height, width, channels), smaller than the model's images by its factor, `model.upscales`.
       noise: standard deviation of the noise in them, which the model is told.
       added: the same of noise that is added first: a little hides what is wrong with images that a model drew.
-      condition: their class labels, which a model that has classes needs: it never missed them but with the image.
+      condition: their class labels, or one for all, which a model that has classes needs: it never missed them but with
+        the image.
 
     Raises:
       InputError: another model, or sizes that do not fit.
     """
-    small, factor = np.asarray(small, np.float32), model.upscales
+    small, factor = measured_images(small), model.upscales
     height, width, channels = small_shape(model)
     if small.shape[1:] != (height, width, channels) or not len(small):
         raise InputError(f"images of shape {small.shape}: this model takes (n, {height}, {width}, {channels})")

@@ -19,7 +19,7 @@ from jax.core import Tracer
 from jaxdiff.errors import InputError
 from jaxdiff.types import Array, Key, as_time
 
-__all__ = ["Both", "Sampler", "State", "invert", "sample", "stepped", "then", "trajectory"]
+__all__ = ["Both", "Sampler", "State", "begun_again", "invert", "sample", "stepped", "then", "trajectory"]
 
 
 class State(NamedTuple):
@@ -29,10 +29,15 @@ class State(NamedTuple):
 
 
 class Sampler(NamedTuple):
-    """A pair of functions: `init(x_1) -> state` begins, `step(key, state, t, s) -> state` goes from t to s, scalars."""
+    """A pair of functions: `init(x_1) -> state` begins, `step(key, state, t, s) -> state` goes from t to s, scalars.
+
+    A sampler that has to know that x is no fresh noise brings `again`, too: `(state, x) -> state` begins anew at x, to
+    which noise led back from a state. By default that is `init(x)`.
+    """
 
     init: Callable[[Array], Any]
     step: Callable[[Key, Any, Array, Array], Any]
+    again: Callable[[Any, Array], Any] | None = None
 
 
 def sample(sampler: Sampler, key: Key, x_1: Array, times: Array) -> Array:
@@ -86,6 +91,11 @@ def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array
     return state.x, kept
 
 
+def begun_again(sampler: Sampler, state: Any, x: Array) -> Any:
+    """The state at x, to which noise led back from another: what was remembered of the way down holds no longer."""
+    return sampler.again(state, x) if sampler.again else sampler.init(x)
+
+
 def stepped(sampler: Sampler, key: Key, state: Any, t: Array, s: Array) -> Any:
     """One step, its state typed like the one before: 16-bit x meets coefficients of 32 bits in it."""
     after = sampler.step(key, state, t, s)
@@ -133,7 +143,10 @@ def then(predictor: Sampler, corrector: Sampler) -> Sampler:
         mended = corrector.step(second, state.corrector._replace(x=ahead.x), t, s)
         return Both(mended.x, ahead, mended)
 
-    return Sampler(init, step)
+    def again(state, x):
+        return Both(x, begun_again(predictor, state.predictor, x), begun_again(corrector, state.corrector, x))
+
+    return Sampler(init, step, again)
 
 
 def _check_falling(times: Array) -> None:

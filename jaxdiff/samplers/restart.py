@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.gaussian.process import Process, transition
-from jaxdiff.samplers.base import Sampler, stepped
+from jaxdiff.samplers.base import Sampler, begun_again, stepped
 from jaxdiff.types import Array, as_time
 
 __all__ = ["restart"]
@@ -35,7 +35,7 @@ def restart(process: Process, sampler: Sampler, times: Array, repeats: int = 1) 
             up, down = jax.random.split(key)
             x = scale * state.x + jnp.sqrt(variance) * process.noise(up, state.x)
             keys = jax.vmap(lambda i: jax.random.fold_in(down, i))(jnp.arange(len(way) - 1))
-            begun = sampler.init(x.astype(state.x.dtype))
+            begun = begun_again(sampler, state, x.astype(state.x.dtype))
             return jax.lax.scan(body, begun, (keys, way[:-1], way[1:]))[0], None
 
         def again(state):
@@ -44,4 +44,4 @@ def restart(process: Process, sampler: Sampler, times: Array, repeats: int = 1) 
         arrives = (t > times[-1]) & (s <= times[-1])
         return jax.lax.cond(arrives, again, lambda state: state, first)
 
-    return Sampler(sampler.init, step)
+    return sampler._replace(step=step)

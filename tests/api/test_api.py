@@ -14,6 +14,7 @@ from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 import jaxdiff
+from jaxdiff.config.given import with_parts
 from jaxdiff.config.names import Given, in_words
 from jaxdiff.data.source import batches
 from jaxdiff.errors import InputError
@@ -52,9 +53,9 @@ class Small(nn.Module):
 
 
 class Pair(nnx.Module):
-    def __init__(self, rngs):
+    def __init__(self, rngs, stream="dropout"):
         self.layers = nnx.List([nnx.Linear(65, 16, rngs=rngs), nnx.Linear(16, 64, rngs=rngs)])
-        self.drop = nnx.Dropout(0.5, rngs=rngs)
+        self.drop = nnx.Dropout(0.5, rng_collection=stream, rngs=rngs)
 
     def __call__(self, x, t, condition):
         h = jnp.concatenate([x.reshape(x.shape[0], -1), t[:, None] / 1000], 1)
@@ -143,8 +144,17 @@ def test_a_network_by_name_is_told_the_classes():
     assert (told["name"], told["learning_rate"], told["clip"]) == ("adamw", 0.5, 1.0)
 
 
-def test_dropout_of_an_nnx_module_acts_in_training_alone():
-    net = from_nnx(Pair(nnx.Rngs(0)))
+def test_texts_are_numbered_in_the_order_of_the_classes():
+    texts = np.array(["dog", "cat", "dog"])
+    for given, names, numbers in ((["dog", "cat", "emu"],) * 2 + ([0, 1, 0],), ((), ["cat", "dog"], [1, 0, 1])):
+        source = image_array(IMAGES[:3], texts, classes=given)
+        np.testing.assert_array_equal(source.take(np.arange(3)).condition["label"], numbers)
+        assert (source.spec.details["classes"], source.conditions["label"].values) == (names, len(names))
+
+
+@pytest.mark.parametrize("stream", ["default", "dropout", "noise"])
+def test_dropout_of_an_nnx_module_acts_in_training_alone(stream):
+    net = from_nnx(Pair(nnx.Rngs(0, **({} if stream == "default" else {stream: 1})), stream))
     x, t = jnp.asarray(IMAGES[:4]), jnp.ones(4)
     out = [net.apply({"params": net.params}, x, t, train=True, rngs={"dropout": jax.random.key(k)}) for k in (0, 0, 1)]
     chex.assert_trees_all_equal(out[0], out[1])
@@ -168,6 +178,30 @@ def test_a_saved_model_draws_the_same(model, saved):
     assert loaded.weights == model.weights
     assert "MIT" in (saved / "README.md").read_text()
     assert "small" in (saved / "README.md").read_text()
+
+
+def test_a_model_is_saved_as_it_draws_now(model, tmp_path):
+    changed = {"steps": 2, "sampler": {"name": "ddim", "eta": 0.5}, "options": {"clip": 0.5, "noise_scale": 0.9}}
+    other = dataclasses.replace(model, **changed)
+    loaded = jaxdiff.load(other.save(tmp_path / "other", picture=False), net=Small(3))
+    np.testing.assert_array_equal(loaded.sample(KEY, 4), other.sample(KEY, 4))
+
+
+def test_a_loss_keeps_the_weight_that_is_given_beside_it():
+    before = {"loss": {"name": "diffusion", "weight": {"name": "simple"}, "times": {"name": "uniform"}}}
+    for parts in ({"weight": "p2", "loss": "importance"}, {"loss": "importance", "weight": "p2"}):
+        assert with_parts(before, parts)["loss"] == {"name": "importance", "weight": {"name": "p2"}}
+
+
+def test_a_table_needs_no_configuration(tmp_path):
+    file = tmp_path / "rows.csv"
+    np.savetxt(
+        file, np.random.default_rng(0).normal([1, 50], [2, 5], (40, 2)), delimiter=",", header="a,b", comments=""
+    )
+    small = {"net.widths": (8, 8, 8), "net.blocks": 1, "net.embedding": 8, "train.batch_size": 10}
+    model = jaxdiff.train(file, 1, fields=small, progress=False)
+    assert model.spec.details["columns"] == ["a", "b"]
+    assert draw(model).shape == (4, 2)
 
 
 def test_half_precision_is_half_the_size(model, saved, tmp_path):
@@ -200,14 +234,24 @@ def test_frozen_parameters_stay(model, optimizer):
 def test_a_loop_of_ones_own():
     step = jaxdiff.make_step((8, 8, 1), classes=3, net=Small(3), optimizer=optax.adam(1e-2))
     state = step.init(KEY)
-    losses = []
+    fresh, losses = step.model(state), []
     for _ in range(20):
         state = step(state, Batch(jnp.asarray(IMAGES), {"label": jnp.asarray(LABELS)}))
         losses.append(float(state.metrics["loss"]))
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
     assert step._compiled._cache_size() == 1
-    assert draw(step.model(state)).shape == (4, 8, 8, 1)
+    assert draw(step.model(state)).shape == draw(fresh).shape == (4, 8, 8, 1)
     assert "of step 20" in step.model(state).weights
+
+
+def test_a_network_that_is_told_what_is_not_known_is_refused():
+    step = jaxdiff.make_step((8, 8, 1), classes=3, net=Small(3))
+    state = step.init(KEY)
+    for batch in (IMAGES, Batch(IMAGES), Batch(IMAGES, {"text": IMAGES})):
+        with pytest.raises(InputError, match="condition 'label': the network is made to be told it"):
+            step(state, batch)
+    with pytest.raises(InputError, match="condition 'pose': the network is made to be told it"):
+        jaxdiff.train(IMAGES, 1, net={**UNET, "vectors": {"pose": 2}}, progress=False)
 
 
 def test_a_run_from_python_goes_on(tmp_path):
@@ -247,6 +291,26 @@ WRONG = {
     ),
     "labels that nobody reads": (lambda: jaxdiff.train(IMAGES, labels=LABELS, net=Small()), "is told no classes"),
     "no labels": (lambda: jaxdiff.train(IMAGES, labels=[None] * 40), "whole numbers from 0, or texts"),
+    "a field of a part": (
+        lambda: jaxdiff.train(IMAGES, net=Small(), fields={"net.channels": 8}),
+        "net is given, and replaces 'net.channels': leave one",
+    ),
+    "a field of an optimizer": (
+        lambda: jaxdiff.train(IMAGES, optimizer=optax.sgd(1), fields={"optimizer.warmup": 5}),
+        "optimizer is given, and replaces 'optimizer.warmup'",
+    ),
+    "a field of a sampler": (
+        lambda: jaxdiff.train(IMAGES, sampler="ddim", fields={"sample.sampler.eta": 0.5}),
+        "replaces 'sample.sampler.eta': .* sampler=.'name': ..., 'eta': ...",
+    ),
+    "a field twice": (lambda: jaxdiff.train(IMAGES, seed=1, fields={"seed": 2}), "seed: is given as the field 'seed'"),
+    "names without labels": (lambda: jaxdiff.train(IMAGES, classes=["a", "b"]), "classes: are the names of labels"),
+    "a name twice": (lambda: jaxdiff.train(IMAGES, labels=LABELS, classes=["a", "b", "a"]), "each its own name"),
+    "a label of no class": (lambda: jaxdiff.train(IMAGES, labels=["a"] * 40, classes=["b"]), "'a' is none of the"),
+    "one picture": (
+        lambda: jaxdiff.train(IMAGES[..., 0].repeat(3, 2)[0][..., None].repeat(3, 2)),
+        r"give images\[None",
+    ),
     "what is no model": (lambda: jaxdiff.train(IMAGES, net=Small(), init=3), "give a model"),
     "what is no configuration": (lambda: jaxdiff.train(IMAGES, config="ddpm"), "must be a configuration"),
     "a function without parameters": (lambda: jaxdiff.train(IMAGES, net=plain), "give .*function, params"),

@@ -158,6 +158,14 @@ def test_cfg_pp_in_between(points, scale):
     np.testing.assert_allclose(ours, expected, atol=1e-12)
 
 
+def test_what_is_flat_has_no_spread_to_bring_back():
+    """Images of one value each, and examples of one number: guided, and left so."""
+    for shape in ((4, 8, 8, 1), (4, 1)):
+        flat = lambda value, shape=shape: lambda x_t, t: jnp.broadcast_to(jnp.float32(value), shape)
+        guided = guidance.classifier_free(flat(0.3), flat(0.1), 3.0, 1.0)(jnp.zeros(shape), 0.5)
+        np.testing.assert_allclose(guided, 0.7, rtol=1e-5)
+
+
 def test_rescaled_by_a_share(points):
     """Lin et al.: factor phi std_c / std + 1 - phi, for each example of its own."""
     towards, away = of(0)(points, 0.5), of(1)(points, 0.5)

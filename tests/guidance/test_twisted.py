@@ -10,6 +10,8 @@ from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.guidance.twisted import systematic, twisted
 from tests.helpers.oracle import sliced_wasserstein
 
+still = samplers.Sampler(samplers.State, lambda key, state, t, s: state)
+
 
 @pytest.mark.statistical
 @pytest.mark.parametrize(
@@ -66,6 +68,19 @@ def test_a_network_that_is_undefined_at_the_data_is_not_asked_there():
     assert len(np.unique(x)) > 500
     np.testing.assert_allclose(x.mean(), 0.3 * 0.25 / 0.29, atol=0.03)
     np.testing.assert_allclose(x.std(), (0.25 * 0.04 / 0.29) ** 0.5, rtol=0.12)
+
+
+@pytest.mark.parametrize("within", [lambda sampler: sampler, lambda sampler: samplers.then(sampler, still)])
+def test_a_restart_weighs_the_measurement_no_second_time(within):
+    """Of a Gaussian all is exact: the posterior is the same however often the way is gone again."""
+    chain = schedules.vp()
+    exact = gaussian_mixture(chain, np.ones(1), np.zeros((1, 1)), np.full((1, 1), 0.5))
+    sampler = within(twisted(chain, exact, lambda x: x, jnp.full((1, 1), 0.3), 0.2, 0.5))
+    back = samplers.restart(chain, sampler, np.linspace(0.35, 0.1, 6), repeats=3)
+    x_1 = jax.random.normal(jax.random.key(0), (4000, 1))
+    x = jax.jit(lambda x: samplers.sample(back, jax.random.key(1), x, grids.uniform(25)))(x_1)
+    np.testing.assert_allclose(x.mean(), 0.3 * 0.25 / 0.29, atol=0.02)
+    np.testing.assert_allclose(x.std(), (0.25 * 0.04 / 0.29) ** 0.5, rtol=0.1)
 
 
 def test_each_is_drawn_as_often_as_its_weight_says():

@@ -94,8 +94,18 @@ def test_a_worse_model_is_told_all_that_it_knows_of():
     told = as_condition(key, jnp.full((4, 1, 1, 1), 0.4), 2, jnp.full(4, 0.1))
     led = pipelines.autoguide(model, key, 4, model, 3.0, told, steps=3)
     np.testing.assert_allclose(led, model.sample(key, 4, condition=told, steps=3), atol=1e-5)
+    unknown = pipelines.autoguide(a_model(2), key, 4, a_model(2), 3.0, {}, steps=3)
+    np.testing.assert_allclose(unknown, a_model(2).sample(key, 4, condition={}, steps=3), atol=1e-5)
     with pytest.raises(InputError, match=r"is told .'low_res', 'low_res_noise'., and the other .* is told \[\]"):
         pipelines.autoguide(a_model(), key, 4, model)
+
+
+def test_small_images_are_real_and_one_class_is_that_of_all():
+    key, small = jax.random.key(0), np.full((3, 1, 1, 1), 0.4, np.float32)
+    with pytest.raises(InputError, match="images of uint8: must be finite real numbers"):
+        pipelines.upscale(conditional(), key, np.uint8(small * 255))
+    one, each = (pipelines.upscale(conditional(2), key, small, condition=c, steps=3) for c in (1, [1, 1, 1]))
+    np.testing.assert_array_equal(one, each)
 
 
 def test_a_cascade_adds_no_more_noise_than_its_models_were_trained_with():

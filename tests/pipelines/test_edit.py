@@ -116,6 +116,13 @@ def test_swapping_a_class_is_optimal_transport_between_gaussians_and_there_and_b
     )
 
 
+def test_a_class_that_is_not_given_is_unknown_where_classes_are_swapped():
+    model, given = a_model(2), images(4)
+    swapped = [pipelines.class_swap(model, given, before, 1, steps=4) for before in (None, {}, np.full(4, -1))]
+    np.testing.assert_allclose(swapped[0], swapped[2], atol=1e-5)
+    np.testing.assert_allclose(swapped[1], swapped[2], atol=1e-5)
+
+
 def test_interpolation_begins_and_ends_with_its_images():
     a, b = images(2)
     between = pipelines.interpolate(a_model(2), a, b, 5, 50, condition=0)
@@ -274,9 +281,20 @@ def test_what_becomes_of_an_image_does_not_depend_on_the_batch(task):
         ("img2img", (images(2), 1.5), "strength=1.5: must be above 0 and at most 1"),
         ("img2img", (images(2) * 40, 0.5), "must be real, from -1 to 1"),
         ("denoise", (images(2), -1.0), "noise=-1.0: must be above 0"),
+        (
+            "restore",
+            (np.full((1, 1, 1, 1), 200, np.uint8), "downsample"),
+            "images of uint8: must be finite real numbers",
+        ),
+        ("restore", (np.full((1, 1, 1, 1), np.nan), "downsample"), "images of float64: must be finite real numbers"),
         ("restore", (images(2), "fog"), "unknown operator 'fog': allowed are blur, downsample, grey"),
         ("restore", (images(2), "blur"), "kernel: goes with operator 'blur'"),
         ("restore", (images(2), "grey"), r"images of shape \(2, 2, 1\): are not what 'grey' makes of \(2, 2, 1\)"),
+        (
+            "detect",
+            (images(2), "likelihood", None, None, None, [0, 1]),
+            "normal_condition: is known of the images of normal",
+        ),
         ("outpaint", (np.zeros((1, 3, 3, 1)),), r"must fit into this model's \(2, 2, 1\)"),
     ],
 )

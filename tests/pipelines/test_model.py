@@ -151,10 +151,10 @@ def test_trajectory_goes_from_noise_to_the_sample(model):
     np.testing.assert_allclose(frames[0].std(), 1, rtol=0.02)
 
 
-@pytest.mark.parametrize("labels", [None, "own"])
+@pytest.mark.parametrize("labels", [None, "own", "unknown"])
 def test_a_stream_is_its_batches_one_after_the_other(model, labels):
     classes = dataclasses.replace(model, conditions={"label": class_label(3)})
-    key, condition = jax.random.key(0), None if labels is None else np.arange(10) // 4
+    key, condition = jax.random.key(0), {None: None, "own": np.arange(10) // 4, "unknown": {}}[labels]
     TRACES.clear()
     parts = list(classes.stream(key, 10, 4, condition=condition))
     assert [len(part) for part in parts] == [4, 4, 2]
@@ -163,7 +163,7 @@ def test_a_stream_is_its_batches_one_after_the_other(model, labels):
     whole = classes.sample(key, 10, condition=known)
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
     np.testing.assert_array_equal(
-        classes.sample(key, 4, condition=None if labels is None else known[4:8], first=4), parts[1]
+        classes.sample(key, 4, condition=known[4:8] if labels == "own" else condition, first=4), parts[1]
     )
     np.testing.assert_array_equal(next(model.stream(key, 3, 8)), model.sample(key, 3))
     with pytest.raises(InputError, match="n=4, batch=0"):
@@ -207,6 +207,11 @@ def test_thresholding_without_a_bound_leaves_images_alone(model):
     assert (model.sample(key, 2, threshold=0.9, clip=0.0, steps=3) == 0).all()
 
 
+def test_the_adaptive_method_ends_above_0_on_a_learned_path_too(model):
+    with pytest.raises(InputError, match="'dopri5' cannot end at t=0, which its clock never reaches"):
+        dataclasses.replace(model, path=None).sample(jax.random.key(0), 2, sampler="dopri5")
+
+
 def test_levels_that_a_model_does_not_have_are_refused():
     times = grids.uniform(10)[:-1]
     with pytest.raises(InputError, match="the net: knows noise levels .* from 0 to 1, and the way .* to 152.2: choose"):
@@ -244,6 +249,13 @@ def test_classes_in_turn_unless_told(model):
         ({"temperature": float("nan")}, "temperature=nan"),
         ({"steps": 0}, "0 steps: the number of steps must be from 1"),
         ({"guidance": 2.0}, "guidance: this model has no condition to follow: take one trained with net.num_classes"),
+        ({"guidance_rescale": 0.5}, "guidance_rescale: changes nothing without guidance"),
+        ({"guidance_high": 5.0}, "guidance_high: changes nothing without guidance"),
+        ({"guidance": 2.0, "guidance_low": 5.0, "guidance_high": 1.0}, "no noise level lies between them"),
+        ({"sampler": "heun", "churn_noise": 1.007}, "churn_noise: changes nothing without churn"),
+        ({"sampler": "heun", "churn": 0.1, "churn_min": 2.0, "churn_max": 1.0}, "no noise level lies between"),
+        ({"sampler": "langevin", "corrector": "langevin", "snr": 0.1}, "snr: both of sampler 'langevin' and of its"),
+        ({"start": 0.1}, "start=0.1: drawing from noise .* is 0.34 there"),
         ({"start": 1.5}, "start=1.5: must be a time above 0 and up to 1"),
         ({"temperature": "hot"}, "temperature=hot: must be a number"),
         ({"n": 0}, "n=0"),
@@ -280,6 +292,15 @@ def test_guidance_at_one_is_the_conditional_model_and_at_zero_the_unconditional(
     np.testing.assert_allclose(draw(guidance=2.0, negative=labels), draw(), atol=1e-6)
 
 
+def test_a_negative_condition_without_guidance_is_refused(classes):
+    with pytest.raises(InputError, match="negative: changes nothing without guidance"):
+        classes.sample(jax.random.key(0), 2, negative=1)
+    with pytest.raises(InputError, match="negative: changes nothing without guidance"):
+        next(classes.stream(jax.random.key(0), 2, negative={}))
+    with pytest.raises(InputError, match="negative: changes nothing without guidance"):
+        next(classes.stream(jax.random.key(0), 2, negative=1))
+
+
 def test_guidance_needs_a_model_that_can_do_without_its_condition(classes):
     with pytest.raises(InputError, match="never trained without its condition: .*train.cond_dropout"):
         dataclasses.replace(classes, guidable=False).sample(jax.random.key(0), 2, guidance=2.0)
@@ -288,6 +309,22 @@ def test_guidance_needs_a_model_that_can_do_without_its_condition(classes):
         wide.sample(jax.random.key(0), 2, condition={"vector": np.zeros((2, 4))})
     with pytest.raises(InputError, match="trained without 'image' .*: leave it out"):
         classes.sample(jax.random.key(0), 2, condition={"image": np.zeros((2, 4, 4, 1))})
+
+
+@pytest.mark.parametrize("one", [2, np.array(2), jnp.int32(2), np.uint8(2), {"label": 2}, {"label": jnp.array(2)}])
+def test_one_label_is_that_of_all(classes, one):
+    given = classes.check_condition(one, 3)["label"]
+    np.testing.assert_array_equal(given, [2, 2, 2])
+    assert given.dtype == jnp.int32
+
+
+@pytest.mark.parametrize("value", [np.full((2, 3), 200, np.uint8), np.full((2, 3), np.nan), jnp.full((2, 3), jnp.inf)])
+def test_conditions_are_on_the_scale_of_training(classes, value):
+    told = dataclasses.replace(classes, conditions={"vector": ConditionSpec((3,))})
+    with pytest.raises(InputError, match="condition: 'vector' holds .* 8 bits, or not finite"):
+        told.check_condition({"vector": value}, 2)
+    for mask in (np.ones((2, 3), np.uint8), np.ones((2, 3), bool), [[0, 5, 1], [1, 2, 0]]):
+        assert told.check_condition({"vector": mask}, 2)["vector"].dtype == jnp.float32
 
 
 def test_a_model_that_always_had_its_image_asks_for_it(classes):

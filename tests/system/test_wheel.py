@@ -1,4 +1,4 @@
-"""The wheel, in a folder and an environment that know nothing of the clone."""
+"""The wheel, built from the sdist, in a folder and an environment that know nothing of the clone."""
 
 import os
 import subprocess
@@ -18,8 +18,15 @@ pytestmark = pytest.mark.slow
 def command(tmp_path_factory):
     """`jaxdiff` of a wheel, with the dependencies of this environment; called in a folder of its own."""
     folder = tmp_path_factory.mktemp("wheel")
-    clone = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
-    subprocess.run(clone, check=True, capture_output=True)
+    packed = [
+        sys.executable,
+        "-c",
+        "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])",
+    ]
+    subprocess.run([*packed, folder], check=True, capture_output=True, cwd=ROOT)
+    (sdist,) = folder.glob("*.tar.gz")
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", folder, sdist]
+    subprocess.run(build, check=True, capture_output=True)
     venv.create(folder / "env", with_pip=True)
     python = folder / "env/bin/python"
     place = next((folder / "env/lib").glob("python*")) / "site-packages"

@@ -87,7 +87,10 @@ def test_the_recipe_is_edms_picture_by_picture():
 
 @pytest.mark.statistical
 def test_the_numbers_have_edms_laws():
-    """Mirrored 1/2; each other change at its rate, by default 0.12, of which the flip is done to half; all in full."""
+    """Mirrored 1/2; each other change at its rate, by default 0.12, of which the flip is done to half; all in full.
+
+    Of the stretched, half are along an axis of the image (its code's aniso_rotate_prob).
+    """
     n = 6000
     _, said = augment(jax.random.key(2), jnp.zeros((n, 2, 2, 1)))
     said = np.float64(said)
@@ -97,7 +100,9 @@ def test_the_numbers_have_edms_laws():
     np.testing.assert_allclose(np.mean(done, axis=1)[1:], [0.06, *[0.12] * 4], atol=4 * np.sqrt(0.12 * 0.88 / n))
     assert np.abs(np.corrcoef(done) - np.eye(6)).max() < 5 / np.sqrt(n)
     size, cos, sin, c_cos, c_sin, d, e = said[:, 2:].T
-    angle, along = np.arctan2(sin, cos + 1)[sin != 0], np.arctan2(c_sin, c_cos)[c_cos != 0]
+    angle, along = np.arctan2(sin, cos + 1)[sin != 0], np.arctan2(c_sin, c_cos)[c_sin != 0]
+    stretched = np.count_nonzero(c_cos)
+    np.testing.assert_allclose(np.count_nonzero(c_sin) / stretched, 0.5, atol=4 * 0.5 / np.sqrt(stretched))
     np.testing.assert_allclose((cos + 1) ** 2 + sin**2, 1, atol=1e-5)
     for value, law in [
         (size[size != 0], stats.norm()),

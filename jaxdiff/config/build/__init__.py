@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.config.build.data import Config, check_conditions, classes_of, held_out, rescaled, source
+from jaxdiff.config.build.data import Config, check_conditions, check_told, classes_of, held_out, rescaled, source
 from jaxdiff.config.build.network import (
     conditions_of,
     linen_network,
@@ -41,12 +41,14 @@ __all__ = [
     "Core",
     "build_core",
     "check_conditions",
+    "check_told",
     "classes_of",
     "held_out",
     "linen_network",
     "make_loss",
     "rescaled",
     "source",
+    "transform_conditions",
 ]
 
 

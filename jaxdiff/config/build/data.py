@@ -1,6 +1,6 @@
 """Data: the source that a configuration names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from jaxdiff.modalities import check, make_codec, require
 from jaxdiff.modalities.images.downsample import downsampled
 from jaxdiff.types import Batch, ConditionSpec, Spec
 
-__all__ = ["Config", "check_conditions", "classes_of", "held_out", "rescaled", "source", "unlabeled"]
+__all__ = ["Config", "check_conditions", "check_told", "classes_of", "held_out", "rescaled", "source", "unlabeled"]
 
 Config = Mapping[str, Any]
 
@@ -75,6 +75,20 @@ def check_conditions(source: Source, known: Mapping[str, ConditionSpec]) -> None
                 f"condition {name!r}: the data has shape {has.shape} and values {has.values}, and the network takes "
                 f"shape {takes.shape} and values {takes.values}: make them equal"
             )
+
+
+def check_told(known: Iterable[str], told: Iterable[str]) -> None:
+    """Refuse a network that is made to be told what is not known of the examples, and so would not learn it.
+
+    Args:
+      known: what is known of each example, by name.
+      told: what the network is made for.
+    """
+    if never := sorted(set(told) - set(known)):
+        raise InputError(
+            f"condition {never[0]!r}: the network is made to be told it, and of the examples it is not known: give it "
+            "with them, or take a network without it"
+        )
 
 
 def unlabeled(batch: Batch) -> Batch:

@@ -8,7 +8,8 @@ numbers that are all zero for an image as it is. Told zeros, or nothing, it draw
                           upside      times as    cos b - 1, sin b   along angle f:              of its size
                           down        large: a                       c cos f, c sin f            d, e
 
-with a, c, d and e normal, b and f uniform. The mirroring happens to half of the images, each of the others at `rate`.
+with a, c, d and e normal, b uniform, and f uniform in half of the images that are stretched and 0 in the others. The
+mirroring happens to half of the images, each of the others at `rate`.
 """
 
 import jax
@@ -40,6 +41,7 @@ def augment(key: Key, x: Array, rate: float = 0.12) -> tuple[Array, Array]:
     size, stretch, along = normal(), normal(), angle()
     turn = jnp.where(seldom(), angle(), 0.0)
     shift = jnp.where(seldom(), jax.random.normal(next(keys), (2, n)), 0.0)
+    along = jnp.where(jax.random.bernoulli(next(keys), 0.5, (n,)), along, 0.0)
 
     x = jnp.where(expand(mirrored, x), x[:, :, ::-1], x)
     x = jnp.where(expand(upside_down, x), x[:, ::-1], x)

@@ -24,15 +24,20 @@ def image_array(
 
     Args:
       images: (n, height, width, channels) or (n, height, width), of uint8 or floating point.
-      labels: (n,) whole numbers from 0; or texts, which become the names of the classes, in their order.
+      labels: (n,) whole numbers from 0; or texts, the names of classes: in the order of `classes`, or else sorted.
       range: of floating-point pixels, such as (0, 1); by default (-1, 1), if some are below 0. uint8 is (0, 255).
-      classes: the names of the classes of labels that are numbers.
+      classes: the names of the classes, in the order of their numbers.
       flip: mirror them in training.
 
     Raises:
       InputError: another shape or type, pixels outside the range or of an unclear one, or labels that do not fit.
     """
     images = np.asarray(images)
+    if images.ndim == 3 and images.shape[2] <= 4 < min(images.shape[:2]):
+        raise InputError(
+            f"images of shape {images.shape}: give images[None] for one picture of {images.shape[2]} channels, and "
+            "images[..., None] for grey ones so narrow"
+        )
     images = images[..., None] if images.ndim == 3 else images
     if images.ndim != 4 or 0 in images.shape:
         raise InputError(f"images of shape {images.shape}: must be (n, height, width, channels) or (n, height, width)")
@@ -68,16 +73,24 @@ def _range(images: np.ndarray, given: tuple[float, float] | None) -> tuple[float
 
 def _labels(labels: Any, n: int, classes: Sequence[str]) -> tuple[np.ndarray | None, list[str]]:
     """Whole numbers, (n,), and the names of their classes, as far as there are some."""
+    names = [str(name) for name in classes]
+    if labels is None and names:
+        raise InputError("classes: are the names of labels: give labels, too")
+    if len(set(names)) < len(names):
+        raise InputError(f"classes={names}: give each its own name")
     if labels is None:
         return None, []
     found = np.asarray(labels)
     if found.shape != (n,):
         raise InputError(f"labels of shape {found.shape}: must be ({n},), one for each image")
     if found.dtype.kind == "U" or (found.dtype.kind == "O" and all(isinstance(label, str) for label in found)):
-        names, numbers = np.unique(found.astype(str), return_inverse=True)
-        return numbers.astype(np.int32), [str(name) for name in names]
+        there = sorted(set(map(str, found)))
+        if names and (other := [name for name in there if name not in names]):
+            raise InputError(f"labels: {other[0]!r} is none of the classes {', '.join(names)}")
+        number = {name: i for i, name in enumerate(names or there)}
+        return np.array([number[str(label)] for label in found], np.int32), list(number)
     if found.dtype.kind not in "iu" or found.min() < 0 or found.max() >= 2**31:
         raise InputError(f"labels such as {found[0]!r} and {found[-1]!r}: must be whole numbers from 0, or texts")
-    if classes and found.max() >= len(classes):
-        raise InputError(f"labels up to {found.max()}: classes has {len(classes)} names")
-    return found.astype(np.int32), list(map(str, classes))
+    if names and found.max() >= len(names):
+        raise InputError(f"labels up to {found.max()}: classes has {len(names)} names")
+    return found.astype(np.int32), names

@@ -1,0 +1,36 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+SCRIPT = """
+import dataclasses, sys
+import jax
+from jaxdiff.config import build, schema
+from jaxdiff.configs import edm
+from jaxdiff.evaluation import held_out
+from jaxdiff.pipelines import experiment
+from jaxdiff.training.sharding import make_mesh, replicated
+
+assert jax.device_count() == 2
+config = edm.get_config().to_dict()
+source = build.source(config)
+made = experiment.build(config, source.spec)
+leaves, form = jax.tree.flatten(made.init(jax.random.key(0)))
+keys = jax.random.split(jax.random.key(1), len(leaves))
+params = form.unflatten([p + 0.05 * jax.random.normal(k, p.shape) for k, p in zip(keys, leaves)])
+for every in (jax.devices()[0], replicated(make_mesh())):
+    model = dataclasses.replace(made.model, params=jax.device_put(params, every))
+    print(held_out.measure(model, source, jax.random.key(2), 64)["probability flow"].mean)
+"""
+
+
+@pytest.mark.slow
+def test_the_flow_is_that_of_one_device_on_two(environment):
+    """Simulated devices that run one program, all of it each, race (XLA for CPU, jax 0.10.2)."""
+    flags = environment | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    run = subprocess.run([sys.executable, "-c", SCRIPT], env=flags, capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stderr
+    one, two = map(float, run.stdout.split())
+    np.testing.assert_allclose(two, one, rtol=1e-4)
