@@ -32,13 +32,15 @@ __all__ = [
     "SYMBOL_SAMPLERS",
     "UNBOUNDED",
     "VARIANCES",
+    "AnyProcess",
     "Bind",
     "Bound",
-    "check_sampler",
     "find_sampler",
+    "has_symbols",
     "name_of",
     "option_range",
     "own_options",
+    "sampler_of",
     "shared_options",
 ]
 
@@ -54,6 +56,7 @@ SYMBOL_SAMPLERS = {
     if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"]
 }
 """Those of processes of symbols."""
+AnyProcess = Process | Replacement | Product
 MIXED_SAMPLERS = {"columnwise": columnwise}
 """Those of numbers and symbols."""
 KINDS: dict[type, tuple[str, dict[str, Any]]] = {
@@ -126,8 +129,13 @@ def find_sampler(name: Any) -> Callable[..., samplers.Sampler]:
     return name if inspect.isfunction(name) else SAMPLER.find({"name": name})
 
 
-def check_sampler(name: Any, path: Any) -> None:
-    """Refuse a sampler of the library for a process of another kind: of symbols, of numbers, or of both.
+def has_symbols(path: Any) -> bool:
+    """Tell whether a process is of symbols, or of numbers and symbols."""
+    return isinstance(path, Replacement | Product)
+
+
+def sampler_of(name: Any, path: AnyProcess | None) -> Callable[..., samplers.Sampler]:
+    """The function that makes a sampler, as `find_sampler`, which must not be of another kind of process.
 
     Args:
       path: the process along which to sample; None, of numbers, if the parameters decide.
@@ -135,6 +143,7 @@ def check_sampler(name: Any, path: Any) -> None:
     kind, ours = KINDS[Process if path is None else type(path)]
     if isinstance(name, str) and name in EVERY and name not in ours:
         raise InputError(f"sampler {name!r}: this model draws {kind}: take one of {', '.join(sorted(ours))}")
+    return find_sampler(name)
 
 
 def name_of(sampler: Any) -> Any:

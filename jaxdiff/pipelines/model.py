@@ -18,19 +18,18 @@ from jaxdiff.config.sampling import (
     CORRECTORS,
     GUIDANCE,
     VARIANCES,
+    AnyProcess,
     Bind,
-    check_sampler,
-    find_sampler,
+    has_symbols,
     name_of,
     option_range,
     own_options,
+    sampler_of,
     shared_options,
 )
 from jaxdiff.config.schema import check_value
-from jaxdiff.discrete.process import Replacement
-from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.gaussian.process import Process, is_white
+from jaxdiff.gaussian.process import is_white
 from jaxdiff.modalities import find, make_codec
 from jaxdiff.pipelines.conditions import Given, Known, checked
 from jaxdiff.pipelines.draw import make_draw
@@ -83,7 +82,7 @@ class Model:
     sampler: Mapping[str, Any]
     options: Mapping[str, Any]
     bind: Bind
-    path: Process | Replacement | Product | None
+    path: AnyProcess | None
     weights: str = "parameters of unknown origin"
     conditions: Mapping[str, ConditionSpec] = dataclasses.field(default_factory=dict)
     guidable: bool = True
@@ -268,33 +267,28 @@ class Model:
         if "cache" in traced and (hooks.guide, hooks.steer) != (PLAIN.guide, PLAIN.steer):
             raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
         known = self.grid(steps) if isinstance(times, Tracer) else np.asarray(times)
-        shape = (n, *self.shape)
         traced["first"] = jnp.uint32(first)
-        if isinstance(self.path, Replacement | Product):
+        if has_symbols(self.path):
             draw = make_symbol_draw(self.bind, self.mesh)
-            return draw(self.params, key, times, keep, given, traced, name, fixed, shape, inputs, hooks)
+            return draw(self.params, key, times, keep, given, traced, name, fixed, (n, *self.shape), inputs, hooks)
         check_applies(name, self.path, known)
         denoise = self.path is None or sigma_at(self.path, known[-1]) > 0
         draw = make_draw(self.bind, self.path, self.mesh)
-        return draw(self.params, key, times, keep, given, traced, name, fixed, denoise, shape, inputs, hooks)
+        return draw(self.params, key, times, keep, given, traced, name, fixed, denoise, (n, *self.shape), inputs, hooks)
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""
-        name = self._options(None, {})[0]
-        grid = self.grid(self.steps)
-        if not isinstance(self.path, Replacement | Product):
-            check_applies(name, self.path, grid)
+        check_applies(self._options(None, {})[0], self.path, self.grid(self.steps))
 
     def check_likelihood(self) -> None:
         """Refuse a model whose noise has no density that the library knows."""
-        if self.path and not isinstance(self.path, Replacement | Product) and not is_white(self.path):
+        if self.path and not has_symbols(self.path) and not is_white(self.path):
             raise InputError("likelihood: is that of normal noise, and this model's noise is another")
 
     def _options(self, sampler: Any, options: Mapping[str, Any]) -> tuple[Any, tuple, dict[str, Array]]:
         """The sampler's name, the options that are compiled in, and those that are traced."""
         name = self.sampler["name"] if sampler is None else name_of(sampler)
-        make = find_sampler(name)
-        check_sampler(name, self.path)
+        make = sampler_of(name, self.path)
         label = name if isinstance(name, str) else make.__name__
         defaults = self.sampler if name == self.sampler["name"] else {}
         given = {**self.options, **{k: v for k, v in defaults.items() if k != "name"}, **options}

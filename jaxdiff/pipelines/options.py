@@ -8,9 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxdiff.config.sampling import (
-    UNBOUNDED,
-)
+from jaxdiff.config.sampling import UNBOUNDED, AnyProcess, has_symbols
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, with_slopes
 from jaxdiff.types import Array
@@ -70,10 +68,12 @@ def from_time(times: np.ndarray, start: float | Array) -> np.ndarray | Array:
     return later.astype(times.dtype)
 
 
-def check_start(path: Process | None, start: float | Array) -> None:
+def check_start(path: Any, start: float | Array) -> None:
     """Refuse to start from noise at a time, if it is known, at which x_t is more data than noise."""
     if path is None or is_traced(start):
         return
+    if has_symbols(path):
+        raise InputError(f"start={start}: symbols are drawn from t=1 alone: leave it out")
     with jax.ensure_compile_time_eval():
         level = float(path.sigma(jnp.float32(start)) / path.alpha(jnp.float32(start)))
     if level < 1:
@@ -123,7 +123,7 @@ def check_led(given: Mapping[str, Any], allowed: Container[str]) -> None:
             raise InputError(f"{low}={least}, {high}={most}: no noise level lies between them")
 
 
-def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
+def check_applies(name: str, path: AnyProcess | None, times: np.ndarray) -> None:
     """Refuse a sampler that is undefined at an end of the grid, or amplifies errors without measure.
 
     Args:
@@ -133,7 +133,7 @@ def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
         data = path is not None and sigma_at(path, 0.0) == 0
         where = "where sigma = 0" if data else "which its clock never reaches"
         raise InputError(f"sampler 'dopri5' cannot end at t=0, {where}: end the grid above, with t_min=0.001")
-    if path is None:
+    if path is None or has_symbols(path):
         return
     with jax.ensure_compile_time_eval():
         alpha = np.asarray(jax.jit(path.alpha)(jnp.asarray(times, jnp.float32)))
