@@ -27,6 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxdiff.cli import preview, tasks
+from jaxdiff.cli.fill import filled
 from jaxdiff.cli.output import is_quiet
 from jaxdiff.cli.parser import Parser
 from jaxdiff.cli.written import Rows, claimed
@@ -79,6 +80,7 @@ def make_parser(task: str | None = None) -> Parser:
     what("--first", type=int, default=0, help="number of the first example of the seed (0)")
     what("--batch", type=int, default=256, help="how many of them at once; they are the same in any (256)")
     what("--json", action="store_true", help="print what was drawn, how, and where it is, as JSON")
+    what("--fill", metavar="TEXT", help="of text: draw what is blank, the underscores of this text")
     what("--out", help="a folder to write to; by default samples/ in the run's own")
     how = parser.add_argument_group("how to draw").add_argument
     how("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
@@ -129,6 +131,8 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError(f"--first {arguments.first}: a number from 0, and only for drawing without a task")
     if arguments.json and (arguments.task or arguments.likelihood):
         raise InputError("--json: goes with drawing alone; leave it out")
+    if arguments.fill is not None and (arguments.task or arguments.likelihood or arguments.json or arguments.label):
+        raise InputError("--fill: goes with drawing texts alone, without --task, --likelihood, --json and --label")
     drawing = ("task", "sampler", "steps", "label", *OPTIONAL)
     ignored = [name for name in drawing if getattr(arguments, name) is not None] + arguments.option
     if arguments.likelihood and ignored:
@@ -174,6 +178,9 @@ def draw(arguments: argparse.Namespace) -> None:
         print(f"{folder}: {model.weights}")
         options |= {name: value for name in ("steps", "sampler") if (value := getattr(arguments, name)) is not None}
         tasks.perform(arguments, out, config, model, options)
+        return
+    if arguments.fill is not None:
+        filled(arguments, out, model, options)
         return
     steps = model.steps if arguments.steps is None else arguments.steps
     if not arguments.json:
