@@ -11,6 +11,7 @@ ARROWS = {
     "types": set(),
     "errors": set(),
     "gaussian": set(),
+    "discrete": {"samplers", "gaussian"},
     "samplers": {"gaussian"},
     "guidance": {"samplers", "gaussian"},
     "likelihood": {"samplers", "gaussian"},
@@ -22,6 +23,7 @@ ARROWS = {
     "training": {"data", "transforms"},
     "modalities": {"data", "nets", "gaussian"},
     "config": {
+        "discrete",
         "distill",
         "losses",
         "likelihood",
@@ -37,6 +39,7 @@ ARROWS = {
     "interop": {"config", "nets", "samplers", "gaussian"},
     "pipelines": {
         "interop",
+        "discrete",
         "config",
         "losses",
         "likelihood",
@@ -49,6 +52,7 @@ ARROWS = {
         "modalities",
     },
     "evaluation": {
+        "discrete",
         "pipelines",
         "config",
         "likelihood",
@@ -78,7 +82,7 @@ ARROWS = {
     "configs": {"config"},
 }
 """By room: the rooms that it may import, beside itself."""
-PURE = {"gaussian", "samplers", "guidance", "likelihood", "losses", "distill", "transforms"}
+PURE = {"gaussian", "discrete", "samplers", "guidance", "likelihood", "losses", "distill", "transforms"}
 STANDARD = {
     "jax",
     "numpy",

@@ -11,7 +11,7 @@
 Samplers are the names of jaxdiff.samplers. Writes into the run's folder, under samples/: samples.npy, samples.json (how
 they were drawn, with which weights), and, of images (float32, (num, height, width, channels), near [-1, 1]), grid.png
 and the reverse process of the first as chain.gif and chain.png; of tables (float64, (num, columns), in the table's own
-units) samples.csv, figure.png with real rows beside, and chain.png.
+units) samples.csv, figure.png with real rows beside, and chain.png; of text samples.txt, samples.png and chain.gif.
 """
 
 import argparse
@@ -29,6 +29,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from jaxdiff.cli import preview, prompts, tasks
+from jaxdiff.cli.fill import filled
 from jaxdiff.cli.parser import Parser
 from jaxdiff.cli.written import Rows, claimed
 from jaxdiff.config import build
@@ -85,6 +86,7 @@ def make_parser(task: str | None = None) -> Parser:
     what("--first", type=int, default=0, help="number of the first example of the seed (0)")
     what("--batch", type=int, default=256, help="how many of them at once; they are the same in any (256)")
     what("--json", action="store_true", help="print what was drawn, how, and where it is, as JSON")
+    what("--fill", metavar="TEXT", help="of text: draw what is blank, the underscores of this text")
     what("--out", help="a folder to write to; by default samples/ in the run's own")
     how = parser.add_argument_group("how to draw").add_argument
     how("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
@@ -135,6 +137,8 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError(f"--first {arguments.first}: a number from 0, and only for drawing without a task")
     if arguments.json and (arguments.task or arguments.likelihood):
         raise InputError("--json: goes with drawing alone; leave it out")
+    if arguments.fill is not None and (arguments.task or arguments.likelihood or arguments.json or arguments.label):
+        raise InputError("--fill: goes with drawing texts alone, without --task, --likelihood, --json and --label")
     drawing = ("task", "sampler", "steps", "label", *OPTIONAL)
     ignored = [name for name in drawing if getattr(arguments, name) is not None] + arguments.option
     if arguments.likelihood and ignored:
@@ -181,6 +185,9 @@ def draw(arguments: argparse.Namespace) -> None:
         print(f"{folder}: {model.weights}; compiling, and then drawing", flush=True)
         options |= {name: value for name in ("steps", "sampler") if (value := getattr(arguments, name)) is not None}
         tasks.perform(arguments, out, config, model, options)
+        return
+    if arguments.fill is not None:
+        filled(arguments, out, model, options)
         return
     steps = model.steps if arguments.steps is None else arguments.steps
     captions = prompts.read_prompts(arguments)

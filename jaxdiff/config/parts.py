@@ -14,13 +14,19 @@ from jaxdiff import distill, nets
 from jaxdiff.config.names import Part, named
 from jaxdiff.config.sampling import SAMPLER
 from jaxdiff.data.source import Source
+from jaxdiff.discrete import losses as symbol_losses
+from jaxdiff.discrete import parameterization as symbol_parameterization
+from jaxdiff.discrete import process as symbol_process
+from jaxdiff.discrete.parameterization import Symbols
+from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Mixed, Product, mixed, mixed_loss, product
 from jaxdiff.gaussian import betas, grids, parameterization, schedules, simplex
 from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process
 from jaxdiff.losses import classification, diffusion, hybrid, importance, sliced, times, vlb, weights
 from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
-from jaxdiff.modalities import images, tables
+from jaxdiff.modalities import images, tables, text
 from jaxdiff.types import Noise, StatefulLoss
 
 __all__ = [
@@ -50,7 +56,7 @@ class Module(Protocol):
 
 DATA = Part(
     "dataset",
-    {**named(images, Source), **named(tables, Source)},
+    {**named(images, Source), **named(tables, Source), **named(text, Source)},
     Source,
     "a function that returns a jaxdiff.data.source.Source",
 )
@@ -64,25 +70,39 @@ PROCESS = Part(
     {
         **{k: f for k, f in named(schedules, Process).items() if k not in ("interpolant", "from_log_snr")},
         "learned": nets.MonotoneLogSNR,
+        **named(symbol_process, Replacement),
+        "product": product,
     },
-    (Process, Module),
-    "a function that returns a jaxdiff.gaussian.process.Process, or a Flax module t -> log-SNR to be learned",
+    (Process, Module, Replacement, Product),
+    "a function that returns a jaxdiff.gaussian.process.Process, a jaxdiff.discrete.process.Replacement of symbols, or "
+    "a Flax module t -> log-SNR to be learned",
+    ("law",),
     inner=_within,
     beside=lambda spec: {"noise": None},
 )
-_within["process"] = PROCESS
+_within |= {"process": PROCESS, "numbers": PROCESS, "symbols": PROCESS}
+_meaning: dict[str, Part] = {}
 PARAMETERIZATION = Part(
     "parameterization",
-    named(parameterization, Parameterization),
-    Parameterization,
-    "a function that returns a jaxdiff.gaussian.parameterization.Parameterization",
+    {**named(parameterization, Parameterization), **named(symbol_parameterization, Symbols), "mixed": mixed},
+    (Parameterization, Symbols, Mixed),
+    "a function that returns a jaxdiff.gaussian.parameterization.Parameterization, or jaxdiff.discrete's Symbols",
+    inner=_meaning,
 )
+_meaning |= {"numbers": PARAMETERIZATION, "symbols": PARAMETERIZATION}
 NET = Part(
     "net",
-    {"unet": nets.UNet, "dit": nets.DiT, "mlp": nets.MLP, "classifier": nets.Classifier},
+    {
+        "unet": nets.UNet,
+        "dit": nets.DiT,
+        "mlp": nets.MLP,
+        "classifier": nets.Classifier,
+        "sequence": nets.Sequence,
+        "columns": nets.Columns,
+    },
     Module,
-    "a Flax module called as (x, t, condition, train) -> out, where out is like x",
-    ("outputs", "second_time"),
+    "a Flax module called as (x, t, condition, train) -> out, where out is like x, or logits of symbols",
+    ("outputs", "second_time", "symbols", "numbers"),
 )
 LOSS = Part(
     "loss",
@@ -104,6 +124,10 @@ LOSS = Part(
         "moment_matching": distill.moment_matching_loss,
         "dmd": distill.distribution_matching,
         "ddgan": distill.adversarial_loss,
+        "symbols": symbol_losses.symbol_loss,
+        "symbol_count": symbol_losses.count_loss,
+        "symbol_chain": symbol_losses.chain_loss,
+        "mixed": mixed_loss,
     },
     (Callable, StatefulLoss),
     "a function of any of process, schedule, parameterization and network, by these names, that returns "

@@ -65,6 +65,11 @@ _mlp = {
 }
 _guidance = (-100, 100)
 _target = {"half_life": (0, 1e12), "c": SCALE}
+_wide = {"width": (1, 2**20), "blocks": (0, 1000), "hidden": (1, 2**10), "dropout": UNIT, "num_classes": (0, MOST)}
+_sharp = {"temperature": (1e-3, 1e3), "top_p": UNIT}
+_block = {"block": (0, MOST)}
+_text = {"size": (2, 2**20), "length": (1, 2**20)}
+_windows = {**_text, "stride": (0, MOST)}
 _moments = {"b1": UNIT, "b2": UNIT, "eps": UNIT, "eps_root": UNIT}
 _decoupled = {"weight_decay": (0, 1e6)}
 _transition = {"transition_steps": COUNT, "transition_begin": (0, MOST)}
@@ -78,12 +83,23 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "folder": {**_images, "cache_gb": (0, math.inf)},
         "tfds": _images,
         "scenes": {"n": COUNT, "objects": (1, 4), "seed": (0, MOST)},
+        "text": _text,
+        "manual": _text,
+        "lines": {**_text, "length": (0, 2**20)},
+        "people": {"n": (10, 10**7)},
     },
     "table of betas": {"linear": _chain, "quadratic": _chain, "sigmoid": _chain, "cosine": {**_chain, "s": UNIT}},
     "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},
     "process": {"cosine": {"s": UNIT}, "ncsn": {"levels": (2, 2**16)}, "learned": {"width": (1, 2**20)}},
     "parameterization": {"edm": {"sigma_data": SCALE}, "velocity": {"time_scale": SCALE}},
-    "net": {"unet": {**_net, **_unet}, "dit": _dit, "mlp": _mlp, "classifier": _net},
+    "net": {
+        "unet": {**_net, **_unet},
+        "dit": _dit,
+        "mlp": _mlp,
+        "classifier": _net,
+        "sequence": {**_wide, "heads": COUNT},
+        "columns": {**_wide, "embedding": (2, 2**20)},
+    },
     "loss": {
         "importance": {**_chain, "keep": (1, 10**4), "even": UNIT},
         "hybrid": {**_chain, "levels": (2, 2**16)},
@@ -99,6 +115,8 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "moment_matching": {"particles": (1, 2**16), "gap": (1e-6, 1), "width": SCALE},
         "dmd": {"low": UNIT, "high": UNIT, "guidance": _guidance},
         "ddgan": {"steps": (1, 1000), "gamma": (0, 1e6)},
+        "symbol_chain": _chain,
+        "mixed": {"balance": (0, 1e6)},
     },
     "loss weight": {
         "min_snr": {"gamma": (0, math.inf)},
@@ -137,6 +155,9 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         **_each(("ddim", "dpmpp_1s", "dpmpp_2m", "dpmpp_2s", "dpmpp_3m"), {"eta": UNIT}),
         **_each(("deis", "lms"), {"order": (1, 4)}),
         "unipc": {"order": (1, 3)},
+        **_each(("ancestral_symbols", "most_confident"), {**_sharp, **_block}),
+        "first_hitting": _sharp,
+        "columnwise": {"eta": UNIT, **_sharp},
         **_each(("annealed_langevin", "langevin"), {"repeats": (1, 10**6)}),
     },
     "corrector": {"langevin": {"repeats": (1, 10**6)}},

@@ -9,7 +9,10 @@ import numpy as np
 from jaxdiff import samplers
 from jaxdiff.config.names import Arguments, Part, Spec, named
 from jaxdiff.config.ranges import RANGES, SHARED
-from jaxdiff.errors import unknown
+from jaxdiff.discrete import samplers as symbol_samplers
+from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product, columnwise
+from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.flow_map import Endpoint
 from jaxdiff.gaussian.posterior import Posterior
 from jaxdiff.gaussian.process import Process
@@ -19,22 +22,29 @@ from jaxdiff.types import Array, Condition, Denoiser, Noise, Params
 __all__ = [
     "CACHEABLE",
     "CORRECTORS",
+    "EVERY",
     "FEW_STEPS",
     "GIVEN",
     "GUIDANCE",
     "INNER_LOOPS",
+    "KINDS",
+    "MIXED_SAMPLERS",
     "OPTIONS",
     "SAMPLER",
     "SAMPLERS",
+    "SYMBOL_SAMPLERS",
     "UNBOUNDED",
     "VARIANCES",
+    "AnyProcess",
     "Bind",
     "Bound",
     "allows",
     "find_sampler",
+    "has_symbols",
     "name_of",
     "option_range",
     "own_options",
+    "sampler_of",
     "shared_options",
 ]
 
@@ -46,6 +56,22 @@ SAMPLERS = {
 }
 FEW_STEPS = {f.__name__: f for f in (samplers.jump, samplers.renoise, samplers.posterior_jumps)}
 """Samplers of models that are made for few steps: of a flow map, or a posterior."""
+SYMBOL_SAMPLERS = {
+    name: make
+    for name, make in named(symbol_samplers, samplers.Sampler).items()
+    if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"]
+}
+"""Those of processes of symbols."""
+AnyProcess = Process | Replacement | Product
+MIXED_SAMPLERS = {"columnwise": columnwise}
+"""Those of numbers and symbols."""
+KINDS: dict[type, tuple[str, dict[str, Any]]] = {
+    Process: ("numbers", SAMPLERS | FEW_STEPS),
+    Replacement: ("symbols", SYMBOL_SAMPLERS),
+    Product: ("numbers and symbols", MIXED_SAMPLERS),
+}
+"""What a model of a process draws, in words, and by which samplers."""
+EVERY = SAMPLERS | FEW_STEPS | SYMBOL_SAMPLERS | MIXED_SAMPLERS
 CORRECTORS = {"langevin": samplers.langevin}
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
 INNER_LOOPS = ("annealed_langevin", "dopri5", "langevin", "plms", "pndm")
@@ -58,9 +84,9 @@ UNBOUNDED = ("clip", "guidance_high", "churn_max")
 
 
 class Bound(NamedTuple):
-    """A network with its parameters and a condition: a process and a denoiser."""
+    """A network with its parameters and a condition: a process and a denoiser, of numbers, symbols or both."""
 
-    process: Process
+    process: Any
     denoiser: Denoiser
     fraction: Callable[..., Array] | None = None
     """`(x_t, t, memory=None) -> f` of a learned variance, from the memory if there is one: `samplers.learned_range`."""
@@ -81,7 +107,9 @@ def own_options(make: Callable) -> dict[str, inspect.Parameter]:
 
 
 def shared_options(spec: Spec) -> Arguments:
-    """The options that every sampler takes: bounds, guidance, and a corrector with its own."""
+    """The options that every sampler takes: bounds, guidance, and a corrector with its own; of symbols, its scale."""
+    if spec.get("name") in (*SYMBOL_SAMPLERS, *MIXED_SAMPLERS):
+        return {"guidance": None}
     corrector = spec.get("corrector")
     if corrector is not None and (not isinstance(corrector, str) or corrector not in CORRECTORS):
         raise unknown("corrector", corrector, CORRECTORS)
@@ -92,13 +120,13 @@ def shared_options(spec: Spec) -> Arguments:
 
 SAMPLER = Part(
     "sampler",
-    SAMPLERS | FEW_STEPS,
+    EVERY,
     samplers.Sampler,
     "a function (process, denoiser, ...) that returns a jaxdiff.samplers.Sampler(init, step)",
     GIVEN,
     beside=shared_options,
 )
-OPTIONS = set(shared_options({})).union(*map(own_options, (*SAMPLERS.values(), *CORRECTORS.values())))
+OPTIONS = set(shared_options({})).union(*map(own_options, (*EVERY.values(), *CORRECTORS.values())))
 """All that some sampler takes."""
 
 
@@ -118,9 +146,26 @@ def allows(allowed: Sequence[str], name: Any) -> bool:
     return name not in list(FEW_STEPS) and (not allowed or "any" in allowed)
 
 
+def has_symbols(path: Any) -> bool:
+    """Tell whether a process is of symbols, or of numbers and symbols."""
+    return isinstance(path, Replacement | Product)
+
+
+def sampler_of(name: Any, path: AnyProcess | None) -> Callable[..., samplers.Sampler]:
+    """The function that makes a sampler, as `find_sampler`, which must not be of another kind of process.
+
+    Args:
+      path: the process along which to sample; None, of numbers, if the parameters decide.
+    """
+    kind, ours = KINDS[Process if path is None else type(path)]
+    if isinstance(name, str) and name in EVERY and name not in ours:
+        raise InputError(f"sampler {name!r}: this model draws {kind}: take one of {', '.join(sorted(ours))}")
+    return find_sampler(name)
+
+
 def name_of(sampler: Any) -> Any:
     """The name of a sampler that is given as the library's own function; else what is given."""
-    return next((name for name, make in SAMPLER.known.items() if make is sampler), sampler)
+    return next((name for name, make in EVERY.items() if make is sampler), sampler)
 
 
 def option_range(option: str, sampler: str, corrector: str | None = None) -> tuple[float, float]:

@@ -9,14 +9,17 @@ The continuous bound does not depend on the path, so it is taken along one that 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.data.source import Source
+from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError
+from jaxdiff.evaluation import of_symbols
+from jaxdiff.evaluation.of_symbols import Figure
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.gaussian.process import log_snr, perturb, time_at
 from jaxdiff.gaussian.schedules import from_log_snr
@@ -42,13 +45,6 @@ BANDS = 4
 """Parts of the times, from the data to the noise."""
 
 
-class Figure(NamedTuple):
-    """A mean and its standard error, in bits per dimension."""
-
-    mean: float
-    error: float
-
-
 def examples(model: Model, source: Source, n: int) -> Batch:
     """The first n examples, with all that the model is conditioned on."""
     batch = source.take(np.arange(n))
@@ -71,6 +67,10 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
       InputError: the data is not on known levels, or there are not as many examples.
     """
     model.check_likelihood()
+    if isinstance(model.path, Product):
+        raise InputError("likelihood: of rows of numbers and symbols there is no bound here: take the report of sample")
+    if isinstance(model.path, Replacement):
+        return of_symbols.measure(model, source, key, n, draws)
     if not source.spec.levels:
         raise InputError("likelihood: this data has no known levels (8-bit images keep theirs if they are not resized)")
     if (source.spec.low, source.spec.high) != (-1, 1):
@@ -107,6 +107,8 @@ def _on_one_device(params: Params) -> Params:
 def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dict[str, float]]:
     """`params -> {"held_out_mse"}`: the mean squared error of eps over the first n examples, for use during training.
 
+    Of symbols it is "held_out_bits", the bound in bits a symbol.
+
     Each has its own time, evenly spread over (0, 1), and its own noise, the same at every call: a curve without jitter.
     Beside the mean over all stand those over `BANDS` parts of the times, such as "held_out_mse/0.00-0.25": which noise
     level is still improving? A part that none of the examples falls into is left out.
@@ -118,6 +120,10 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
         raise InputError(f"train.held_out_examples={n}: there are {source.size} held-out examples")
     batch = examples(model, source, n)
     condition = batch.condition
+    if isinstance(model.path, Replacement):
+        return of_symbols.make_monitor(model, batch)
+    if isinstance(model.path, Product):
+        raise InputError(f"train.held_out_examples={n}: rows of numbers and symbols have no measure here: set it to 0")
     t = jax.random.permutation(jax.random.key(1), (jnp.arange(n) + 0.5) / n)
     band = np.floor(np.asarray(t) * BANDS).astype(int)
 

@@ -1,10 +1,22 @@
 """Networks: Flax lives here."""
 
 from jaxdiff.nets.classifier import Classifier
+from jaxdiff.nets.columns import Columns
 from jaxdiff.nets.dit import DiT
 from jaxdiff.nets.mlp import MLP
 from jaxdiff.nets.schedule import MonotoneLogSNR
+from jaxdiff.nets.sequence import Sequence
 from jaxdiff.nets.text import TextTransformer
 from jaxdiff.nets.unet import UNet, tensor_axis
 
-__all__ = ["MLP", "Classifier", "DiT", "MonotoneLogSNR", "TextTransformer", "UNet", "tensor_axis"]
+__all__ = [
+    "MLP",
+    "Classifier",
+    "Columns",
+    "DiT",
+    "MonotoneLogSNR",
+    "Sequence",
+    "TextTransformer",
+    "UNet",
+    "tensor_axis",
+]

@@ -10,6 +10,7 @@ from jaxdiff.pipelines.cascade import cascade
 from jaxdiff.pipelines.denoise import denoise
 from jaxdiff.pipelines.guide import guide
 from jaxdiff.pipelines.img2img import img2img
+from jaxdiff.pipelines.infill import impute, infill
 from jaxdiff.pipelines.inpaint import inpaint, outpaint
 from jaxdiff.pipelines.invert import class_swap, interpolate
 from jaxdiff.pipelines.restore import restore
@@ -25,6 +26,8 @@ __all__ = [
     "detect",
     "guide",
     "img2img",
+    "impute",
+    "infill",
     "inpaint",
     "interpolate",
     "outpaint",

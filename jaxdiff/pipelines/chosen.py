@@ -9,10 +9,11 @@ from jaxdiff.config.sampling import (
     CORRECTORS,
     GUIDANCE,
     VARIANCES,
-    find_sampler,
+    AnyProcess,
     name_of,
     option_range,
     own_options,
+    sampler_of,
     shared_options,
 )
 from jaxdiff.config.schema import check_value
@@ -25,7 +26,11 @@ __all__ = ["check_guidable", "chosen"]
 
 
 def chosen(
-    sampler: Any, options: Mapping[str, Any], default: Mapping[str, Any], shared: Mapping[str, Any]
+    sampler: Any,
+    options: Mapping[str, Any],
+    default: Mapping[str, Any],
+    shared: Mapping[str, Any],
+    path: AnyProcess | None,
 ) -> tuple[Any, tuple, dict[str, Array]]:
     """The sampler, the options that are compiled in, and those that are traced.
 
@@ -34,12 +39,13 @@ def chosen(
       options: those asked for, which come before the defaults.
       default: the sampler of the model, `{"name": ..., **options}`.
       shared: the model's defaults for every sampler.
+      path: the process along which to sample, as far as it is known.
 
     Raises:
       InputError: an unknown sampler or option, or a value out of its range.
     """
     name = default["name"] if sampler is None else name_of(sampler)
-    make = find_sampler(name)
+    make = sampler_of(name, path)
     label = name if isinstance(name, str) else make.__name__
     defaults = default if name == default["name"] else {}
     given = {**shared, **{k: v for k, v in defaults.items() if k != "name"}, **options}

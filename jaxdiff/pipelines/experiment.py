@@ -15,6 +15,8 @@ from jaxdiff.config.build.optimizer import frozen, make_optimizer, rated
 from jaxdiff.config.build.process import make_path
 from jaxdiff.config.build.transforms import make_transforms
 from jaxdiff.config.sampling import SAMPLER
+from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError
 from jaxdiff.guidance import classifier
 from jaxdiff.pipelines.classifier import Classifier
@@ -80,14 +82,16 @@ def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None)
         return Classifier(params, log_p, process, spec, core.module.num_classes)
     sampling, other = config["sample"], make_path(config, process)
     SAMPLER.find(sampling["sampler"])
-    path = other or process
+    path, symbols = other or process, isinstance(process, Replacement | Product)
+    if symbols and sampling["clip"] != np.inf:
+        raise InputError(f"sample.clip={sampling['clip']}: symbols have no bound: set it to inf")
     model = Model(
         params=params,
         spec=spec,
         grid=make_grid(sampling["grid"], process, path, parameterization),
         steps=sampling["steps"],
         sampler=sampling["sampler"],
-        options={"clip": sampling["clip"]},
+        options={} if symbols else {"clip": sampling["clip"]},
         bind=core.bind,
         path=path,
         mesh=mesh,

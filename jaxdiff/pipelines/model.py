@@ -14,14 +14,15 @@ from jax.sharding import Mesh
 
 from jaxdiff.config.names import in_words
 from jaxdiff.config.record import Record
-from jaxdiff.config.sampling import GUIDANCE, Bind
+from jaxdiff.config.sampling import GUIDANCE, AnyProcess, Bind, has_symbols
 from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError
-from jaxdiff.gaussian.process import Process, is_white
+from jaxdiff.gaussian.process import is_white
 from jaxdiff.modalities import find, make_codec
 from jaxdiff.pipelines.chosen import check_guidable, chosen
 from jaxdiff.pipelines.conditions import Given, Known, checked, prompted
 from jaxdiff.pipelines.draw import Fed, How
+from jaxdiff.pipelines.draw_symbols import make_symbol_draw
 from jaxdiff.pipelines.ends import USUAL, Ends
 from jaxdiff.pipelines.folder import check_new, save_folder
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
@@ -72,7 +73,7 @@ class Model:
     sampler: Mapping[str, Any]
     options: Mapping[str, Any]
     bind: Bind
-    path: Process | None
+    path: AnyProcess | None
     weights: str = "parameters of unknown origin"
     conditions: Mapping[str, ConditionSpec] = dataclasses.field(default_factory=dict)
     guidable: bool = True
@@ -267,12 +268,16 @@ class Model:
         if "cache" in traced and (hooks.guide, hooks.steer) != (PLAIN.guide, PLAIN.steer):
             raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
         known = self.grid(steps) if isinstance(times, Tracer) else np.asarray(times)
+        traced["first"] = jnp.uint32(first)
+        if has_symbols(self.path):
+            draw = make_symbol_draw(self.bind, self.mesh)
+            return draw(self.params, key, times, keep, given, traced, name, fixed, (n, *self.shape), inputs, hooks)
         check_applies(name, self.path, known)
         denoise = self.ends.denoise and (self.path is None or sigma_at(self.path, known[-1]) > 0)
         hooks = hooks._replace(begin=self.ends.begin) if hooks.begin is PLAIN.begin else hooks
-        shape, traced["first"] = (n, *self.shape), jnp.uint32(first)
         fed = Fed(self.params, key, times, keep, given, traced, inputs)
-        return drawn((self.bind, self.path, self.mesh), fed, How(name, fixed, denoise, shape, hooks), progress)
+        how = How(name, fixed, denoise, (n, *self.shape), hooks)
+        return drawn((self.bind, self.path, self.mesh), fed, how, progress)
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""
@@ -280,7 +285,7 @@ class Model:
 
     def check_likelihood(self) -> None:
         """Refuse a model whose noise has no density that the library knows."""
-        if self.path and not is_white(self.path):
+        if self.path and not has_symbols(self.path) and not is_white(self.path):
             raise InputError("likelihood: is that of normal noise, and this model's noise is another")
 
     def check_condition(self, given: Given, n: int, default: bool = True, first: int = 0) -> Condition | None:
@@ -296,6 +301,6 @@ class Model:
         return checked(Known(self.conditions, self.spec, self.guidable), given, n, default, first)
 
     def _chosen(self, sampler: Any, options: Mapping[str, Any]) -> tuple[Any, tuple, dict[str, Array]]:
-        name, *rest = chosen(sampler, options, self.sampler, self.options)
+        name, *rest = chosen(sampler, options, self.sampler, self.options, self.path)
         check_allowed(self.samplers, name)
         return name, *rest

@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxdiff.config.names import in_words
-from jaxdiff.config.sampling import FEW_STEPS, UNBOUNDED, allows
+from jaxdiff.config.sampling import FEW_STEPS, UNBOUNDED, AnyProcess, allows, has_symbols
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, with_slopes
 from jaxdiff.types import Array
@@ -72,10 +72,12 @@ def from_time(times: np.ndarray, start: float | Array) -> np.ndarray | Array:
     return later.astype(times.dtype)
 
 
-def check_start(path: Process | None, start: float | Array) -> None:
+def check_start(path: Any, start: float | Array) -> None:
     """Refuse to start from noise at a time, if it is known, at which x_t is more data than noise."""
     if path is None or is_traced(start):
         return
+    if has_symbols(path):
+        raise InputError(f"start={start}: symbols are drawn from t=1 alone: leave it out")
     with jax.ensure_compile_time_eval():
         level = float(path.sigma(jnp.float32(start)) / path.alpha(jnp.float32(start)))
     if level < 1:
@@ -145,7 +147,7 @@ def check_guided(name: Any) -> None:
         raise InputError(f"sampler {name!r}: jumps, and has the guidance of its training: take ddim, or no guidance")
 
 
-def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
+def check_applies(name: str, path: AnyProcess | None, times: np.ndarray) -> None:
     """Refuse a sampler that is undefined at an end of the grid, or amplifies errors without measure.
 
     Args:
@@ -155,7 +157,7 @@ def check_applies(name: str, path: Process | None, times: np.ndarray) -> None:
         data = path is not None and sigma_at(path, 0.0) == 0
         where = "where sigma = 0" if data else "which its clock never reaches"
         raise InputError(f"sampler 'dopri5' cannot end at t=0, {where}: end the grid above, with t_min=0.001")
-    if path is None:
+    if path is None or has_symbols(path):
         return
     with jax.ensure_compile_time_eval():
         alpha = np.asarray(jax.jit(path.alpha)(jnp.asarray(times, jnp.float32)))
@@ -182,6 +184,8 @@ def finite(images: np.ndarray, what: str = "images") -> np.ndarray:
     Raises:
       InputError: some hold NaN or infinity.
     """
+    if images.dtype.kind == "U":  # text
+        return images
     bad = ~np.isfinite(images).reshape(len(images), -1).all(1)
     if bad.any():
         raise InputError(

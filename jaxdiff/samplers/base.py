@@ -78,6 +78,7 @@ def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array
     """Sample, and return x at the grid points named by `keep`, too: `(x_0, (len(keep), batch, ...))`.
 
     Args:
+      x_1: an array, or a tree of arrays with a common leading axis.
       keep: (n,) distinct indices into `times`, 0 being x_1 itself. Only these n states are ever held in memory.
 
     >>> halve = Sampler(State, lambda key, state, t, s: State(state.x / 2))
@@ -86,17 +87,18 @@ def trajectory(sampler: Sampler, key: Key, x_1: Array, times: Array, keep: Array
     ([2.0], [[8.0], [4.0]])
     """
     _check_falling(times)
-    times = as_time(times, x_1)
+    times = as_time(times, jax.tree.leaves(x_1)[0])
     walk = onward(sampler, key, times, keep)
     steps = jnp.arange(len(times) - 1)
     (state, kept), _ = jax.lax.scan(lambda carry, i: (walk(carry, i), None), first(sampler, x_1, keep), steps)
     return state.x, kept
 
 
-def first(sampler: Sampler, x_1: Array, keep: Array) -> Carry:
+def first(sampler: Sampler, x_1: Any, keep: Array) -> Carry:
     """The carry of `trajectory` before its first step."""
     keep = jnp.asarray(keep, jnp.int32)
-    return sampler.init(x_1), jnp.where(keep.reshape(-1, *[1] * x_1.ndim) == 0, x_1, jnp.zeros((), x_1.dtype))
+    kept = lambda x: jnp.where(keep.reshape(-1, *[1] * x.ndim) == 0, x, jnp.zeros((), x.dtype))
+    return sampler.init(x_1), jax.tree.map(kept, x_1)
 
 
 def onward(sampler: Sampler, key: Key, times: Array, keep: Array) -> Callable[[Carry, Array], Carry]:
@@ -113,7 +115,8 @@ def onward(sampler: Sampler, key: Key, times: Array, keep: Array) -> Callable[[C
     def walk(carry, i):
         state, kept = carry
         state = stepped(sampler, jax.random.fold_in(key, i), state, times[i], times[i + 1])
-        return state, kept.at[slots[i + 1]].set(state.x, mode="drop") if count else kept
+        put = lambda frames, x: frames.at[slots[i + 1]].set(x, mode="drop")
+        return state, jax.tree.map(put, kept, state.x) if count else kept
 
     return walk
 

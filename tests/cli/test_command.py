@@ -59,7 +59,8 @@ def places(parts, above=""):
     for name, part in parts.items():
         yield above + name, part
         if above.count(".") < 2:
-            yield from places(part.inner, f"{above}{name}.")
+            inner = {k: p for k, p in part.inner.items() if k not in ("numbers", "symbols")}
+            yield from places(inner, f"{above}{name}.")
 
 
 def every_function():

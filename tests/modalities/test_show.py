@@ -13,7 +13,7 @@ from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.modalities.tables.rows import rows_source
 from jaxdiff.types import Batch, Spec
 
-KINDS = ("images", "tables")
+KINDS = ("images", "tables", "text")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,7 +40,7 @@ def test_every_modality_keeps_the_contract(kind):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (Spec((4,), "smells"), "unknown modality 'smells': allowed are images, tables"),
+        (Spec((4,), "smells"), "unknown modality 'smells': allowed are images, tables, text"),
         (Spec((4,), "images", -1, 1), r"an example of images has the axes \(height, width, channels\)"),
         (Spec((4, 4), "tables"), r"shape=\(4, 4\): an example of tables has the axes \(columns\)"),
         (Spec((4, 4, 1), "images"), "those of images are -1.0 and 1.0"),

@@ -1,10 +1,12 @@
 """Build: from a configuration to the parts that it names, one function a part."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdiff.config.build.data import Config, check_conditions, check_told, classes_of, held_out, rescaled, source
 from jaxdiff.config.build.network import (
@@ -13,6 +15,7 @@ from jaxdiff.config.build.network import (
     make_bind,
     make_net,
     make_start,
+    make_symbol_bind,
     shapes_of,
     with_unknown,
 )
@@ -23,6 +26,9 @@ from jaxdiff.config.names import Spec, in_words
 from jaxdiff.config.parts import LOSS, PARAMETERIZATION
 from jaxdiff.config.sampling import Bind
 from jaxdiff.config.schema import check_fields
+from jaxdiff.discrete.parameterization import Symbols
+from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Mixed, Product
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.parameterization import Parameterization, check_target
 from jaxdiff.gaussian.process import Process
@@ -63,9 +69,9 @@ class Core(NamedTuple):
       conditions: what the network can be told of an example, by name.
     """
 
-    process: Process | None
+    process: Process | Replacement | Product | None
     schedule: Callable[[Params], Process] | None
-    parameterization: Parameterization
+    parameterization: Any
     module: Any
     network: Network
     init: Callable[[Key], Params]
@@ -85,23 +91,58 @@ def build_core(config: Config, spec: DataSpec) -> Core:
     check(spec)
     needs = needs_of(LOSS.find(config["loss"]))
     parameterization = PARAMETERIZATION.make(config["parameterization"])
-    module = make_net(config["net"], needs, transform_conditions(config, spec), spec)
+    law = spec.details.get("law")
+    symbols = 0 if law is None else np.shape(law)[-1]
+    numbers = spec.details.get("numbers", -1)
+    module = make_net(config["net"], needs, transform_conditions(config, spec), spec, symbols, max(numbers, 0))
     network, start = linen_network(module), make_start(module, spec)
-    made = make_process(config["process"], needs.learned_process)
+    made = make_process(config["process"], needs.learned_process, law)
+    check_kinds(made, parameterization, config["loss"])
     if needs.learned_process:
         process, parameterization = None, by_log_snr(parameterization)
         start, bind, schedule = learn_process(made, start, parameterization, network)
+    elif isinstance(made, Replacement | Product):
+        process, schedule, bind = made, None, make_symbol_bind(made, parameterization, module)
     else:
         process, schedule = made, None
         check_target(process, parameterization)
         bind = make_bind(process, parameterization, module, needs.outputs == 2, conditions_of(module, spec))
     if needs.players and process:
         start, bind = make_players(needs.players, process, parameterization, module, spec, bind)
-    shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, spec.shape)
+    shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, spec.shape, symbols, numbers)
     known = conditions_of(module, spec)
     return Core(
         process, schedule, parameterization, module, network, lambda key: start(key)[0], shapes, bind, needs, known
     )
+
+
+def check_kinds(process: Any, parameterization: Any, spec: Spec) -> None:
+    """Refuse parts of symbols beside parts of numbers.
+
+    Raises:
+      InputError: the parameterization, the loss or its times are for data of the other kind.
+    """
+    of = Process if process is None or not isinstance(process, Replacement | Product) else type(process)
+    kind, meaning, ours = MEANINGS[of]
+    if not isinstance(parameterization, meaning):
+        raise InputError(f"parameterization: is not for {kind}, of which the process is: take {ours[0]}")
+    if of is Replacement and parameterization.knows_masks and not process.masks:
+        raise InputError("parameterization 'subs': copies what is no mask, and this process has no masks: take logits")
+    loss, name = LOSS.find(spec), in_words(spec["name"])
+    takes = inspect.signature(loss).parameters.get("process")
+    its = takes.annotation if takes and takes.annotation in MEANINGS else Process
+    if loss in LOSS.known.values() and its is not of:
+        raise InputError(f"loss {name!r}: is not for {kind}, of which the process is: take {ours[1]}")
+    if of is not Process and (spec.get("times") or {}).get("name") == "log_normal":
+        raise InputError("times 'log_normal': are by noise levels, which symbols have not: take stratified")
+
+
+MEANINGS: dict[type, tuple[str, type, tuple[str, str]]] = {
+    Process: ("numbers", Parameterization, ("eps, v or x0", "diffusion")),
+    Replacement: ("symbols", Symbols, ("subs or logits", "symbols")),
+    Product: ("numbers and symbols", Mixed, ("mixed", "mixed")),
+}
+"""By process: of what it is, the parameterizations that go with it, and which to take."""
 
 
 def make_loss(spec: Spec, core: Core, shape: tuple[int, ...]) -> LossFn | StatefulLoss:

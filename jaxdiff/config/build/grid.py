@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,21 +10,21 @@ import numpy as np
 
 from jaxdiff.config.names import Spec
 from jaxdiff.config.parts import GRID
+from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import check_levels
-from jaxdiff.gaussian.parameterization import Parameterization, check_defined
-from jaxdiff.gaussian.process import Process, log_snr, time_at
+from jaxdiff.gaussian.parameterization import check_defined
+from jaxdiff.gaussian.process import log_snr, time_at
 
 __all__ = ["make_grid"]
 
 
-def make_grid(
-    spec: Spec, process: Process | None, path: Process | None, parameterization: Parameterization
-) -> Callable[[int], np.ndarray]:
+def make_grid(spec: Spec, process: Any, path: Any, parameterization: Any) -> Callable[[int], np.ndarray]:
     """`(steps) -> times` along a path, of a network that was trained on a process.
 
     Args:
-      process: None where it is learned.
+      process: None where it is learned; a `Process` or a `Replacement`, with a parameterization of the kind.
       path: None where it is that of training, which is learned.
     """
 
@@ -31,6 +32,8 @@ def make_grid(
     def grid(steps):
         if path is None and GRID.takes(spec, "process"):
             raise InputError(f"grid {spec['name']!r} needs noise levels, and this process learns its own: take uniform")
+        if isinstance(path, Replacement | Product):
+            return _of_symbols(spec, steps)
         times = np.asarray(GRID.make(spec, process=path, steps=steps), np.float32)
         if process and path:
             with jax.ensure_compile_time_eval():
@@ -43,3 +46,13 @@ def make_grid(
         return times
 
     return grid
+
+
+def _of_symbols(spec: Spec, steps: int) -> np.ndarray:
+    if GRID.takes(spec, "process"):
+        raise InputError(f"grid {spec['name']!r} needs noise levels, and symbols have none: take uniform")
+    times = np.asarray(GRID.make(spec, steps=steps), np.float32)
+    if times[0] != 1 or times[-1] != 0:
+        raise InputError(f"grid from t={times[0]:g} to {times[-1]:g}: symbols are drawn from t=1 to 0: leave these out")
+    times.setflags(write=False)
+    return times

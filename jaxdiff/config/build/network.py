@@ -12,6 +12,10 @@ from jaxdiff.config.build.text import reader, text_of
 from jaxdiff.config.names import Spec, in_words
 from jaxdiff.config.parts import NET
 from jaxdiff.config.sampling import Bind, Bound
+from jaxdiff.discrete import denoiser as denoisers
+from jaxdiff.discrete import product as products
+from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.flow_map import make_endpoint
@@ -31,6 +35,7 @@ __all__ = [
     "make_bind",
     "make_net",
     "make_start",
+    "make_symbol_bind",
     "make_tensor_axis",
     "remembering_network",
     "shapes_of",
@@ -44,16 +49,28 @@ FLEETING = ("intermediates",)
 """Collections of variables of one call, which nobody has to keep."""
 
 
-def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], like: DataSpec) -> Any:
+def make_net(
+    spec: Spec,
+    needs: Needs,
+    told: Mapping[str, ConditionSpec],
+    like: DataSpec,
+    symbols: int = 0,
+    numbers: int = 0,
+) -> Any:
     """The Flax module that a configuration names, with as many outputs as its loss needs.
 
     Args:
       told: the conditions that the transforms of the training tell it: vectors, and images of the rank of an example.
       like: what one example is, and by which tokenizer its caption becomes ids.
+      symbols: of the data, whose logits the network returns; 0 for data of numbers.
+      numbers: of an example of symbols and numbers.
     """
     own = NET.arguments(spec)
-    if "outputs" in spec:
-        raise InputError("config.net.outputs follows from the loss: leave it out")
+    for name, source in (("outputs", "loss"), ("symbols", "data"), ("numbers", "data")):
+        if name in spec:
+            raise InputError(f"config.net.{name} follows from the {source}: leave it out")
+    if not symbols and "symbols" in inspect.signature(NET.find(spec)).parameters:
+        raise InputError(f"net {in_words(spec['name'])!r}: is for symbols, and this data has none: take unet or mlp")
     if "dtype" in own and spec.get("dtype", "float32") not in DTYPES:
         raise unknown("net.dtype", spec["dtype"], DTYPES)
     inputs = {
@@ -70,9 +87,8 @@ def make_net(spec: Spec, needs: Needs, told: Mapping[str, ConditionSpec], like: 
         raise InputError("net.attention_kernel='cudnn': has no forward derivative, which this loss takes: choose 'xla'")
     if needs.second_time and not NET.takes(spec, "second_time"):
         raise InputError(f"net {in_words(spec['name'])!r} cannot be told a second time: this loss needs one that can")
-    if text_of(spec):
-        given["text"] = reader(spec, like.details.get("text"))
-    return NET.make({**spec, **given}, outputs=needs.outputs, **({"second_time": True} if needs.second_time else {}))
+    further = {"second_time": True} if needs.second_time else {}
+    return NET.make({**spec, **given}, outputs=needs.outputs, symbols=symbols, numbers=numbers, **further)
 
 
 def conditions_of(module: Any, spec: DataSpec) -> dict[str, ConditionSpec]:
@@ -97,7 +113,9 @@ def make_start(module: Any, spec: DataSpec) -> Start:
     return start
 
 
-def shapes_of(start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[int, ...]) -> Any:
+def shapes_of(
+    start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[int, ...], symbols: int = 0, numbers: int = -1
+) -> Any:
     """The shapes of the parameters of a network that returns what its loss needs.
 
     Raises:
@@ -115,6 +133,12 @@ def shapes_of(start: Start, spec: Spec, loss: str, needs: Needs, shape: tuple[in
     if needs.classifier:
         like = (1, spec.get("num_classes", out.shape[-1]))
         fits, wanted = out.shape == like, "logits, (batch, num_classes): take net 'classifier'"
+    elif numbers >= 0:
+        like = (1, numbers + (shape[-1] - numbers) * symbols)
+        fits, wanted = out.shape == like, f"numbers and logits side by side, {like}: take net 'columns'"
+    elif symbols:
+        like = (1, *shape, symbols)
+        fits, wanted = out.shape == like, f"logits of {symbols} symbols, {like}: take net 'sequence'"
     else:
         like = (1, *shape[:-1], needs.outputs * shape[-1])
         fits, wanted = out.shape == like, f"one like x, of shape {like}"
@@ -157,6 +181,17 @@ def make_bind(
             return Bound(process, lambda x_t, t: endpoint(x_t, t, t), endpoint=endpoint)
         denoiser = make_denoiser(process, parameterization, mean(network), params, condition)
         return Bound(process, denoiser, fraction if learns_variance else None, remembering if has_levels else None)
+
+    return bind
+
+
+def make_symbol_bind(process: Replacement | Product, parameterization: Any, module: Any) -> Bind:
+    """`(params, condition) -> Bound` of a network of symbols, or of numbers and symbols."""
+    network = linen_network(module)
+    make = products.make_denoiser if isinstance(process, Product) else denoisers.make_denoiser
+
+    def bind(params, condition):
+        return Bound(process, make(process, parameterization, network, params, condition))
 
     return bind
 

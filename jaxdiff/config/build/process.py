@@ -10,6 +10,8 @@ from jaxdiff.config.names import Spec
 from jaxdiff.config.parts import NOISE, PROCESS
 from jaxdiff.config.sampling import Bind, Bound
 from jaxdiff.config.schema import check_value
+from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.noise import normal
@@ -21,18 +23,31 @@ from jaxdiff.types import Network, Params
 __all__ = ["learn_process", "make_path", "make_process"]
 
 
-def make_process(spec: Spec, learned: bool = False) -> Any:
+def make_process(spec: Spec, learned: bool = False, law: Any = None) -> Any:
     """A process by name; the table of a discrete chain may be named, or given number by number.
 
     Args:
       learned: whether it is to be a module that is learned with the network, or must not.
+      law: the frequencies of the data's symbols, of symbols.
     """
     check_value("process", spec, Mapping)
     spec = dict(spec)
     if "process" in spec:
         spec["process"] = make_process(spec["process"])
+    if spec.get("name") == "product":
+        if not {"numbers", "symbols"} <= spec.keys():
+            raise InputError("process 'product': needs process.numbers and process.symbols: give both")
+        return PROCESS.make(
+            {**spec, "numbers": make_process(spec["numbers"]), "symbols": make_process(spec["symbols"], law=law)}
+        )
     noise = spec.pop("noise", None)
-    made = PROCESS.make(spec)
+    if law is None and PROCESS.takes(spec, "law"):
+        raise InputError(f"process {spec['name']!r}: is for symbols, and this data has none: take vp, or data of text")
+    made = PROCESS.make(spec, law=law)
+    if isinstance(made, Replacement):
+        return made
+    if law is not None:
+        raise InputError(f"process {spec['name']!r}: is for numbers, and this data is symbols: take process masked")
     if learned and isinstance(made, Process):
         raise InputError(f"process {spec['name']!r}: the loss learns the process: set process.name=learned")
     if not learned and not isinstance(made, Process):
@@ -43,7 +58,7 @@ def make_process(spec: Spec, learned: bool = False) -> Any:
     return made._replace(noise=NOISE.make(noise), white=False) if noise else made
 
 
-def make_path(config: Mapping[str, Any], process: Process | None) -> Process | None:
+def make_path(config: Mapping[str, Any], process: Process | Replacement | None) -> Process | Replacement | None:
     """The process along which to sample, with the noise of training; None where it is that of training.
 
     Args:
@@ -52,6 +67,8 @@ def make_path(config: Mapping[str, Any], process: Process | None) -> Process | N
     spec = config["sample"].get("process")
     if not spec:
         return None
+    if isinstance(process, Replacement | Product):
+        raise InputError("sample.process: symbols are drawn along the process of training: leave it out")
     path = make_process(spec)
     noise = _noise(spec)
     if noise and noise != _noise(config["process"]):

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from jaxdiff.modalities.tables import show_mixed
 from jaxdiff.modalities.tables.spec import make_codec
 from jaxdiff.types import Batch, Spec
 
@@ -20,6 +21,10 @@ MARGINS = {"left": 0.07, "right": 0.98, "bottom": 0.07, "top": 0.93, "wspace": 0
 
 def describe(spec: Spec) -> str:
     """What a row is: "rows of 30 columns"."""
+    if "schema" in spec.details:
+        columns = show_mixed.mixed_columns(spec)
+        numbers = sum(column.kind == "number" for column in columns)
+        return f"rows of {len(columns)} columns, {numbers} of numbers and {len(columns) - numbers} of categories"
     total, varying = len(_names(spec, spec.shape[0])), spec.shape[0]
     return f"rows of {total} columns" + (f", {varying} of which vary" if varying < total else "")
 
@@ -30,6 +35,8 @@ def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:
     On the diagonal are histograms, below it real rows, above it those drawn, on the same axes. Without real rows, those
     drawn are on both sides. Rows that are not finite are left out.
     """
+    if "schema" in spec.details:
+        return _rendered(show_mixed.side_by_side(spec, drawn, real))
     ours, its = _finite(drawn.x_0), None if real is None else _finite(real.x_0)
     names = _names(spec, ours.shape[1])[:COLUMNS]
     k, limits = len(names), _limits(ours if its is None or not len(its) else its)
@@ -63,6 +70,9 @@ def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[
     from matplotlib.figure import Figure  # half a second to import
 
     moments = np.round(np.linspace(0, len(frames) - 1, min(MOMENTS, len(frames)))).astype(int)
+    if "schema" in spec.details:
+        _save(folder / "chain.png", _rendered(show_mixed.at_moments(spec, frames, moments)), note)
+        return ["chain.png"]
     rows = make_codec(spec).decode(np.asarray(frames)[moments])
     names = _names(spec, rows.shape[-1])
     figure = Figure(figsize=(2.4 * len(moments), 2.6))
@@ -85,6 +95,10 @@ def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[
 
 def save_samples(folder: Path, spec: Spec, drawn: Batch, real: Batch | None, note: str) -> list[str]:
     """Write samples.csv, all rows in the table's units, with their class where one was asked for, and figure.png."""
+    if "schema" in spec.details:
+        some = Batch(np.asarray(drawn.x_0[:SHOWN]))
+        _save(folder / "figure.png", preview(spec, some, real), note)
+        return ["figure.png", *show_mixed.write(folder, spec, drawn, real)]
     label = (drawn.condition or {}).get("label")
     classes = spec.details.get("classes", [])
     named = lambda c: "" if c < 0 else classes[c] if c < len(classes) else str(c)

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxdiff.errors import InputError
+from jaxdiff.modalities.tables import schema
 from jaxdiff.modalities.tables.cleaning import MISSING, Cleaning
 from jaxdiff.types import Codec, Spec
 
-__all__ = ["AXES", "NUMBERS", "RANGE", "cleaning_of", "make_codec", "table_spec"]
+__all__ = ["AXES", "NUMBERS", "RANGE", "cleaning_of", "make_codec", "mixed_columns", "table_spec"]
 
 AXES = ("columns",)
 RANGE = (None, None)
@@ -37,8 +38,35 @@ def make_codec(spec: Spec) -> Codec:
     """
     if not spec.details:
         return Codec()
+    if "schema" in spec.details:
+        columns = mixed_columns(spec)
+        return Codec(lambda table: schema.packed(columns, table), lambda x: schema.unpacked(columns, x))
     cleaning = cleaning_of(spec)
     return Codec(cleaning.apply, cleaning.invert)
+
+
+def mixed_columns(spec: Spec) -> list[schema.Column]:
+    """The columns of a row of mixed columns.
+
+    Raises:
+      InputError: the details are no schema of as many entries as an example has.
+    """
+    columns, details = schema.read_schema(spec.details), spec.details
+    try:
+        law, numbers = np.asarray(details["law"], np.float64), details["numbers"]
+        names, classes = list(details["columns"]), list(details["classes"])
+        fits = law.ndim == 2 and bool(np.isfinite(law).all()) and (law >= 0).all() and (law.sum(1) > 0).all()
+        fits = fits and numbers == sum(c.kind == "number" for c in columns) and isinstance(details["place"], int)
+        fits = (
+            fits and spec.shape[0] == numbers + len(law) and all(type(t) is str for t in (*classes, details["label"]))
+        )
+        fits = fits and names == [column.name for column in columns]
+        fits = fits and len(law) == len(schema.sizes(columns)) and law.shape[1] == max(schema.sizes(columns))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"details of a table: {type(error).__name__} {error}: they hold no schema") from error
+    if not fits:
+        raise InputError(f"details of a table: are not those of a schema of {spec.shape[0]} entries")
+    return columns
 
 
 def cleaning_of(spec: Spec) -> Cleaning:

@@ -1,0 +1,153 @@
+"""Text in files: one long text cut into windows, or a line an example."""
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from jaxdiff.data.source import Source
+from jaxdiff.errors import InputError, unknown
+from jaxdiff.modalities.text.spec import encoded, text_spec
+from jaxdiff.modalities.text.vocabulary import Vocabulary, encode, learn_vocabulary
+from jaxdiff.types import Batch
+
+__all__ = ["lines", "manual", "read_text", "text"]
+
+SPLITS = ("all", "train", "test")
+HELD = 0.05
+
+
+def read_text(path: str) -> str:
+    """The text of a file in UTF-8, .gz or not, with plain line ends.
+
+    Raises:
+      InputError: no such file, an empty one, or another encoding; the line is named.
+    """
+    try:
+        content = Path(path).expanduser().read_bytes()
+        content = gzip.decompress(content) if Path(path).suffix == ".gz" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        plain = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        raise InputError(
+            f"{path!r}: line {line}, byte {column} is no UTF-8 (0x{content[error.start]:02x}): convert the whole file "
+            "to UTF-8"
+        ) from error
+    plain = plain.replace("\r\n", "\n").replace("\r", "\n")
+    if not plain.strip():
+        raise InputError(f"{path!r} is empty: it has to hold text")
+    return plain
+
+
+def text(
+    path: str, length: int = 256, symbols: str = "characters", size: int = 512, split: str = "all", stride: int = 0
+) -> Source:
+    """Windows of a long text.
+
+    Args:
+      path: of a .txt in UTF-8, or a .txt.gz.
+      length: symbols a window.
+      symbols: characters, bytes, or pairs (`jaxdiff.modalities.text.vocabulary`).
+      size: of pairs, how many symbols.
+      split: "all"; "test", the last 20th of the text; or "train", the rest. All have the vocabulary of the whole.
+      stride: symbols between the starts of two windows; 0 for `length`.
+
+    Raises:
+      InputError: the file cannot be read, or the text is shorter than a window.
+    """
+    return _windows(read_text(path), repr(path), length, symbols, size, split, stride)
+
+
+def manual(
+    length: int = 128, symbols: str = "characters", size: int = 512, split: str = "all", stride: int = 0
+) -> Source:
+    """The embedded text: the reference of the Python language that `help()` shows, from the standard library.
+
+    The arguments are those of `text`. Its characters beyond ASCII are left out.
+    """
+    from pydoc_data.topics import topics  # half a megabyte
+
+    content = "\n".join(topics[name] for name in sorted(topics))
+    content = content.encode("ascii", "ignore").decode()
+    return _windows(content, "the embedded manual", length, symbols, size, split, stride)
+
+
+def _windows(content: str, what: str, length: int, symbols: str, size: int, split: str, stride: int) -> Source:
+    if split not in SPLITS:
+        raise unknown("split of a text", split, SPLITS)
+    vocabulary = learn_vocabulary(content, symbols, size)
+    ids = encode(vocabulary, content)
+    law = np.bincount(ids, minlength=len(vocabulary.symbols)) / len(ids)
+    cut = int(len(ids) * (1 - HELD))
+    part = {"all": ids, "train": ids[:cut], "test": ids[cut:]}[split]
+    if len(part) < length:
+        raise InputError(
+            f"{what}: its part {split!r} has {len(part)} symbols, and data.length is {length}: take less, or more text"
+        )
+    stride = stride or length
+    return Source(
+        (len(part) - length) // stride + 1,
+        text_spec(vocabulary, law, length),
+        lambda indices: Batch(part[np.asarray(indices)[:, None] * stride + np.arange(length)]),
+    )
+
+
+def lines(path: str, length: int = 0, symbols: str = "characters", size: int = 512, split: str = "all") -> Source:
+    """The lines of a file, each an example, such as SMILES or names; empty lines are left out.
+
+    Args:
+      path: of a .txt or .smi in UTF-8, or with .gz; or of a .npz with arrays "train" and "test" of strings.
+      length: symbols of the longest line; 0 to find it.
+      symbols, size: see `text`.
+      split: "all"; "test", every 20th line (or the array "test"); or "train", the others.
+
+    Raises:
+      InputError: the file cannot be read, or a line is longer.
+    """
+    if split not in SPLITS:
+        raise unknown("split of lines", split, SPLITS)
+    every, chosen = _listed(path, split)
+    vocabulary = learn_vocabulary("\n".join(every), symbols, size, end=True)
+    vocabulary = _without_line_end(vocabulary)
+    rows = [encode(vocabulary, line, f"{path!r}, ") for line in every] if not length else []
+    length = length or max(map(len, rows))
+    x_0 = encoded(vocabulary, every, length, f"{path!r}, line")
+    law = np.bincount(x_0.reshape(-1), minlength=len(vocabulary.symbols)) / x_0.size
+    x_0 = x_0[chosen]
+    return Source(len(x_0), text_spec(vocabulary, law, length), lambda indices: Batch(x_0[indices]))
+
+
+def _without_line_end(vocabulary: Vocabulary) -> Vocabulary:
+    """The vocabulary of lines that were joined to be learned from, without what joined them; no pair has it."""
+    if "\n" not in vocabulary.symbols:
+        return vocabulary
+    at = vocabulary.symbols.index("\n")
+    merges = [[i - (i > at) for i in pair] for pair in vocabulary.merges]
+    return Vocabulary(vocabulary.kind, [s for s in vocabulary.symbols if s != "\n"], merges)
+
+
+def _listed(path: str, split: str) -> tuple[list[str], np.ndarray]:
+    """All lines of a file, and the numbers of those of a split."""
+    if Path(path).suffix == ".npz":
+        try:
+            with np.load(Path(path).expanduser(), allow_pickle=False) as arrays:
+                parts = {name: [_string(s) for s in arrays[name].tolist()] for name in ("train", "test")}
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(f"{path!r}: holds no arrays 'train' and 'test' of strings ({error})") from error
+        every, first = parts["train"] + parts["test"], len(parts["train"])
+        numbers = np.arange(len(every))
+        chosen = {"all": numbers, "train": numbers[:first], "test": numbers[first:]}[split]
+        return every, chosen
+    every = [line for line in read_text(path).split("\n") if line.strip()]
+    numbers = np.arange(len(every))
+    held = numbers % 20 == 19
+    return every, {"all": numbers, "train": numbers[~held], "test": numbers[held]}[split]
+
+
+def _string(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,109 @@
+"""A transformer over symbols: logits of the symbol at each position, from all positions.
+
+    x <- x + attention(norm(x))        x <- x + down(gelu(up(norm(x))))
+
+with positions by rotation (Su et al. 2021), RMSNorm (Zhang and Sennrich 2019), and time and class added to each
+symbol's embedding. The last layer of each branch, and the one that makes the logits, start at zero. `causal`,
+position i sees those before it and itself alone: the same network as an autoregressive model.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.errors import InputError
+from jaxdiff.nets.layers import INIT, ZERO, sinusoidal
+from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
+
+__all__ = ["Sequence", "rotated"]
+
+
+def rotated(x: jax.Array, base: float = 10_000.0) -> jax.Array:
+    """Turn the pairs (i, i + half) of the channels of x (batch, positions, heads, channels) by their positions."""
+    half = x.shape[-1] // 2
+    angles = np.outer(np.arange(x.shape[1]), base ** (-np.arange(half) / half)).astype(np.float32)
+    cos, sin = (f(angles)[:, None].astype(x.dtype) for f in (jnp.cos, jnp.sin))
+    a, b = x[..., :half], x[..., half:]
+    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+
+
+class Sequence(nn.Module):
+    """`(x, t, condition) -> logits`, (batch, positions, symbols), of x (batch, positions), whole numbers.
+
+    Attributes:
+      symbols: of the data; x may also hold one more, [MASK].
+      width: of the stream, divisible by twice the number of heads.
+      blocks: one after the other.
+      heads: of each attention.
+      hidden: width of the layer within each feed-forward part, as a multiple of `width`.
+      dropout: rate at the end of each branch, active while training.
+      num_classes: of labels; 0 for none.
+      causal: whether a position sees only those before it, and itself.
+    """
+
+    symbols: int
+    width: int = 128
+    blocks: int = 4
+    heads: int = 4
+    hidden: int = 4
+    dropout: float = 0.0
+    num_classes: int = 0
+    causal: bool = False
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, t: jax.Array, condition: Condition | None = None, train: bool = False
+    ) -> jax.Array:
+        """Run the network.
+
+        Args:
+          x: (batch, positions), whole numbers of any type.
+          t: (batch,), in steps of a 1000-step chain; or (1,), for the whole batch.
+          condition: a label, -1 for none; initialize with one, if the network is made for it.
+          train: apply dropout, which needs an rng named "dropout".
+
+        Raises:
+          InputError: x or the condition does not fit the network, or its width its heads.
+        """
+        given = condition or {}
+        self._check(x.shape, given)
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        h = nn.Embed(self.symbols + 1, self.width, name="embed")(jnp.asarray(x, jnp.int32))
+        h = h + self._told(t, given)[:, None]
+        for i in range(self.blocks):
+            h = h + drop(self._attention(nn.RMSNorm(name=f"block{i}_norm1")(h), f"block{i}"))
+            up = nn.Dense(self.hidden * self.width, kernel_init=INIT, name=f"block{i}_up")
+            down = nn.Dense(self.width, kernel_init=ZERO, name=f"block{i}_down")
+            h = h + drop(down(nn.gelu(up(nn.RMSNorm(name=f"block{i}_norm2")(h)))))
+        return nn.Dense(self.symbols, kernel_init=ZERO, name="out")(nn.RMSNorm(name="norm_out")(h))
+
+    def _attention(self, h: jax.Array, name: str) -> jax.Array:
+        shape = (*h.shape[:2], self.heads, self.width // self.heads)
+        query, key, value = jnp.split(nn.Dense(3 * self.width, False, kernel_init=INIT, name=f"{name}_qkv")(h), 3, -1)
+        query, key = rotated(query.reshape(shape)), rotated(key.reshape(shape))
+        out = jax.nn.dot_product_attention(query, key, value.reshape(shape), is_causal=self.causal)
+        return nn.Dense(self.width, False, kernel_init=ZERO, name=f"{name}_out")(out.reshape(h.shape))
+
+    def _told(self, t: jax.Array, given: Condition) -> jax.Array:
+        """What is added to every position: of the time and the class, (batch, width)."""
+        h = nn.Dense(self.width, kernel_init=INIT, name="time")(sinusoidal(t, self.width))
+        if "label" not in given:
+            return h
+        label = given["label"]
+        classes = nn.Embed(self.num_classes, self.width, name="classes")(jnp.maximum(label, 0))
+        return h + jnp.where(label[:, None] < 0, 0, classes)
+
+    def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
+        """The conditions it takes: a class, if it is made for classes."""
+        return {"label": class_label(self.num_classes)} if self.num_classes else {}
+
+    def _check(self, shape: tuple[int, ...], given: Condition) -> None:
+        if len(shape) != 2:
+            raise InputError(f"net 'sequence' takes symbols, (batch, positions), not an array of shape {shape}")
+        if self.width % (2 * self.heads):
+            raise InputError(f"net.width={self.width}, net.heads={self.heads}: twice the heads must divide the width")
+        if "label" in given and not self.num_classes:
+            raise InputError("a label was given to net 'sequence' with num_classes=0: set num_classes, or give none")
+        for name in given.keys() - {"label"}:
+            raise InputError(f"the condition {name!r} was given to net 'sequence', which takes labels alone")

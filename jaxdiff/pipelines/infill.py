@@ -1,0 +1,120 @@
+"""Infill: draw what is unknown of texts or of rows of a table, and keep what is known."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.discrete import product
+from jaxdiff.discrete.process import Replacement
+from jaxdiff.discrete.product import Product
+from jaxdiff.discrete.samplers import infill as filled
+from jaxdiff.errors import InputError
+from jaxdiff.modalities import require
+from jaxdiff.modalities.tables.spec import mixed_columns
+from jaxdiff.modalities.text.spec import vocabulary_of
+from jaxdiff.modalities.text.vocabulary import encode
+from jaxdiff.pipelines.hooks import Hooks, Inputs
+from jaxdiff.pipelines.model import Model
+from jaxdiff.types import Array, Key
+
+__all__ = ["impute", "infill", "infill_symbols"]
+
+
+def _keep_symbols(process, denoiser, sampler, inputs):
+    return filled(process, sampler, inputs.each["known"], inputs.each["free"])
+
+
+def _keep_parts(process, denoiser, sampler, inputs):
+    known, free = product.parted(process, inputs.each["known"]), inputs.each["free"]
+    count = known["numbers"].shape[-1]
+    return product.replaced(process, sampler, known, {"numbers": free[:, :count], "symbols": free[:, count:]})
+
+
+SYMBOLS, PARTS = Hooks(steer=_keep_symbols), Hooks(steer=_keep_parts)
+
+
+def infill(model: Model, key: Key, texts: Sequence[str], blank: str = "_", **options: Any) -> np.ndarray:
+    """Fill the blanks of texts, an array of strings (n,).
+
+    Args:
+      texts: each of as many symbols as the model's, or fewer, which leaves the rest to it; each blank is one symbol.
+      blank: a character that stands for one unknown symbol.
+      **options: those of `Model.sample`.
+
+    Raises:
+      InputError: the model is not of text in characters, a text is too long, or nothing is left to draw.
+    """
+    require("text", model.spec, "infill")
+    vocabulary, length = vocabulary_of(model.spec), model.shape[0]
+    if vocabulary.kind != "characters" or len(blank) != 1:
+        raise InputError(f"blank={blank!r}: must be one character, and the symbols of the model characters too")
+    if not len(texts):
+        raise InputError("texts: give at least one")
+    known, free = np.zeros((len(texts), length), np.int32), np.ones((len(texts), length), bool)
+    for i, text in enumerate(texts):
+        if len(text) > length:
+            raise InputError(f"text {i + 1}: has {len(text)} symbols, and this model takes {length}")
+        given = np.array([character != blank for character in text], bool)
+        placed = text.replace(blank, vocabulary.symbols[0])
+        ids = encode(vocabulary, placed, f"text {i + 1}, ")
+        known[i, : len(text)], free[i, : len(text)] = ids, ~given
+    return model.codec.decode(np.asarray(infill_symbols(model, key, known, free, **options)))
+
+
+def infill_symbols(model: Model, key: Key, known: np.ndarray, free: np.ndarray, **options: Any) -> Array:
+    """Draw the free positions of sequences of symbols.
+
+    Args:
+      known: (n, positions), whole numbers; what stands at a free position does not matter.
+      free: (n, positions) or (positions,), whether it is to be drawn.
+
+    Raises:
+      InputError: shapes that do not fit, unknown symbols, or nothing that is free.
+    """
+    if not isinstance(model.path, Replacement):
+        raise InputError("infill_symbols: is for models of symbols: take `inpaint` of images, `impute` of tables")
+    known, free = np.asarray(known), _checked(free, np.shape(known), model.shape)
+    if known.dtype.kind not in "iu" or (np.where(free, 0, known) < 0).any():
+        raise InputError("known: must be whole numbers of symbols, from 0 on")
+    if (np.where(free, 0, known) >= model.path.symbols).any():
+        raise InputError(f"known: holds {known.max()}, and this model has {model.path.symbols} symbols, from 0 on")
+    inputs = Inputs(each={"known": jnp.asarray(known, jnp.int32), "free": jnp.asarray(free)})
+    return model.trajectory(key, len(known), 0, hooks=SYMBOLS, inputs=inputs, **options)[0]
+
+
+def impute(model: Model, key: Key, table: np.ndarray, free: np.ndarray, **options: Any) -> np.ndarray:
+    """Draw unknown cells of rows of a table of mixed columns, and keep the others.
+
+    Args:
+      table: (n, columns), as `Model.sample` returns rows.
+      free: (n, columns) or (columns,), whether a cell is to be drawn.
+
+    Raises:
+      InputError: shapes that do not fit, or nothing that is free.
+    """
+    if not isinstance(model.path, Product):
+        raise InputError("impute: is for tables of mixed columns: train one with configs/tables.py")
+    columns = mixed_columns(model.spec)
+    table = np.asarray(table, np.float64)
+    free = _checked(free, table.shape, (len(columns),))
+    numbers = [i for i, column in enumerate(columns) if column.kind == "number"]
+    categories = [i for i, column in enumerate(columns) if column.kind == "category"]
+    order = numbers + categories + [i for i in numbers if columns[i].missing is not None]
+    known = model.codec.encode(np.where(free & np.isin(np.arange(len(columns)), categories), 0, table))
+    places = free[:, order] if len(order) == model.shape[0] else np.pad(free[:, order], ((0, 0), (0, 1)))
+    inputs = Inputs(each={"known": jnp.asarray(known), "free": jnp.asarray(places)})
+    drawn = model.trajectory(key, len(table), 0, hooks=PARTS, inputs=inputs, **options)[0]
+    return np.where(free, model.codec.decode(np.asarray(drawn)), table)
+
+
+def _checked(free: np.ndarray, shape: tuple[int, ...], own: tuple[int, ...]) -> np.ndarray:
+    """What is free, (n, ...), of an input of a shape, for a model of examples of its own."""
+    free = np.asarray(free)
+    if len(shape) != 2 or shape[1:] != own or not shape[0] or free.shape not in (shape, own):
+        raise InputError(f"known of shape {shape}, free of shape {free.shape}: this model takes (n, {own[0]}) of both")
+    free = np.broadcast_to(free.astype(bool), shape)
+    if not free.any(1).all():
+        raise InputError(f"free: row {int(np.argmin(free.any(1))) + 1} is known as a whole: leave something to draw")
+    return free

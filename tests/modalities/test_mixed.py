@@ -1,0 +1,195 @@
+"""Tables of mixed columns: schema, quantile maps and their inverse, what is refused, and the report."""
+
+import csv
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from jaxdiff.errors import InputError
+from jaxdiff.modalities import check, make_codec
+from jaxdiff.modalities.tables import columns, people, report, schema, show
+from jaxdiff.modalities.tables.quantiles import from_normal, learn_quantiles, to_normal
+from jaxdiff.modalities.tables.show_mixed import columns_of
+from jaxdiff.modalities.tables.spec import mixed_columns
+from jaxdiff.types import Batch
+
+RNG = np.random.default_rng(0)
+SPIKED = np.where(RNG.random(5000) < 0.92, 0, np.round(np.exp(RNG.normal(8, 1, 5000))))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.array([3.0]), np.arange(50.0), SPIKED, RNG.normal(size=5000), np.append(np.zeros(500), RNG.random(4000))],
+    ids=["one", "few", "spike", "many", "spike and many"],
+)
+def test_quantile_maps_are_normal_and_come_back(values):
+    known = learn_quantiles(values)
+    z = to_normal(known, values, RNG.random(len(values)))
+    np.testing.assert_allclose(from_normal(known, z), values, atol=1e-3 * np.ptp(values) * (len(known.values) > 500))
+    if len(values) > 1000:
+        assert stats.kstest(z, "norm").statistic < 0.03
+    drawn = from_normal(known, RNG.normal(size=20_000))
+    assert report.kolmogorov_smirnov(values, drawn) < 0.02 + 0.3 * (len(values) < 100)
+    assert values.min() <= drawn.min() <= drawn.max() <= values.max()
+    if len(np.unique(values)) <= 1000:
+        assert set(drawn) <= set(values)
+
+
+def written(tmp_path, text, name="a.csv"):
+    (tmp_path / name).write_text(text)
+    return str(tmp_path / name)
+
+
+def a_csv(tmp_path, n=60):
+    rng = np.random.default_rng(1)
+    lines = ["id,price,kind,flag,note"]
+    for i in range(n):
+        price = "?" if i % 10 == 3 else f"{rng.normal(100, 20):.2f}"
+        lines.append(f"{i},{price},{('a', 'b', '')[i % 3]},{i % 2},same")
+    return written(tmp_path, "\n".join(lines) + "\n")
+
+
+def test_a_schema_is_inferred_and_cells_come_back(tmp_path):
+    source = columns(a_csv(tmp_path))
+    known = mixed_columns(source.spec)
+    assert [(c.name, c.kind) for c in known] == [
+        ("id", "number"), ("price", "number"), ("kind", "category"), ("flag", "category"), ("note", "category")
+    ]  # fmt: skip
+    assert known[1].missing == "?"
+    assert (known[0].decimals, known[1].decimals) == (0, 2)
+    assert known[2].values == ("a", "b", "")
+    assert source.spec.shape == (2 + 3 + 1,)
+    check(source.spec)
+    table = make_codec(source.spec).decode(source.take(np.arange(60)).x_0)
+    with open(tmp_path / "a.csv", newline="") as file:
+        _, *lines = csv.reader(file)
+    assert schema.cells(known, table) == lines
+    x = source.take(np.arange(60)).x_0
+    np.testing.assert_array_equal(make_codec(source.spec).encode(table), x)
+    law = np.array(source.spec.details["law"])
+    assert law.shape == (4, 3)
+    np.testing.assert_allclose(law[0], 1 / 3, atol=1e-5)
+    np.testing.assert_allclose(law[3], [0.9, 0.1, 0], atol=1e-5)
+
+
+def test_kinds_may_be_given_and_columns_left_out(tmp_path):
+    source = columns(a_csv(tmp_path), ignore="id, note", numbers="flag")
+    assert source.spec.details["columns"] == ["price", "kind", "flag"]
+    assert mixed_columns(source.spec)[2].kind == "number"
+    labeled = columns(a_csv(tmp_path), label="kind")
+    assert labeled.conditions["label"].values == 3
+    assert labeled.labels().tolist()[:3] == [0, 1, 2]
+
+
+def test_a_csv_is_written_as_the_one_that_was_read(tmp_path):
+    source = columns(a_csv(tmp_path), label="kind")
+    batch = source.take(np.arange(60))
+    drawn = batch._replace(x_0=make_codec(source.spec).decode(batch.x_0))
+    assert show.save_samples(tmp_path, source.spec, drawn, drawn, "note") == [
+        "figure.png",
+        "samples.csv",
+        "report.json",
+    ]
+    assert (tmp_path / "samples.csv").read_text() == (tmp_path / "a.csv").read_text()
+    assert "5 columns, 2 of numbers" not in show.describe(source.spec)
+    assert show.save_chain(tmp_path, source.spec, np.stack([batch.x_0] * 3), "note") == ["chain.png"]
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "message"),
+    [
+        ("", {}, "has 0 rows"),
+        ("a,b\n", {}, "has 0 rows"),
+        ("a,b\n1,2\n3\n", {}, "row 2 has 1 cells and the header 2"),
+        ("a,a\n1,2\n", {}, "holds 'a' twice"),
+        ("a,b\n1,2020-01-02\n", {}, "row 1 has the date '2020-01-02' in column 'b'"),
+        ("a,b\n1,x\n", {"numbers": "b"}, "row 1 has 'x' in column 'b', which is no number"),
+        ("a,b\n1,x\n", {"ignore": "c"}, "unknown column .* 'c'"),
+        ("a,b\n1,x\n", {"label": "c"}, "unknown column .* 'c'"),
+        ("a,b\n1,x\n", {"categories": "c"}, "unknown column .* 'c'"),
+        ("a,b\n1,x\n", {"split": "third"}, "unknown split of a table"),
+        ("a\n" + "".join(f"x{i}\n" for i in range(1200)), {}, "column 'a' has 1200 different texts"),
+    ],
+)
+def test_a_bad_table_is_one_line_that_names_the_place(tmp_path, text, given, message):
+    with pytest.raises(InputError, match=message) as caught:
+        columns(written(tmp_path, text), **given)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_encodings_and_unknown_categories_are_named(tmp_path):
+    (tmp_path / "b.csv").write_bytes(b"a,b\n1,x\n2,caf\xe9\n")
+    with pytest.raises(InputError, match="row 2 is no UTF-8 .0xe9."):
+        columns(str(tmp_path / "b.csv"))
+    known = schema.infer(["k"], [["a"], ["b"]], {}, "t")
+    with pytest.raises(InputError, match="row 1 has 'c' in column 'k', which is none of its 2 categories"):
+        schema.parsed(known, [["c"]], "t")
+
+
+def test_columns_that_are_missing_or_constant_are_drawn_as_that(tmp_path, caplog):
+    source = columns(written(tmp_path, "a,b,c\n" + "".join(f"{i},,7\n" for i in range(20))))
+    assert "column 'b': always ''" in caplog.text
+    assert "column 'c': always '7'" in caplog.text
+    table = make_codec(source.spec).decode(source.take(np.arange(20)).x_0)
+    assert schema.cells(mixed_columns(source.spec), table)[3] == ["3", "", "7"]
+
+
+def test_the_splits_share_their_quantiles_and_part_the_rows():
+    train, test = people(500, "train"), people(500, "test")
+    assert train.spec == test.spec
+    assert train.size + test.size == people(500).size == 500
+    assert people(100, label=True).conditions["label"].values == 2
+
+
+def test_broken_details_are_refused():
+    spec = people(100).spec
+    for broken in ({"law": [[1.0]]}, {"numbers": 1}, {"schema": []}, {"schema": [{"name": "a"}]}, {"place": "x"}):
+        with pytest.raises(InputError, match="details of a table"):
+            check(spec._replace(details={**spec.details, **broken}))
+
+
+def a_report(n=2000):
+    source = people(3 * n)
+    known = mixed_columns(source.spec)
+    table = make_codec(source.spec).decode(source.take(np.arange(3 * n)).x_0)
+    return known, table[:n], table[n : 2 * n], table[2 * n :]
+
+
+def test_the_report_of_real_rows_is_near_its_ideal():
+    found = report.figures(*a_report(), target="income")
+    assert found["shape"] < 0.03
+    assert found["trend"] < 0.06
+    assert found["c2st"] > 0.9
+    assert 0.45 < found["dcr"] < 0.55
+    assert found["utility"] > 0.6
+
+
+def test_the_report_tells_copies_and_independent_columns():
+    known, train, test, _ = a_report(1000)
+    assert report.dcr(known, train, test, train[:300]) > 0.9
+    rng = np.random.default_rng(0)
+    mixed_up = np.stack([rng.permutation(column) for column in train.T], axis=1)
+    assert np.mean(list(report.shape(known, train, mixed_up).values())) == 0
+    assert report.trend(known, train, mixed_up) > 0.03
+    assert report.utility(known, mixed_up, test, "income") < report.utility(known, train, test, "income") - 0.1
+    shifted = train.copy()
+    shifted[:, 0] += 30
+    assert report.c2st(known, train, shifted) < 0.3
+    assert report.shape(known, train, shifted)["age"] > 0.5
+
+
+def test_the_distances_are_those_of_scipy():
+    x, y = RNG.normal(size=300), RNG.normal(0.3, 1.2, size=200)
+    assert report.kolmogorov_smirnov(x, y) == pytest.approx(stats.ks_2samp(x, y).statistic)
+    known = [schema.Column("a", "category", ("x", "y", "z"))]
+    a, b = np.array([[0], [0], [1], [2.0]]), np.array([[0], [1], [1], [1.0]])
+    assert report.shape(known, a, b)["a"] == pytest.approx(0.5 * (0.25 + 0.5 + 0.25))
+
+
+def test_the_class_of_a_row_stands_where_it_stood():
+    source = people(50, label=True)
+    batch = source.take(np.arange(50))
+    known, table = columns_of(source.spec, Batch(make_codec(source.spec).decode(batch.x_0), batch.condition))
+    assert [column.name for column in known] == ["age", "work", "hours", "married", "gain", "income"]
+    np.testing.assert_array_equal(table[:, 5], batch.condition["label"])

@@ -1,0 +1,209 @@
+"""Symbols from a configuration: text and tables of mixed columns, trained, loaded, drawn and filled in."""
+
+import csv
+import dataclasses
+import gzip
+
+import jax
+import numpy as np
+import pytest
+
+import jaxdiff
+from jaxdiff import pipelines
+from jaxdiff.config import build
+from jaxdiff.errors import InputError
+from jaxdiff.evaluation import held_out
+from jaxdiff.modalities import find
+from jaxdiff.pipelines import experiment
+from jaxdiff.types import Batch
+from tests.helpers.configs import get_config, with_field
+
+TEXT = "the cat sat on the mat and the rat ate the hat. " * 40
+
+
+def a_text(tmp_path):
+    (tmp_path / "cat.txt.gz").write_bytes(gzip.compress(TEXT.encode()))
+    config = get_config(f"text={tmp_path / 'cat.txt.gz'}", "masked")
+    config["net"] |= {"width": 16, "blocks": 1, "heads": 2, "hidden": 2}
+    config["data"] |= {"length": 12, "stride": 3}
+    config["held_out"] |= {"length": 12}
+    config["sample"]["steps"] = 4
+    return config
+
+
+def a_table(**net):
+    config = get_config("people", "tables")
+    config["data"]["n"] = config["held_out"]["n"] = 200
+    config["net"] |= {"width": 16, "blocks": 1, "embedding": 8, **net}
+    config["sample"]["steps"] = 4
+    return config
+
+
+def untrained(config):
+    spec = build.source(config).spec
+    parts = experiment.build(config, spec)
+    return dataclasses.replace(parts.model, params=parts.init(jax.random.key(0)))
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    config = a_text(tmp_path_factory.mktemp("text"))
+    return config, untrained(config)
+
+
+@pytest.fixture(scope="module")
+def table():
+    config = a_table()
+    return config, untrained(config)
+
+
+def test_text_is_drawn_as_text_the_same_in_any_batch(text):
+    _, model = text
+    drawn = model.sample(jax.random.key(0), 4)
+    assert drawn.dtype.kind == "U"
+    assert all(len(one) == 12 and set(one) <= set(TEXT) for one in drawn.tolist())
+    assert model.sample(jax.random.key(0), 2, first=2).tolist() == drawn[2:].tolist()
+    assert np.concatenate(list(model.stream(jax.random.key(0), 4, 2))).tolist() == drawn.tolist()
+    assert "texts of 12 symbols" in repr(model)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sampler": "ddim"}, "this model draws symbols: take one of ancestral_symbols"),
+        ({"sampler": "columnwise"}, "this model draws symbols"),
+        ({"eta": 0.5}, "unknown option"),
+        ({"clip": 1.0}, "unknown option"),
+        ({"temperature": 0.0}, "temperature=0.0: must be a number from 0.001"),
+        ({"guidance": 2.0}, "has no condition to follow"),
+    ],
+)
+def test_options_that_symbols_do_not_have_are_refused(text, options, message):
+    with pytest.raises(InputError, match=message):
+        text[1].sample(jax.random.key(0), 2, **options)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("process", {"name": "vp"}, "process 'vp': is for numbers, and this data is symbols"),
+        ("parameterization", {"name": "eps"}, "parameterization: is not for symbols, of which the process is"),
+        ("process", {"name": "multinomial"}, "parameterization 'subs': copies what is no mask"),
+        ("loss", {"name": "diffusion", "weight": {"name": "simple"}, "times": {"name": "uniform"}}, "loss 'diffusion'"),
+        ("loss.times", {"name": "log_normal"}, "times 'log_normal': are by noise levels"),
+        ("net", {"name": "unet"}, "net 'unet'"),
+        ("net.symbols", 3, "config.net.symbols follows from the data"),
+        ("sample.clip", 1.0, "symbols have no bound"),
+        ("sample.sampler", {"name": "ddim"}, "sampler 'ddim': this model draws symbols"),
+        ("sample.grid", {"name": "karras"}, "needs noise levels, and symbols have none"),
+        ("sample.grid", {"name": "uniform", "t_min": 0.1}, "symbols are drawn from t=1 to 0"),
+        ("sample.process", {"name": "vp"}, "symbols are drawn along the process of training"),
+    ],
+)
+def test_what_symbols_cannot_have_is_one_line(text, field, value, message):
+    config = with_field({**text[0], **{k: dict(text[0][k]) for k in ("net", "loss", "sample")}}, field, value)
+    with pytest.raises(InputError, match=message) as caught:
+        experiment.build(config, build.source(config).spec)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_refuse_what_is_for_symbols():
+    for field, value, message in [
+        ("process", {"name": "masked"}, "is for symbols, and this data has none"),
+        ("net", {"name": "sequence"}, "net 'sequence': is for symbols"),
+        ("sample.sampler", {"name": "first_hitting"}, "this model draws numbers"),
+    ]:
+        config = with_field(get_config(), field, value)
+        with pytest.raises(InputError, match=message):
+            experiment.build(config, build.source(config).spec)
+
+
+def test_blanks_are_filled_and_the_rest_stays(text):
+    _, model = text
+    filled = pipelines.infill(model, jax.random.key(0), ["the ___ sat ", "a_"])
+    assert filled[0][:4] == "the "
+    assert filled[0][7:] == " sat "
+    assert filled[1][0] == "a"
+    assert all("_" not in one and len(one) == 12 for one in filled.tolist())
+    for texts, message in [
+        ([], "at least one"),
+        (["the cat sat "], "row 1 is known as a whole"),
+        (["the cat sat on"], "has 14 symbols, and this model takes 12"),
+        (["th$ _"], "text 1, line 1, column 3: '\\$'"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            pipelines.infill(model, jax.random.key(0), texts)
+
+
+def test_the_bound_of_an_untrained_network_is_that_of_equal_symbols(text):
+    """Its last layer is zero, so that every symbol has the probability 1 / K."""
+    config, model = text
+    figures = held_out.measure(model, build.held_out(config, model.spec), jax.random.key(0), 4, draws=12)
+    symbols = len(model.spec.details["vocabulary"])
+    mean, error = figures["bound, bits a symbol"]
+    assert mean == pytest.approx(np.log2(symbols), abs=3 * error + 1e-3)
+    source = build.held_out(config, model.spec)
+    monitor = held_out.make_monitor(model, source, 4)
+    assert monitor(model.params)["held_out_bits"] == pytest.approx(np.log2(symbols), rel=0.2)
+
+
+def test_rows_are_drawn_in_the_units_of_the_table(table, tmp_path):
+    _, model = table
+    rows = model.sample(jax.random.key(0), 6)
+    assert rows.shape == (6, 6)
+    np.testing.assert_array_equal(rows[:, 0], np.round(rows[:, 0]))
+    assert (rows[:, 0] >= 17).all()
+    assert set(rows[:, 1]) <= {0, 1, 2, 3}
+    show = find("tables", "show")
+    show.save_samples(tmp_path, model.spec, Batch(rows), None, "note")
+    with open(tmp_path / "samples.csv", newline="") as file:
+        header, *lines = csv.reader(file)
+    assert header == ["age", "work", "hours", "married", "gain", "income"]
+    assert {line[5] for line in lines} <= {"<=50K", ">50K"}
+    assert all(line[0].isdigit() for line in lines)
+    with pytest.raises(InputError, match="this model draws numbers and symbols: take one of columnwise"):
+        model.sample(jax.random.key(0), 2, sampler="ddim")
+
+
+def test_cells_are_imputed_and_the_others_stay(table):
+    _, model = table
+    rows = model.sample(jax.random.key(1), 4)
+    free = np.zeros((4, 6), bool)
+    free[:, [0, 3]] = True
+    filled = pipelines.impute(model, jax.random.key(2), rows, free)
+    np.testing.assert_array_equal(filled[:, [1, 2, 4, 5]], rows[:, [1, 2, 4, 5]])
+    assert set(filled[:, 3]) <= {0, 1}
+    with pytest.raises(InputError, match="row 1 is known as a whole"):
+        pipelines.impute(model, jax.random.key(0), rows, np.zeros(6, bool))
+
+
+def test_classes_guide_both_parts():
+    config = a_table(num_classes=2)
+    config["data"]["label"] = config["held_out"]["label"] = True
+    config["train"]["cond_dropout"] = 0.1
+    model = untrained(config)
+    assert model.sample(jax.random.key(0), 4, guidance=2.0).shape == (4, 5)
+
+
+@pytest.mark.slow
+def test_a_table_is_trained_loaded_and_drawn(tmp_path):
+    config = a_table()
+    config["train"] |= {"steps": 2, "log_every": 1, "sample_every": 2, "checkpoint_every": 2, "batch_size": 16}
+    model = jaxdiff.train(config, workdir=tmp_path / "run")
+    assert jaxdiff.load(tmp_path / "run").spec == model.spec == build.source(config).spec
+    assert (tmp_path / "run" / "samples.png").is_file()
+
+
+@pytest.mark.slow
+def test_a_text_is_learned(tmp_path):
+    """Twelve words in one order: far below the entropy of their letters alone."""
+    config = a_text(tmp_path)
+    config["optimizer"] |= {"learning_rate": 1e-2, "warmup": 20}
+    config["ema"]["decay"] = (0.9,)
+    config["train"] |= {"steps": 300, "log_every": 100, "sample_every": 300, "checkpoint_every": 300, "batch_size": 32}
+    model = jaxdiff.train(config, workdir=tmp_path / "run")
+    source = build.held_out(config, model.spec)
+    mean, _ = held_out.measure(model, source, jax.random.key(0), 4, draws=12)["bound, bits a symbol"]
+    law = np.array(model.spec.details["law"])
+    assert mean < 0.6 * -(law * np.log2(law)).sum()
+    assert (tmp_path / "run" / "samples.png").is_file()
