@@ -131,6 +131,7 @@ def test_no_modality_imports_another():
 
 LONG = {
     "train": 100,
+    "trajectory": 65,
     "ddpm": 80,
     "__call__": 100,
     "arrays": 65,

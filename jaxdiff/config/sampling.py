@@ -160,6 +160,8 @@ def sampler_of(name: Any, path: AnyProcess | None) -> Callable[..., samplers.Sam
     kind, ours = KINDS[Process if path is None else type(path)]
     if isinstance(name, str) and name in EVERY and name not in ours:
         raise InputError(f"sampler {name!r}: this model draws {kind}: take one of {', '.join(sorted(ours))}")
+    if isinstance(name, str) and ":" not in name and name not in ours:
+        raise unknown("sampler", name, ours)
     return find_sampler(name)
 
 

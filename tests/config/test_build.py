@@ -268,7 +268,7 @@ def test_labels_reach_the_network_only_if_it_takes_them():
         ("process.betas.stepz", 5, "unknown argument of table of betas 'cosine' 'stepz'.*'steps'"),
         ("process.betas", [0.5, 2.0], r"numbers in \(0, 1\)"),
         ("process.betas.steps", "many", "table of betas 'cosine'"),
-        ("parameterization.name", "epsilon", "unknown parameterization.*'eps'.*edm, eps, score, v, velocity, x0"),
+        ("parameterization.name", "epsilon", "unknown parameterization.*'eps'.*edm, eps, .*score, .*v, velocity, x0"),
         ("net.name", "unet2", "unknown net 'unet2'.*'unet'"),
         ("net.dtype", "float16", "unknown net.dtype 'float16'.*bfloat16, float32"),
         ("net.multipliers", (1, 2, 2, 2, 2), "8x8 cannot be halved 4 times"),
@@ -289,7 +289,7 @@ def test_labels_reach_the_network_only_if_it_takes_them():
             "trail",
             "unknown grid 'trail'.*karras, leading, .*trailing, uniform",
         ),
-        ("sample.sampler.name", "dimm", "unknown sampler 'dimm'.*'ddim'.*ancestral, annealed_langevin, ddim"),
+        ("sample.sampler.name", "dimm", "unknown sampler 'dimm'.*'ddim'.*ancestral, .*ddim"),
         ("sample.steps", 1001, "from 1 to 1000"),
         ("loss", {"name": "elbo"}, "unknown loss 'elbo'.*bound, classification, .*diffusion, .*sliced"),
         ("loss", {"name": "bound", "levels": 17}, "set process.name=learned"),
@@ -312,7 +312,7 @@ def test_what_does_not_exist_is_named_with_what_does(path, value, message):
 
 def test_an_unknown_dataset_is_named():
     with pytest.raises(
-        InputError, match="unknown dataset 'digit'.*'digits'.*arrays, breast_cancer, digits, folder, table, tfds"
+        InputError, match="unknown dataset 'digit'.*'digits'.*arrays, breast_cancer, .*tfds"
     ):
         build.source(changed("data.name", "digit"))
 

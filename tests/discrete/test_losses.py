@@ -105,7 +105,7 @@ def test_a_chain_of_many_steps_has_the_bound_of_continuous_time(exact):
     process = masked(np.ones(K))
     loss = jax.jit(lambda key: chain_loss(process, subs(), network, 1000, exact)(None, key, Batch(jnp.asarray(X_0)))[0])
     values = np.array([loss(jax.random.key(i)) for i in range(400)])
-    assert values.mean() == pytest.approx(ENTROPY.mean(), abs=4 * values.std() / 20)
+    assert values.mean() == pytest.approx(ENTROPY.mean(), abs=float(4 * values.std() / 20))
 
 
 def test_the_rate_of_masks_is_the_general_formula():
