@@ -110,8 +110,8 @@ def class_label(classes: int) -> ConditionSpec:
 
 
 Condition = Mapping[str, Any]
-"""What is known of the data: arrays (batch, ...) by name. A name that is left out is unknown for all examples; one of a
-batch is unknown by its `ConditionSpec.missing`, which networks treat alike."""
+"""What is known of the data: arrays (batch, ...) by name. A name that is left out is unknown for all examples; what is
+unknown of one of a batch has the value of `ConditionSpec.missing`, by which models and losses tell networks of both."""
 
 
 def missing(specs: Mapping[str, ConditionSpec], batch: int) -> Condition:
