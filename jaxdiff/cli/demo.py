@@ -43,7 +43,10 @@ def make_parser() -> Parser:
     """The parser of the command."""
     parser = Parser("jaxdiff demo", description=__doc__)
     parser.add_argument(
-        "--workdir", default="runs/", help="a run, the newest of a folder of runs, a model folder, or a released model"
+        "--workdir",
+        "--model",
+        default="runs/",
+        help="a run, the newest of a folder of runs, a model folder, or a released model (openmoji)",
     )
     parser.add_argument("--weights", default="", help="a run's average by name; params; or a number, as for sample")
     parser.add_argument("--num", type=int, default=16, help="how many images at once (16)")

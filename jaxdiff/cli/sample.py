@@ -1,6 +1,7 @@
 """Examples:
 
   jaxdiff sample --workdir runs/                       the newest run, its own sampler
+  jaxdiff sample --model openmoji --label face --guidance 2 --num 16    of the model that comes with the library
   jaxdiff sample --workdir runs/ddpm --sampler ddim --steps 50 --num 100
   jaxdiff sample --workdir runs/ddpm --sampler heun --option churn=0.1 --steps 100
   jaxdiff sample --workdir runs/text --prompt "a red seven above a green three" --guidance 3 --num 4
@@ -76,7 +77,10 @@ def make_parser(task: str | None = None) -> Parser:
     parser = Parser("jaxdiff sample", usage="jaxdiff sample [options]", description=__doc__)
     what = parser.add_argument_group("what to draw").add_argument
     what(
-        "--workdir", default="runs/", help="a run, the newest of a folder of runs, a model folder, or a released model"
+        "--workdir",
+        "--model",
+        default="runs/",
+        help="a run, the newest of a folder of runs, a model folder, or a released model (openmoji)",
     )
     what("--weights", default="", help="a run's average by name; params; or a number, the width of one made afterwards")
     what("--num", type=int, default=64, help="how many examples (64)")
