@@ -17,6 +17,7 @@ units) samples.csv, figure.png with real rows beside, and chain.png; of text sam
 
 import argparse
 import json
+import math
 import signal
 import sys
 import time
@@ -66,6 +67,8 @@ __all__ = [
 ]
 
 FRAMES = 60
+STATES = 2**28
+"""Bytes of the states of all examples that may be held at once."""
 Told = Callable[[int], Given]
 """`n -> ` what is known of the first n examples."""
 OPTIONAL = ("eta", "variance", "temperature", "clip", "threshold", "cache", "guidance")
@@ -202,8 +205,8 @@ def draw(arguments: argparse.Namespace) -> None:
         print(f"{folder}: {model.weights}, {sampler}, {steps} steps; compiling, and then drawing", flush=True)
     begin = time.perf_counter()
     with claimed(out) as out:
-        chain = draw_chain(arguments, out, model, steps, options, told)
-        rows = draw_rows(arguments, out, model, steps, options, told)
+        chain, whole = draw_chain(arguments, out, model, steps, options, told)
+        rows = draw_rows(arguments, out, model, steps, options, told, whole)
         kept = np.load(rows.path, mmap_mode="r")
         drawn = Batch(kept, model.check_condition(told(arguments.num), arguments.num, first=arguments.first))
         seen = show_of(model).save_samples(out, model.spec, drawn, real_examples(config, model), model.weights)
@@ -221,18 +224,36 @@ def draw(arguments: argparse.Namespace) -> None:
 
 def draw_chain(
     arguments: argparse.Namespace, out: Path, model: Model, steps: int, options: dict, told: Told
-) -> list[str]:
-    """Show the reverse process of the first examples; returns the names of the files."""
+) -> tuple[list[str], np.ndarray | None]:
+    """Show the reverse process of the first examples.
+
+    Returns: the names of the files; and all examples, where they and their states are few enough to be drawn at once,
+      which spares the compilation of a second program.
+    """
     show, key = show_of(model), jax.random.key(arguments.seed)
-    shown, frames = min(show.CHAIN, arguments.num), min(FRAMES, steps + 1)
-    given = {"condition": told(shown), "first": arguments.first, **options}
-    _, states = model.trajectory(key, shown, frames, steps, arguments.sampler, **given)
-    states = finite(np.asarray(states).swapaxes(0, 1)).swapaxes(0, 1)
-    return show.save_chain(out, model.spec, states, model.weights)
+    first, frames = min(show.CHAIN, arguments.num), min(FRAMES, steps + 1)
+    whole = arguments.num <= arguments.batch and 4 * frames * arguments.num * math.prod(model.shape) <= STATES
+    drawn = arguments.num if whole else first
+    given = {"condition": told(drawn), "first": arguments.first, **options}
+    x, states = model.trajectory(key, drawn, frames, steps, arguments.sampler, **given)
+    states = finite(np.asarray(states)[:, :first].swapaxes(0, 1)).swapaxes(0, 1)
+    names = show.save_chain(out, model.spec, states, model.weights)
+    return names, model.codec.decode(finite(np.asarray(x))) if whole else None
 
 
-def draw_rows(arguments: argparse.Namespace, out: Path, model: Model, steps: int, options: dict, told: Told) -> Rows:
+def draw_rows(
+    arguments: argparse.Namespace,
+    out: Path,
+    model: Model,
+    steps: int,
+    options: dict,
+    told: Told,
+    whole: np.ndarray | None = None,
+) -> Rows:
     """Draw all examples into samples.part.npy, which stays, readable, if it ends early.
+
+    Args:
+      whole: all of them, if they have been drawn.
 
     Raises:
       KeyboardInterrupt, OSError: with a last line that says how to go on.
@@ -240,14 +261,13 @@ def draw_rows(arguments: argparse.Namespace, out: Path, model: Model, steps: int
     """
     rows = Rows(out / "samples.part.npy")
     given = {"condition": told(arguments.num), "first": arguments.first, **options}
-    stream = model.stream(
-        jax.random.key(arguments.seed), arguments.num, arguments.batch, steps, arguments.sampler, **given
-    )
+    key = jax.random.key(arguments.seed)
+    stream = model.stream(key, arguments.num, arguments.batch, steps, arguments.sampler, **given)
     try:
         with tqdm(
             total=arguments.num, unit="example", disable=arguments.num <= arguments.batch or not is_shown()
         ) as bar:
-            for batch in stream:
+            for batch in stream if whole is None else [whole]:
                 rows.append(batch)
                 bar.update(len(batch))
         rows.close()

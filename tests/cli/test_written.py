@@ -76,7 +76,7 @@ def test_an_interrupted_draw_leaves_what_was_drawn_and_says_how_to_go_on(tmp_pat
 
     args = argparse.Namespace(seed=0, num=20, batch=3, sampler=None, label=None, first=100)
     with pytest.raises(end):
-        draw_rows(args, tmp_path, SimpleNamespace(stream=stream), 5, {})
+        draw_rows(args, tmp_path, SimpleNamespace(stream=stream), 5, {}, lambda n: None)
     np.testing.assert_array_equal(np.load(tmp_path / "samples.part.npy"), np.concatenate(parts(2)))
     assert "6 of 20 are in" in (out := capsys.readouterr().out)
     assert "--first 106 --num 14 draws the others" in out
