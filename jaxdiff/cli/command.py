@@ -6,6 +6,7 @@ be left out there; it is set by the function's own parameters (`jaxdiff.config.o
 
 import difflib
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,7 +73,9 @@ def named(setting: str) -> dict:
     """
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "the run's folder", flag_values=values)
-    return parse(["jaxdiff", f"--config={setting}"], values).config
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of how ml_collections imports a file
+        return parse(["jaxdiff", f"--config={setting}"], values).config
 
 
 def known_configs() -> list[str]:
