@@ -192,11 +192,7 @@ class UNet(nn.Module):
             return Upsample(self.dtype, name=f"upsample{level}")(h)
 
         embedding = self._embed(t, given)
-        sequences = {part: given[part] for part in sorted(self.sequences.keys() & given.keys())}
-        if self.text:
-            sequences["text"], pooled = read_caption(self.text, given, x.shape[0], self.dtype)
-            caption = nn.Dense(4 * self.channels, kernel_init=INIT, dtype=self.dtype, name="caption")
-            embedding = embedding + caption(pooled)
+        sequences, embedding = self._read(given, embedding)
         widths = [self.channels * m for m in self.multipliers]
         last = len(widths) - 1
 
@@ -243,6 +239,15 @@ class UNet(nn.Module):
         for part in sorted(self.vectors.keys() & given.keys()):
             h = h + nn.Dense(width, use_bias=False, kernel_init=INIT, dtype=self.dtype, name=part)(given[part])
         return h
+
+    def _read(self, given: Condition, embedding: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
+        """The sequences to attend to, with that of the caption, and the embedding with the caption's vector."""
+        sequences = {part: given[part] for part in sorted(self.sequences.keys() & given.keys())}
+        if not self.text:
+            return sequences, embedding
+        sequences["text"], pooled = read_caption(self.text, given, len(embedding), self.dtype)
+        caption = nn.Dense(4 * self.channels, kernel_init=INIT, dtype=self.dtype, name="caption")
+        return sequences, embedding + caption(pooled)
 
     def _check(self, shape: tuple[int, ...], given: Condition) -> None:
         _, height, width, _ = shape

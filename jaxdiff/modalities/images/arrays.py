@@ -82,11 +82,14 @@ def arrays(
     levels = int(high - low) + 1 if images.dtype == np.uint8 and high - low == int(high - low) else None
     spec = image_spec(shape[1:], levels, _names(classes, count, path))
     source = labeled(Source(shape[0], spec, take, flip=flip), labels, count)
-    if texts is None:
-        return source
+    return source if texts is None else _captioned(source, texts, f"{caption_key!r} in {path!r}")
+
+
+def _captioned(source: Source, texts: np.ndarray, where: str) -> Source:
+    """The source with these captions, refused if they are no texts."""
     if texts.ndim != 1 or texts.dtype.kind != "U":
-        raise InputError(f"{caption_key!r} in {path!r} must hold one text for each image")
-    return captioned(source, texts.tolist(), f"{caption_key!r} in {path!r}")
+        raise InputError(f"{where} must hold one text for each image")
+    return captioned(source, texts.tolist(), where)
 
 
 def _names(classes: str, count: int, path: str) -> list[str]:

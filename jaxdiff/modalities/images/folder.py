@@ -74,11 +74,7 @@ def folder(
     if not files:
         raise InputError(f"no picture below {path!r}: looked for {', '.join(sorted(SUFFIXES))}")
     texts = read_captions(root, files, captions) if captions else ()
-    taken = {*files, *(f.with_suffix(".txt") for f in files if captions), *(root / name for name in FILES if captions)}
-    other = Counter(f.suffix.lower() or "no suffix" for f in below if f not in taken and f.is_file())
-    other.update("links to folders" for f in below if f.is_symlink() and f.is_dir())
-    if other:
-        logger.warning("%r: left out %s", path, ", ".join(f"{n} of {kind}" for kind, n in sorted(other.items())))
+    _say_rest(path, below, {*files, *(_of_captions(root, files) if captions else ())})
     pool = ThreadPoolExecutor(16)
     _refuse(list(pool.map(_look, files)))
     names = _classes([f.relative_to(root) for f in files], path)
@@ -104,6 +100,19 @@ def folder(
     source = Source(len(files), image_spec(shape, classes=names), take, flip=flip, known=listing)
     source = labeled(source, labels, len(names))
     return captioned(source, texts, f"{path!r}") if captions else source
+
+
+def _say_rest(path: str, below: list[Path], taken: set[Path]) -> None:
+    """Warn of what is below a folder and not taken."""
+    other = Counter(f.suffix.lower() or "no suffix" for f in below if f not in taken and f.is_file())
+    other.update("links to folders" for f in below if f.is_symlink() and f.is_dir())
+    if other:
+        logger.warning("%r: left out %s", path, ", ".join(f"{n} of {kind}" for kind, n in sorted(other.items())))
+
+
+def _of_captions(root: Path, files: list[Path]) -> list[Path]:
+    """The files that may hold captions of these pictures."""
+    return [*(file.with_suffix(".txt") for file in files), *(root / name for name in FILES)]
 
 
 def _is_hidden(name: str) -> bool:
