@@ -177,6 +177,7 @@ def test_cells_are_imputed_and_the_others_stay(table):
         pipelines.impute(model, jax.random.key(0), rows, np.zeros(6, bool))
 
 
+@pytest.mark.slow
 def test_classes_guide_both_parts():
     config = a_table(num_classes=2)
     config["data"]["label"] = config["held_out"]["label"] = True
