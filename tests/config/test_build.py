@@ -311,9 +311,7 @@ def test_what_does_not_exist_is_named_with_what_does(path, value, message):
 
 
 def test_an_unknown_dataset_is_named():
-    with pytest.raises(
-        InputError, match="unknown dataset 'digit'.*'digits'.*arrays, breast_cancer, .*tfds"
-    ):
+    with pytest.raises(InputError, match="unknown dataset 'digit'.*'digits'.*arrays, breast_cancer, .*tfds"):
         build.source(changed("data.name", "digit"))
 
 
