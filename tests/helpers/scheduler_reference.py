@@ -1,16 +1,11 @@
-"""What diffusers' schedulers make of one toy network: run as a script, it writes the fixtures of tests/interop.
-
-python -m tests.helpers.scheduler_reference        needs the extra `parity`
-"""
+"""What diffusers' schedulers make of one toy network, which tests/interop compares with live: needs `parity`."""
 
 import warnings
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "schedulers.npz"
 SHAPE = (2, 4, 4, 3)
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 LEADING = SD | {"timestep_spacing": "leading", "steps_offset": 1}
@@ -88,7 +83,3 @@ def outputs(case: str) -> np.ndarray:
 def reference() -> dict[str, np.ndarray]:
     """All that is compared, by case."""
     return {case: outputs(case) for case in CASES}
-
-
-if __name__ == "__main__":
-    np.savez_compressed(FIXTURES, **reference())

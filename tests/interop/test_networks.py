@@ -87,7 +87,12 @@ def difference(case, reference, net=None):
     return max(errors[name] / reference[f"{case}/{name}"].std() for name in errors)
 
 
-@pytest.mark.parametrize("case", theirs.CASES)
+def some(names, quick):
+    """All but the quick ones are slow: each compiles a network."""
+    return [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("case", some(theirs.CASES, ("unet2d_ddpm", "sd1", "control", "kl", "tiny")))
 def test_outputs(reference, case):
     assert difference(case, reference) < TOLERANCE
 
@@ -105,7 +110,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", some(FAULTS, ("windows elsewhere",)))
 def test_a_fault_shows(fault):
     case, change = FAULTS[fault]
     fixtures = dict(np.load(theirs.FIXTURES))
@@ -113,6 +118,7 @@ def test_a_fault_shows(fault):
     assert difference(case, fixtures, net) > 10 * TOLERANCE
 
 
+@pytest.mark.slow
 def test_gelu_of_the_gate(monkeypatch):
     """The gate is the second half, and its GELU the exact one."""
     fixtures = dict(np.load(theirs.FIXTURES))

@@ -1,4 +1,4 @@
-"""Schedulers of diffusers, taken apart, give its numbers: from fixtures always, and live under `-m parity`."""
+"""Schedulers of diffusers, taken apart, give its numbers: live, under `-m parity`."""
 
 import jax
 import jax.numpy as jnp
@@ -14,15 +14,14 @@ from jaxdiff.pipelines.draw import named_variance
 from jaxdiff.pipelines.ends import from_level
 from jaxdiff.pipelines.hooks import from_noise
 from tests.helpers import scheduler_reference as theirs
-from tests.helpers.cases import tiers
 
 # What is looser has another way there: fractional steps, and tables in float32 that are wrong by 1e-4 near the data.
 TOLERANCE = {"euler_linspace": 2e-3, "pndm": 1e-3}
 
 
-@pytest.fixture(scope="module", params=["fixtures", pytest.param("live", marks=pytest.mark.parity)])
-def reference(request):
-    return dict(np.load(theirs.FIXTURES)) if request.param == "fixtures" else theirs.reference()
+@pytest.fixture(scope="module")
+def reference():
+    return theirs.reference()
 
 
 def run(case):
@@ -51,7 +50,8 @@ def run(case):
     return np.asarray(draw(times))
 
 
-@pytest.mark.parametrize("case", tiers(list(theirs.CASES), ["ddim_sd", "plms", "euler", "dpmpp_2m"]))
+@pytest.mark.parity
+@pytest.mark.parametrize("case", theirs.CASES)
 def test_schedulers(reference, case):
     there = reference[case]
     assert np.abs(run(case) - there).max() < TOLERANCE.get(case, 1e-4) * there.std()
