@@ -191,8 +191,7 @@ class UNet(nn.Module):
                 return plain(h, h.shape[-1], f"upsample{level}", "up")
             return Upsample(self.dtype, name=f"upsample{level}")(h)
 
-        embedding = self._embed(t, given)
-        sequences, embedding = self._read(given, embedding)
+        sequences, embedding = self._read(given, self._embed(t, given), x.shape[0])
         widths = [self.channels * m for m in self.multipliers]
         last = len(widths) - 1
 
@@ -240,12 +239,12 @@ class UNet(nn.Module):
             h = h + nn.Dense(width, use_bias=False, kernel_init=INIT, dtype=self.dtype, name=part)(given[part])
         return h
 
-    def _read(self, given: Condition, embedding: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
+    def _read(self, given: Condition, embedding: jax.Array, batch: int) -> tuple[dict[str, jax.Array], jax.Array]:
         """The sequences to attend to, with that of the caption, and the embedding with the caption's vector."""
         sequences = {part: given[part] for part in sorted(self.sequences.keys() & given.keys())}
         if not self.text:
             return sequences, embedding
-        sequences["text"], pooled = read_caption(self.text, given, len(embedding), self.dtype)
+        sequences["text"], pooled = read_caption(self.text, given, batch, self.dtype)
         caption = nn.Dense(4 * self.channels, kernel_init=INIT, dtype=self.dtype, name="caption")
         return sequences, embedding + caption(pooled)
 

@@ -5,7 +5,7 @@ import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,6 +80,20 @@ def folder(
     names = _classes([f.relative_to(root) for f in files], path)
     labels = np.array([names.index(f.relative_to(root).parts[0]) for f in files], np.int32) if names else None
 
+    read = _reader(files, shape, cache_gb)
+
+    def take(indices):
+        pixels = np.stack(list(pool.map(read, indices)))
+        return Batch(to_unit_range(pixels))
+
+    listing = "".join(f"{f.relative_to(root)}\0{f.stat().st_size}\0" for f in files).encode(errors="surrogateescape")
+    source = Source(len(files), image_spec(shape, classes=names), take, flip=flip, known=listing)
+    source = labeled(source, labels, len(names))
+    return captioned(source, texts, f"{path!r}") if captions else source
+
+
+def _reader(files: list[Path], shape: tuple[int, ...], cache_gb: float) -> Callable[[int], np.ndarray]:
+    """`number -> pixels` of these pictures, kept in memory if they fit."""
     cached = len(files) * math.prod(shape) <= cache_gb * 1e9
     cache = np.empty((len(files) if cached else 0, *shape), np.uint8)
     known = np.zeros(len(files), bool)
@@ -92,14 +106,7 @@ def folder(
             cache[i], known[i] = pixels, True
         return pixels
 
-    def take(indices):
-        pixels = np.stack(list(pool.map(read, indices)))
-        return Batch(to_unit_range(pixels))
-
-    listing = "".join(f"{f.relative_to(root)}\0{f.stat().st_size}\0" for f in files).encode(errors="surrogateescape")
-    source = Source(len(files), image_spec(shape, classes=names), take, flip=flip, known=listing)
-    source = labeled(source, labels, len(names))
-    return captioned(source, texts, f"{path!r}") if captions else source
+    return read
 
 
 def _say_rest(path: str, below: list[Path], taken: set[Path]) -> None:
