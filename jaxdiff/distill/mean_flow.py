@@ -36,7 +36,7 @@ def mean_flow_loss(
     Args:
       mean, std: of the logits of t and r, which are a sorted pair of logit-normal draws.
       equal: share of the batch with r = t, where this is flow matching.
-      power: p of the adaptive weight; 0 for none.
+      power: p of the adaptive weight; 0 for none, as in few dimensions, where large errors differ most from the mean.
       omega, kappa: guidance inside the target; 1 and 0 for none.
 
     Raises:

@@ -121,7 +121,7 @@ def few_times(name):
         "shortcut": distill.shortcut_loss,
         "moment_matching": distill.moment_matching_loss,
     }[name]
-    further = {"particles": 32} if name == "moment_matching" else {}
+    further = {"moment_matching": {"particles": 32}, "mean_flow": {"power": 0.0}}.get(name, {})
     params = trained(make(FLOW, SMOOTH, linen_network(FAR), **further), begun(FAR))
     return ddim_map(FLOW, make_endpoint(FLOW, SMOOTH, linen_network(FAR), params))
 
