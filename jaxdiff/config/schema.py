@@ -142,10 +142,13 @@ FIELDS = {
 
 
 def defaults() -> dict[str, Any]:
-    """A configuration of the defaults of all fields but the optional mappings; it lacks its data."""
+    """A configuration of the defaults of all fields; it lacks its data, and optional parts.
+
+    What may be left out and may change when a run goes on is there, so that a command line can set it.
+    """
     config: dict[str, Any] = {}
     for name, field in FIELDS.items():
-        if field.optional and field.default == {}:
+        if field.optional and (field.default == {} or not field.resume):
             continue
         *parents, last = name.split(".")
         part = config

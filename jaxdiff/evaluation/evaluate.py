@@ -60,7 +60,7 @@ def featured(
 
     def batches(start: int) -> Iterator[dict[str, np.ndarray]]:
         for x in examples.batches(start):
-            if lost := int((~np.isfinite(np.asarray(x).reshape(len(x), -1))).any(1).sum()):
+            if lost := int((~np.isfinite(kind.values(examples.spec, x))).any(1).sum()):
                 raise InputError(f"{examples.told.get('name', 'samples')}: {lost} of {len(x)} examples are not finite")
             x = kind.rounded(examples.spec, x, how.rounding)
             made = {f.name: f.apply(x) for f in how.features}

@@ -13,7 +13,7 @@ A folder's `__init__` says what one example is, and its `show` how examples are 
     show.save_samples(folder, spec, drawn, real, note) -> names of the files
 
     measured.FEATURES               names of what its examples are compared by (`jaxdiff.evaluation.features`); the
-                                    first are the values themselves
+                                    first are made of the values alone
     measured.values(spec, x)        these, (n, features)
     measured.ROUNDINGS, measured.rounded(spec, x, rounding)
                                     how values are rounded before they are compared; the first is the default
