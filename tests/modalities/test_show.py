@@ -11,6 +11,8 @@ from jaxdiff.errors import InputError
 from jaxdiff.modalities import find
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.modalities.tables.rows import rows_source
+from jaxdiff.modalities.text.spec import text_spec
+from jaxdiff.modalities.text.vocabulary import Vocabulary
 from jaxdiff.types import Batch, Spec
 
 KINDS = ("images", "tables", "text")
@@ -35,6 +37,12 @@ def test_every_modality_keeps_the_contract(kind):
     assert values.shape == (2, x[0].size)
     picture = measured.beside(spec, x, np.stack([x, x], 1))
     assert picture is None or picture.dtype == np.uint8
+
+
+def test_texts_are_compared_by_their_symbols():
+    spec = text_spec(Vocabulary("characters", ["a", "b"], []), np.ones(2), 4)
+    values = find("text", "measured").values(spec, np.array(["aaab", "bbbb"]))
+    np.testing.assert_array_equal(values, [[0.75, 0.25], [0, 1]])
 
 
 @pytest.mark.parametrize(
