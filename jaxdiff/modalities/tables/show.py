@@ -61,7 +61,7 @@ def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:
             at.scatter(x[:, column], x[:, row], 3, color, alpha=0.5, linewidths=0)
             at.set_ylim(*limits[row])
     if axes[0, 0].get_legend_handles_labels()[0]:
-        axes[0, 0].legend(fontsize=6)
+        axes[0, 0].legend(fontsize=6, loc="upper right")
     return _rendered(figure)
 
 

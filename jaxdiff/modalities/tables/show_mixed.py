@@ -31,7 +31,7 @@ def side_by_side(spec: Spec, drawn: Batch, real: Batch | None):
     for i, column in enumerate(columns):
         tables = [(None if real is None else real.x_0, REAL, "real"), (drawn.x_0, DRAWN, "drawn")]
         _draw(axes[i], column, [(np.asarray(t, np.float64)[:, i], c, n) for t, c, n in tables if t is not None])
-    axes[0].legend(fontsize=6)
+    axes[0].legend(fontsize=6, loc="upper right")
     return figure
 
 
