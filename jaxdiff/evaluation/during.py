@@ -34,7 +34,7 @@ def make_distance(model: Model, source: Source, features: Features, n: int) -> C
     def measure(params: Params) -> dict[str, float]:
         current, rows = replace(model, params=params), []
         for first in range(0, n, BATCH):
-            x = np.asarray(current.sample(key, min(BATCH, n - first), first=first))
+            x = np.asarray(current.sample(key, min(BATCH, n - first), first=first, progress=False))
             rows.append(made(x) if np.isfinite(x).all() else np.full((len(x), len(root_b)), np.nan))
         ours = gathered(rows)
         lost = not np.isfinite(ours.mean).all()

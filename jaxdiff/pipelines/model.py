@@ -239,7 +239,8 @@ class Model:
             inputs are traced.
           start: the time to start at, with as many steps; by default that of the grid.
           first: as for `sample`; the examples of the inputs are those from there on.
-          progress: show a bar; by default in a terminal and in a notebook. The examples are the same, to the bit.
+          progress: show a bar; by default in a terminal and in a notebook, but for symbols, which have none. The
+            examples are the same, to the bit.
 
         Returns: `(examples, (frames, n, ...))`; no more states than these are held in memory.
         """
@@ -270,6 +271,8 @@ class Model:
         known = self.grid(steps) if isinstance(times, Tracer) else np.asarray(times)
         traced["first"] = jnp.uint32(first)
         if has_symbols(self.path):
+            if progress:
+                raise InputError("progress: a chain of symbols is one call, without a bar: leave it out")
             draw = make_symbol_draw(self.bind, self.mesh)
             return draw(self.params, key, times, keep, given, traced, name, fixed, (n, *self.shape), inputs, hooks)
         check_applies(name, self.path, known)
