@@ -54,7 +54,7 @@ class Rows:
         if self._file is None:
             self._file, self._like = FileIO(self.path, "w"), rows[:0]
             self._begin()
-        left = memoryview(np.ascontiguousarray(rows).reshape(-1).view(np.uint8))
+        left = memoryview(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
         while left:
             left = left[self._file.write(left) :]
         self.count += len(rows)

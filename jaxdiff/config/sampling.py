@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -62,7 +62,8 @@ SYMBOL_SAMPLERS = {
     if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"]
 }
 """Those of processes of symbols."""
-AnyProcess = Process | Replacement | Product
+AnyProcess: TypeAlias = Any
+"""A Process of numbers, a Replacement of symbols, or a Product of both."""
 MIXED_SAMPLERS = {"columnwise": columnwise}
 """Those of numbers and symbols."""
 KINDS: dict[type, tuple[str, dict[str, Any]]] = {

@@ -155,7 +155,9 @@ def guided_parts(conditional: Callable, unconditional: Callable, scale: float | 
     def denoise(x_t, t):
         with_it, without = conditional(x_t, t), unconditional(x_t, t)
         numbers = without["numbers"] + scale * (with_it["numbers"] - without["numbers"])
-        symbols = guided(lambda x, t: with_it["symbols"], lambda x, t: without["symbols"], scale)(None, None)
+        symbols = guided(lambda x, t: with_it["symbols"], lambda x, t: without["symbols"], scale)(
+            with_it["symbols"], jnp.float32(0)
+        )
         return {"numbers": numbers, "symbols": symbols}
 
     return denoise
@@ -215,7 +217,8 @@ def columnwise(
         of_numbers = ddim(process.numbers, lambda x, t: x_0["numbers"], eta)
         of_symbols = ancestral_symbols(process.symbols, lambda x, t: x_0["symbols"], temperature, top_p)
         numbers = of_numbers.step(first, of_numbers.init(state.x["numbers"]), t, s).x
-        return State({"numbers": numbers, "symbols": of_symbols.step(second, State(state.x["symbols"]), t, s).x})
+        symbols = of_symbols.step(second, State(state.x["symbols"]), t, s).x
+        return State({"numbers": numbers, "symbols": symbols})  # pyright: ignore[reportArgumentType]
 
     return Sampler(State, step)
 

@@ -40,10 +40,10 @@ def _sharpened(denoiser: Denoiser, temperature: float | Array, top_p: float | Ar
     """The denoiser at a temperature, then cut to its nucleus; as it is where both are 1."""
 
     def cool(p):
-        return tempered(lambda x, t: p, temperature)(p, 0)
+        return tempered(lambda x, t: p, temperature)(p, jnp.float32(0))
 
     def cut(p):
-        return nucleus(lambda x, t: p, top_p)(p, 0)
+        return nucleus(lambda x, t: p, top_p)(p, jnp.float32(0))
 
     def denoise(x_t, t):
         p = denoiser(x_t, t)

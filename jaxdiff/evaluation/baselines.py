@@ -48,7 +48,7 @@ def fit(x: np.ndarray, components: int = 30, iterations: int = 20, least: float 
         warnings.simplefilter("ignore", ConvergenceWarning)  # a few iterations are what is asked for
         model = GaussianMixture(components, reg_covar=least, max_iter=iterations, random_state=seed)
         made = model.fit(np.asarray(x, np.float64))
-    return Mixture(made.weights_, made.means_, made.covariances_)
+    return Mixture(*map(np.asarray, (made.weights_, made.means_, made.covariances_)))
 
 
 def drawn(mixture: Mixture, rng: np.random.Generator, n: int) -> np.ndarray:

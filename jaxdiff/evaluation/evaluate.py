@@ -45,7 +45,7 @@ class How(NamedTuple):
 
 
 def featured(
-    examples: Examples, how: How, above: Path, told: Callable[[int], None] = lambda done: None
+    examples: Examples, how: How, above: Path, told: Callable[[int], object] = lambda done: None
 ) -> tuple[Rows, dict[str, Any]]:
     """Features of all examples, in files in a folder of their own below `above`, and what they are of.
 
@@ -87,7 +87,7 @@ def evaluate(
     how: How,
     folder: Path,
     cache: Path,
-    told: Callable[[int], None] = lambda done: None,
+    told: Callable[[int], object] = lambda done: None,
 ) -> dict[str, Any]:
     """Measure samples.
 

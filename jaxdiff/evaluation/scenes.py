@@ -98,7 +98,7 @@ class _Reader:
         if _Reader.machine is None:
             images, classes = load_digits(return_X_y=True)
             known = np.arange(len(images)) % 5 != 0
-            _Reader.machine = SVC(C=10, gamma=0.001).fit(images[known], classes[known])
+            _Reader.machine = SVC(C=10, gamma=0.001).fit(images[known], classes[known])  # pyright: ignore[reportArgumentType]
         return _Reader.machine.predict(16 * inks.reshape(len(inks), -1))
 
 

@@ -57,7 +57,7 @@ def save(path: str | Path, known: Mapping[str, Statistics], features: Sequence[F
     for name, one in known.items():
         arrays |= {"count": np.array(one.moments.count), f"{name}.mean": one.moments.mean}
         arrays[f"{name}.scatter"] = one.moments.scatter
-        arrays |= {f"{name}.{part}": np.float32(some(rows, ROWS)) for part, rows in one.rows.items()}
+        arrays |= {f"{name}.{part}": np.asarray(some(rows, ROWS), np.float32) for part, rows in one.rows.items()}
     try:
         with replacing(Path(path)) as part, open(part, "wb") as out:
             np.savez(out, **arrays)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ def fill(
     n: int,
     batches: Callable[[int], Iterator[Mapping[str, np.ndarray]]],
     names: Sequence[str],
-    told: Callable[[int], None] = lambda done: None,
+    told: Callable[[int], object] = lambda done: None,
 ) -> dict[str, np.ndarray]:
     """The rows of all names, (n, width) of float32 each, as maps of their files.
 
@@ -48,7 +48,7 @@ def opened(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _write(
-    folder: Path, n: int, batches: Callable[[int], Iterator[Mapping[str, np.ndarray]]], told: Callable[[int], None]
+    folder: Path, n: int, batches: Callable[[int], Iterator[Mapping[str, np.ndarray]]], told: Callable[[int], object]
 ) -> None:
     done = min([_there(file, n) for file in folder.glob("*.part")], default=0)
     if not done:

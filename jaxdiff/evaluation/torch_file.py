@@ -118,13 +118,13 @@ def _built(stream: io.BytesIO) -> Any:
         elif name in TUPLES:
             stack[-TUPLES[name] :] = [tuple(stack[-TUPLES[name] :])]
         elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[argument])
+            stack.append(memo[argument])  # pyright: ignore[reportArgumentType]
         elif name in ("BINPUT", "LONG_BINPUT"):
-            memo[argument] = stack[-1]
+            memo[argument] = stack[-1]  # pyright: ignore[reportArgumentType]
         elif name == "MEMOIZE":
             memo[len(memo)] = stack[-1]
         elif name == "GLOBAL":
-            stack.append(_Name(argument))
+            stack.append(_Name(argument))  # pyright: ignore[reportArgumentType]
         else:
             _act(name, stack)
     raise ValueError("it ends in the middle")

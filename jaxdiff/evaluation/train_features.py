@@ -65,7 +65,7 @@ def trained(name: str, source: Source, folder: Path, recipe: dict[str, Any] = RE
         stored = {path_name(path): np.asarray(leaf) for path, leaf in _leaves(_fit(like, x, labels, recipe))}
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(file) as partial:
-            save_file({**stored, "accuracy": np.float64((found == labels[~seen]).mean())[None]}, partial)
+            save_file({**stored, "accuracy": np.asarray([(found == labels[~seen]).mean()])}, partial)
     there = load_file(file)
     params = jax.tree_util.tree_map_with_path(lambda path, leaf: there[path_name(path)], like)
     return Trained(params, float(there["accuracy"][0]), file)
@@ -93,12 +93,12 @@ def _fit(params: Params, x: np.ndarray, labels: np.ndarray, recipe: dict[str, An
     schedule = optax.cosine_decay_schedule(recipe["learning_rate"], steps)
     optimizer = optax.adamw(schedule, weight_decay=recipe["weight_decay"])
     step, state, rng = _step(optimizer), optimizer.init(params), np.random.default_rng(recipe["seed"])
-    x, labels = jnp.asarray(x), jnp.asarray(labels)
+    images, classes = jnp.asarray(x), jnp.asarray(labels)
     for i, key in enumerate(jax.random.split(jax.random.key(recipe["seed"]), steps)):
         if i % (len(x) // batch) == 0:
             order = rng.permutation(len(x))
         at = (i % (len(x) // batch)) * batch
-        params, state = step(params, state, key, x, labels, order[at : at + batch])
+        params, state = step(params, state, key, images, classes, order[at : at + batch])
     return params
 
 

@@ -127,7 +127,7 @@ def by_table(table: Table) -> Name:
     rows = [(re.compile(pattern), name) for pattern, name in table]
 
     def translated(found: re.Match) -> str:
-        return WORDS[found[1]].get(found[2], found[2])
+        return WORDS[found[1]].get(found[2]) or found[2]
 
     def name_of(path: str) -> str:
         module, leaf = path.rsplit("/", 1)

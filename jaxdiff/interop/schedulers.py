@@ -275,7 +275,7 @@ def _grid(name: str, config: Mapping[str, Any], table: np.ndarray, by_sigma: boo
         if config.get("use_karras_sigmas") or config.get("use_exponential_sigmas"):
             ends = (levels[-1], levels[0]) if multistep else np.interp(index[[0, -1]], np.arange(total), levels)
             rho = 7.0 if config["use_karras_sigmas"] else math.inf
-            index = _step_of(_spread(*ends, steps, rho), levels)
+            index = _step_of(_spread(ends[0], ends[1], steps, rho), levels)
         elif np.any(index != np.round(index)):
             index = _step_of(np.interp(index, np.arange(total), levels), levels)
         if by_sigma:
@@ -284,7 +284,7 @@ def _grid(name: str, config: Mapping[str, Any], table: np.ndarray, by_sigma: boo
         times = (index + 1) / total
         last = 0.0 if to_data else 1 / total
         # A last step that goes nowhere is none.
-        return np.float32(np.append(times, last) if last < times[-1] - 1e-9 else times)
+        return np.asarray(np.append(times, last) if last < times[-1] - 1e-9 else times, np.float32)
 
     return grid
 

@@ -233,7 +233,8 @@ class DiT(nn.Module):
     def _positions(self, rows: int, columns: int) -> jax.Array:
         """Fixed positions of the patches, (tokens, width)."""
         places = [np.arange(n) * (self.base / n if self.base else 1) for n in (rows, columns)]
-        return jnp.asarray(sincos_positions(*map(np.ravel, np.meshgrid(*places, indexing="ij")), self.width))
+        row, column = np.meshgrid(*places, indexing="ij")
+        return jnp.asarray(sincos_positions(row.ravel(), column.ravel(), self.width))
 
     def _angles(self, rows: int, columns: int, before: int) -> jax.Array | None:
         """By which tokens turn, those before the image by 0, (tokens, channels of a head / 2)."""

@@ -78,7 +78,8 @@ def from_nnx(module: nnx.Module, num_classes: int = 0) -> Function:
         else:
             net.train()
             others = {name: jax.random.fold_in(key, i) for i, name in enumerate(drawn, 2)}
-            nnx.reseed(net, default=key, dropout=jax.random.fold_in(key, 1), **others)
+            anew: dict[str, Any] = {"default": key, "dropout": jax.random.fold_in(key, 1), **others}
+            nnx.reseed(net, **anew)
         return net(x, t, condition)
 
     return Function(function, first, num_classes)

@@ -75,13 +75,13 @@ class Block(nn.Module):
       halves: whether the last convolution of each chain, and the pool, have stride 2 and no padding.
     """
 
-    branches: Sequence[Sequence[One | Sequence[One]]]
+    branches: Any
     pool: str
     pool_width: int = 0
     halves: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, Any]:
         """`x -> (the branches, joined; the first convolution of the first, before its normalization)`."""
         stride, padding = (2, "VALID") if self.halves else (1, "SAME")
         joined, first = [], None

@@ -248,7 +248,7 @@ def run_blocks(first: int, count: int, options: Mapping, remat: str, scan: bool,
         block,
         variable_axes={"params": 0},
         split_rngs={"params": True, "dropout": True},
-        in_axes=nn.broadcast,
+        in_axes=nn.broadcast,  # pyright: ignore[reportArgumentType]
         length=count,
     )
     return loop(**options, name=f"blocks{first}")(x, *rest)[0]

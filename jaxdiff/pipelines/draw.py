@@ -67,9 +67,9 @@ class Stages(NamedTuple):
       end: `(carry, fed, how) -> (examples, frames)`.
     """
 
-    begin: Callable[[Fed, How], Carry]
-    advance: Callable[[Carry, int, int, Fed, How], Carry]
-    end: Callable[[Carry, Fed, How], tuple[Array, Array]]
+    begin: Callable[..., Carry]
+    advance: Callable[..., Carry]
+    end: Callable[..., tuple[Array, Array]]
 
 
 @functools.lru_cache(maxsize=64)

@@ -63,7 +63,8 @@ def make_symbol_draw(bind: Bind, mesh: Mesh | None = None):
 def _by_example(process: Any, index: Array) -> tuple[Any, Callable[[Key, Array], Any], Callable[[Any], Array]]:
     """The process with noise by example, `(key, x) -> x_1`, and what makes one array of a state."""
     if isinstance(process, Product):
-        process = Product(*(part._replace(noise=ByExample(part.noise, index)) for part in process))
+        own = lambda part: part._replace(noise=ByExample(part.noise, index))
+        process = Product(own(process.numbers), own(process.symbols))
         return process, functools.partial(product.prior, process), product.joined
     process = process._replace(noise=ByExample(process.noise, index))
     return process, functools.partial(prior, process), lambda x: x

@@ -18,6 +18,7 @@ from jaxdiff.config.sampling import SAMPLER
 from jaxdiff.discrete.process import Replacement
 from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError
+from jaxdiff.gaussian.process import Process
 from jaxdiff.guidance import classifier
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.model import Model
@@ -77,7 +78,7 @@ def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None)
     device = replicated(mesh)
     params = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device), core.shapes)
     process, parameterization = core.process, core.parameterization
-    if core.needs.classifier and process:
+    if core.needs.classifier and isinstance(process, Process):
         log_p = classifier.make_bind(process, parameterization, core.network)
         return Classifier(params, log_p, process, spec, core.module.num_classes)
     sampling, other = config["sample"], make_path(config, process)

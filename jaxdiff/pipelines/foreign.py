@@ -62,7 +62,9 @@ def make_latent(parts: Latent) -> Model:
     height, width, _ = parts.shape
     pictures = image_spec((net.factor * height, net.factor * width, net.channels))
     to_latents = jax.jit(lambda params, x: net.apply({"params": params}, x, method="encode"))
-    to_pictures = jax.jit(lambda params, z: jnp.clip(net.apply({"params": params}, z, method="decode"), -1, 1))
+    to_pictures = jax.jit(
+        lambda params, z: jnp.clip(jnp.asarray(net.apply({"params": params}, z, method="decode")), -1, 1)
+    )
     codec = Codec(lambda x: to_latents(params, jnp.asarray(x)), lambda z: to_pictures(params, jnp.asarray(z)))
     spec = Spec(parts.shape, "images")
     return _model(parts.net, parts.params, spec, parts.schedule, STEPS, Ends(codec=codec, pictures=pictures), {})

@@ -131,7 +131,7 @@ def _drawn(
     options: Mapping[str, Any],
 ) -> Array:
     """The decoded examples of a run."""
-    further = {} if negative is None else {"negative": {**condition, **negative}}
+    further: dict[str, Any] = {} if negative is None else {"negative": {**condition, **negative}}
     z, _ = model.trajectory(key, n, 0, condition=condition, hooks=hooks, inputs=inputs, **options, **further)
     return model.codec.decode(z)
 
@@ -190,7 +190,8 @@ def _encoded(model: Model, pictures: Any) -> Array:
     pictures = jnp.asarray(pictures if isinstance(pictures, Tracer) else measured_images(pictures), jnp.float32)
     if pictures.shape[1:] == model.shape:
         return pictures
-    wanted = _ends(model).pictures.shape
+    spec = _ends(model).pictures
+    wanted = spec.shape if spec else ()
     if pictures.ndim != 4 or pictures.shape[1:] != wanted:
         raise InputError(f"pictures of shape {pictures.shape}: this model takes (n, {', '.join(map(str, wanted))})")
     return model.codec.encode(pictures)

@@ -277,7 +277,7 @@ class Model:
         check_applies(name, self.path, known)
         denoise = self.ends.denoise and (self.path is None or sigma_at(self.path, known[-1]) > 0)
         hooks = hooks._replace(begin=self.ends.begin) if hooks.begin is PLAIN.begin else hooks
-        fed = Fed(self.params, key, times, keep, given, traced, inputs)
+        fed = Fed(self.params, key, jnp.asarray(times), jnp.asarray(keep), given, traced, inputs)
         how = How(name, fixed, denoise, (n, *self.shape), hooks)
         return drawn((self.bind, self.path, self.mesh), fed, how, progress)
 
@@ -303,6 +303,6 @@ class Model:
         return checked(Known(self.conditions, self.spec, self.guidable), given, n, default, first)
 
     def _chosen(self, sampler: Any, options: Mapping[str, Any]) -> tuple[Any, tuple, dict[str, Array]]:
-        name, *rest = chosen(sampler, options, self.sampler, self.options, self.path)
+        name, fixed, traced = chosen(sampler, options, self.sampler, self.options, self.path)
         check_allowed(self.samplers, name)
-        return name, *rest
+        return name, fixed, traced

@@ -64,8 +64,8 @@ def check_teacher(
     Raises:
       InputError: its process or parameterization is another, or its network, but for what tells of a second time.
     """
-    for part in ("process", "parameterization") if teacher else ():
-        if dict(config[part]) != dict(teacher[part]):
+    for part in ("process", "parameterization"):
+        if teacher and dict(config[part]) != dict(teacher[part]):
             raise InputError(f"a teacher of another {part} ({teacher[part]['name']}): take that of the teacher")
     shapes = lambda tree: {path_name(p): leaf.shape for p, leaf in jax.tree_util.tree_leaves_with_path(tree)}
     mine = {name: shape for name, shape in shapes(params).items() if "until" not in name.split("/")}

@@ -107,7 +107,7 @@ def build_core(config: Config, spec: DataSpec) -> Core:
         process, schedule = made, None
         check_target(process, parameterization)
         bind = make_bind(process, parameterization, module, needs.outputs == 2, conditions_of(module, spec))
-    if needs.players and process:
+    if needs.players and isinstance(process, Process):
         start, bind = make_players(needs.players, process, parameterization, module, spec, bind)
     shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, spec.shape, symbols, numbers)
     known = conditions_of(module, spec)
@@ -126,7 +126,7 @@ def check_kinds(process: Any, parameterization: Any, spec: Spec) -> None:
     kind, meaning, ours = MEANINGS[of]
     if not isinstance(parameterization, meaning):
         raise InputError(f"parameterization: is not for {kind}, of which the process is: take {ours[0]}")
-    if of is Replacement and parameterization.knows_masks and not process.masks:
+    if isinstance(process, Replacement) and parameterization.knows_masks and not process.masks:
         raise InputError("parameterization 'subs': copies what is no mask, and this process has no masks: take logits")
     loss, name = LOSS.find(spec), in_words(spec["name"])
     takes = inspect.signature(loss).parameters.get("process")

@@ -188,7 +188,7 @@ def make_bind(
 def make_symbol_bind(process: Replacement | Product, parameterization: Any, module: Any) -> Bind:
     """`(params, condition) -> Bound` of a network of symbols, or of numbers and symbols."""
     network = linen_network(module)
-    make = products.make_denoiser if isinstance(process, Product) else denoisers.make_denoiser
+    make: Any = products.make_denoiser if isinstance(process, Product) else denoisers.make_denoiser
 
     def bind(params, condition):
         return Bound(process, make(process, parameterization, network, params, condition))

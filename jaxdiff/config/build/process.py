@@ -58,7 +58,7 @@ def make_process(spec: Spec, learned: bool = False, law: Any = None) -> Any:
     return made._replace(noise=NOISE.make(noise), white=False) if noise else made
 
 
-def make_path(config: Mapping[str, Any], process: Process | Replacement | None) -> Process | Replacement | None:
+def make_path(config: Mapping[str, Any], process: Any) -> Process | Replacement | None:
     """The process along which to sample, with the noise of training; None where it is that of training.
 
     Args:

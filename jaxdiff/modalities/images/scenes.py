@@ -108,7 +108,7 @@ def _inks(train: bool) -> tuple[np.ndarray, np.ndarray]:
     """The digits, (n, 8, 8) from 0 to 1, and their classes: four of five, or the others."""
     images, classes = load_digits(return_X_y=True)
     chosen = (np.arange(len(images)) % 5 != 0) == train
-    return images[chosen].reshape(-1, CELL, CELL).astype(np.float32) / 16, classes[chosen]
+    return images[chosen].reshape(-1, CELL, CELL).astype(np.float32) / 16, np.asarray(classes)[chosen]
 
 
 def _scene(rng: np.random.Generator, split: str, most: int) -> _Scene:
@@ -144,7 +144,7 @@ def _pair(rng: np.random.Generator, held_out: bool) -> tuple[int, int]:
 
 
 def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
-    return options[rng.integers(len(options))]
+    return options[int(rng.integers(len(options)))]
 
 
 def _named(one: tuple[int, int]) -> str:

@@ -14,6 +14,7 @@ float64, as `jaxdiff.modalities.tables.schema` has them.
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +83,8 @@ def _codes(column: Column, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np
         return x.astype(int), y.astype(int)
     there = _there(x)
     edges = np.histogram_bin_edges(there if len(there) else np.zeros(1), BINS)[1:-1]
-    return tuple(np.where(np.isfinite(v), np.digitize(v, edges), BINS) for v in (x, y))
+    cells = [np.where(np.isfinite(v), np.digitize(v, edges), BINS) for v in (x, y)]
+    return cells[0], cells[1]
 
 
 def features(columns: Sequence[Column], real: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -135,12 +137,13 @@ def utility(columns: Sequence[Column], rows: np.ndarray, test: np.ndarray, targe
     categories = [i for i, other in enumerate(others) if columns[other].kind == "category"]
     categories = [i for i in categories if len(columns[others[i]].values) <= 255] or None
     (x, y), (x_test, y_test) = ((t[np.isfinite(t[:, place])][:, others], _there(t[:, place])) for t in (rows, test))
+    settings: dict[str, Any] = {"categorical_features": categories, "random_state": 0}
     if columns[place].kind == "number":
-        model = HistGradientBoostingRegressor(categorical_features=categories, random_state=0).fit(x, y)
+        model = HistGradientBoostingRegressor(**settings).fit(x, y)
         return float(r2_score(y_test, model.predict(x_test)))
     if len(np.unique(y)) < 2:
         raise InputError(f"target={target!r}: these rows hold one class of it alone")
-    model = HistGradientBoostingClassifier(categorical_features=categories, random_state=0).fit(x, y.astype(int))
+    model = HistGradientBoostingClassifier(**settings).fit(x, y.astype(int))
     p, scores = model.predict_proba(x_test), []
     for i, c in enumerate(model.classes_):
         if 0 < (y_test == c).sum() < len(y_test) and (len(model.classes_) > 2 or i == 1):

@@ -242,10 +242,10 @@ def _fits(column: Column) -> bool:
     if column.kind == "category":
         return texts and len(column.values) > 0
     knots = column.quantiles
-    fits = column.kind == "number" and texts and isinstance(column.decimals, int) and knots is not None
+    if knots is None or not (column.kind == "number" and texts and isinstance(column.decimals, int)):
+        return False
     return bool(
-        fits
-        and len(knots.values) > 0
+        len(knots.values) > 0
         and all(k.shape == knots.values.shape and np.isfinite(k).all() for k in knots)
         and (np.diff(knots.values) > 0).all()
         and (np.diff(knots.upto) > 0).all()
