@@ -239,7 +239,8 @@ class Model:
             inputs are traced.
           start: the time to start at, with as many steps; by default that of the grid.
           first: as for `sample`; the examples of the inputs are those from there on.
-          progress: show a bar; by default in a terminal and in a notebook, but for symbols. The examples are the same.
+          progress: show a bar; by default in a terminal and in a notebook, but for symbols, which have none. The
+            examples are the same, to the bit.
 
         Returns: `(examples, (frames, n, ...))`; no more states than these are held in memory.
         """
