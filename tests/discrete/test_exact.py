@@ -37,6 +37,8 @@ from tests.helpers.symbols import (
     table_denoiser,
 )
 
+pytestmark = pytest.mark.statistical
+
 MASKED = masked(np.ones(K))
 
 

@@ -19,7 +19,7 @@ from jaxdiff.types import Batch, Spec
 from tests.helpers.cases import refused
 from tests.helpers.configs import get_config
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 
 SPEC, KEY = Spec((2,), "tables"), jax.random.key(0)
 TIMES = {"name": "log_normal", "mean": -1.1, "std": 2.0}

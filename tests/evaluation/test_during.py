@@ -12,6 +12,8 @@ from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
 from tests.helpers.models import MEANS, SHAPE, STD, a_model
 
+pytestmark = pytest.mark.slow
+
 
 def test_patience_counts_from_the_best():
     stalls = patient("fd_pixels", 2)

@@ -61,6 +61,7 @@ def test_figures_are_those_of_the_pixels(files, how, tmp_path, cache):
     assert json.loads(json.dumps(result, default=str)) == result
 
 
+@pytest.mark.slow
 def test_a_set_has_no_distance_to_itself(files, how, tmp_path, cache):
     real = of_file("real.npy")
     result = evaluate(real, reference_of(real, how, cache), None, how, tmp_path / "work", cache)
@@ -79,6 +80,7 @@ def test_what_is_told_names_the_content(files, how, tmp_path):
     assert len(list((tmp_path / "work").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_statistics_are_shared(files, how, tmp_path, cache):
     real, samples = of_file("real.npy"), of_file("samples.npy")
     known = reference_of(real, how, cache)
@@ -105,6 +107,7 @@ def test_statistics_of_other_programs(files, how, tmp_path, cache):
     assert list(result["figures"]) == ["fd_pixels"]
 
 
+@pytest.mark.slow
 def test_the_command(files, rng, capfd):
     folder = Path("pictures")
     folder.mkdir()
@@ -155,6 +158,7 @@ def test_what_a_model_draws_goes_on_where_it_was_killed(how, tmp_path, cache):
     np.testing.assert_allclose(at_once["pixels"]["features"], np.asarray(x).reshape(60, -1), atol=0.005)
 
 
+@pytest.mark.slow
 def test_tables_are_compared_by_their_columns(rng, tmp_path, cache, capfd):
     for name in ("samples", "real"):
         np.save(f"{name}.npy", rng.normal(size=(200, 3)))

@@ -20,6 +20,8 @@ from jaxdiff.pipelines.draw import make_draw
 from tests.helpers import latent_folder as tiny
 from tests.helpers.cases import refused
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 NET = UNet2D(widths=(8, 16), blocks=1, down=(False, True), up=(True, False), groups=4)
 DDPM = {"beta_schedule": "linear", "num_train_timesteps": 1000}

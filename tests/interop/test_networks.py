@@ -1,4 +1,4 @@
-"""Networks give diffusers' numbers with diffusers' weights: from fixtures always, and live under `-m parity`.
+"""Networks give diffusers' numbers with diffusers' weights: from fixtures always, and live under `-m slow`.
 
 Every tensor has numbers of its own, so that each name and each layout counts.
 """
@@ -18,8 +18,10 @@ from jaxdiff.nets import conditional_unet
 from jaxdiff.types import path_name
 from tests.helpers import interop_reference as theirs
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-5
-LIVE = pytest.param("live", marks=pytest.mark.parity)
+LIVE = pytest.param("live", marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", params=["fixtures", LIVE])
@@ -128,7 +130,7 @@ def test_gelu_of_the_gate(monkeypatch):
         assert difference("sd1", fixtures) > 10 * TOLERANCE
 
 
-@pytest.mark.parity
+@pytest.mark.slow
 @pytest.mark.parametrize("case", theirs.CASES)
 def test_gradients(case):
     """By every parameter, against torch's; that of a key's bias is 0, and rounding alone."""

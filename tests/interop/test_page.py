@@ -6,6 +6,8 @@ import pytest
 from tests.helpers import latent_folder as tiny
 from tests.test_docs import ROOT, blocks
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "docs" / "stable_diffusion.md"
 
 

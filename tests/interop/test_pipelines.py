@@ -1,4 +1,4 @@
-"""Whole pipelines give diffusers' pictures, from given latents and words: live, under `-m parity`."""
+"""Whole pipelines give diffusers' pictures, from given latents and words: live, under `-m slow`."""
 
 import warnings
 from unittest import mock
@@ -11,7 +11,7 @@ import jaxdiff
 from jaxdiff.pipelines import latents
 from tests.helpers import latent_folder as tiny
 
-pytestmark = pytest.mark.parity
+pytestmark = pytest.mark.slow
 KEY, STEPS = jax.random.key(0), 20
 LEADING = {k: v for k, v in tiny.SCHEDULER.items() if k.startswith("beta")} | {"steps_offset": 1}
 LEADING |= {"timestep_spacing": "leading"}

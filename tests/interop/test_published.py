@@ -12,6 +12,8 @@ from jaxdiff.interop.conditional import conditional_of, control_of
 from jaxdiff.interop.unet2d import unet2d_of
 from jaxdiff.types import Spec, missing, path_name
 
+pytestmark = pytest.mark.slow
+
 DDPM = {
     "attention_head_dim": None,
     "norm_eps": 1e-6,

@@ -1,4 +1,4 @@
-"""Schedulers of diffusers, taken apart, give its numbers: live, under `-m parity`."""
+"""Schedulers of diffusers, taken apart, give its numbers: live, under `-m slow`."""
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,8 @@ from jaxdiff.pipelines.draw import named_variance
 from jaxdiff.pipelines.ends import from_level
 from jaxdiff.pipelines.hooks import from_noise
 from tests.helpers import scheduler_reference as theirs
+
+pytestmark = pytest.mark.slow
 
 # What is looser has another way there: fractional steps, and tables in float32 that are wrong by 1e-4 near the data.
 TOLERANCE = {"euler_linspace": 2e-3, "pndm": 1e-3}
@@ -50,7 +52,7 @@ def run(case):
     return np.asarray(draw(times))
 
 
-@pytest.mark.parity
+@pytest.mark.slow
 @pytest.mark.parametrize("case", theirs.CASES)
 def test_schedulers(reference, case):
     there = reference[case]

@@ -10,6 +10,8 @@ from jaxdiff.nets.layers import enlarge
 from tests.helpers import latent_folder as tiny
 from tests.helpers.cases import refused
 
+pytestmark = pytest.mark.slow
+
 NET = Autoencoder(widths=(8, 16), blocks=1, groups=4, scale=0.5, shift=0.25)
 KEY = jax.random.key(0)
 

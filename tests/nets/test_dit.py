@@ -13,7 +13,7 @@ from jaxdiff.nets.transformer import listed, sincos_positions, stacked
 from jaxdiff.types import missing
 from tests.helpers.nets import randomized
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 
 SMALL = {"depth": 2, "width": 16, "heads": 2}
 MODERN = {"norm": "rms", "feed_forward": "swiglu", "rotary": True, "qk_norm": True, "bottleneck": 6}

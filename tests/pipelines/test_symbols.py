@@ -18,6 +18,8 @@ from jaxdiff.pipelines import experiment
 from jaxdiff.types import Batch
 from tests.helpers.configs import get_config, with_field
 
+pytestmark = pytest.mark.slow
+
 TEXT = "the cat sat on the mat and the rat ate the hat. " * 40
 
 

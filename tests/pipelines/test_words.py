@@ -17,7 +17,7 @@ from jaxdiff.types import Batch
 from tests.helpers.configs import get_config
 from tests.helpers.models import a_model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 
 
 def tiny_text(net="dit"):

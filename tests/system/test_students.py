@@ -4,9 +4,12 @@ import shutil
 
 import jax
 import numpy as np
+import pytest
 
 import jaxdiff
 from tests.helpers.runs import TINY
+
+pytestmark = pytest.mark.slow
 
 SMALL = [line for line in TINY if not line.startswith(("--config=", "--config.sample", "--config.train.steps"))]
 
