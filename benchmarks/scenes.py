@@ -1,6 +1,6 @@
 """How well the judge of scenes reads real scenes: the floor under what a model of captions is said to draw.
 
-    python benchmarks/scenes.py --json benchmarks/results/scenes_cpu.json
+python benchmarks/scenes.py --json benchmarks/results/scenes_cpu.json
 """
 
 import argparse

@@ -131,7 +131,6 @@ def test_no_modality_imports_another():
 
 LONG = {
     "train": 100,
-    "trajectory": 65,
     "ddpm": 80,
     "__call__": 100,
     "arrays": 65,

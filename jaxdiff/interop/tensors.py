@@ -1,8 +1,7 @@
 """Folders of a configuration and safetensors, as diffusers and transformers write them, and the maps to Linen's layout.
 
-A file of weights is whole, or cut into several with an index (`STEM.safetensors.index.json`, its "weight_map"). What is
-stored in 16 bits is read as float32. `Reader` keeps count of the tensors that were asked for, so that none is dropped
-silently.
+Files are found and opened by `jaxdiff.interop.weights`; what is stored in 16 bits is read as float32. `Reader` keeps
+count of the tensors that were asked for, so that none is dropped silently.
 """
 
 import json
@@ -10,12 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes  # noqa: F401  with it NumPy knows bfloat16
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from jaxdiff.errors import InputError
+from jaxdiff.interop.weights import opened, weights_file
 
 __all__ = ["Reader", "from_linear", "read_config", "to_linear", "write_folder"]
 
@@ -44,16 +42,8 @@ class Reader:
     """
 
     def __init__(self, folder: Path, stem: str):
-        index = folder / f"{stem}.safetensors.index.json"
-        try:
-            files = (
-                sorted(set(json.loads(index.read_text())["weight_map"].values()))
-                if index.is_file()
-                else [f"{stem}.safetensors"]
-            )
-            self.tensors = {name: value for file in files for name, value in load_file(folder / file).items()}
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise InputError(f"no weights {stem}.safetensors in {str(folder)!r} that can be read: {error}") from error
+        with opened(weights_file(folder, stem)) as stored:
+            self.tensors = {name: part.get_tensor(name) for name, part in stored.items()}
         self.folder, self.asked = folder, set()
 
     def __call__(self, name: str) -> np.ndarray:

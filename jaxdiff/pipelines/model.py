@@ -239,15 +239,12 @@ class Model:
             inputs are traced.
           start: the time to start at, with as many steps; by default that of the grid.
           first: as for `sample`; the examples of the inputs are those from there on.
-          progress: show a bar; by default in a terminal and in a notebook, but for symbols, which have none. The
-            examples are the same, to the bit.
+          progress: show a bar; by default in a terminal and in a notebook, and never of symbols. No example changes.
 
         Returns: `(examples, (frames, n, ...))`; no more states than these are held in memory.
         """
         if not (is_whole(n) and is_whole(first, 0)):
-            raise InputError(
-                f"n={n}, first={first}: draw at least one example, a whole number of them, from number 0 on"
-            )
+            raise InputError(f"n={n}, first={first}: draw at least one example, a whole number, from 0 on")
         check_value("steps", steps := self.steps if steps is None else steps, int)
         times = self.grid(steps) if start is None else from_time(self.grid(steps), start)
         if start is not None and hooks.begin is PLAIN.begin:
@@ -258,12 +255,7 @@ class Model:
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
         negative = options.pop("negative", None)
         name, fixed, traced = self._chosen(sampler, options)
-        guided = negative is not None or not traced.keys().isdisjoint(GUIDANCE)
-        negative = self.check_condition({} if negative is None else negative, n, False) if guided else None
-        given = self.check_condition(condition, n, first=first), negative
-        if guided:
-            check_guidable(tuple(self.conditions), self.guidable, traced)
-            traced = {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
+        given, traced = self._led(condition, negative, traced, n, first)
         if hooks.guide != PLAIN.guide or not traced.keys().isdisjoint(GUIDANCE):
             check_guided(name)
         if "cache" in traced and (hooks.guide, hooks.steer) != (PLAIN.guide, PLAIN.steer):
@@ -307,3 +299,14 @@ class Model:
         name, fixed, traced = chosen(sampler, options, self.sampler, self.options, self.path)
         check_allowed(self.samplers, name)
         return name, fixed, traced
+
+    def _led(
+        self, condition: Given, negative: Given, traced: dict[str, Array], n: int, first: int
+    ) -> tuple[tuple, dict]:
+        """The condition with the one to lead away from, and the traced options, with all of guidance if there is one."""
+        given = self.check_condition(condition, n, first=first)
+        if negative is None and traced.keys().isdisjoint(GUIDANCE):
+            return (given, None), traced
+        check_guidable(tuple(self.conditions), self.guidable, traced)
+        away = self.check_condition({} if negative is None else negative, n, False)
+        return (given, away), {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced

@@ -110,9 +110,11 @@ def test_diffusers_gives_the_same_outputs_and_gradients_and_reads_what_is_writte
 
     grads = jax.grad(lambda params: jnp.sum(ours(params) * probe.transpose(0, 2, 3, 1)))(params)
     write_dit(tmp_path / "grads", net, grads, 8, channels)
+    there = dict(theirs.named_parameters(remove_duplicate=False))
+    rounding = 1e-3 * max(float(p.grad.abs().max()) for p in there.values())  # of what is 0, as a key's bias has
     for name, grad in load_file(tmp_path / "grads" / f"{STEM}.safetensors").items():
-        parameter = dict(theirs.named_parameters(remove_duplicate=False))[name]
-        np.testing.assert_allclose(grad, parameter.grad, atol=1e-4 * float(parameter.grad.std()), err_msg=name)
+        want = there[name].grad
+        np.testing.assert_allclose(grad, want, atol=1e-4 * (float(want.std()) + rounding), err_msg=name)
 
     back = DiTTransformer2DModel.from_pretrained(write_dit(tmp_path / "ours", net, params, 8, channels))
     assert all(torch.equal(a, b) for a, b in zip(theirs.state_dict().values(), back.state_dict().values(), strict=True))
