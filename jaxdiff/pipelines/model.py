@@ -303,7 +303,7 @@ class Model:
     def _led(
         self, condition: Given, negative: Given, traced: dict[str, Array], n: int, first: int
     ) -> tuple[tuple, dict]:
-        """The condition with the one to lead away from, and the traced options, with all of guidance if there is any."""
+        """The condition and the one to lead away from; the traced options, with all of guidance, if there is any."""
         given = self.check_condition(condition, n, first=first)
         if negative is None and traced.keys().isdisjoint(GUIDANCE):
             return (given, None), traced
