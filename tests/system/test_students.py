@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxdiff
-from tests.helpers.runs import TINY
+from tests.helpers.processes import TINY
 
 pytestmark = pytest.mark.slow
 
