@@ -29,6 +29,7 @@ SYNONYMS = {
     "dpmsolver++": "dpmpp_2m",
     "dpm_solver++": "dpmpp_2m",
     "dpmpp_2m_sde": "dpmpp_2m",
+    "langevin": "annealed_langevin",
     "lr": "learning_rate",
     "beta1": "b1",
     "beta2": "b2",
@@ -49,6 +50,7 @@ NOTES = {
     "dpmpp_2m_sde": "with eta=1",
     "euler_ancestral": "with variance='fixed_small'; or ddim with eta=1",
     "euler_a": "with variance='fixed_small'; or ddim with eta=1",
+    "langevin": "for processes with alpha = 1; with any other sampler, corrector='langevin'",
 }
 """Where a synonym does not mean quite the same."""
 

@@ -158,7 +158,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         **_each(("ancestral_symbols", "most_confident"), {**_sharp, **_block}),
         "first_hitting": _sharp,
         "columnwise": {"eta": UNIT, **_sharp},
-        **_each(("annealed_langevin", "langevin"), {"repeats": (1, 10**6)}),
+        "annealed_langevin": {"repeats": (1, 10**6)},
     },
     "corrector": {"langevin": {"repeats": (1, 10**6)}},
 }

@@ -49,10 +49,11 @@ __all__ = [
 ]
 
 GIVEN = ("process", "denoiser", "flow_map", "posterior", "constrain", "use_clipped_model_output")
+CORRECTORS = {"langevin": samplers.langevin}
 SAMPLERS = {
     name: make
     for name, make in named(samplers, samplers.Sampler).items()
-    if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"]
+    if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"] and name not in CORRECTORS
 }
 FEW_STEPS = {f.__name__: f for f in (samplers.jump, samplers.renoise, samplers.posterior_jumps)}
 """Samplers of models that are made for few steps: of a flow map, or a posterior."""
@@ -73,9 +74,8 @@ KINDS: dict[type, tuple[str, dict[str, Any]]] = {
 }
 """What a model of a process draws, in words, and by which samplers."""
 EVERY = SAMPLERS | FEW_STEPS | SYMBOL_SAMPLERS | MIXED_SAMPLERS
-CORRECTORS = {"langevin": samplers.langevin}
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
-INNER_LOOPS = ("annealed_langevin", "dopri5", "langevin", "plms", "pndm")
+INNER_LOOPS = ("annealed_langevin", "dopri5", "plms", "pndm")
 """Samplers that call the denoiser within inner loops, which no cache looks into."""
 CACHEABLE = SAMPLERS.keys() - set(INNER_LOOPS)
 GUIDANCE = {"guidance": 1.0, "guidance_rescale": 0.0, "guidance_low": 0.0, "guidance_high": np.inf}
@@ -167,8 +167,8 @@ def sampler_of(name: Any, path: AnyProcess | None) -> Callable[..., samplers.Sam
 
 
 def name_of(sampler: Any) -> Any:
-    """The name of a sampler that is given as the library's own function; else what is given."""
-    return next((name for name, make in EVERY.items() if make is sampler), sampler)
+    """The name of a sampler or corrector that is given as the library's own function; else what is given."""
+    return next((name for name, make in (EVERY | CORRECTORS).items() if make is sampler), sampler)
 
 
 def option_range(option: str, sampler: str, corrector: str | None = None) -> tuple[float, float]:

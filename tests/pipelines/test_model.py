@@ -266,7 +266,12 @@ def test_classes_in_turn_unless_told(model):
         ({"guidance": 2.0, "guidance_low": 5.0, "guidance_high": 1.0}, "no noise level lies between them"),
         ({"sampler": "heun", "churn_noise": 1.007}, "churn_noise: changes nothing without churn"),
         ({"sampler": "heun", "churn": 0.1, "churn_min": 2.0, "churn_max": 1.0}, "no noise level lies between"),
-        ({"sampler": "langevin", "corrector": "langevin", "snr": 0.1}, "snr: both of sampler 'langevin' and of its"),
+        (
+            {"sampler": "annealed_langevin", "corrector": "langevin", "repeats": 2},
+            "repeats: both of sampler 'annealed_langevin' and of its",
+        ),
+        ({"sampler": "langevin"}, "did you mean 'annealed_langevin', .* any other sampler, corrector='langevin'"),
+        ({"sampler": samplers.langevin}, "unknown sampler 'langevin'"),
         ({"start": 0.1}, "start=0.1: drawing from noise .* is 0.34 there"),
         ({"start": 1.5}, "start=1.5: must be a time above 0 and up to 1"),
         ({"temperature": "hot"}, "temperature=hot: must be a number"),
