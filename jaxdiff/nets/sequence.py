@@ -1,6 +1,6 @@
 """A transformer over symbols: logits of the symbol at each position, from all positions.
 
-    x <- x + attention(norm(x))        x <- x + down(gelu(up(norm(x))))
+    x <- x + attention(norm(x))        x <- x + feed_forward(norm(x))
 
 with positions by rotation (Su et al. 2021), RMSNorm (Zhang and Sennrich 2019), and time and class added to each
 symbol's embedding. The last layer of each branch, and the one that makes the logits, start at zero. `causal`,
@@ -14,18 +14,10 @@ import numpy as np
 
 from jaxdiff.errors import InputError
 from jaxdiff.nets.layers import INIT, ZERO, sinusoidal
+from jaxdiff.nets.transformer import Attention, FeedForward, rotary_angles, tensor_axis
 from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
 
-__all__ = ["Sequence", "rotated"]
-
-
-def rotated(x: jax.Array, base: float = 10_000.0) -> jax.Array:
-    """Turn the pairs (i, i + half) of the channels of x (batch, positions, heads, channels) by their positions."""
-    half = x.shape[-1] // 2
-    angles = np.outer(np.arange(x.shape[1]), base ** (-np.arange(half) / half)).astype(np.float32)
-    cos, sin = (f(angles)[:, None].astype(x.dtype) for f in (jnp.cos, jnp.sin))
-    a, b = x[..., :half], x[..., half:]
-    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+__all__ = ["Sequence"]
 
 
 class Sequence(nn.Module):
@@ -51,6 +43,8 @@ class Sequence(nn.Module):
     num_classes: int = 0
     causal: bool = False
 
+    tensor_axis = staticmethod(tensor_axis)
+
     @nn.compact
     def __call__(
         self, x: jax.Array, t: jax.Array, condition: Condition | None = None, train: bool = False
@@ -71,19 +65,15 @@ class Sequence(nn.Module):
         drop = nn.Dropout(self.dropout, deterministic=not train)
         h = nn.Embed(self.symbols + 1, self.width, name="embed")(jnp.asarray(x, jnp.int32))
         h = h + self._told(t, given)[:, None]
+        positions = np.arange(x.shape[1])
+        angles = rotary_angles([positions], self.width // self.heads)
+        mask = (positions <= positions[:, None])[None] if self.causal else None
         for i in range(self.blocks):
-            h = h + drop(self._attention(nn.RMSNorm(name=f"block{i}_norm1")(h), f"block{i}"))
-            up = nn.Dense(self.hidden * self.width, kernel_init=INIT, name=f"block{i}_up")
-            down = nn.Dense(self.width, kernel_init=ZERO, name=f"block{i}_down")
-            h = h + drop(down(nn.gelu(up(nn.RMSNorm(name=f"block{i}_norm2")(h)))))
+            attention = Attention(self.heads, bias=False, out_init=ZERO, name=f"block{i}_attention")
+            h = h + drop(attention(nn.RMSNorm(name=f"block{i}_norm1")(h), mask=mask, angles=angles))
+            forward = FeedForward(self.hidden * self.width, out_init=ZERO, name=f"block{i}_feed_forward")
+            h = h + drop(forward(nn.RMSNorm(name=f"block{i}_norm2")(h)))
         return nn.Dense(self.symbols, kernel_init=ZERO, name="out")(nn.RMSNorm(name="norm_out")(h))
-
-    def _attention(self, h: jax.Array, name: str) -> jax.Array:
-        shape = (*h.shape[:2], self.heads, self.width // self.heads)
-        query, key, value = jnp.split(nn.Dense(3 * self.width, False, kernel_init=INIT, name=f"{name}_qkv")(h), 3, -1)
-        query, key = rotated(query.reshape(shape)), rotated(key.reshape(shape))
-        out = jax.nn.dot_product_attention(query, key, value.reshape(shape), is_causal=self.causal)
-        return nn.Dense(self.width, False, kernel_init=ZERO, name=f"{name}_out")(out.reshape(h.shape))
 
     def _told(self, t: jax.Array, given: Condition) -> jax.Array:
         """What is added to every position: of the time and the class, (batch, width)."""

@@ -155,22 +155,24 @@ class FeedForward(nn.Module):
       hidden: the width between.
       kind: "gelu" or "swiglu".
       activation: in place of the tanh form of GELU.
+      out_init: how the last layer begins.
     """
 
     hidden: int
     kind: str = "gelu"
     dtype: jnp.dtype = jnp.float32
     activation: str = "gelu_tanh"
+    out_init: nn.initializers.Initializer = INIT
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        def dense(name, width, h):
-            return save_for_backward(nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name=name)(h))
+        def dense(name, width, h, init=INIT):
+            return save_for_backward(nn.Dense(width, kernel_init=init, dtype=self.dtype, name=name)(h))
 
         up = dense("up", self.hidden, x)
         gated = self.kind == "swiglu"
         h = nn.silu(dense("gate", self.hidden, x)) * up if gated else ACTIVATIONS[self.activation](up)
-        return dense("down", x.shape[-1], h)
+        return dense("down", x.shape[-1], h, self.out_init)
 
 
 ACTIVATIONS = {
