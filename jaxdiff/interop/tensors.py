@@ -99,7 +99,8 @@ def write_folder(folder: str | Path, config: Mapping[str, Any], tensors: Mapping
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(dict(tensors), folder / f"{stem}.safetensors", metadata={"format": "pt"})
+        stored = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+        save_file(stored, folder / f"{stem}.safetensors", metadata={"format": "pt"})
         (folder / "config.json").write_text(json.dumps(dict(config), indent=2) + "\n")
     except OSError as error:
         raise InputError(f"cannot write to {str(folder)!r}: {error.strerror or error}") from error

@@ -57,7 +57,8 @@ def save_folder(
         raise unknown("dtype", dtype, DTYPES)
     for name in said.keys() - set(SAID):
         raise unknown("line of the card", name, SAID)
-    stored = {name: np.asarray(value).astype(dtype) for name, value in tensors(params).items()}
+    # In the order of C: of any other, safetensors keeps the bytes and forgets the order.
+    stored = {name: np.asarray(value, dtype, order="C") for name, value in tensors(params).items()}
     if large := [name for name, value in stored.items() if not np.isfinite(value).all()]:
         raise InputError(f"dtype={dtype}: {large[0]} has numbers beyond it, or none: take float32")
     folder = check_new(path)

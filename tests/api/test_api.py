@@ -197,6 +197,13 @@ def test_a_saved_model_draws_the_same(model, saved):
     assert "small" in (saved / "README.md").read_text()
 
 
+def test_arrays_in_the_order_of_fortran_are_saved_as_they_are(model, tmp_path):
+    """As those that come transposed from other libraries are: safetensors alone would mix up their numbers."""
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, order="F"), model.params)
+    folder = dataclasses.replace(model, params=params).save(tmp_path / "other", picture=False)
+    chex.assert_trees_all_equal(jaxdiff.load(folder, net=Small(3)).params, model.params)
+
+
 def test_a_model_is_saved_as_it_draws_now(model, tmp_path):
     changed = {"steps": 2, "sampler": {"name": "ddim", "eta": 0.5}, "options": {"clip": 0.5, "noise_scale": 0.9}}
     other = dataclasses.replace(model, **changed)

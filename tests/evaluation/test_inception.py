@@ -3,7 +3,13 @@
 import jax
 import numpy as np
 import pytest
+from PIL import Image
+from safetensors.numpy import save_file
 
+from jaxdiff.evaluation import features
+from jaxdiff.evaluation.features import find_features
+from jaxdiff.evaluation.frechet import frechet_distance
+from jaxdiff.evaluation.sets import of_path
 from jaxdiff.modalities.images.resize import clean, quantized, tensorflow1
 from jaxdiff.nets import inception
 from tests.helpers.peers import peer
@@ -67,7 +73,7 @@ def tensors():
                 made[place + "running_mean"] = 0.2 * rng.normal(size=width)
                 made[place + "running_var"] = np.exp(0.3 * rng.normal(size=width))
     made["fc.bias"] = rng.normal(size=inception.CLASSES)
-    return {name: np.float32(value) for name, value in made.items()}
+    return {name: np.asarray(value, np.float32, order="C") for name, value in made.items()}
 
 
 @pytest.mark.slow
@@ -121,3 +127,44 @@ def test_resizes_are_those_of_the_peers_to_the_bit(images):
         expected = its(chw, size=(299, 299), align_corners=False).numpy().transpose(0, 2, 3, 1)
         np.testing.assert_array_equal(tensorflow1(pixels, 299), expected)
         np.testing.assert_array_equal(clean(pixels, 299), np.stack([clean_of(image) for image in pixels]))
+
+
+FAULTS = {
+    "epsilon": lambda patch: patch.setattr(inception, "EPSILON", 1e-5),
+    "padding": lambda patch: patch.setattr(
+        inception.nn, "avg_pool", lambda x, *given, count_include_pad: AVG_POOL(x, *given, count_include_pad=True)
+    ),
+    "antialiasing": lambda patch: patch.setattr(features, "RESIZES", {"tensorflow1": clean}),
+}
+FEW = 8
+"""Features, fewer than pictures: of singular covariances the peer's eigenvalues are rounding errors."""
+AVG_POOL = inception.nn.avg_pool
+
+
+@pytest.mark.slow
+@pytest.mark.parity
+def test_two_folders_are_as_far_apart_as_torch_fidelity_has_them(rng, tensors, theirs, tmp_path, monkeypatch):
+    """From the files to the distance; and each planted fault is larger than the difference that is allowed."""
+    save_file(tensors, weights := tmp_path / "inception.safetensors")
+    for name, low in (("one", 0), ("two", 60)):
+        (tmp_path / name).mkdir()
+        for i, pixels in enumerate(rng.integers(low, 256, (12, 400, 400, 3), dtype=np.uint8)):
+            Image.fromarray(pixels).save(tmp_path / name / f"{i}.png")
+
+    def ours():
+        sets = [of_path(str(tmp_path / name)) for name in ("one", "two")]
+        found = find_features("inception", sets[0].spec, weights_file=str(weights))
+        return [np.concatenate([found.apply(x)["features"] for x in examples.batches(0)])[:, :FEW] for examples in sets]
+
+    metric = peer("torch_fidelity.metric_fid")
+    read = lambda name: np.stack([np.asarray(Image.open(file)) for file in sorted((tmp_path / name).glob("*.png"))])
+    torch = pytest.importorskip("torch")
+    known = [
+        metric.fid_features_to_statistics(torch.tensor(theirs(read(name)).pool3[:, :FEW])) for name in ("one", "two")
+    ]
+    expected = metric.fid_statistics_to_metric(*known, False)["frechet_inception_distance"]
+    np.testing.assert_allclose(frechet_distance(*ours()), expected, rtol=1e-3)
+    for plant in FAULTS.values():
+        with monkeypatch.context() as patch:
+            plant(patch)
+            assert abs(frechet_distance(*ours()) / expected - 1) > 3e-3
