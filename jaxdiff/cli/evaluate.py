@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -32,12 +33,14 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import report, statistics, weights
 from jaxdiff.evaluation.evaluate import How, evaluate, reference_of
 from jaxdiff.evaluation.features import find_features
+from jaxdiff.evaluation.held_out import measure as held_out_bits
 from jaxdiff.evaluation.neighbors import nearest
 from jaxdiff.evaluation.sets import Examples, first, of_model, of_path, of_source
 from jaxdiff.evaluation.statistics import Statistics
 from jaxdiff.modalities import find
 from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines.load import load
+from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.pipeline import class_number
 from jaxdiff.training import log
 from jaxdiff.training.errors import explained
@@ -70,6 +73,13 @@ def make_parser() -> Parser:
     how("--weights-file", default="", help="of InceptionV3: a .safetensors or .npz; by default the one converted here")
     how("--intervals", type=int, default=10, help="groups of the jackknife; 0 for no intervals (10)")
     how("--floor", type=int, default=5, help="seeds of the same figures of real examples; 0 for none (5)")
+    how(
+        "--likelihood",
+        type=int,
+        default=0,
+        metavar="N",
+        help="bits per dimension of N held-out examples of a run; 0: no",
+    )
     how("--extrapolate", action="store_true", help="the Fréchet distance also to infinitely many samples")
     draw = parser.add_argument_group("how to draw from a run").add_argument
     draw("--num", type=int, default=NUM, help="how many examples (10000)")
@@ -126,12 +136,12 @@ def check(given: argparse.Namespace) -> None:
     if given.samples and not given.reference:
         raise InputError("--samples: go with a --reference: what are they compared with?")
     drawing = {"sampler": None, "steps": None, "guidance": None, "label": None, "weights": "", "option": []}
-    drawing |= {"num": NUM, "batch": BATCH}
+    drawing |= {"num": NUM, "batch": BATCH, "likelihood": 0}
     if wrong := [name for name, default in drawing.items() if not given.workdir and getattr(given, name) != default]:
         raise InputError(f"--{wrong[0]}: is for drawing from a run, and none is drawn from: leave it out")
     if given.resize != "tensorflow1" and "inception" not in given.features:
         raise InputError(f"--resize {given.resize}: is for --features inception: leave it out")
-    for name, least in (("num", 2), ("batch", 1), ("intervals", 0), ("floor", 0), ("seed", 0)):
+    for name, least in (("num", 2), ("batch", 1), ("intervals", 0), ("floor", 0), ("seed", 0), ("likelihood", 0)):
         if getattr(given, name) < least or (name == "intervals" and given.intervals == 1):
             raise InputError(f"--{name} {getattr(given, name)}: at least {max(least, 2 * (name == 'intervals'))}")
 
@@ -140,10 +150,11 @@ def run(given: argparse.Namespace) -> None:
     """Draw or read samples, measure, and write what was found."""
     if given.workdir:
         folder, config = opened(given.workdir)
-        samples, real, held_out = drawn(given, folder, config)
+        model = load(folder, given.weights)
+        samples, real, held_out = drawn(given, folder, config, model)
         above = folder / "evaluation" if (folder / "checkpoints").is_dir() else weights.cache()
     else:
-        above, real = weights.cache(), None
+        model, config, above, real = None, {}, weights.cache(), None
         stats = Path(given.reference).suffix == ".npz" and is_statistics(given.reference)
         if not stats:
             real = of_path(given.reference)
@@ -168,12 +179,22 @@ def run(given: argparse.Namespace) -> None:
         result = evaluate(samples, known, held_out, how, above, weights.cache(), lambda n: bar.update(n - bar.n))
     if given.save_reference:
         statistics.save(given.save_reference, known, how.features)
+    if model and given.likelihood:
+        result["likelihood"] = bits(model, config, given)
     write(given, result, samples, real, above)
 
 
-def drawn(given: argparse.Namespace, folder: Path, config: dict) -> tuple[Examples, Examples, Examples | None]:
+def bits(model: Model, config: dict, given: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Bits per dimension of the first held-out examples of a run: {name: {"mean", "error"}}."""
+    source = build.held_out(config, model.spec)
+    figures = held_out_bits(model, source, jax.random.key(given.seed), given.likelihood)
+    return {name.strip(): figure._asdict() for name, figure in figures.items()}
+
+
+def drawn(
+    given: argparse.Namespace, folder: Path, config: dict, model: Model
+) -> tuple[Examples, Examples, Examples | None]:
     """What a run draws, its training data, and its held-out data, if it has some."""
-    model = load(folder, given.weights)
     options = dict(map(parse_option, given.option))
     if foreign := [name for name in options if name not in OPTIONS]:
         raise unknown("--option", foreign[0], OPTIONS)

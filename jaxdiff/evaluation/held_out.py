@@ -46,14 +46,18 @@ BANDS = 4
 
 
 def examples(model: Model, source: Source, n: int) -> Batch:
-    """The first n examples, with all that the model is conditioned on."""
+    """The first n examples, with all that the model is conditioned on.
+
+    Raises:
+      InputError: the source lacks a condition that the model was never trained without.
+    """
     batch = source.take(np.arange(n))
     condition = model.own(batch.condition)
     if model.upscales > 1:
         small = downsampled(model.upscales)(jnp.asarray(batch.x_0))
         told = low_resolution.as_condition(jax.random.key(0), small, model.upscales, jnp.zeros(n))
         condition = {**(condition or {}), **told}
-    return batch._replace(condition=condition)
+    return batch._replace(condition=model.check_condition(condition or {}, n))
 
 
 def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, chain: int = 0) -> dict[str, Figure]:

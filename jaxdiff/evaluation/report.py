@@ -34,7 +34,7 @@ def page(title: str, result: Mapping[str, Any], pictures: Mapping[str, np.ndarra
     for name, picture in pictures.items():
         if picture is not None:
             parts += [f"<h2>{html.escape(name)}</h2>", f'<img alt="{html.escape(name)}" src="{_inline(picture)}">']
-    told = {k: v for k, v in result.items() if k not in ("figures", "floor", "warnings")}
+    told = {k: v for k, v in result.items() if k not in ("figures", "floor", "likelihood", "warnings")}
     parts.append(
         f"<h2>What the figures depend on</h2><pre>{html.escape(json.dumps(told, indent=2, default=str))}</pre>"
     )
@@ -56,6 +56,9 @@ def table(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             level = result["floor"].get(features, {})
             at_n = [level.get(who, {}).get(figure) for who in ("samples", "real")]
             rows.append([key, f"{found['value']:.4g}", bounds, *(_about(one) for one in at_n)])
+    for name, bits in result.get("likelihood", {}).items():
+        low, high = (bits["mean"] + side * 1.96 * bits["error"] for side in (-1, 1))
+        rows.append([f"{name}, bits per dimension", f"{bits['mean']:.4f}", f"{low:.4f} to {high:.4f}", "", ""])
     return heads, rows
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from jaxdiff.cli.main import main
 from jaxdiff.errors import InputError
-from jaxdiff.evaluation import statistics
+from jaxdiff.evaluation import report, statistics
 from jaxdiff.evaluation.evaluate import How, evaluate, featured, reference_of
 from jaxdiff.evaluation.features import Features, find_features
 from jaxdiff.evaluation.frechet import frechet_distance
@@ -131,6 +131,11 @@ def test_the_command(files, rng, capfd):
     (folder / "00.png").write_bytes(b"no picture")
     assert main([*line, "--reference", "pictures"]) == 2
     assert "00.png" in capfd.readouterr().err
+
+
+def test_bits_per_dimension_stand_in_the_table_with_their_interval():
+    result = {"figures": {}, "features": [], "floor": {}, "likelihood": {"probability flow": {"mean": 2, "error": 0.1}}}
+    assert report.table(result)[1] == [["probability flow, bits per dimension", "2.0000", "1.8040 to 2.1960", "", ""]]
 
 
 def test_what_a_model_draws_goes_on_where_it_was_killed(how, tmp_path, cache):

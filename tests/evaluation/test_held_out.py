@@ -1,8 +1,15 @@
+import dataclasses
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+from jaxdiff.data.source import Source
+from jaxdiff.errors import InputError
+from jaxdiff.evaluation import held_out
+from jaxdiff.types import Batch
+from tests.helpers.models import a_model, images
 
 SCRIPT = """
 import dataclasses, sys
@@ -34,3 +41,16 @@ def test_the_flow_is_that_of_one_device_on_two(environment):
     assert run.returncode == 0, run.stderr
     one, two = map(float, run.stdout.split())
     np.testing.assert_allclose(two, one, rtol=1e-4)
+
+
+def test_a_model_that_always_had_labels_is_not_asked_without_them():
+    model = dataclasses.replace(a_model(classes=2), guidable=False)
+    x = images(6)
+    of = lambda condition: Source(6, model.spec, lambda indices: Batch(x[indices], condition))
+    with pytest.raises(InputError, match="never trained without its 'label'"):
+        held_out.examples(model, of(None), 4)
+    found = held_out.examples(model, of({"label": np.array([0, 1, 0, 1]), "other": np.zeros(4)}), 4).condition
+    np.testing.assert_array_equal(found["label"], [0, 1, 0, 1])
+    assert list(found) == ["label"]
+    unknown = held_out.examples(dataclasses.replace(model, guidable=True), of(None), 4).condition
+    np.testing.assert_array_equal(unknown["label"], -1)
