@@ -36,8 +36,18 @@ def run():
     return dataclasses.replace(parts.model, params=parts.init(jax.random.key(0)), steps=20)
 
 
+LONG = {"algebra_sampling", "evaluation", "few_steps", "own_parts", "python", "symbols", "words"}
+
+
 @pytest.mark.system
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=[pytest.mark.slow] * (page.stem in LONG))
+        for page in PAGES
+        if blocks(page)
+    ],
+)
 def test_every_block_runs(page, run, monkeypatch, tmp_path):
     """In order and in one namespace; what is loaded is `run`, whatever its name, and trainings are short."""
     monkeypatch.chdir(tmp_path)

@@ -117,6 +117,7 @@ def test_each_term_of_the_discrete_bound(float64):
     np.testing.assert_allclose(bound.prior[0], 0.5 * ((alpha * x_0) ** 2 - alpha**2 - np.log(1 - alpha**2)), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_bound_does_not_see_the_schedules_interior(float64):
     """VDM's invariance: three log-SNR curves with the same ends, the same continuous bound to 1e-3."""
     curves = [

@@ -76,6 +76,7 @@ def test_each_is_clean_and_ready_for_colab(name):
                 assert len(base64.b64decode(content) if kind == "image/png" else content) < 100_000
 
 
+@pytest.mark.slow
 def test_solvers():
     errors = run("solvers")["errors"]
     assert errors["dpmpp_2m"][1] < 0.5 * errors["dpmpp_2m"][0]  # of second order

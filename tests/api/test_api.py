@@ -112,11 +112,11 @@ def test_labels_are_learned_and_asked_for(model):
     "part",
     [
         {"net": (plain, PARAMS)},
-        {"net": Pair(nnx.Rngs(0))},
+        pytest.param({"net": Pair(nnx.Rngs(0))}, marks=pytest.mark.slow),
         {"weight": lambda process, parameterization, t: jnp.zeros_like(t)},
-        {"times": lambda process, key, n: jnp.full(n, 0.5)},
+        pytest.param({"times": lambda process, key, n: jnp.full(n, 0.5)}, marks=pytest.mark.slow),
         {"process": schedules.flow(), "parameterization": "velocity", "grid": "uniform"},
-        {"optimizer": optax.lion(1e-3)},
+        pytest.param({"optimizer": optax.lion(1e-3)}, marks=pytest.mark.slow),
         {"loss": lambda process, parameterization, network: lambda params, key, batch: (jnp.zeros(()), {})},
     ],
     ids=lambda part: next(iter(part)),
@@ -130,12 +130,14 @@ def test_own_parts(part):
     assert all(jax.tree.leaves(same)) == bool(still)
 
 
+@pytest.mark.slow
 def test_a_function_is_told_its_classes():
     model = jaxdiff.train(IMAGES, labels=LABELS, net=(plain, PARAMS), fields=TEN, progress=False)
     assert model.num_classes == 3
     assert not np.allclose(draw(model, condition=0), draw(model, condition=2))
 
 
+@pytest.mark.slow
 def test_a_function_that_is_given_again_is_told_its_classes_again(tmp_path):
     told = {"net": (plain, PARAMS), "labels": LABELS, "fields": {**TEN, "sample.steps": 2}, "progress": False}
     model = jaxdiff.train(IMAGES, **told)
@@ -144,6 +146,7 @@ def test_a_function_that_is_given_again_is_told_its_classes_again(tmp_path):
     np.testing.assert_array_equal(draw(loaded, condition=2), draw(model, condition=2))
 
 
+@pytest.mark.slow
 def test_a_network_by_name_is_told_the_classes():
     fields = {**TEN, "train.steps": 0}
     model = jaxdiff.train(IMAGES, labels=np.array(["dog", "cat"])[LABELS % 2], net=UNET, fields=fields, progress=False)
@@ -217,6 +220,7 @@ def test_a_loss_keeps_the_weight_that_is_given_beside_it():
         assert with_parts(before, parts)["loss"] == {"name": "importance", "weight": {"name": "p2"}}
 
 
+@pytest.mark.slow
 def test_a_table_needs_no_configuration(tmp_path):
     file = tmp_path / "rows.csv"
     np.savetxt(
@@ -288,6 +292,7 @@ def test_a_run_from_python_goes_on(tmp_path):
     chex.assert_trees_all_equal(jaxdiff.load(tmp_path / "run", net=(plain, PARAMS)).params, longer.params)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # of ml_collections
 def test_a_configuration_by_its_name_and_in_silence(tmp_path, capfd):
     told = {"config": "ddpm", "steps": 2, "net": UNET, "progress": False, "fields": {"train.batch_size": 4}}

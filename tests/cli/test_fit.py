@@ -56,6 +56,7 @@ def test_facts_of_an_array(tmp_path, scale, kind, values):
     assert (facts.examples, facts.shape, facts.classes, facts.values) == (6, (8, 9, 1), 2, values)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_what_was_chosen_first(pictures, tmp_path, monkeypatch, capsys):
     """The same command, on a machine that is ten times as fast now and with other pictures, goes on as before."""
     fixed = [*SMALL, "train.sample_every", "train.batch_size"]

@@ -160,6 +160,7 @@ def test_pruning_asks_first_and_keeps_the_newest(a_run, capfd, monkeypatch):
     assert there() == ["2", "3"]  # 3 is damaged, so that the run would go on from 2
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing(a_run):
     command = [sys.executable, "-m", "jaxdiff", "runs", "list", str(a_run.parent), "--quiet"]
     assert subprocess.run(command, capture_output=True, check=True).stdout == b""

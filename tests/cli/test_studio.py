@@ -15,6 +15,7 @@ from jaxdiff.config.sampling import SAMPLERS
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.types import Batch, Spec
+from tests.helpers.cases import tiers
 from tests.helpers.configs import changed
 from tests.helpers.models import MEANS, SHAPE, a_model, conditional, images
 
@@ -45,7 +46,7 @@ FREE = {
 }
 
 
-@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("act", tiers(ACTS, ["inpaint"]))
 @pytest.mark.parametrize("change", FREE)
 def test_seed_class_and_guidance_compile_nothing(studio, act, change):
     before = ACTS[act](studio, HOW)
@@ -71,7 +72,7 @@ def test_what_is_edited_compiles_nothing(studio, other):
     assert other[1](studio).traces == 0
 
 
-@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("act", tiers(ACTS, ["draw"]))
 def test_sampler_and_steps_compile_once_each(act):
     studio = counting(a_model(classes=2), num=6)
     for how in (HOW, HOW._replace(steps=6), HOW._replace(sampler="heun")):
@@ -102,6 +103,7 @@ def test_classes_have_their_names():
     assert counting(named).classes == [("in turn", -2), ("cat", 0), ("dog", 1)]
 
 
+@pytest.mark.slow
 def test_a_model_without_classes_is_told_none():
     studio = counting(a_model(), num=3)
     assert not studio.classes

@@ -119,6 +119,7 @@ def test_degrading_first_tells_how_much_is_won(tmp_path, capsys):
         assert np.isfinite(won) if task[0] == "super_resolve" else won > before + 2
 
 
+@pytest.mark.slow
 def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
     between = perform(tmp_path, "--task=interpolate")["images"]
     assert between.shape == (9, *SHAPE)
@@ -190,7 +191,10 @@ def test_bad_input_is_one_line(tmp_path, arguments, message):
     assert not (tmp_path / "samples").exists()
 
 
-@pytest.mark.parametrize("task", [["denoise"], ["restore", "--method=ddnm"], ["detect"], ["autoguide", "--worse=run"]])
+LATER = [["restore", "--method=ddnm"], ["detect"], ["autoguide", "--worse=run"]]
+
+
+@pytest.mark.parametrize("task", [["denoise"], *(pytest.param(task, marks=pytest.mark.slow) for task in LATER)])
 def test_what_is_written_does_not_depend_on_the_batch(tmp_path, monkeypatch, task):
     replace_load(monkeypatch, "autoguide", MODEL)
     whole, parts = (perform(tmp_path, f"--task={task[0]}", *task[1:], f"--batch={n}")["images"] for n in (6, 4))
@@ -211,6 +215,7 @@ def test_arrays_with_noise_beyond_the_range_are_read_as_they_are(tmp_path):
         perform(tmp_path, "--task=super_resolve", "--factor=4", f"--input={path}")
 
 
+@pytest.mark.slow
 def test_detection_rates_normal_images_under_the_label_of_the_others_and_in_batches(tmp_path, capsys):
     def bind(params, condition):
         label = condition["label"]
@@ -277,6 +282,7 @@ def test_detection_reports_what_labels_and_normal_images_tell(tmp_path, capsys):
         assert (tmp_path / "samples" / "detect" / "roc.png").exists()
 
 
+@pytest.mark.slow
 def test_tasks_of_several_runs(tmp_path, monkeypatch):
     """What they draw is tested in tests/test_compose.py; here that runs are read, and batches put together."""
     worse = replace(MODEL)

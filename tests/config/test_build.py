@@ -68,10 +68,10 @@ def test_every_setting_builds(setting):
     [
         ("iddpm", "digits", (8, 8, 1), None),
         pytest.param("iddpm", "cifar10", (32, 32, 3), None, marks=pytest.mark.slow),
-        ("ncsn", "digits", (8, 8, 1), 701_345),
+        pytest.param("ncsn", "digits", (8, 8, 1), 701_345, marks=pytest.mark.slow),
         pytest.param("ncsn", "cifar10", (32, 32, 3), 35_746_307, marks=pytest.mark.slow),
-        ("score_sde", "vp", (8, 8, 1), 701_345),
-        ("score_sde", "sub_vp", (8, 8, 1), 701_345),
+        pytest.param("score_sde", "vp", (8, 8, 1), 701_345, marks=pytest.mark.slow),
+        pytest.param("score_sde", "sub_vp", (8, 8, 1), 701_345, marks=pytest.mark.slow),
         ("score_sde", "ve", (8, 8, 1), 701_345),
         pytest.param("score_sde", "vp-cifar10", (32, 32, 3), 35_746_307, marks=pytest.mark.slow),
         pytest.param("score_sde", "ve-cifar10", (32, 32, 3), 35_746_307, marks=pytest.mark.slow),
@@ -79,17 +79,17 @@ def test_every_setting_builds(setting):
         pytest.param("vdm", "cifar10", (32, 32, 3), None, marks=pytest.mark.slow),
         ("edm", "digits", (8, 8, 1), 701_345),
         pytest.param("edm", "cifar10", (32, 32, 3), None, marks=pytest.mark.slow),
-        ("flow", "digits", (8, 8, 1), 701_345),
+        pytest.param("flow", "digits", (8, 8, 1), 701_345, marks=pytest.mark.slow),
         ("guided", "digits", (8, 8, 1), None),
-        ("guided", "fashion_mnist=x", (28, 28, 1), 1_578_004),
-        ("anoddpm", "digits", (8, 8, 1), 701_345),
+        pytest.param("guided", "fashion_mnist=x", (28, 28, 1), 1_578_004, marks=pytest.mark.slow),
+        pytest.param("anoddpm", "digits", (8, 8, 1), 701_345, marks=pytest.mark.slow),
         ("classifier", "digits", (8, 8, 1), None),
-        ("classifier", "fashion_mnist", (28, 28, 1), None),
-        ("super_resolution", "digits_4", (4, 4, 1), None),
+        pytest.param("classifier", "fashion_mnist", (28, 28, 1), None, marks=pytest.mark.slow),
+        pytest.param("super_resolution", "digits_4", (4, 4, 1), None, marks=pytest.mark.slow),
         ("super_resolution", "digits_4_8", (8, 8, 1), None),
-        ("super_resolution", "fashion_mnist_7=x", (7, 7, 1), None),
-        ("super_resolution", "fashion_mnist_7_14", (14, 14, 1), None),
-        ("super_resolution", "fashion_mnist_14_28", (28, 28, 1), None),
+        pytest.param("super_resolution", "fashion_mnist_7=x", (7, 7, 1), None, marks=pytest.mark.slow),
+        pytest.param("super_resolution", "fashion_mnist_7_14", (14, 14, 1), None, marks=pytest.mark.slow),
+        pytest.param("super_resolution", "fashion_mnist_14_28", (28, 28, 1), None, marks=pytest.mark.slow),
         ("super_resolution", "fashion_mnist_7_28", (28, 28, 1), None),
         pytest.param("flow", "cifar10", (32, 32, 3), 35_746_307, marks=pytest.mark.slow),
     ],
@@ -163,6 +163,7 @@ def test_a_cached_step_computes_its_variance_with_its_image():
     assert both < 1.05 * alone < whole
 
 
+@pytest.mark.slow
 def test_how_an_image_was_augmented_is_told_also_where_its_condition_is_dropped():
     config = changed("train.augment", 0.12)
     config["train"]["cond_dropout"], config["net"] = 0.1, config["net"] | {"num_classes": 10}

@@ -150,6 +150,7 @@ def test_the_command_line_names_all_of_them():
     assert config["sample"] == owned()["sample"]
 
 
+@pytest.mark.slow
 def test_all_of_them_train_and_draw():
     config = owned()
     source = build.source(config)

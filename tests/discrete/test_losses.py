@@ -69,6 +69,7 @@ def test_md4(name):
     assert value(symbol_loss(process, subs(), network, times)) == pytest.approx(want, rel=2e-6)
 
 
+@pytest.mark.slow
 def test_llada():
     loss, metrics = count_loss(masked(np.ones(K)), subs(), network)(None, jax.random.key(0), Batch(jnp.asarray(X_0)))
     values = [

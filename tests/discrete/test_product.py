@@ -113,6 +113,7 @@ def test_draws_have_the_joint_law(name):
     np.testing.assert_allclose(seen, joint, atol=0.02)
 
 
+@pytest.mark.slow
 def test_what_is_known_of_a_row_stays_and_the_rest_follows_it():
     process, n = PROCESSES["masked"], 8000
     known = {"numbers": jnp.zeros((n, 2)), "symbols": jnp.zeros((n, 2), jnp.int32)}
@@ -133,6 +134,7 @@ def test_parts_and_the_whole():
     assert parted(process, x)["symbols"].dtype == jnp.int32
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_sum_of_both_and_a_network_is_read_as_both():
     process, meaning = PROCESSES["masked"], mixed(x0(), subs())
     out = jax.random.normal(jax.random.key(3), (5, 2 + 2 * 3))

@@ -64,6 +64,7 @@ def test_no_gradient_at_the_exact_map(name, float64):
         assert slope * off > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("name", ["consistency_distillation", "continuous_distillation"])
 def test_with_an_exact_teacher_of_a_mixture(name, float64):
@@ -181,6 +182,7 @@ def test_a_generator_is_pulled_from_its_own_score_to_the_teachers():
     assert slopes(0.7, 0.9)["critic"] > max(1e-2, 50 * abs(slopes(0.7, 0.7)["critic"]))
 
 
+@pytest.mark.slow
 def test_a_critic_that_tells_nothing_teaches_nothing():
     """And one that prefers larger x has the generator's grow; the critic's own slope is the difference of the means."""
     process = schedules.vp()

@@ -227,9 +227,9 @@ def test_lines_that_make_no_sense_are_refused(line, files, capfd):
 
 
 def test_features_of_the_users_own(files, tmp_path, monkeypatch):
-    (tmp_path / "my_features.py").write_text("def means(x):\n    return x.mean((1, 2))\n")
+    (tmp_path / "own_measures.py").write_text("def means(x):\n    return x.mean((1, 2))\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    own = find_features("my_features:means", SPEC)
+    own = find_features("own_measures:means", SPEC)
     assert own.name == "means"
     x = first(of_file("real.npy"), 5)
     np.testing.assert_array_equal(own.apply(x)["features"], x.mean((1, 2)))

@@ -61,6 +61,7 @@ def test_any_number_of_jumps_leads_to_one_place(path):
         np.testing.assert_allclose(end, ends[0], rtol=0, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_jumps_of_the_mixture_in_float32_too():
     run = jax.jit(lambda x, times: sample(jump(mixture(schedules.flow())), jax.random.key(0), x, times))
     ends = [run(jnp.asarray(X, jnp.float32), np.linspace(1, 0, n + 1, dtype=np.float32)) for n in (1, 2, 4, 16)]
@@ -81,6 +82,7 @@ def test_the_mean_velocity_of_a_gaussian_keeps_meanflows_identity(float64):
     np.testing.assert_allclose(back, maps.gaussian_map(schedules.flow(), m, s)(z, t, r), atol=1e-14)
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_mixture_map(float64):
     """By x, t and s: against differences; and the flow's velocity where s leaves t."""
     process = schedules.flow()
@@ -141,6 +143,7 @@ def test_exact_draws_in_any_number_of_steps(kind, steps):
     assert stats.kstest(x_0, law).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_the_posterior_has_the_denoisers_mean(float64):
     """And its variance is sigma² / alpha times the slope of the denoiser (Tweedie); for times of each example too."""
     process, n = schedules.vp(), 40_000

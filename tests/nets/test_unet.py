@@ -165,6 +165,7 @@ def a_condition(n=2):
     return {"label": jnp.arange(n)} | dict(zip(("vector", "image", "sequence"), arrays, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
 def test_every_kind_of_condition_counts_and_none_zeros_and_minus_one_are_its_absence(inputs):
     x, t = inputs

@@ -88,6 +88,7 @@ def dot():
     return dataclasses.replace(a_model(), spec=image_spec((1, 1, 1)), bind=bind)
 
 
+@pytest.mark.slow
 def test_a_worse_model_is_told_all_that_it_knows_of():
     """Led away from itself under the same condition, a model is itself, whatever the condition is."""
     key, model = jax.random.key(0), conditional()
@@ -108,6 +109,7 @@ def test_small_images_are_real_and_one_class_is_that_of_all():
     np.testing.assert_array_equal(one, each)
 
 
+@pytest.mark.slow
 def test_a_cascade_adds_no_more_noise_than_its_models_were_trained_with():
     draw = lambda most, **noise: pipelines.cascade(
         dot(), jax.random.key(0), 4, [dataclasses.replace(conditional(), low_res_noise=most)], steps=3, **noise

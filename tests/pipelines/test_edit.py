@@ -15,6 +15,7 @@ from jaxdiff.gaussian.schedules import ncsn, ve, vp
 from jaxdiff.guidance import sdedit as translate
 from jaxdiff.pipelines.common import time_of_level
 from jaxdiff.pipelines.restore import BEGIN
+from tests.helpers.cases import tiers
 from tests.helpers.models import MEANS, SHAPE, STD, TRACES, N, a_model, flat, images
 from tests.helpers.oracle import sliced_wasserstein
 
@@ -68,6 +69,7 @@ def test_a_mask_of_nothing_draws_as_ever_and_one_of_everything_gives_the_input()
     assert sliced_wasserstein(flat(nothing), flat(drawn)) < 4 * sliced_wasserstein(flat(other), flat(drawn))
 
 
+@pytest.mark.slow
 def test_outpainting_puts_the_image_where_it_belongs():
     small = images(8)[:, :1, :1]
     drawn = pipelines.outpaint(a_model(steps=5), jax.random.key(0), small, top=1, left=0)
@@ -166,6 +168,7 @@ def test_a_likelihood_is_that_of_all_levels_whichever_the_process_has():
     np.testing.assert_allclose(found, found[0], rtol=0.02)
 
 
+@pytest.mark.slow
 def test_numbers_may_be_traced_in_a_function_of_the_users():
     model, given, key = a_model(steps=3), images(2), jax.random.key(0)
     for task in (
@@ -176,6 +179,7 @@ def test_numbers_may_be_traced_in_a_function_of_the_users():
         np.testing.assert_allclose(jax.jit(task)(0.4), task(0.4), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_mean_of_draws_in_pairs_of_opposite_noise_is_the_posterior_mean():
     """Exactly, for one Gaussian and a deterministic sampler: what the first draw is off, the second one is, too."""
     model, noise, known = a_model(2), 0.05, np.zeros(20, int)
@@ -195,6 +199,7 @@ def test_a_mean_of_draws_in_pairs_of_opposite_noise_is_the_posterior_mean():
     np.testing.assert_array_equal(np.asarray(filled)[shown], clean[shown])
 
 
+@pytest.mark.slow
 def test_restoring_draws_without_noise_in_a_few_steps_unless_told_otherwise():
     model, given, key = a_model(2), images(2)[:, :1, :1], jax.random.key(0)
     start = time_of_level(model, BEGIN)
@@ -231,21 +236,20 @@ def test_values_are_traced_one_call_for_each_shape():
         assert np.abs(np.asarray(first) - np.asarray(second)).max() > 1e-4
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        lambda model, key, given, first: pipelines.inpaint(model, key, given, HALF, repeats=2, first=first),
-        lambda model, key, given, first: pipelines.inpaint(model, key, given, HALF, "ddrm", first=first),
-        lambda model, key, given, first: pipelines.img2img(model, key, given, first=first),
-        lambda model, key, given, first: pipelines.denoise(model, key, given, 0.5, first=first),
-        lambda model, key, given, first: pipelines.detect(model, key, given, first=first)[1],
-        lambda model, key, given, first: pipelines.detect(model, key, given, "reconstruction", first=first)[1],
-    ],
-    ids=["repaint", "ddrm", "img2img", "denoise", "denoising_error", "reconstruction"],
-)
+TASKS = {
+    "ddrm": lambda model, key, given, first: pipelines.inpaint(model, key, given, HALF, "ddrm", first=first),
+    "repaint": lambda model, key, given, first: pipelines.inpaint(model, key, given, HALF, repeats=2, first=first),
+    "img2img": lambda model, key, given, first: pipelines.img2img(model, key, given, first=first),
+    "denoise": lambda model, key, given, first: pipelines.denoise(model, key, given, 0.5, first=first),
+    "detect": lambda model, key, given, first: pipelines.detect(model, key, given, first=first)[1],
+    "score": lambda model, key, given, first: pipelines.detect(model, key, given, "reconstruction", first=first)[1],
+}
+
+
+@pytest.mark.parametrize("task", tiers(TASKS, ["ddrm"]))
 def test_what_becomes_of_an_image_does_not_depend_on_the_batch(task):
     given, key = np.broadcast_to(images(1), (5, *SHAPE)), jax.random.key(0)
-    whole, part = (np.asarray(task(a_model(steps=3), key, given[i:], i)) for i in (0, 2))
+    whole, part = (np.asarray(TASKS[task](a_model(steps=3), key, given[i:], i)) for i in (0, 2))
     np.testing.assert_allclose(part, whole[2:], atol=1e-5)
     assert len(np.unique(np.round(whole, 3), axis=0)) == 5
 

@@ -171,6 +171,7 @@ def test_a_stream_is_its_batches_one_after_the_other(model, labels):
         next(model.stream(key, 4, 0))
 
 
+@pytest.mark.slow
 def test_an_image_is_the_same_in_any_batch_with_all_the_noise_of_its_steps(model):
     key, options = jax.random.key(0), {"corrector": "langevin", "repeats": 2}
     images, frames = model.trajectory(key, 7, 3, **options)

@@ -144,6 +144,7 @@ def test_any_length_fits_where_a_network_takes_any(built):
     build.check_conditions(source, {"text": ConditionSpec((None, 4))})
 
 
+@pytest.mark.slow
 def test_it_trains_from_python_and_continues_only_on_the_same_scale(tmp_path):
     config = a_config(tmp_path)
     config["net"] |= {"widths": (8, 8, 8), "blocks": 1, "embedding": 8}

@@ -58,6 +58,7 @@ def test_other_values_compile_nothing(name):
     assert jnp.abs(first - second).max() > 1e-6
 
 
+@pytest.mark.slow
 @each(ALL)
 def test_memory_does_not_grow_with_the_steps(name):
     def peak(steps):
@@ -68,6 +69,7 @@ def test_memory_does_not_grow_with_the_steps(name):
     assert peak(500) - peak(10) < 64 * 64 * 4
 
 
+@pytest.mark.slow
 def test_the_adaptive_method_too(float64):
     times, x = KARRAS(3)[:-1], jnp.asarray(X, jnp.float64)
 

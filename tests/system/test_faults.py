@@ -120,6 +120,7 @@ def test_a_preview_and_a_measurement_that_fail_end_nothing(environment, finished
     same(finished, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_run_ends_when_its_time_is_over(call, tmp_path):
     out, _ = call("train.py", *TINY, "--config.train.max_hours=0.00001", f"--workdir={tmp_path}")
     assert "stopped by train.max_hours at step 1, saved" in out
@@ -281,6 +282,7 @@ def test_twenty_thousand_steps_and_two_hundred_saves_leave_no_trace(environment,
     assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_the_same_data_elsewhere_go_on_and_others_are_refused(call, refuse, tmp_path):
     rng, run = np.random.default_rng(0), tmp_path / "run"
     for name in "ab":
@@ -367,6 +369,7 @@ def test_the_users_own_search_for_nans_is_kept(environment, tmp_path):
     assert done.stderr.strip().splitlines()[-1].startswith("error: the first value that is not finite comes from ")
 
 
+@pytest.mark.slow
 def test_a_guard_that_skips_much_says_so(call, tmp_path):
     out, err = call("train.py", *DIVERGING, "--config.train.guard.patience=1000", f"--workdir={tmp_path}")
     lost = rows(tmp_path)[-1]["skipped"]

@@ -38,6 +38,7 @@ def test_a_run_leaves_what_it_says(finished):
     assert json.loads((finished / "config.json").read_text())["spec"]["shape"] == [8, 8, 1]
 
 
+@pytest.mark.slow
 def test_the_same_command_again_changes_nothing(call, finished):
     before = state_of(finished)
     out, _ = call("train.py", *TINY, f"--workdir={finished}")
@@ -207,6 +208,7 @@ def test_each_average_has_its_own_pictures_which_name_it(measured_run):
             assert picture.text["Comment"] == f"{name} of step 40"
 
 
+@pytest.mark.slow
 def test_the_model_in_the_checkpoint_with_the_least_error_is_the_one_measured(measured_run):
     measured = {row["step"]: row["held_out_mse"] for row in rows(measured_run, "held_out_mse")}
     assert list(measured) == [10, 20, 30, 40]

@@ -36,16 +36,19 @@ def test_the_losses_are_those_of_one_device(seen, mesh):
     np.testing.assert_allclose(losses, alone, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_fsdp_and_tensor_share_the_state(seen):
     assert seen["data"]["share"] == 1
     assert seen["fsdp"]["share"] < 0.13
     assert seen["all"]["share"] < 0.3
 
 
+@pytest.mark.slow
 def test_a_step_gathers_what_its_gradient_needs_and_nothing_of_the_optimizer(seen):
     assert seen["fsdp"]["gathered"] == seen["fsdp"]["gathered_by_gradient"] > 0
 
 
+@pytest.mark.slow
 def test_a_draw_that_the_devices_do_not_divide_is_filled_up_and_cut_off(seen):
     three, eight = np.array(seen["data"]["images"]), np.array(seen["one"]["images"])
     assert three.shape == (3, 8, 8, 1)

@@ -41,6 +41,7 @@ def test_a_run_keeps_what_a_row_is_and_shows_it(run):
     assert any("held_out_mse" in line for line in (run / "metrics.jsonl").read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_the_same_command_again_goes_on(call, run):
     out, _ = call("train.py", "--config=configs/table.py:classes", *TINY, f"--workdir={run}")
     assert "continuing" in out
@@ -84,6 +85,7 @@ def test_the_likelihood_of_a_table_is_one_line(refuse, run):
     assert "no known levels" in refuse("sample.py", f"--workdir={run}", "--likelihood")
 
 
+@pytest.mark.slow
 def test_a_file_of_ones_own_which_is_gone_when_it_is_drawn(call, tmp_path):
     rows = np.random.default_rng(0).normal(size=(40, 2)) * [1, 100] + [0, 1000]
     path = tmp_path / "own.csv"

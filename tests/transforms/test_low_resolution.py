@@ -18,6 +18,7 @@ from tests.helpers.models import a_model, conditional
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
+@pytest.mark.slow
 def test_the_condition_is_the_small_image_enlarged_with_the_noise_that_it_tells(rng):
     small = jnp.asarray(rng.normal(size=(3, 4, 4, 1)))
     told = as_condition(jax.random.key(0), small, 2, jnp.zeros(3))
