@@ -2,12 +2,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
-from jaxdiff.gaussian import parameterization
-from jaxdiff.gaussian.denoiser import clip, dynamic_threshold, make_denoiser
+from jaxdiff.errors import InputError
+from jaxdiff.gaussian import grids, parameterization
+from jaxdiff.gaussian.denoiser import check_levels, clip, dynamic_threshold, make_denoiser
 from jaxdiff.gaussian.mixture import gaussian_mixture, mixture_log_density
 from jaxdiff.gaussian.parameterization import target
 from jaxdiff.gaussian.process import perturb
+from jaxdiff.gaussian.schedules import edm, ncsn, ve, vp
 
 WEIGHTS = jnp.array([1.0, 2.0, 3.0])
 MEANS = jnp.array([[-1.0, 0.5], [2.0, 0.0], [0.0, -1.5]])
@@ -96,3 +99,25 @@ def test_frames_may_have_times_of_their_own(any_process, name):
     np.testing.assert_allclose(x_t.reshape(6, 4, 5), alone, rtol=1e-5, atol=1e-6)
     denoise = make_denoiser(any_process, made, network, {})
     np.testing.assert_allclose(denoise(x_t, t).reshape(6, 4, 5), denoise(alone, t.reshape(6)), rtol=1e-4, atol=1e-6)
+
+
+def test_the_density_of_a_mixture_is_scipys(any_process, float64):
+    x_t, t = np.array([[0.3, -0.7], [1.0, 1.0]]), jnp.array(0.35)
+    alpha, sigma = float(any_process.alpha(t)), float(any_process.sigma(t))
+    mixture = [np.asarray(a, np.float64) for a in (WEIGHTS, MEANS, STDS)]
+    parts = [
+        w / 6 * scipy.stats.norm(alpha * m, np.hypot(alpha * s, sigma)).pdf(x_t).prod(1)
+        for w, m, s in zip(*mixture, strict=True)
+    ]
+    found = mixture_log_density(any_process, *map(jnp.asarray, mixture))(jnp.asarray(x_t), t)
+    np.testing.assert_allclose(found, np.log(sum(parts)), rtol=1e-9)
+
+
+def test_levels_that_a_model_does_not_have_are_refused():
+    times = grids.uniform(10)[:-1]
+    with pytest.raises(InputError, match="the net: knows noise levels .* from 0 to 1, and the way .* to 152.2: choose"):
+        check_levels("the net", ncsn(10, 0.01, 1.0), vp(), times)
+    with pytest.raises(InputError, match="from 0.5 to 50, and the way of sampling has some from 0.34"):
+        check_levels("the net", ve(0.5, 50.0), vp(), times[5:])
+    check_levels("the net", ve(0.3, 50.0), vp(), times[5:])
+    check_levels("the net", edm(30.0), vp(), times, enough=20)

@@ -9,9 +9,9 @@ from jaxdiff import samplers
 from jaxdiff.config.sampling import SAMPLERS, Bound
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import grids
-from jaxdiff.gaussian.denoiser import check_levels, make_denoiser
+from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.parameterization import eps
-from jaxdiff.gaussian.schedules import edm, ncsn, ve, vp
+from jaxdiff.gaussian.schedules import edm, vp
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.nets.conditional_unet import ConditionalUNet
 from jaxdiff.pipelines.draw import make_draw
@@ -223,16 +223,6 @@ def test_thresholding_without_a_bound_leaves_images_alone(model):
 def test_the_adaptive_method_ends_above_0_on_a_learned_path_too(model):
     with pytest.raises(InputError, match="'dopri5' cannot end at t=0, which its clock never reaches"):
         dataclasses.replace(model, path=None).sample(jax.random.key(0), 2, sampler="dopri5")
-
-
-def test_levels_that_a_model_does_not_have_are_refused():
-    times = grids.uniform(10)[:-1]
-    with pytest.raises(InputError, match="the net: knows noise levels .* from 0 to 1, and the way .* to 152.2: choose"):
-        check_levels("the net", ncsn(10, 0.01, 1.0), vp(), times)
-    with pytest.raises(InputError, match="from 0.5 to 50, and the way of sampling has some from 0.34"):
-        check_levels("the net", ve(0.5, 50.0), vp(), times[5:])
-    check_levels("the net", ve(0.3, 50.0), vp(), times[5:])
-    check_levels("the net", edm(30.0), vp(), times, enough=20)
 
 
 def test_classes_in_turn_unless_told(model):
