@@ -102,7 +102,7 @@ def test_frames_may_have_times_of_their_own(any_process, name):
 
 
 def test_the_density_of_a_mixture_is_scipys(any_process, float64):
-    x_t, t = np.array([[0.3, -0.7], [1.0, 1.0]]), jnp.array(0.35)
+    x_t, t = np.array([[0.3, -0.7], [1.0, 1.0]]), jnp.float64(0.35)
     alpha, sigma = float(any_process.alpha(t)), float(any_process.sigma(t))
     mixture = [np.asarray(a, np.float64) for a in (WEIGHTS, MEANS, STDS)]
     parts = [
