@@ -75,6 +75,9 @@ def test_published_formulas(float64):
     np.testing.assert_allclose(to_x0(edm, meaning, out, x_t, t)[0], c_skip * x_t[0] + c_out * out[0], rtol=1e-12)
     np.testing.assert_allclose(meaning.input_scale(edm, t), 1 / jnp.sqrt(sigma**2 + data**2))
     np.testing.assert_allclose(meaning.time_input(edm, t), jnp.log(sigma) / 4)
+    unit = parameterization.eps(unit_input=True)
+    np.testing.assert_allclose(unit.input_scale(edm, t), 1 / jnp.sqrt(1 + sigma**2), rtol=1e-12)
+    np.testing.assert_allclose(unit.input_scale(vp, t), 1, rtol=1e-12)
 
 
 def test_networks_see_the_index_of_ddpms_chain():
