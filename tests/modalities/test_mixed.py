@@ -165,6 +165,14 @@ def test_the_report_of_real_rows_is_near_its_ideal():
     assert found["utility"] > 0.6
 
 
+def test_the_report_does_not_see_how_a_table_is_sorted():
+    """As tables are by place or date: of the training rows as many as there are others are taken, not the first."""
+    known, train, test, other = a_report()
+    train = train[np.argsort(train[:, 0])]
+    assert 0.45 < report.dcr(known, train, test[:400], other) < 0.55
+    assert report.c2st(known, train, other[:400]) > 0.8
+
+
 def test_the_report_tells_copies_and_independent_columns():
     known, train, test, _ = a_report(1000)
     assert report.dcr(known, train, test, train[:300]) > 0.9

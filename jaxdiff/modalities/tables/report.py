@@ -106,8 +106,8 @@ def c2st(columns: Sequence[Column], real: np.ndarray, drawn: np.ndarray) -> floa
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold
 
-    n = min(len(real), len(drawn))
-    x = features(columns, real, np.concatenate([real[:n], drawn[:n]]))
+    n, rng = min(len(real), len(drawn)), np.random.default_rng(0)
+    x = features(columns, real, np.concatenate([part[rng.permutation(len(part))[:n]] for part in (real, drawn)]))
     y = np.repeat([0, 1], n)
     scores = []
     for train, test in StratifiedKFold(3, shuffle=True, random_state=0).split(x, y):
@@ -154,14 +154,17 @@ def utility(columns: Sequence[Column], rows: np.ndarray, test: np.ndarray, targe
 def dcr(columns: Sequence[Column], train: np.ndarray, held_out: np.ndarray, drawn: np.ndarray) -> float:
     """The share of synthetic rows nearer to training rows than to as many held-out ones, ties half; at most 5,000 each.
 
-    The distance is the sum over columns of the difference, of numbers over their range, of categories 0 or 1.
+    The distance is the sum over columns of the difference, of numbers over their range, of categories 0 or 1. The rows
+    of each are drawn at random, since tables are often sorted. Where there are fewer held-out rows than training rows,
+    a copy of one that was not drawn goes unnoticed.
     """
-    n = min(len(train), len(held_out), NEAREST)
+    n, rng = min(len(train), len(held_out), NEAREST), np.random.default_rng(0)
     span = [
         np.ptp(_there(x)) or 1.0 if c.kind == "number" and len(_there(x)) else 1.0
         for c, x in zip(columns, train.T, strict=True)
     ]
-    scaled = [np.nan_to_num(part / np.array(span), nan=-1.0) for part in (train[:n], held_out[:n], drawn[:NEAREST])]
+    chosen = ((train, n), (held_out, n), (drawn, NEAREST))
+    scaled = [np.nan_to_num(part[rng.permutation(len(part))[:k]] / np.array(span), nan=-1.0) for part, k in chosen]
     numbers = np.array([column.kind == "number" for column in columns])
     nearer = 0.0
     for row in scaled[2]:
