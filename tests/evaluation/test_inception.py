@@ -142,7 +142,6 @@ AVG_POOL = inception.nn.avg_pool
 
 
 @pytest.mark.slow
-@pytest.mark.parity
 def test_two_folders_are_as_far_apart_as_torch_fidelity_has_them(rng, tensors, theirs, tmp_path, monkeypatch):
     """From the files to the distance; and each planted fault is larger than the difference that is allowed."""
     save_file(tensors, weights := tmp_path / "inception.safetensors")
