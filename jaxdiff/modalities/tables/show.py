@@ -13,7 +13,7 @@ from jaxdiff.types import Batch, Spec
 
 __all__ = ["MARGINS", "describe", "preview", "save_chain", "save_samples"]
 
-SHOWN, BESIDE, CHAIN = 1000, 1000, 500
+SHOWN, BESIDE, CHAIN = 1000, 10_000, 500
 COLUMNS, MOMENTS, BINS = 4, 6, 30
 REAL, DRAWN = "tab:blue", "tab:orange"
 MARGINS = {"left": 0.07, "right": 0.98, "bottom": 0.07, "top": 0.93, "wspace": 0.35, "hspace": 0.3}
