@@ -39,7 +39,8 @@ TESTS = {
     "gaussian/schedules": PROCESS,
     "gaussian/betas": "gaussian/test_process.py -k published",
     "gaussian/denoiser": f"gaussian/test_denoiser.py {PROCESS} -k 'denoiser or mixture or any_path or carries'",
-    "gaussian/parameterization": f"{FORMS} gaussian/test_parameterization.py -k 'published or weight or test_p'",
+    "gaussian/parameterization": f"{FORMS} gaussian/test_parameterization.py gaussian/test_endpoints.py "
+    "-k 'published or weight or test_p or defined'",
     "gaussian/grids": "gaussian/test_grids.py",
     "likelihood": f"{FORMS} test_likelihood.py -k 'published or hand or decod or discretized or bits or trace'",
     "losses/hybrid": f"{FORMS} losses/test_learned_variance.py -k 'published or hybrid or halves or settings'",

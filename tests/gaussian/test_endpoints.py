@@ -104,6 +104,14 @@ def test_defined_at_pure_noise(meaning):
         check_defined(oracle.PROCESSES[path](), MEANINGS[meaning](), np.array([1.0, 0.5, 0.0]))
 
 
+def test_a_bound_beyond_all_precision_is_none():
+    """x̂_0 = (x_t - sigma eps) / alpha on `flow`, alpha = 1 - t: an error of eps grows by sigma / alpha."""
+    flow, eps = oracle.PROCESSES["flow"](), MEANINGS["eps"]()
+    check_defined(flow, eps, np.array([1 - 2**-22, 0.5, 0.0]))  # 4e6
+    with pytest.raises(InputError, match=r"the grid visits t=1, where alpha=5.96e-08 and sigma=1"):
+        check_defined(flow, eps, np.array([1 - 2**-24, 0.5, 0.0]))  # 1.7e7
+
+
 def test_slopes_at_the_very_end():
     """The last interval of a zero-terminal chain is linear in alpha: Lin et al. 2024's table, its slope by hand."""
     alpha = np.exp(0.5 * np.cumsum(np.log1p(-betas.linear(1000))))

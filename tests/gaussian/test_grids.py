@@ -148,6 +148,22 @@ def test_tables_of_ones_own():
     np.testing.assert_allclose(twice[1::2], np.sqrt(np.multiply(table[:-1], table[1:])), rtol=1e-4)
 
 
+def test_the_shortest_table():
+    np.testing.assert_allclose(
+        levels(schedules.edm(), grids.table(schedules.edm(), 2, (10, 0.1))), [10, 1, 0], rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("path", [schedules.vp(), schedules.flow(), schedules.edm(10.0)])
+def test_angles_are_even(path):
+    """Up to that of pure noise, which is a quarter turn where alpha ends at 0."""
+    times = grids.angles(path, 8)
+    assert (times[0], times[-1]) == (1, 0)
+    turned = np.arctan2(path.sigma(jnp.asarray(times)), path.alpha(jnp.asarray(times)))
+    most = {0.0: np.pi / 2}.get(float(path.alpha(jnp.ones(()))), float(turned[0]))
+    np.testing.assert_allclose(turned, np.linspace(most, 0, 9), atol=2e-5)
+
+
 def test_beta():
     np.testing.assert_allclose(grids.beta(10, 1.0, 1.0), np.linspace(1, 0, 11), atol=1e-6)
     times = grids.beta(100, 0.6, 0.6)
@@ -163,6 +179,9 @@ def test_beta():
         (lambda: grids.karras(schedules.edm(), 10, 1.0, 2.0), "sigma_max=1.0, sigma_min=2.0"),
         (lambda: grids.log_snr(schedules.flow(), 10), "not finite there"),
         (lambda: grids.table(schedules.edm(), 10, (1.0, 2.0)), "positive noise levels that fall"),
+        (lambda: grids.table(schedules.edm(), 10, (3.0, 1.0, 2.0)), "positive noise levels that fall"),
+        (lambda: grids.table(schedules.edm(), 10, (2.0, 1.0, 0.0)), "positive noise levels that fall"),
+        (lambda: grids.table(schedules.edm(), 10, (2.0,)), "positive noise levels that fall"),
         (lambda: grids.beta(10, a=0.0), "a=0.0"),
     ],
 )
