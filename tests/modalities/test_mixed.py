@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from jaxdiff.config.build import rescaled
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import check, make_codec
-from jaxdiff.modalities.tables import columns, people, report, schema, show
+from jaxdiff.modalities.tables import columns, measured, people, report, schema, show
+from jaxdiff.modalities.tables.mixed import rows_of
 from jaxdiff.modalities.tables.quantiles import from_normal, learn_quantiles, to_normal
 from jaxdiff.modalities.tables.show_mixed import columns_of
 from jaxdiff.modalities.tables.spec import mixed_columns
@@ -201,3 +203,35 @@ def test_the_class_of_a_row_stands_where_it_stood():
     known, table = columns_of(source.spec, Batch(make_codec(source.spec).decode(batch.x_0), batch.condition))
     assert [column.name for column in known] == ["age", "work", "hours", "married", "gain", "income"]
     np.testing.assert_array_equal(table[:, 5], batch.condition["label"])
+
+
+def test_rows_of_another_file_are_read_by_the_texts_of_their_categories(tmp_path):
+    """A file of fewer categories numbers them otherwise."""
+    lines = lambda kinds: "".join(f"{i / 7:.3f},{kinds[i % len(kinds)]}\n" for i in range(24))
+    train, few, more = (columns(written(tmp_path, f"price,kind\n{lines(k)}", f"{k}.csv")) for k in ("abc", "bc", "abd"))
+    x = rescaled(few, train.spec, "held_out").take(np.arange(4)).x_0
+    assert make_codec(train.spec).decode(x)[:, 1].tolist() == [1, 2, 1, 2]
+    with pytest.raises(InputError, match="column 'kind' holds 'd', none of its categories"):
+        rescaled(more, train.spec, "held_out")
+    swapped = written(tmp_path, "kind,price\n" + "".join(f"{'bc'[i % 2]},{i / 7:.3f}\n" for i in range(24)), "s.csv")
+    with pytest.raises(InputError, match="must have price, kind, in this order"):
+        rescaled(columns(swapped), train.spec, "held_out")
+    assert rows_of(swapped, mixed_columns(train.spec))[:3].tolist() == [[0, 1], [0.143, 2], [0.286, 1]]
+
+
+def test_a_number_that_was_never_missing_is_not_made_up(tmp_path):
+    lines = lambda lost: "price\n" + "".join(f"{'?' if i == lost else i}\n" for i in range(24))
+    full, some = (columns(written(tmp_path, lines(lost), f"{lost}.csv")) for lost in (-1, 3))
+    held = rescaled(some, full.spec, "held_out")
+    assert held.take(np.arange(3)).x_0.shape == (3, 2)
+    with pytest.raises(InputError, match="a number is missing in a column"):
+        held.take(np.arange(5))
+
+
+def test_equal_rows_have_equal_features():
+    source = people(100)
+    table = make_codec(source.spec).decode(source.take(np.arange(100)).x_0)
+    order = RNG.permutation(100)
+    np.testing.assert_array_equal(
+        measured.values(source.spec, table[order]), measured.values(source.spec, table)[order]
+    )

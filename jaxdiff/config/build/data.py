@@ -16,6 +16,7 @@ from jaxdiff.data.source import Source, balanced
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import check, make_codec, require
 from jaxdiff.modalities.images.downsample import downsampled
+from jaxdiff.modalities.tables.spec import translation
 from jaxdiff.types import Batch, ConditionSpec, Spec
 
 __all__ = ["Config", "check_conditions", "check_told", "classes_of", "held_out", "rescaled", "source", "unlabeled"]
@@ -147,8 +148,9 @@ def rescaled(source: Source, spec: Spec, what: str) -> Source:
         source = tokenized(source, text)
     if source.spec.modality == spec.modality and source.spec.details != spec.details:
         mine, its, take = make_codec(source.spec), make_codec(spec), source.take
-        recoded = lambda batch: batch._replace(x_0=its.encode(mine.decode(batch.x_0)))
-        shape = its.encode(mine.decode(np.zeros((1, *source.spec.shape), np.float32))).shape[1:]
+        between = translation(source.spec, spec, what) if spec.modality == "tables" else lambda table: table
+        recoded = lambda batch: batch._replace(x_0=its.encode(between(mine.decode(batch.x_0))))
+        shape = recoded(Batch(np.zeros((1, *source.spec.shape), np.float32))).x_0.shape[1:]
         changed = source.spec._replace(shape=shape, details=spec.details)
         source = source._replace(spec=changed, take=lambda indices: recoded(take(indices)))
     there, here = source.spec, spec

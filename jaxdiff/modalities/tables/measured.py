@@ -3,7 +3,8 @@
 import numpy as np
 
 from jaxdiff.errors import unknown
-from jaxdiff.modalities.tables.spec import make_codec
+from jaxdiff.modalities.tables import schema
+from jaxdiff.modalities.tables.spec import make_codec, mixed_columns
 from jaxdiff.types import Spec
 
 __all__ = ["FEATURES", "ROUNDINGS", "beside", "rounded", "values"]
@@ -13,7 +14,9 @@ ROUNDINGS = ("none",)
 
 
 def values(spec: Spec, x: np.ndarray) -> np.ndarray:
-    """The columns that vary, standardized by the data of training, (n, columns)."""
+    """The columns that vary, standardized by the data of training, (n, columns); equal rows have equal ones."""
+    if "schema" in spec.details:
+        return schema.packed(mixed_columns(spec), np.asarray(x), middle=True)
     return np.asarray(make_codec(spec).encode(np.asarray(x)), np.float32)
 
 

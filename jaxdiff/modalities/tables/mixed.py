@@ -15,7 +15,7 @@ from jaxdiff.modalities.tables import schema
 from jaxdiff.modalities.tables.schema import Column
 from jaxdiff.types import Batch, Spec
 
-__all__ = ["columns", "mixed_spec", "people", "read_csv", "split_of"]
+__all__ = ["columns", "mixed_spec", "people", "read_csv", "rows_of", "split_of"]
 
 logger = logging.getLogger(__name__)
 SPLITS = ("all", "train", "test")
@@ -62,6 +62,19 @@ def columns(
     train, chosen = split_of(len(table), split)
     known = schema.learned(inferred, table[train])
     return _source(known, table[train], table[chosen], label)
+
+
+def rows_of(path: str, known: Sequence[Column]) -> np.ndarray:
+    """The rows of a .csv in columns that are known, (n, columns) float64, whatever their order in the file.
+
+    Raises:
+      InputError: the file cannot be read, or lacks a column, or a cell is none of it.
+    """
+    names, rows = read_csv(path)
+    if lost := [column.name for column in known if column.name not in names]:
+        raise unknown(f"column in {path!r}", lost[0], names)
+    places = [names.index(column.name) for column in known]
+    return schema.parsed(known, [[row[i] for i in places] for row in rows], repr(path))
 
 
 def split_of(n: int, split: str) -> tuple[np.ndarray, np.ndarray]:

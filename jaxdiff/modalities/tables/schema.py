@@ -166,12 +166,16 @@ def sizes(columns: Sequence[Column]) -> list[int]:
     ]
 
 
-def packed(columns: Sequence[Column], table: np.ndarray) -> np.ndarray:
-    """A table as a network sees it, (n, numbers + columns of symbols), float32; dither is drawn with a fixed seed."""
+def packed(columns: Sequence[Column], table: np.ndarray, middle: bool = False) -> np.ndarray:
+    """A table as a network sees it, (n, numbers + columns of symbols), float32; dither is drawn with a fixed seed.
+
+    Args:
+      middle: place each value in the middle of its mass in place of that, so that equal rows are equal.
+    """
     table = np.asarray(table, np.float64)
     if table.ndim != 2 or table.shape[1] != len(columns):
         raise InputError(f"a table of shape {table.shape}: this model takes (n, {len(columns)})")
-    dither = np.random.default_rng(0).random(table.shape)
+    dither = np.full(table.shape, 0.5) if middle else np.random.default_rng(0).random(table.shape)
     numbers, symbols, lost = [], [], []
     for place, column in enumerate(columns):
         values = table[:, place]

@@ -7,7 +7,7 @@ The details of the specification hold the cleaning and the names, as plain data:
     kept, median, mean, std, missing     of all columns, see `jaxdiff.modalities.tables.cleaning`
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,7 +16,17 @@ from jaxdiff.modalities.tables import schema
 from jaxdiff.modalities.tables.cleaning import MISSING, Cleaning
 from jaxdiff.types import Codec, Spec
 
-__all__ = ["AXES", "NUMBERS", "RANGE", "cleaning_of", "make_codec", "mixed_columns", "table_spec"]
+__all__ = [
+    "AXES",
+    "NUMBERS",
+    "RANGE",
+    "check_names",
+    "cleaning_of",
+    "make_codec",
+    "mixed_columns",
+    "table_spec",
+    "translation",
+]
 
 AXES = ("columns",)
 RANGE = (None, None)
@@ -67,6 +77,45 @@ def mixed_columns(spec: Spec) -> list[schema.Column]:
     if not fits:
         raise InputError(f"details of a table: are not those of a schema of {spec.shape[0]} entries")
     return columns
+
+
+def check_names(what: str, its: Spec, ours: Spec) -> None:
+    """Refuse columns of other names, or in another order, than those of another table; some tables have no names."""
+    there, here = (list(spec.details.get("columns", [])) for spec in (its, ours))
+    nameless = lambda names: names == [f"column {c}" for c in range(len(names))]
+    if there != here and not nameless(there) and not nameless(here):
+        raise InputError(f"{what}: has the columns {', '.join(there)}, and must have {', '.join(here)}, in this order")
+
+
+def translation(its: Spec, ours: Spec, what: str) -> Callable[[np.ndarray], np.ndarray]:
+    """From the rows of one table to rows of another: categories, which are numbers there, by their texts.
+
+    Raises:
+      InputError: other columns, or categories that are unknown; or, of rows, a missing number where none is known.
+    """
+    check_names(what, its, ours)
+    if "schema" not in its.details or "schema" not in ours.details:
+        return lambda table: table
+    numbers: dict[int, np.ndarray] = {}
+    pairs = list(zip(mixed_columns(its), mixed_columns(ours), strict=True))
+    for place, (theirs, known) in enumerate(pairs):
+        if theirs.kind != known.kind:
+            raise InputError(f"{what}: column {known.name!r} is a {theirs.kind}, and must be a {known.kind}")
+        if strange := [text for text in theirs.values if text not in known.values]:
+            raise InputError(f"{what}: column {known.name!r} holds {strange[0][:40]!r}, none of its categories")
+        if known.kind == "category":
+            numbers[place] = np.array([known.values.index(text) for text in theirs.values])
+    full = [place for place, (_, known) in enumerate(pairs) if known.kind == "number" and known.missing is None]
+
+    def translate(table):
+        table = np.array(table, np.float64)
+        if np.isnan(table[:, full]).any():
+            raise InputError(f"{what}: a number is missing in a column where the data of training has all: fill it in")
+        for place, number in numbers.items():
+            table[:, place] = number[table[:, place].astype(int)]
+        return table
+
+    return translate
 
 
 def cleaning_of(spec: Spec) -> Cleaning:
