@@ -54,6 +54,9 @@ def featured(
     Raises:
       InputError: some examples are not finite; or what `Examples.batches` and the features refuse.
     """
+    names = [f.name for f in how.features]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"features: two of them are named {twice[0]!r}, as their figures would be: leave one out")
     kind = find(examples.spec.modality, "measured")
     whole = {**examples.told, "size": examples.size, "rounding": how.rounding}
     folder = above / digest({"of": whole, "features": {f.name: dict(f.told) for f in how.features}})

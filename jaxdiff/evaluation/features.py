@@ -68,7 +68,8 @@ def find_features(name: str, spec: Spec, resize: str = "tensorflow1", weights_fi
     """
     kind = find_modality(spec.modality, "measured")
     if name == kind.FEATURES[0]:
-        return Features(name, {}, lambda x: {"features": kind.values(spec, x)})
+        scale = {} if spec.modality == "images" else {"scale": digest(spec.details)}  # that of the spec, but of pixels
+        return Features(name, scale, lambda x: {"features": kind.values(spec, x)})
     if ":" in name:
         return _own(name)
     if name not in kind.FEATURES and not Path(name).suffix:

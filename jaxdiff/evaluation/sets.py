@@ -1,5 +1,7 @@
 """Sets: examples to be compared, taken in batches from any position on, with all that tells them from others."""
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +16,8 @@ from jaxdiff.errors import InputError
 from jaxdiff.evaluation.weights import checksum
 from jaxdiff.modalities import images, make_codec, tables
 from jaxdiff.modalities.images.folder import survey
+from jaxdiff.modalities.tables.mixed import rows_of
+from jaxdiff.modalities.tables.spec import check_names, mixed_columns
 from jaxdiff.pipelines.model import Model
 from jaxdiff.types import Spec
 
@@ -70,7 +74,10 @@ def of_model(model: Model, n: int, batch: int, seed: int, told: Mapping[str, Any
       options: of `Model.stream`.
     """
     steps, sampler = options.pop("steps", None) or model.steps, options.pop("sampler", None)
+    usual = {**(model.config or {}).get("sample", {}), **model.options, "sampler": dict(model.sampler)}
     given = {"sampler": sampler or model.sampler["name"], "steps": steps, "seed": seed, "options": options}
+    told_of = json.dumps([usual, np.asarray(model.grid(steps)).tolist()], sort_keys=True, default=str)
+    given |= {"defaults": hashlib.sha256(told_of.encode()).hexdigest()[:16]}
 
     def batches(start):
         key = jax.random.key(seed)
@@ -94,10 +101,24 @@ def of_path(path: str, key: str = "", like: Spec | None = None) -> Examples:
         height, width, channels = like.shape if like else (size, size, channels)
         return of_source(images.folder(path, height, width, channels, flip=False), Path(path).name)
     if Path(path).suffix == ".csv":
-        return of_source(tables.table(path), Path(path).name)
+        return _of_csv(path, like)
     if path == "digits" or (not Path(path).suffix and not Path(path).exists()):
         return of_source(images.digits("all") if path == "digits" else images.tfds(path), path)
     return of_file(path, key, like)
+
+
+def _of_csv(path: str, like: Spec | None) -> Examples:
+    """The rows of a .csv; as rows of another table, where there is one to compare them with."""
+    if like and "schema" in like.details:
+        table = rows_of(path, mixed_columns(like))
+        told = {"name": Path(path).name, "sha256": checksum(path)}
+        batches = lambda start: (table[i : i + BATCH] for i in range(start, len(table), BATCH))
+        return Examples(len(table), like, told, batches)
+    examples = of_source(tables.table(path), Path(path).name)
+    if not like or like.modality != "tables" or not like.details:
+        return examples
+    check_names(repr(path), examples.spec, like)
+    return examples._replace(spec=like)
 
 
 def of_file(path: str, key: str = "", like: Spec | None = None) -> Examples:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -266,3 +267,34 @@ def test_the_values_themselves_are_features_of_every_modality():
     np.testing.assert_array_equal(find_features("columns", Spec((3,), "tables")).apply(x)["features"], x)
     with refused("unknown features 'pixels': allowed are columns, package.module:name"):
         find_features("pixels", Spec((3,), "tables"))
+
+
+def test_tables_are_on_the_scale_of_their_reference_whatever_was_measured_before(rng, cache):
+    rows = rng.normal(size=(60, 2)) * [1, 10]
+    tables = {"real": (rows, "x,y"), "large": (100 * rows + 5, "x,y"), "swapped": (rows[:, ::-1], "y,x")}
+    for name, (x, names) in tables.items():
+        np.savetxt(f"{name}.csv", x, delimiter=",", header=names, comments="")
+    real, alone = of_path("real.csv"), of_path("large.csv")
+    on = lambda spec: How([find_features("columns", spec)], "none")
+    wanted = lambda x, of: (x - of.mean(0)) / of.std(0)
+    ours, _ = featured(of_path("large.csv", like=real.spec), on(real.spec), cache)
+    np.testing.assert_allclose(ours["columns"]["features"], wanted(100 * rows + 5, rows), rtol=1e-4, atol=1e-4)
+    for scale, of in ((real.spec, rows), (alone.spec, 100 * rows + 5)):
+        its = reference_of(real, on(scale), cache)["columns"].rows["features"]
+        np.testing.assert_allclose(its, wanted(rows, of), rtol=1e-4, atol=1e-4)
+    with pytest.raises(InputError, match="has the columns y, x, and must have x, y, in this order"):
+        of_path("swapped.csv", like=real.spec)
+
+
+def test_two_features_of_one_name_are_refused(how, cache):
+    with pytest.raises(InputError, match="two of them are named 'pixels'"):
+        featured(of_source(digits("all"), "digits"), how._replace(features=[*how.features, *how.features]), cache)
+
+
+def test_what_is_told_of_a_model_tells_how_it_draws_by_itself():
+    model = a_model(steps=3)
+    told = lambda model: of_model(model, 4, 4, 0, {}).told
+    assert told(model) == told(a_model(steps=3))
+    changes = [{"options": {"clip": 1.0}}, {"sampler": {"name": "ancestral", "temperature": 0.5}}]
+    for change in [*changes, {"grid": lambda steps: np.linspace(0.9, 0, steps + 1)}]:
+        assert told(dataclasses.replace(model, **change)) != told(model)
