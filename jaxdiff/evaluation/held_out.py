@@ -159,7 +159,10 @@ def _nats(params, key, x_0, condition, bind, levels, draws, chain, variance):
     path = from_log_snr(lambda t: high + (low - high) * t)
     decoder = softmax_decoder(levels)
     bound = continuous_bound(path, transfer(process, path, denoiser), keys[0], x_0, decoder, draws=draws)
-    flow = log_likelihood(process, denoiser, keys[1], dequantize(keys[2], x_0, levels), time_at(process, high))
+    # x_t has the data's density in units of alpha, which some processes have below 1 where the noise is still small.
+    first, x = time_at(process, high), dequantize(keys[2], x_0, levels)
+    alpha = process.alpha(first)
+    flow = log_likelihood(process, denoiser, keys[1], alpha * x, first) + x[0].size * jnp.log(alpha)
     discrete = None
     if chain:
         times = jnp.arange(chain, -1, -1) / chain

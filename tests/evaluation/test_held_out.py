@@ -2,12 +2,18 @@ import dataclasses
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.config.sampling import Bound
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation import held_out
+from jaxdiff.gaussian.mixture import gaussian_mixture
+from jaxdiff.gaussian.schedules import flow, vp
+from jaxdiff.likelihood import bits_per_dim
 from jaxdiff.types import Batch
 from tests.helpers.models import a_model, images
 
@@ -54,3 +60,17 @@ def test_a_model_that_always_had_labels_is_not_asked_without_them():
     assert list(found) == ["label"]
     unknown = held_out.examples(dataclasses.replace(model, guidable=True), of(None), 4).condition
     np.testing.assert_array_equal(unknown["label"], -1)
+
+
+@pytest.mark.slow
+def test_the_likelihood_of_the_flow_is_that_of_the_data_on_any_path():
+    """Where the noise is small beside the levels, alpha is 1 on one path, and 0.98 on another."""
+    width = 2 / 16
+    means = jnp.asarray(-1 + width * ((np.arange(60) + 0.5) / 60 - 0.5))[:, None]  # of a level's width, about -1
+    found = []
+    for process in (vp(), flow()):
+        known = Bound(process, gaussian_mixture(process, jnp.ones(60), means, jnp.full((60, 1), width / 120)))
+        x_0, bind = jnp.full((32, 1), -1.0), lambda params, condition, known=known: known
+        nats = held_out._nats(None, jax.random.key(0), x_0, None, bind, 17, 1, 0, "fixed_small")[1]
+        found.append(float(bits_per_dim(-nats, 1, 17).mean()))
+    assert found[1] == pytest.approx(found[0], abs=0.01)
