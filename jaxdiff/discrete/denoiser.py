@@ -55,7 +55,8 @@ def nucleus(denoiser: Denoiser, mass: float | Array) -> Denoiser:
         p = denoiser(x_t, t)
         falling = -jnp.sort(-p, axis=-1)
         needed = jnp.cumsum(falling, axis=-1) - falling < mass
-        least = jnp.min(jnp.where(needed, falling, jnp.inf), axis=-1, keepdims=True)
+        # Of any mass, also of 0, the likeliest stays.
+        least = jnp.min(jnp.where(needed, falling, falling[..., :1]), axis=-1, keepdims=True)
         kept = jnp.where(p >= least, p, 0)
         return kept / kept.sum(-1, keepdims=True)
 

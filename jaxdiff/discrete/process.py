@@ -142,13 +142,14 @@ def slope(process: Replacement, t: Array) -> tuple[Array, Array]:
 def categorical(u: Array, weights: Array) -> Array:
     """The symbols that uniform numbers u (...) pick by weights (..., symbols), which need not sum to one: int32.
 
-    A symbol of weight 0 is never picked.
+    A symbol of weight 0 is never picked; where weights are NaN there is none, -1.
 
     >>> categorical(jnp.array([0.0, 0.3, 0.99]), jnp.array([[0.0, 1.0, 3.0]] * 3)).tolist()
     [1, 2, 2]
     """
     reached = jnp.where(weights > 0, jnp.cumsum(weights, axis=-1), -jnp.inf)
-    return jnp.argmax(reached > (u * reached.max(-1))[..., None], axis=-1).astype(jnp.int32)
+    picked = jnp.argmax(reached > (u * reached.max(-1))[..., None], axis=-1).astype(jnp.int32)
+    return jnp.where(jnp.isnan(weights).any(-1), -1, picked)
 
 
 def perturb(process: Replacement, key: Key, x_0: Array, t: Array) -> Array:
@@ -228,4 +229,4 @@ def _padded(process: Replacement, x: Array) -> Array:
 
 def _normalized(law: Array, otherwise: Array) -> Array:
     total = law.sum(-1, keepdims=True)
-    return jnp.where(total > 0, law / jnp.where(total > 0, total, 1), otherwise)
+    return jnp.where(total == 0, otherwise, law / jnp.where(total == 0, 1, total))  # NaN stays NaN

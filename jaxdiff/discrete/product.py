@@ -87,9 +87,9 @@ def parted(process: Product, x: Array) -> dict[str, Array]:
 
 
 def joined(parts: Parts) -> Array:
-    """The parts as one array."""
-    numbers = parts["numbers"]
-    return jnp.concatenate([numbers, parts["symbols"].astype(numbers.dtype)], axis=-1)
+    """The parts as one array; what is no symbol, -1, is NaN there."""
+    numbers, symbols = parts["numbers"], parts["symbols"]
+    return jnp.concatenate([numbers, jnp.where(symbols < 0, jnp.nan, symbols.astype(numbers.dtype))], axis=-1)
 
 
 def perturb(process: Product, key: Key, x_0: Parts, t: Array) -> tuple[dict[str, Array], Array]:

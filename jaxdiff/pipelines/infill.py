@@ -17,6 +17,7 @@ from jaxdiff.modalities.text.spec import vocabulary_of
 from jaxdiff.modalities.text.vocabulary import encode
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Model
+from jaxdiff.pipelines.options import finite
 from jaxdiff.types import Array, Key
 
 __all__ = ["impute", "infill", "infill_symbols"]
@@ -60,7 +61,7 @@ def infill(model: Model, key: Key, texts: Sequence[str], blank: str = "_", **opt
         placed = text.replace(blank, vocabulary.symbols[0])
         ids = encode(vocabulary, placed, f"text {i + 1}, ")
         known[i, : len(text)], free[i, : len(text)] = ids, ~given
-    return model.codec.decode(np.asarray(infill_symbols(model, key, known, free, **options)))
+    return model.codec.decode(finite(np.asarray(infill_symbols(model, key, known, free, **options)), "texts"))
 
 
 def infill_symbols(model: Model, key: Key, known: np.ndarray, free: np.ndarray, **options: Any) -> Array:
@@ -106,7 +107,7 @@ def impute(model: Model, key: Key, table: np.ndarray, free: np.ndarray, **option
     places = free[:, order] if len(order) == model.shape[0] else np.pad(free[:, order], ((0, 0), (0, 1)))
     inputs = Inputs(each={"known": jnp.asarray(known), "free": jnp.asarray(places)})
     drawn = model.trajectory(key, len(table), 0, hooks=PARTS, inputs=inputs, **options)[0]
-    return np.where(free, model.codec.decode(np.asarray(drawn)), table)
+    return np.where(free, model.codec.decode(finite(np.asarray(drawn), "rows")), table)  # NaN would be a missing cell
 
 
 def _checked(free: np.ndarray, shape: tuple[int, ...], own: tuple[int, ...]) -> np.ndarray:

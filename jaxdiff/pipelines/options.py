@@ -179,13 +179,15 @@ def check_applies(name: str, path: AnyProcess | None, times: np.ndarray) -> None
 
 
 def finite(images: np.ndarray, what: str = "images") -> np.ndarray:
-    """The images, (n, ...), if they are numbers.
+    """The images, (n, ...), if they are numbers, or numbers of symbols.
 
     Raises:
-      InputError: some hold NaN or infinity.
+      InputError: some hold NaN or infinity, or -1, which a network that told NaN leaves of symbols.
     """
     if images.dtype.kind == "U":  # text
         return images
+    if images.dtype.kind == "i" and (lost := (images < 0).reshape(len(images), -1).any(1)).any():
+        raise InputError(f"{lost.sum()} of {what} hold symbols of which the network told NaN: take other weights")
     bad = ~np.isfinite(images).reshape(len(images), -1).all(1)
     if bad.any():
         raise InputError(

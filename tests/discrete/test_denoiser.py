@@ -5,9 +5,27 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.discrete import ancestral_symbols, guided, logits, make_denoiser, masked, nucleus, subs, tempered
+from jaxdiff.discrete import (
+    ancestral_symbols,
+    first_hitting,
+    guided,
+    logits,
+    make_denoiser,
+    masked,
+    most_confident,
+    multinomial,
+    nucleus,
+    posterior,
+    prior,
+    product,
+    subs,
+    tempered,
+)
+from jaxdiff.discrete.process import categorical
 from jaxdiff.discrete.samplers import redrawn
-from jaxdiff.samplers.base import State
+from jaxdiff.errors import InputError
+from jaxdiff.pipelines.options import finite
+from jaxdiff.samplers.base import State, sample
 
 P = jnp.array([[[0.5, 0.3, 0.15, 0.05, 0.0]]])
 here = lambda x_t, t: P
@@ -18,7 +36,7 @@ def test_temperature_is_a_power():
     np.testing.assert_allclose(tempered(here, 0.5)(None, None), want, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("mass", "kept"), [(1.0, 4), (0.96, 4), (0.9, 3), (0.8, 2), (0.79, 2), (0.1, 1)])
+@pytest.mark.parametrize(("mass", "kept"), [(1.0, 4), (0.96, 4), (0.9, 3), (0.8, 2), (0.79, 2), (0.1, 1), (0.0, 1)])
 def test_a_nucleus_is_the_fewest_symbols_of_this_mass(mass, kept):
     want = np.asarray(P).copy()
     want[..., kept:] = 0
@@ -101,3 +119,26 @@ def test_a_sampler_step_uses_the_two_draws():
         lambda key: (sampler.step(key, State(jnp.full((1, n), 512)), jnp.float32(1), jnp.float32(0.999)).x != 512).sum()
     )
     assert abs(int(step(jax.random.key(1))) - n / 1000) < 3.5 * (n / 1000) ** 0.5
+
+
+def test_where_a_network_tells_nan_there_is_no_symbol():
+    assert categorical(jnp.array(0.3), jnp.array([0.5, jnp.nan])) == -1
+    for process, x_t in ((masked([1, 1]), 2), (multinomial([1, 1]), 1)):
+        x_t, law = jnp.full((1, 1), x_t), jnp.full((1, 1, 2), jnp.nan)
+        law = posterior(process, jnp.float32(0.5), jnp.float32(1), x_t, law)
+        assert redrawn(process, jax.random.key(0), x_t, law) == -1
+    both = product.joined({"numbers": jnp.zeros((1, 1)), "symbols": jnp.array([[-1]])})
+    assert np.isnan(both).tolist() == [[False, True]]
+    with pytest.raises(InputError, match="1 of images hold symbols of which the network told NaN"):
+        finite(np.array([[0, -1], [0, 1]]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [ancestral_symbols, first_hitting, most_confident])
+def test_a_network_that_tells_nan_draws_no_symbol(make):
+    """Where it is of only one step, too."""
+    for process in (masked([1, 1, 1]), multinomial([1, 1, 1]))[: 2 if make is ancestral_symbols else 1]:
+        x_1 = prior(process, jax.random.key(0), jnp.zeros((2, 6)))
+        broken = lambda x, t: jnp.where(jnp.reshape(t, (-1, 1, 1)) < 0.7, jnp.ones((*x.shape, 3)) / 3, jnp.nan)
+        drawn = np.asarray(sample(make(process, broken), jax.random.key(1), x_1, np.array([1, 0.5, 0], np.float32)))
+        assert (drawn == -1).any(1).all()
