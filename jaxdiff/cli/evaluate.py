@@ -303,5 +303,6 @@ def near(kind: Any, spec: Spec, some: np.ndarray, real: Examples) -> np.ndarray 
 def curves(folder: Path) -> dict[str, np.ndarray | None]:
     """What was measured at the checkpoints of a run."""
     rows = log.read(folder)
-    names = [n for n in dict.fromkeys(k for row in rows for k in row) if n == "held_out_mse" or n.startswith("fd_")]
+    shown = lambda name: name in ("held_out_mse", "held_out_bits") or name.startswith("fd_")
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if shown(name)]
     return {f"{name} over steps": pictures.curve([(r["step"], r[name]) for r in rows if r.get(name)]) for name in names}

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.config import build
+from jaxdiff.config.sampling import has_symbols
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import during, held_out
@@ -50,18 +51,21 @@ def monitor(config: dict, model: Model | Classifier, source: Source) -> Callable
         )
     if drawn == 1:
         raise InputError("train.samples=1: a Fréchet distance needs two examples at least; 0 for none")
+    if settings.get("features") and not drawn:
+        raise InputError("train.features: goes with train.samples, of which the Fréchet distance is: set that, too")
     features = None
     if drawn and isinstance(model, Model):
         if model.conditions.keys() - {"label"}:
             raise InputError("train.samples: this model is told more than a class, so that nothing is drawn: set 0")
         default = find(model.spec.modality, "measured").FEATURES[0]
         features = find_features(settings.get("features") or default, model.spec)
-    metrics = ["", "loss", *(["held_out_mse"] if wanted else []), *([f"fd_{features.name}"] if features else [])]
+    measured = "held_out_bits" if isinstance(model, Model) and has_symbols(model.path) else "held_out_mse"
+    metrics = ["", "loss", *([measured] if wanted else []), *([f"fd_{features.name}"] if features else [])]
     if settings["keep_best"] not in metrics:
-        needs = "held_out_mse needs train.held_out_examples, and fd_... train.samples"
+        needs = f"{measured} needs train.held_out_examples, and fd_... train.samples"
         raise unknown(f"train.keep_best ({needs})", settings["keep_best"], metrics)
     if settings.get("patience") and settings["keep_best"] in ("", "loss"):
-        raise InputError("train.patience: waits for a better train.keep_best: set that to held_out_mse or fd_...")
+        raise InputError(f"train.patience: waits for a better train.keep_best: set that to {measured} or fd_...")
     measures = []
     if wanted and isinstance(model, Model):
         measures.append(held_out.make_monitor(model, build.held_out(config, model.spec), wanted))

@@ -195,7 +195,7 @@ def report(workdir: Path, model: Model | Classifier, step: int, reason: int, com
         output.say(f"stopped by {stop.named(reason)} at step {step:,}, saved: the same command goes on from there")
         return
     rows = log.read(workdir)
-    names = dict.fromkeys(n for r in rows for n in r if n == "loss" or n.startswith("held_out_mse"))
+    names = dict.fromkeys(n for r in rows for n in r if n == "loss" or n.startswith("held_out_"))
     curves = {name: [(r["step"], r[name]) for r in rows if r.get(name)] for name in names}
     guides = isinstance(model, Classifier)
     follows = f"runs/RUN --task guide --classifier {workdir} --label 0" if guides else workdir

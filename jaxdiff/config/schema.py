@@ -106,7 +106,7 @@ FIELDS = {
     "train.keep": Field(int, 2, "newest checkpoints to keep", 1, MOST, resume=True),
     "train.keep_every": Field(int, 0, "keep the checkpoint of every so many steps; 0 for none", 0, MOST, resume=True),
     "train.keep_best": Field(
-        str, "", "keep the checkpoint with the least `loss`, `held_out_mse` or `fd_...`", resume=True
+        str, "", "keep the checkpoint with the least `loss`, `held_out_mse`, `held_out_bits` or `fd_...`", resume=True
     ),
     "train.patience": Field(
         int, 0, "stop after so many checkpoints without a better `train.keep_best`", 0, MOST, True, True

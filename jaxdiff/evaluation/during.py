@@ -35,7 +35,8 @@ def make_distance(model: Model, source: Source, features: Features, n: int) -> C
         current, rows = replace(model, params=params), []
         for first in range(0, n, BATCH):
             x = np.asarray(current.sample(key, min(BATCH, n - first), first=first, progress=False))
-            rows.append(made(x) if np.isfinite(x).all() else np.full((len(x), len(root_b)), np.nan))
+            finite = np.isfinite(kind.values(spec, x)).all()
+            rows.append(made(x) if finite else np.full((len(x), len(root_b)), np.nan))
         ours = gathered(rows)
         lost = not np.isfinite(ours.mean).all()
         return {f"fd_{features.name}": np.nan if lost else distance(ours, reference, root_b)}

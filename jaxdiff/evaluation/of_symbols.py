@@ -32,7 +32,7 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16) -> 
       draws: numbers of masks for each example, or times.
 
     Raises:
-      InputError: there are not as many examples.
+      InputError: there are not as many examples, or the source lacks a condition that the model was never without.
     """
     if not 2 <= n <= source.size:
         raise InputError(f"n={n}: there are {source.size} held-out examples, and 2 are needed")
@@ -47,7 +47,8 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16) -> 
     for first in range(0, n, AT_ONCE):
         rows = np.arange(first, first + AT_ONCE) % n
         batch = source.take(rows)
-        each = nats(model.params, jax.random.fold_in(key, first), jnp.asarray(batch.x_0), model.own(batch.condition))
+        told = model.check_condition(model.own(batch.condition) or {}, AT_ONCE)
+        each = nats(model.params, jax.random.fold_in(key, first), jnp.asarray(batch.x_0), told)
         values.append(np.asarray(each)[: n - first])
     bits = np.concatenate(values) / np.log(2) / model.shape[0]
     return {"bound, bits a symbol": Figure(float(bits.mean()), float(bits.std(ddof=1) / np.sqrt(n)))}

@@ -10,12 +10,13 @@ import pytest
 
 import jaxdiff
 from jaxdiff import pipelines
+from jaxdiff.cli import preview
 from jaxdiff.config import build
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation import held_out
 from jaxdiff.modalities import find
 from jaxdiff.pipelines import experiment
-from jaxdiff.types import Batch
+from jaxdiff.types import Batch, class_label
 from tests.helpers.configs import get_config, with_field
 
 pytestmark = pytest.mark.slow
@@ -210,3 +211,34 @@ def test_a_text_is_learned(tmp_path):
     law = np.array(model.spec.details["law"])
     assert mean < 0.6 * -(law * np.log2(law)).sum()
     assert (tmp_path / "run" / "samples.png").is_file()
+
+
+def test_what_is_measured_in_training_has_one_name(text):
+    config, model = text
+    model = dataclasses.replace(model, path=build.build_core(config, model.spec).process)
+    settings = {"held_out_examples": 2, "samples": 16, "keep_best": "held_out_bits"}
+    config = {**config, "train": {**config["train"], **settings}}
+    found = preview.monitor(config, model, build.source(config))(model.params)
+    assert np.isfinite([found["held_out_bits"], found["fd_symbols"]]).all()
+    config["train"]["keep_best"] = "held_out_mse"
+    with pytest.raises(InputError, match="'held_out_mse' .*allowed are , fd_symbols, held_out_bits, loss"):
+        preview.monitor(config, model, build.source(config))
+
+
+def test_a_model_that_always_had_labels_is_not_measured_without_them(text):
+    config, model = text
+    told = dataclasses.replace(model, conditions={"label": class_label(2)}, guidable=False)
+    with pytest.raises(InputError, match="never trained without its 'label'"):
+        held_out.measure(told, build.held_out(config, model.spec), jax.random.key(0), 4)
+
+
+def test_a_network_of_nan_draws_nothing(text, table):
+    of_text, of_table = (
+        dataclasses.replace(m, params=jax.tree.map(lambda p: p * np.nan, m.params)) for _, m in (text, table)
+    )
+    with pytest.raises(InputError, match="2 of examples 0 to 1 hold symbols of which the network told NaN"):
+        next(of_text.stream(jax.random.key(0), 2))
+    with pytest.raises(InputError, match="told NaN"):
+        pipelines.infill(of_text, jax.random.key(0), ["the ___ sat "])
+    with pytest.raises(InputError, match="of rows are not finite"):
+        pipelines.impute(of_table, jax.random.key(2), table[1].sample(jax.random.key(1), 2), np.arange(6) < 1)
