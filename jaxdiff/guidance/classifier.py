@@ -27,5 +27,10 @@ def make_bind(process: Process, parameterization: Parameterization, network: Net
 
 
 def of_class(log_probabilities: LogDensity, label: Array) -> LogDensity:
-    """`(x_t, t) -> log p(label | x_t)`, (batch,), of labels (batch,)."""
-    return lambda x_t, t: jnp.take_along_axis(log_probabilities(x_t, t), label[:, None], axis=1)[:, 0]
+    """`(x_t, t) -> log p(label | x_t)`, (batch,), of labels (batch,); 0 of an unknown one, -1."""
+
+    def log_density(x_t, t):
+        each = jnp.take_along_axis(log_probabilities(x_t, t), jnp.maximum(label, 0)[:, None], axis=1)[:, 0]
+        return jnp.where(label < 0, 0, each)
+
+    return log_density

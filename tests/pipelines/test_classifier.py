@@ -97,3 +97,14 @@ def test_it_needs_labels():
     parts = experiment.build(changed(), SPEC)
     with pytest.raises(InputError, match="needs labels"):
         jax.eval_shape(parts.loss_fn, parts.model.params, jax.random.key(0), Batch(jnp.zeros((2, 8, 8, 1))))
+
+
+def test_examples_of_unknown_class_teach_nothing():
+    logits = lambda params, x, t, condition=None, key=None: jnp.broadcast_to(jnp.arange(3.0), (len(x), 3))
+    loss = classification_loss(vp(), eps(), logits, uniform())
+    of = lambda *label: loss(0, jax.random.key(0), Batch(jnp.zeros((4, 2)), {"label": jnp.array(label)}))
+    for some, all_known in zip(jax.tree.leaves(of(-1, 0, 2, -1)), jax.tree.leaves(of(0, 2, 0, 2)), strict=True):
+        np.testing.assert_allclose(some, all_known, rtol=1e-6)
+    assert of(-1, -1, -1, -1)[0] == 0
+    log_p = lambda x, t: jnp.log(jnp.array([[0.2, 0.8], [0.3, 0.7]]))
+    np.testing.assert_allclose(of_class(log_p, jnp.array([-1, 0]))(None, None), [0, np.log(0.3)], rtol=1e-6)
