@@ -69,7 +69,7 @@ def edit(
       InputError: another size, or a strength that leaves no step.
     """
     z, n = _encoded(model, pictures), len(pictures)
-    noise = _latents(model, noise, n) if noise is not None else _noise(model, key, n)
+    noise = _latents(model, noise, n) if noise is not None else _noise(model, key, n, options)
     later = _from_step(model, _skipped(model, strength, options))
     return _drawn(later, key, n, EDIT, Inputs({"z": z, "noise": noise}), condition, negative, options)
 
@@ -107,7 +107,7 @@ def fill(
     mask = np.broadcast_to(mask, (n, *shape))
     factor = shape[0] // model.shape[0]
     small = mask[:, ::factor, ::factor]
-    noise = _latents(model, noise, n) if noise is not None else _noise(model, key, n)
+    noise = _latents(model, noise, n) if noise is not None else _noise(model, key, n, options)
     skipped = _skipped(model, strength, options)
     each = {"z": z, "noise": noise}
     if "masked" in model.conditions:
@@ -210,7 +210,7 @@ def _latents(model: Model, noise: Any, n: int) -> Array:
     return noise
 
 
-def _noise(model: Model, key: Key, n: int) -> Array:
-    """Noise of each example from the key and its number."""
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
-    return jax.vmap(lambda key: jax.random.normal(key, model.shape))(keys)
+def _noise(model: Model, key: Key, n: int, options: Mapping[str, Any]) -> Array:
+    """Noise of each example from the key and its number, as large as the options say."""
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(options.get("first", 0) + jnp.arange(n))
+    return options.get("noise_scale", 1.0) * jax.vmap(lambda key: jax.random.normal(key, model.shape))(keys)

@@ -118,9 +118,9 @@ class Model:
 
     def _sampling(self, section: Mapping[str, Any]) -> dict[str, Any]:
         """The section of a configuration that says how to draw, as this model does by default."""
-        clip = {name: self.options[name] for name in ("clip",) if name in self.options}
-        further = {name: value for name, value in self.options.items() if name not in clip}
-        return {**section, **clip, "steps": self.steps, "sampler": {**further, **self.sampler}}
+        clip = self.options.get("clip", np.inf)
+        further = {name: value for name, value in self.options.items() if name != "clip"}
+        return {**section, "clip": clip, "steps": self.steps, "sampler": {**further, **self.sampler}}
 
     @property
     def shape(self) -> tuple[int, ...]:

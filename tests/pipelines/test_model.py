@@ -14,6 +14,7 @@ from jaxdiff.gaussian.parameterization import eps
 from jaxdiff.gaussian.schedules import edm, vp
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.nets.conditional_unet import ConditionalUNet
+from jaxdiff.pipelines import latents
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import from_time
@@ -364,3 +365,14 @@ def test_a_grid_from_a_later_time_keeps_its_steps_and_its_shape():
     assert len(later) == len(times)
     np.testing.assert_allclose(later[[0, -1]], times[[4, -1]], rtol=1e-6)
     np.testing.assert_allclose(later[5], np.interp(7, np.arange(11), times), rtol=1e-5)
+
+
+def test_a_model_without_a_bound_is_saved_without_one(model):
+    model = dataclasses.replace(model, options={})
+    assert model._sampling({"clip": 1.0})["clip"] == np.inf
+
+
+def test_the_noise_of_a_latent_follows_from_its_number(model):
+    key = jax.random.key(0)
+    some = latents._noise(model, key, 2, {"first": 3, "noise_scale": 2.0})
+    np.testing.assert_allclose(some, 2 * latents._noise(model, key, 5, {})[3:], rtol=1e-6)
