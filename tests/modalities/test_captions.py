@@ -7,7 +7,7 @@ from PIL import Image
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import arrays, folder
 
-NAMES = {"a.png": "a red square", "sub/b.png": "a blue one, with a comma", "c.png": "a green one"}
+NAMES = {"a.png": "a red square", "sub/b.png": "a blue one, with a comma", "c.png": "a green one\nof two lines"}
 LAYOUTS = {
     "txt": lambda root: [(root / name).with_suffix(".txt").write_text(f"{text}\n") for name, text in NAMES.items()],
     "metadata.jsonl": lambda root: (root / "metadata.jsonl").write_text(
@@ -66,6 +66,11 @@ def of_list(content, name="captions.json"):
         (of_list('{"a.png": ["two", "captions"]}'), "auto", r"'text' of .* is no text"),
         (of_list("[{"), "auto", "captions.json' cannot be read as captions"),
         (of_list("a,b\n1,2\n", "captions.csv"), "auto", r"no 'file_name' among \['a', 'b'\]"),
+        (
+            of_list("file_name,text\na.png,x\nc.png,a green one, with a comma\n", "captions.csv"),
+            "auto",
+            "row 2 has more cells than the header: put texts with commas in quotes",
+        ),
         (lambda root: None, "nothing.json", "data.captions='nothing.json': no such file in"),
     ],
 )

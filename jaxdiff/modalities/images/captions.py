@@ -10,6 +10,7 @@ The names of files are relative to the folder of the list. Where a list has both
 """
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -91,7 +92,9 @@ def _listed(file: Path) -> list[tuple[str, str]]:
     text = _text(file)
     try:
         if file.suffix == ".csv":
-            rows = list(csv.DictReader(text.splitlines()))
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
+            if long := [i for i, row in enumerate(rows, 1) if None in row]:
+                raise ValueError(f"row {long[0]} has more cells than the header: put texts with commas in quotes")
         elif file.suffix == ".jsonl":
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:
