@@ -16,7 +16,7 @@ NET = {"name": "unet", "channels": 8, "multipliers": (1,), "attention": (), "gro
 FEW = {"train.batch_size": 4, **{f"net.{name}": value for name, value in NET.items() if name != "name"}}
 TINY = {
     "ddpm_from_scratch": {"STEPS": 2, "BATCH": 4, "CHANNELS": 8, "CHAIN": 12, "DRAWN": 16},
-    "own_pictures": {"SIZE": 8, "MINUTES": 0.0, "DRAWN": 16, "FIELDS": FEW | {"sample.steps": 3}},
+    "own_pictures": {"SIZE": 8, "MINUTES": 0.0, "DRAWN": 16, "FIELDS": FEW | {"sample.steps": 11}},
     "solvers": {"POINTS": 50, "SIZES": (8, 16), "FINE": 100, "ZOO": ("euler", "dpmpp_2m"), "STOCHASTIC": ("ddim",)},
     "guidance_and_editing": {"STEPS": 2, "SAMPLING": 3, "FIELDS": FEW},
     "many_devices": {"DEVICES": 2, "STEPS": 2, "NET": NET},

@@ -76,7 +76,7 @@ def settle(config: dict, workdir: Path | None, fixed: Collection[str] = (), bega
         _say(f"timing some steps, for {minutes:g} minutes ...")
         speed = measure(hosts.as_one(lambda: prepare(config)))
         passed = hosts.of_writer(int(time.monotonic() - began)) or 0
-        config, fitted = within(config, 60 * minutes - passed, speed, fixed)
+        config, fitted = within(config, 60 * minutes - passed, speed, fixed, least=30 * minutes)
         _say(*fitted)
         made = made + fitted
     names = ",".join(dict.fromkeys(one.field for one in made))

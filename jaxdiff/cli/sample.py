@@ -185,11 +185,12 @@ def draw(arguments: argparse.Namespace) -> None:
     """Do what the command line says."""
     folder, config = opened(arguments.workdir)
     model, options = load(folder, arguments.weights), sampling(arguments)
-    out = Path(arguments.out or (Path() if is_released(arguments.workdir) else folder) / "samples").expanduser()
+    name, place = (arguments.workdir, Path()) if is_released(arguments.workdir) else (folder, folder)
+    out = Path(arguments.out or place / "samples").expanduser()
     arguments.label = None if arguments.label is None else class_number(arguments.label, model)
     if arguments.task:
         require("images", model.spec, f"--task {arguments.task}")
-        print(f"{folder}: {model.weights}; compiling, and then drawing", flush=True)
+        print(f"{name}: {model.weights}; compiling, and then drawing", flush=True)
         options |= {name: value for name in ("steps", "sampler") if (value := getattr(arguments, name)) is not None}
         tasks.perform(arguments, out, config, model, options)
         return
@@ -202,7 +203,7 @@ def draw(arguments: argparse.Namespace) -> None:
     options |= prompts.options_of(arguments)
     if not arguments.json:
         sampler = arguments.sampler or in_words(model.sampler["name"])
-        print(f"{folder}: {model.weights}, {sampler}, {steps} steps; compiling, and then drawing", flush=True)
+        print(f"{name}: {model.weights}, {sampler}, {steps} steps; compiling, and then drawing", flush=True)
     begin = time.perf_counter()
     with claimed(out) as out:
         chain, whole = draw_chain(arguments, out, model, steps, options, told)

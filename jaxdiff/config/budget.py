@@ -58,7 +58,7 @@ def early(speed: Speed, config: Spec, length: int) -> tuple[int, ...]:
 
 
 def within(
-    config: Spec, seconds: float, speed: Speed, fixed: Collection[str] = ()
+    config: Spec, seconds: float, speed: Speed, fixed: Collection[str] = (), least: float = 0.0
 ) -> tuple[dict[str, Any], list[Choice]]:
     """The configuration with as many steps as fit, and what follows from them, and each choice.
 
@@ -68,6 +68,7 @@ def within(
 
     Args:
       seconds: that are left, with the compilation.
+      least: the seconds that the steps themselves get in any case, however long they take to compile.
       fixed: see `jaxdiff.config.choose`.
     """
     config, made = copy.deepcopy(dict(config)), []
@@ -81,7 +82,7 @@ def within(
 
     previews = 4 + max(0, int(seconds / 4 / EARLY_S)).bit_length()
     left = (1 - SPARE) * seconds - speed.compile_s - min(previews * speed.preview_s(config), 0.25 * seconds)
-    steps = max(1, int(left / speed.step_s))
+    steps = max(1, int(max(left, least) / speed.step_s))
     steps -= steps % (50 if steps >= 1000 else 1)
     rate = train["batch_size"] / speed.step_s
     shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"

@@ -166,6 +166,13 @@ def test_steps_fit_and_grow_with_time():
     assert slower < 0.55 * steps[3]
 
 
+def test_steps_get_their_part_of_a_short_time():
+    """Where compiling takes all of two minutes, half as long again goes to the steps."""
+    config = choose(PICTURES, a_config("edm"), ())[0]
+    assert within(config, 60, Speed(0.5, 120), (), least=60)[0]["train"]["steps"] == 120
+    assert within(config, 900, Speed(0.5, 1), (), least=60) == within(config, 900, Speed(0.5, 1), ())
+
+
 def test_lengths_of_schedules_are_scaled():
     config = a_config()
     config["train"]["steps"] = 1000
