@@ -6,12 +6,11 @@ import pytest
 from tests.helpers import latent_folder as tiny
 from tests.test_docs import ROOT, blocks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 
 PAGE = ROOT / "docs" / "stable_diffusion.md"
 
 
-@pytest.mark.slow
 def test_every_block_runs(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     tiny.write(tmp_path / "stable-diffusion-v1-5")

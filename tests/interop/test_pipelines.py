@@ -1,4 +1,4 @@
-"""Whole pipelines give diffusers' pictures, from given latents and words: live, under `-m slow`."""
+"""Whole pipelines give diffusers' pictures, from given latents and words: live, the most telling under `-m parity`."""
 
 import warnings
 from unittest import mock
@@ -12,7 +12,7 @@ from jaxdiff.interop.conditional import BESIDE
 from jaxdiff.pipelines import latents
 from tests.helpers import latent_folder as tiny
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY, STEPS = jax.random.key(0), 20
 LEADING = {k: v for k, v in tiny.SCHEDULER.items() if k.startswith("beta")} | {"steps_offset": 1}
 LEADING |= {"timestep_spacing": "leading"}
@@ -86,8 +86,24 @@ def close(ours, there):
     assert there.std() > 0.1
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def cases(*telling, slow=()):
+    marked = [pytest.param(*case, marks=pytest.mark.parity) for case in telling]
+    return marked + [pytest.param(*case, marks=pytest.mark.slow) for case in slow]
+
+
+EPS, V = "epsilon", "v_prediction"
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "prediction"),
+    cases(
+        ("ddim", EPS),
+        ("pndm", EPS),
+        ("euler", V),
+        ("dpmpp_2m", EPS),
+        slow=[("ddim", V), ("pndm", V), ("euler", EPS), ("dpmpp_2m", V)],
+    ),
+)
 def test_text_to_image(folders, scheduler, prediction):
     config = SCHEDULERS[scheduler] | {"prediction_type": prediction}
     model = jaxdiff.load(folders[4], scheduler=config)
@@ -95,13 +111,14 @@ def test_text_to_image(folders, scheduler, prediction):
     close(ours, theirs(folders[4], config, latents=first(NOISE)))
 
 
+@pytest.mark.slow
 def test_without_guidance(folders):
     model = jaxdiff.load(folders[4], scheduler=SCHEDULERS["ddim"])
     ours = latents.generate(model, KEY, 2, noise=NOISE, **words(False))
     close(ours, theirs(folders[4], SCHEDULERS["ddim"], negative=False, latents=first(NOISE)))
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "euler", "dpmpp_2m"])
+@pytest.mark.parametrize("scheduler", cases(["euler"], slow=[["ddim"], ["dpmpp_2m"]]))
 def test_image_to_image(folders, scheduler):
     config = SCHEDULERS[scheduler]
     model = jaxdiff.load(folders[4], scheduler=config)
@@ -113,8 +130,10 @@ def test_image_to_image(folders, scheduler):
     close(ours, there)
 
 
-@pytest.mark.parametrize("channels", [4, 9])
-@pytest.mark.parametrize("scheduler", ["ddim", "euler", "dpmpp_2m"])
+@pytest.mark.parametrize(
+    ("scheduler", "channels"),
+    cases(("ddim", 4), ("euler", 9), slow=[("euler", 4), ("dpmpp_2m", 4), ("ddim", 9), ("dpmpp_2m", 9)]),
+)
 def test_inpainting(folders, scheduler, channels):
     config = SCHEDULERS[scheduler]
     model = jaxdiff.load(folders[channels], scheduler=config)
@@ -123,6 +142,7 @@ def test_inpainting(folders, scheduler, channels):
     close(ours, theirs(folders[channels], config, "StableDiffusionInpaintPipeline", height=16, width=16, **given))
 
 
+@pytest.mark.parity
 def test_depth(folders):
     """Of another picture, whose depth is told too."""
     config = SCHEDULERS["ddim"]
@@ -140,7 +160,7 @@ def test_depth(folders):
     close(ours, there)
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "euler"])
+@pytest.mark.parametrize("scheduler", cases(["ddim"], slow=[["euler"]]))
 def test_instructions(folders, scheduler):
     """Three-way guidance, by a picture whose latents are not scaled."""
     config = SCHEDULERS[scheduler]
@@ -151,6 +171,7 @@ def test_instructions(folders, scheduler):
     close(ours, theirs(folders[8], config, kind, **given))
 
 
+@pytest.mark.parity
 def test_xl(tmp_path):
     """Two levels of transformers, and a vector and sizes beside the words."""
     config = SCHEDULERS["euler"]
@@ -166,7 +187,7 @@ def test_xl(tmp_path):
     close(ours, theirs(tmp_path, config, "StableDiffusionXLPipeline", more=more, latents=first(NOISE), **given))
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "dpmpp_2m"])
+@pytest.mark.parametrize("scheduler", cases(["ddim"], slow=[["dpmpp_2m"]]))
 def test_two_control_networks(folders, scheduler, tmp_path):
     import diffusers
 
@@ -184,6 +205,7 @@ def test_two_control_networks(folders, scheduler, tmp_path):
     close(ours, theirs(folders[4], config, kind, more=PLAIN | {"controlnet": nets}, **given))
 
 
+@pytest.mark.parity
 def test_exported_folders_load_without_a_warning(folders, tmp_path, caplog):
     import diffusers
 
