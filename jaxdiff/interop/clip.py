@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxdiff.errors import InputError
-from jaxdiff.interop.tensors import Reader, read_config
+from jaxdiff.interop.settings import read_json
+from jaxdiff.interop.tensors import Reader
 from jaxdiff.nets.text import TextTransformer
 
 __all__ = ["STEM", "read_clip"]
@@ -53,7 +54,7 @@ def read_clip(folder: str | Path) -> tuple[TextTransformer, dict[str, Any]]:
 
 
 def _net(folder: Path) -> TextTransformer:
-    config = read_config(folder)
+    config = read_json(folder / "config.json")
     config = config.get("text_config") or config
     try:
         activation, end = config.get("hidden_act", "quick_gelu"), config.get("eos_token_id", 49_407)

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.interop.tensors import Reader, from_linear, read_config, to_linear, write_folder
+from jaxdiff.interop.settings import read_json, write_json
+from jaxdiff.interop.tensors import Reader, from_linear, to_linear
+from jaxdiff.interop.weights import write_tensors
 from jaxdiff.nets.dit import DiT
 from jaxdiff.nets.transformer import listed, stacked
 
@@ -49,7 +51,7 @@ def read_dit(folder: str | Path, scan: bool = False) -> tuple[DiT, dict[str, Any
       InputError: another kind of model, or a tensor too few or too many.
     """
     folder = Path(folder)
-    net, read = _net(folder, read_config(folder), scan), Reader(folder, STEM)
+    net, read = _net(folder, read_json(folder / "config.json"), scan), Reader(folder, STEM)
     params: dict[str, Any] = {name: read.linear(_embedder(0, theirs)) for theirs, name in TIME.items()}
     params["classes"] = {"embedding": read(_embedder(0, "class_embedder.embedding_table.weight"))}
     patches = read("pos_embed.proj.weight").transpose(0, 2, 3, 1)  # (out, in, row, column) -> (out, row, column, in)
@@ -111,7 +113,10 @@ def write_dit(folder: str | Path, net: DiT, params: Mapping[str, Any], size: int
             tensors |= to_linear(_embedder(i, theirs), params[name])
         tensors[_embedder(i, "class_embedder.embedding_table.weight")] = np.asarray(params["classes"]["embedding"])
     config = {"_class_name": CLASS, "_diffusers_version": "0.42.1", **net_options, **FIXED}
-    return write_folder(folder, config, tensors, STEM)
+    folder = Path(folder)
+    write_tensors(folder / f"{STEM}.safetensors", tensors)
+    write_json(folder / "config.json", config)
+    return folder
 
 
 def _embedder(block: int, name: str) -> str:

@@ -1,8 +1,7 @@
 """Schedulers: the configurations of diffusers' samplers, in the words of this library.
 
 A scheduler there is a noise schedule, a spacing of steps and a method in one. Here it is taken apart: a process, a
-parameterization, a grid and a sampler. Each field of a configuration is honored, or refused by its name; one that
-belongs to another scheduler alone is of no account there, and is none here.
+parameterization, a grid and a sampler.
 
     DDPM               ancestral                                  DPM-Solver++   dpmpp_1s, dpmpp_2m, dpmpp_3m
     DDIM               ddim                                       UniPC          unipc
@@ -12,10 +11,9 @@ belongs to another scheduler alone is of no account there, and is none here.
 Euler's method in the noise level sigma / alpha is DDIM's step: with x / alpha = x_0 + (sigma / alpha) eps both go along
 the straight line of constant eps.
 
-Two habits there are not followed where they make a difference: DDIM and PNDM with spacings of uneven steps go to
-`t - T // steps`, which is not the time they visit next; here they go to that time. And Euler with fractional steps
-interpolates sigma / alpha linearly, where log-SNR is interpolated here; the levels are theirs, the times that the
-network is told differ by some hundredths of a step.
+One habit there is not followed where it makes a difference: DDIM and PNDM with uneven steps ("linspace", or "trailing"
+where the chain's length is no multiple of the steps) go to `t - T // steps`, which is not the time they visit next.
+Here they go to that time.
 """
 
 import math
@@ -31,91 +29,12 @@ from jaxdiff.gaussian import betas, parameterization, schedules
 from jaxdiff.gaussian.denoiser import clip
 from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process
+from jaxdiff.interop.scheduler_fields import FIELDS, checked
 from jaxdiff.samplers import Sampler
 from jaxdiff.types import Array, Denoiser
 
-__all__ = ["FIELDS", "Schedule", "clipped_ddim", "read_scheduler"]
+__all__ = ["Schedule", "clipped_ddim", "midpoint_3m", "read_scheduler"]
 
-CHAIN = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.0001,
-    "beta_end": 0.02,
-    "beta_schedule": "linear",
-    "trained_betas": None,
-    "prediction_type": "epsilon",
-    "timestep_spacing": "leading",
-    "steps_offset": 0,
-}
-CLIPPED = {"clip_sample": True, "clip_sample_range": 1.0}
-THRESHOLD = {"thresholding": False, "dynamic_thresholding_ratio": 0.995, "sample_max_value": 1.0}
-LEVELS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
-EULER = {**CHAIN, "timestep_spacing": "linspace", "rescale_betas_zero_snr": False}
-MULTISTEP = {**EULER, **LEVELS, **THRESHOLD, "solver_order": 2, "lower_order_final": True, "final_sigmas_type": "zero"}
-MULTISTEP |= {"use_flow_sigmas": False, "flow_shift": 1.0, "use_dynamic_shifting": False}
-MULTISTEP |= {"time_shift_type": "exponential"}
-HEUN = {**CHAIN, **LEVELS, "beta_start": 0.00085, "beta_end": 0.012, "timestep_spacing": "linspace"}
-
-FIELDS: dict[str, dict[str, Any]] = {
-    "DDPMScheduler": {**CHAIN, **CLIPPED, **THRESHOLD, "variance_type": "fixed_small", "rescale_betas_zero_snr": False},
-    "DDIMScheduler": {**CHAIN, **CLIPPED, **THRESHOLD, "set_alpha_to_one": True, "rescale_betas_zero_snr": False},
-    "PNDMScheduler": {**CHAIN, "skip_prk_steps": False, "set_alpha_to_one": False},
-    "EulerDiscreteScheduler": {
-        **EULER,
-        **LEVELS,
-        "interpolation_type": "linear",
-        "sigma_min": None,
-        "sigma_max": None,
-        "timestep_type": "discrete",
-        "final_sigmas_type": "zero",
-    },
-    "EulerAncestralDiscreteScheduler": EULER,
-    "HeunDiscreteScheduler": {**HEUN, **CLIPPED, "clip_sample": False},
-    "LMSDiscreteScheduler": {**CHAIN, **LEVELS, "timestep_spacing": "linspace"},
-    "DPMSolverMultistepScheduler": {
-        **MULTISTEP,
-        "algorithm_type": "dpmsolver++",
-        "solver_type": "midpoint",
-        "euler_at_final": False,
-        "use_lu_lambdas": False,
-        "lambda_min_clipped": -math.inf,
-        "variance_type": None,
-    },
-    "UniPCMultistepScheduler": {
-        **MULTISTEP,
-        "predict_x0": True,
-        "solver_type": "bh2",
-        "disable_corrector": (),
-        "solver_p": None,
-        "sigma_min": None,
-        "sigma_max": None,
-        "shift_terminal": None,
-    },
-}
-"""The fields of each scheduler, and what they are where a configuration does not say."""
-
-ONLY: dict[str, tuple[Any, ...]] = {
-    "thresholding": (False,),
-    "use_beta_sigmas": (False,),
-    "use_lu_lambdas": (False,),
-    "use_flow_sigmas": (False,),
-    "use_dynamic_shifting": (False,),
-    "interpolation_type": ("linear",),
-    "timestep_type": ("discrete",),
-    "sigma_min": (None,),
-    "sigma_max": (None,),
-    "shift_terminal": (None,),
-    "algorithm_type": ("dpmsolver++", "sde-dpmsolver++"),
-    "lambda_min_clipped": (-math.inf, "-Infinity", "-inf"),
-    "euler_at_final": (False,),
-    "predict_x0": (True,),
-    "disable_corrector": ((), []),
-    "solver_p": (None,),
-    "final_sigmas_type": ("zero", "sigma_min"),
-    "timestep_spacing": ("leading", "trailing", "linspace"),
-}
-"""What fields may be that are not free."""
-SOLVERS = {"DPMSolverMultistepScheduler": ("midpoint",), "UniPCMultistepScheduler": ("bh2",)}
-VARIANCES = {"fixed_small": "fixed_small", "fixed_small_log": "fixed_small", "fixed_large": "fixed_large"}
 BETAS = {
     "linear": betas.linear,
     "scaled_linear": betas.quadratic,
@@ -161,40 +80,18 @@ def read_scheduler(given: Mapping[str, Any]) -> Schedule:
         raise unknown("scheduler", name, FIELDS)
     config = checked(name, given)
     table = _betas(config)
-    total, zero_snr = len(table), bool(config.get("rescale_betas_zero_snr"))
-    process = schedules.ddpm(table, zero_snr)
+    to_zero = bool(config.get("rescale_betas_zero_snr"))
+    if to_zero and name not in ("DDPMScheduler", "DDIMScheduler"):
+        table, to_zero = _nearly_zero_snr(table), False
+    process, levels = schedules.ddpm(table, to_zero), _levels(table)
     of_levels = name in ("HeunDiscreteScheduler", "LMSDiscreteScheduler")
-    path = schedules.edm(float(_levels(table, False)[-1])) if of_levels else process
-    network = PREDICTIONS[config["prediction_type"]]()._replace(time_input=_label(total, _rounding(name, config)))
+    path = schedules.edm(float(levels[-1])) if of_levels else process
+    label = _label(len(table), _told(name, config, levels))
+    network = PREDICTIONS[config["prediction_type"]]()._replace(time_input=label)
     by_level = name.startswith(("Euler", "Heun", "LMS")) and config["timestep_spacing"] != "leading"
     sampler, bound = _sampler(name, config)
-    grid = _grid(name, config, table, of_levels)
+    grid = _grid(name, config, levels, of_levels)
     return Schedule(process, network, path, grid, sampler, bound, by_level)
-
-
-def checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a scheduler, each of a value that is supported."""
-    known, every = FIELDS[name], {field for fields in FIELDS.values() for field in fields}
-    for field in given:
-        if not field.startswith("_") and field not in every:
-            raise InputError(f"{name}: unknown field {field!r} = {given[field]!r}: leave it out, if it may be")
-    config = {field: given.get(field, default) for field, default in known.items()}
-    allowed = ONLY | {"beta_schedule": tuple(BETAS), "prediction_type": tuple(PREDICTIONS)}
-    allowed |= {"solver_type": SOLVERS.get(name, ()), "solver_order": (1, 2, 3)}
-    if name == "DDPMScheduler":
-        allowed["variance_type"] = tuple(VARIANCES)
-    elif name == "HeunDiscreteScheduler":
-        allowed["clip_sample"] = (False,)
-    elif name.startswith("DPM"):
-        allowed["variance_type"] = (None,)
-    elif name == "EulerDiscreteScheduler":
-        allowed["final_sigmas_type"] = ("zero",)
-    for field, value in config.items():
-        if field in allowed and value not in allowed[field]:
-            raise InputError(f"{name}: {field}={value!r} is not supported: {', '.join(map(repr, allowed[field]))} is")
-    if config.get("use_karras_sigmas") and config.get("rescale_betas_zero_snr"):
-        raise InputError(f"{name}: use_karras_sigmas goes with levels that end, not with rescale_betas_zero_snr")
-    return config
 
 
 def clipped_ddim(process: Process, denoiser: Denoiser, eta: float | Array = 0.0, bound: float | Array = 1.0) -> Sampler:
@@ -202,11 +99,23 @@ def clipped_ddim(process: Process, denoiser: Denoiser, eta: float | Array = 0.0,
     return samplers.ddim(process, denoiser, eta, constrain=clip(bound), use_clipped_model_output=False)
 
 
+def midpoint_3m(process: Process, denoiser: Denoiser) -> Sampler:
+    """DPM-Solver++ of order 3 as it is there: its second step is that of order 2, and its curvature is halved."""
+
+    def step(key, state, t, s):
+        x_0 = denoiser(state.x, t)
+        second = samplers.dpmpp_2m(process, lambda x, t: x_0).step(key, state, t, s)
+        third = samplers.dpmpp_3m(process, lambda x, t: x_0, curvature=0.5).step(key, state, t, s)
+        return third._replace(x=jnp.where(state.h[1] != 0, third.x, second.x))
+
+    return samplers.dpmpp_3m(process, denoiser)._replace(step=step)
+
+
 def _sampler(name: str, config: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
     """The sampler and its options, and the bound on x̂_0."""
     bound = config["clip_sample_range"] if config.get("clip_sample") else math.inf
     if name == "DDPMScheduler":
-        return {"name": "ancestral", "variance": VARIANCES[config["variance_type"]]}, bound
+        return {"name": "ancestral", "variance": config["variance_type"].removesuffix("_log")}, bound
     if name == "DDIMScheduler" and config["clip_sample"]:
         return {"name": clipped_ddim, "bound": float(bound)}, math.inf
     if name == "PNDMScheduler":
@@ -217,9 +126,10 @@ def _sampler(name: str, config: Mapping[str, Any]) -> tuple[dict[str, Any], floa
         return {"name": "plms", "of_v": config["prediction_type"] == "v_prediction"}, bound
     if name == "DPMSolverMultistepScheduler":
         order = config["solver_order"]
+        if order == 3:
+            return {"name": midpoint_3m}, bound
         eta = float(config["algorithm_type"].startswith("sde"))
-        third = {"curvature": 0.5} if order == 3 else {}
-        return {"name": {1: "dpmpp_1s", 2: "dpmpp_2m", 3: "dpmpp_3m"}[order], "eta": eta, **third}, bound
+        return {"name": "dpmpp_1s" if order == 1 else "dpmpp_2m", "eta": eta}, bound
     if name == "UniPCMultistepScheduler":
         return {"name": "unipc", "order": config["solver_order"]}, bound
     if name in ("HeunDiscreteScheduler", "LMSDiscreteScheduler"):
@@ -233,12 +143,17 @@ def _betas(config: Mapping[str, Any]) -> np.ndarray:
     return BETAS[config["beta_schedule"]](config["num_train_timesteps"], config["beta_start"], config["beta_end"])
 
 
-def _levels(table: np.ndarray, zero_snr: bool) -> np.ndarray:
-    """sigma / alpha of each step of a chain; 4096 at pure noise, where it is infinite."""
+def _nearly_zero_snr(table: np.ndarray) -> np.ndarray:
+    """Betas whose alpha-bar falls to 2^-24 (Lin et al. 2024, with what the samplers of levels have in place of 0)."""
+    alpha = np.exp(0.5 * np.cumsum(np.log1p(-table)))
+    alpha_bar = (alpha[0] / (alpha[0] - alpha[-1]) * (alpha - alpha[-1])) ** 2
+    alpha_bar[-1] = 2.0**-24
+    return 1 - alpha_bar / np.append(1, alpha_bar[:-1])
+
+
+def _levels(table: np.ndarray) -> np.ndarray:
+    """sigma / alpha of each step of a chain."""
     alpha_bar = np.exp(np.cumsum(np.log1p(-table)))
-    if zero_snr:
-        alpha = np.sqrt(alpha_bar)
-        alpha_bar = np.maximum((alpha[0] / (alpha[0] - alpha[-1]) * (alpha - alpha[-1])) ** 2, 2.0**-24)
     return np.sqrt((1 - alpha_bar) / alpha_bar)
 
 
@@ -252,19 +167,31 @@ def _label(total: int, rounded: Callable[[Array], Array]) -> parameterization.Co
     return label
 
 
-def _rounding(name: str, config: Mapping[str, Any]) -> Callable[[Array], Array]:
-    """The multistep solvers tell the network whole steps, whatever the level."""
-    if not name.endswith("MultistepScheduler"):
+def _told(name: str, config: Mapping[str, Any], levels: np.ndarray) -> Callable[[Array], Array]:
+    """What the network is told between two steps of the chain, where log-SNR is interpolated here.
+
+    The multistep solvers tell it whole steps. Others tell it the step, which with "linspace" is that of a level
+    interpolated linearly.
+    """
+    if name.endswith("MultistepScheduler"):
+        karras = config["use_karras_sigmas"] and config["beta_schedule"] != "squaredcos_cap_v2"
+        return jnp.round if karras else jnp.floor
+    if config.get("use_karras_sigmas") or config.get("use_exponential_sigmas"):
         return lambda step: step
-    karras = config["use_karras_sigmas"] and config["beta_schedule"] != "squaredcos_cap_v2"
-    return jnp.round if karras else jnp.floor
+
+    def linear(step):
+        low = jnp.clip(jnp.floor(step), 0, len(levels) - 2)
+        first, last = (jnp.log(jnp.asarray(levels))[low.astype(int) + i] for i in (0, 1))
+        return low + jnp.expm1((last - first) * (step - low)) / jnp.expm1(last - first)
+
+    return linear
 
 
-def _grid(name: str, config: Mapping[str, Any], table: np.ndarray, by_sigma: bool) -> Callable[[int], np.ndarray]:
-    total, multistep = len(table), name.endswith("MultistepScheduler")
-    levels = _levels(table, bool(config.get("rescale_betas_zero_snr")))
+def _grid(name: str, config: Mapping[str, Any], levels: np.ndarray, by_sigma: bool) -> Callable[[int], np.ndarray]:
+    total, multistep = len(levels), name.endswith("MultistepScheduler")
     to_data = config.get("set_alpha_to_one", config.get("final_sigmas_type", "zero") == "zero")
-    sensitive = multistep and config["lower_order_final"] and (config["solver_order"] == 3 or not to_data)
+    lowered = name.startswith("DPM") and config["lower_order_final"]
+    sensitive = lowered and (config["solver_order"] == 3 or not to_data)
 
     def grid(steps: int) -> np.ndarray:
         if not 1 <= steps <= total:

@@ -1,33 +1,19 @@
-"""Folders of a configuration and safetensors, as diffusers and transformers write them, and the maps to Linen's layout.
+"""The tensors of a folder by name, and the maps between linear layers and Dense.
 
 Files are found and opened by `jaxdiff.interop.weights`; what is stored in 16 bits is read as float32. `Reader` keeps
 count of the tensors that were asked for, so that none is dropped silently.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from jaxdiff.errors import InputError
 from jaxdiff.interop.weights import opened, weights_file
 
-__all__ = ["Reader", "from_linear", "read_config", "to_linear", "write_folder"]
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The content of `config.json`.
-
-    Raises:
-      InputError: there is none, or it cannot be read.
-    """
-    try:
-        return json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(folder / 'config.json')!r} cannot be read: {error}") from error
+__all__ = ["Reader", "from_linear", "to_linear"]
 
 
 class Reader:
@@ -88,20 +74,3 @@ def to_linear(name: str, dense: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """A Dense as the tensors of a linear layer of this name."""
     out = {f"{name}.weight": np.ascontiguousarray(np.asarray(dense["kernel"]).T)}
     return out | ({f"{name}.bias": np.asarray(dense["bias"])} if "bias" in dense else {})
-
-
-def write_folder(folder: str | Path, config: Mapping[str, Any], tensors: Mapping[str, np.ndarray], stem: str) -> Path:
-    """Write config.json and STEM.safetensors.
-
-    Raises:
-      InputError: the folder cannot be written.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stored = {name: np.asarray(value, order="C") for name, value in tensors.items()}
-        save_file(stored, folder / f"{stem}.safetensors", metadata={"format": "pt"})
-        (folder / "config.json").write_text(json.dumps(dict(config), indent=2) + "\n")
-    except OSError as error:
-        raise InputError(f"cannot write to {str(folder)!r}: {error.strerror or error}") from error
-    return folder

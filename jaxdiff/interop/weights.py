@@ -26,7 +26,7 @@ from safetensors.numpy import save_file
 from jaxdiff.errors import InputError
 from jaxdiff.types import Params, path_name
 
-__all__ = ["Name", "read_params", "weights_file", "write_params"]
+__all__ = ["Name", "opened", "read_params", "weights_file", "write_params", "write_tensors"]
 
 Name = Callable[[str], str]
 """`path of ours -> name in the file`."""
@@ -138,9 +138,24 @@ def write_params(file: Path, params: Params, name_of: Name, squared: Callable[[s
         value = turned_back(value, ours)
         if value.ndim == 2 and ours.endswith("kernel") and squared(ours):
             value = value[:, :, None, None]
-        tensors[name_of(ours)] = np.ascontiguousarray(value)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, file, metadata={"format": "pt"})
+        tensors[name_of(ours)] = value
+    write_tensors(file, tensors)
+
+
+def write_tensors(file: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Write tensors by their names, and the folder that the file is in.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # In the order of C: of any other, safetensors keeps the bytes and forgets the order.
+        stored = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+        save_file(stored, file, metadata={"format": "pt"})
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(f"cannot write {str(file)!r}: {reason}") from error
 
 
 def turned(value: np.ndarray, path: str) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Foreign: models of folders that diffusers saved, ready to sample as any other (`jaxdiff.interop`)."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.config.build.network import conditions_of, make_bind
+from jaxdiff.config.sampling import Bind
 from jaxdiff.errors import unknown
 from jaxdiff.interop import latent, unconditional
 from jaxdiff.interop.latent import Latent
@@ -67,7 +69,20 @@ def make_latent(parts: Latent) -> Model:
     )
     codec = Codec(lambda x: to_latents(params, jnp.asarray(x)), lambda z: to_pictures(params, jnp.asarray(z)))
     spec = Spec(parts.shape, "images")
-    return _model(parts.net, parts.params, spec, parts.schedule, STEPS, Ends(codec=codec, pictures=pictures), {})
+    model = _model(parts.net, parts.params, spec, parts.schedule, STEPS, Ends(codec=codec, pictures=pictures), {})
+    if "image" in model.conditions:
+        model = dataclasses.replace(model, bind=_unscaled(model.bind, net.scale, net.shift))
+    return model
+
+
+def _unscaled(bind: Bind, scale: Any, shift: Any) -> Bind:
+    """A network that is told the latents of a picture as its autoencoder makes them, before scale and shift."""
+
+    def bound(params, condition):
+        raw = condition["image"] / jnp.asarray(scale) + jnp.asarray(shift)
+        return bind(params, condition | {"image": raw})
+
+    return bound
 
 
 def _model(

@@ -15,14 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxdiff.config.sampling import Bind, Bound
 from jaxdiff.errors import InputError
 from jaxdiff.pipelines.common import measured_images
 from jaxdiff.pipelines.ends import Ends
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Model
-from jaxdiff.types import Array, Condition, Key
+from jaxdiff.types import Array, Condition, ConditionSpec, Key, expand
 
-__all__ = ["edit", "fill", "generate"]
+__all__ = ["edit", "fill", "generate", "instruct"]
 
 
 def generate(
@@ -118,6 +119,62 @@ def fill(
     last = jnp.float32(model.grid(options.get("steps") or model.steps)[-1])
     inputs = Inputs(each, {"last": last})
     return _drawn(_from_step(model, skipped), key, n, hooks, inputs, condition, negative, options)
+
+
+def instruct(
+    model: Model,
+    key: Key,
+    pictures: Any,
+    condition: Condition,
+    negative: Condition,
+    guidance: float = 7.5,
+    image_guidance: float = 1.5,
+    noise: Any = None,
+    **options: Any,
+) -> Array:
+    """Change pictures as a caption says, by a network that sees them (InstructPix2Pix, Brooks et al. 2023).
+
+    The predictions with nothing, with the picture, and with the picture and the caption are combined,
+    `e = e_0 + image_guidance (e_picture - e_0) + guidance (e_both - e_picture)`, at three times the cost of one.
+
+    Args:
+      pictures: (n, height, width, channels) in [-1, 1], or latents (n, *model.shape).
+      negative: the words of an empty caption, as many as those of the caption.
+      noise: to begin with, standard normal (n, *model.shape).
+
+    Raises:
+      InputError: a network that sees no picture, or sizes that do not fit.
+    """
+    if "image" not in model.conditions:
+        raise InputError("this model sees no picture: take one of InstructPix2Pix, or `edit`")
+    z, n = _encoded(model, pictures), len(pictures)
+    told = {**condition, "image": z, "empty": negative["context"]}
+    told |= {"to_words": jnp.full(n, guidance, jnp.float32), "to_image": jnp.full(n, image_guidance, jnp.float32)}
+    known = {**model.conditions, "empty": model.conditions["context"], "to_words": SCALE, "to_image": SCALE}
+    model = dataclasses.replace(model, bind=_instructed(model.bind), conditions=known)
+    return generate(model, key, n, told, noise=noise, **options)
+
+
+SCALE = ConditionSpec((), missing=None)
+
+
+@functools.lru_cache
+def _instructed(bind: Bind) -> Bind:
+    """A network led by a picture and by words."""
+
+    def led(params, condition):
+        told = {name: value for name, value in condition.items() if name not in ("empty", "to_words", "to_image")}
+        empty, none = told | {"context": condition["empty"]}, jnp.zeros_like(told["image"])
+        both, image, nothing = (bind(params, c) for c in (told, empty, empty | {"image": none}))
+
+        def denoiser(x, t):
+            x_image, x_nothing = image.denoiser(x, t), nothing.denoiser(x, t)
+            to_words, to_image = (expand(condition[name], x) for name in ("to_words", "to_image"))
+            return x_nothing + to_image * (x_image - x_nothing) + to_words * (both.denoiser(x, t) - x_image)
+
+        return Bound(both.process, denoiser)
+
+    return led
 
 
 def _drawn(

@@ -22,6 +22,7 @@ SCHEDULER = {
     "clip_sample": False,
 }
 SHAPE = (8, 8, 4)
+XL = {"depths": (0, 2), "up_depths": (2, 0), "middle_depth": 2, "pooled": 10, "size_width": 8}
 LEVELS = {"widths": (8, 16), "blocks": 1, "depths": (1, 0), "heads": (2, 4), "groups": 4, "context": 12}
 
 
@@ -40,9 +41,9 @@ def shapes(net, *arguments):
     return jax.eval_shape(lambda key: net.init(key, *arguments), jax.random.key(0))["params"]
 
 
-def parts(beside=(), scheduler=SCHEDULER):
+def parts(beside=(), scheduler=SCHEDULER, **other):
     """A U-Net of two levels, and an autoencoder that halves pictures of 16x16."""
-    net = ConditionalUNet(**LEVELS, up_depths=(0, 1), outputs=4, beside=beside)
+    net = ConditionalUNet(**LEVELS | {"up_depths": (0, 1), "outputs": 4, "beside": beside} | other)
     told = missing(net.condition_spec(Spec(SHAPE, "images")), 1)
     params = random(shapes(net, jnp.zeros((1, *SHAPE)), jnp.zeros(1), told))
     autoencoder = Autoencoder(widths=(8, 16), blocks=1, groups=4)
@@ -50,18 +51,18 @@ def parts(beside=(), scheduler=SCHEDULER):
     return Latent(net, params, SHAPE, read_scheduler(scheduler), autoencoder, coded)
 
 
-def write(folder, beside=(), scheduler=SCHEDULER):
+def write(folder, beside=(), scheduler=SCHEDULER, **other):
     """Write the folder."""
-    write_latent(folder, parts(beside, scheduler), scheduler)
+    write_latent(folder, parts(beside, scheduler, **other), scheduler)
     return folder
 
 
-def write_tiny_control(folder):
+def write_tiny_control(folder, seed=2):
     """Write a control network for it."""
     net = Control(**LEVELS, hint_widths=(4, 8))
     told = {"context": jnp.zeros((1, 7, 12))}
     like = shapes(net, jnp.zeros((1, *SHAPE)), jnp.zeros(1), told, jnp.zeros((1, 16, 16, 3)))
-    write_control(folder, net, random(like, 2))
+    write_control(folder, net, random(like, seed))
     return folder
 
 

@@ -1,6 +1,7 @@
 """What diffusers' schedulers make of one toy network, which tests/interop compares with live: needs `parity`."""
 
 import warnings
+from itertools import pairwise
 from typing import Any
 from unittest import mock
 
@@ -10,6 +11,7 @@ SHAPE = (2, 4, 4, 3)
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 LEADING = SD | {"timestep_spacing": "leading", "steps_offset": 1}
 ZERO_SNR = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+ONLY_HIGH = {"final_sigmas_type": "sigma_min", "lower_order_final": False}
 V = {"prediction_type": "v_prediction"}
 
 CASES: dict[str, tuple[str, dict[str, Any], int]] = {
@@ -45,7 +47,68 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
     "dpmpp_3m": ("DPMSolverMultistepScheduler", LEADING | {"solver_order": 3}, 20),
     "dpmpp_1s": ("DPMSolverMultistepScheduler", LEADING | {"solver_order": 1}, 20),
     "unipc": ("UniPCMultistepScheduler", LEADING, 20),
+    "ddpm_trailing": ("DDPMScheduler", {"timestep_spacing": "trailing"}, 20),
+    "ddpm_zero_snr": ("DDPMScheduler", SD | ZERO_SNR | {"clip_sample": False}, 20),
+    "ddpm_offset": ("DDPMScheduler", LEADING, 30),
+    "ddim_v": ("DDIMScheduler", LEADING | V | {"clip_sample": False, "set_alpha_to_one": False}, 30),
+    "ddim_trailing": ("DDIMScheduler", SD | {"timestep_spacing": "trailing", "clip_sample": False}, 25),
+    "ddim_uneven": ("DDIMScheduler", SD | {"timestep_spacing": "trailing", "clip_sample": False}, 30),
+    "ddim_linspace": ("DDIMScheduler", SD | {"timestep_spacing": "linspace", "clip_sample": False}, 20),
+    "ddim_betas": (
+        "DDIMScheduler",
+        {"num_train_timesteps": 200, "trained_betas": list(np.linspace(1e-4, 0.05, 200)), "clip_sample": False},
+        20,
+    ),
+    "ddim_clip2": ("DDIMScheduler", LEADING | {"clip_sample": True, "clip_sample_range": 1.5}, 20),
+    "plms_one": ("PNDMScheduler", LEADING | {"skip_prk_steps": True, "set_alpha_to_one": True}, 20),
+    "plms_trailing": ("PNDMScheduler", SD | {"skip_prk_steps": True, "timestep_spacing": "trailing"}, 20),
+    "pndm_sd": ("PNDMScheduler", LEADING, 20),
+    "euler_x0": ("EulerDiscreteScheduler", LEADING | {"prediction_type": "sample"}, 20),
+    "euler_karras_linspace": ("EulerDiscreteScheduler", SD | V | {"use_karras_sigmas": True}, 20),
+    "euler_karras_trailing": (
+        "EulerDiscreteScheduler",
+        SD | {"use_karras_sigmas": True, "timestep_spacing": "trailing"},
+        20,
+    ),
+    "euler_ancestral_v": ("EulerAncestralDiscreteScheduler", SD | V, 20),
+    "euler_ancestral_trailing": ("EulerAncestralDiscreteScheduler", SD | {"timestep_spacing": "trailing"}, 20),
+    "euler_ancestral_zero_snr": ("EulerAncestralDiscreteScheduler", SD | ZERO_SNR, 20),
+    "heun_linspace": ("HeunDiscreteScheduler", SD | V, 20),
+    "heun_karras": ("HeunDiscreteScheduler", LEADING | {"use_karras_sigmas": True}, 20),
+    "heun_exponential": ("HeunDiscreteScheduler", SD | {"use_exponential_sigmas": True}, 20),
+    "lms_linspace": ("LMSDiscreteScheduler", SD | V, 20),
+    "lms_karras": ("LMSDiscreteScheduler", LEADING | {"use_karras_sigmas": True}, 20),
+    "dpmpp_2m_trailing": ("DPMSolverMultistepScheduler", SD | {"timestep_spacing": "trailing"}, 20),
+    "dpmpp_2m_zero_snr": ("DPMSolverMultistepScheduler", SD | ZERO_SNR, 20),
+    "dpmpp_2m_x0": ("DPMSolverMultistepScheduler", LEADING | {"prediction_type": "sample"}, 20),
+    "dpmpp_2m_sde_karras": (
+        "DPMSolverMultistepScheduler",
+        LEADING | {"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": True},
+        20,
+    ),
+    "dpmpp_2m_exponential": ("DPMSolverMultistepScheduler", LEADING | {"use_exponential_sigmas": True}, 20),
+    "dpmpp_2m_cosine": ("DPMSolverMultistepScheduler", {"beta_schedule": "squaredcos_cap_v2"}, 20),
+    "dpmpp_3m_sigma_min": (
+        "DPMSolverMultistepScheduler",
+        LEADING | {"solver_order": 3, "final_sigmas_type": "sigma_min"},
+        20,
+    ),
+    "unipc_v": ("UniPCMultistepScheduler", LEADING | V, 20),
+    "unipc_linspace": ("UniPCMultistepScheduler", SD, 20),
+    "unipc_karras": ("UniPCMultistepScheduler", LEADING | {"use_karras_sigmas": True}, 20),
+    "unipc_trailing": ("UniPCMultistepScheduler", SD | {"timestep_spacing": "trailing"}, 20),
+    "unipc_zero_snr": ("UniPCMultistepScheduler", SD | ZERO_SNR, 20),
+    "unipc_1": ("UniPCMultistepScheduler", LEADING | {"solver_order": 1}, 20),
+    "unipc_3": ("UniPCMultistepScheduler", LEADING | ONLY_HIGH | {"solver_order": 3}, 20),
+    "unipc_few": ("UniPCMultistepScheduler", LEADING, 6),
+    "unipc_sigma_min": ("UniPCMultistepScheduler", LEADING | ONLY_HIGH, 20),
 }
+
+
+UNEVEN = ("ddim_linspace", "ddim_uneven")
+"""Where diffusers steps to `t - T // steps`, which is not the time that it visits next: here it is told that one."""
+MORE = list(CASES)[list(CASES).index("ddpm_trailing") :]
+"""Further cases, for the slow tier."""
 
 
 def toy(x, t, tanh, sin):
@@ -56,30 +119,40 @@ def toy(x, t, tanh, sin):
 def inputs(case: str) -> tuple[np.ndarray, np.ndarray]:
     """Unit noise to start from, and one for each step."""
     rng = np.random.default_rng(sum(map(ord, case)))
-    steps = CASES[case][2]
-    return rng.normal(size=SHAPE).astype(np.float32), rng.normal(size=(steps, *SHAPE)).astype(np.float32)
+    return rng.normal(size=SHAPE), rng.normal(size=(CASES[case][2], *SHAPE))
+
+
+class Stride:
+    """What the chain's length is divided by for the way to the time that is visited next; 0 beyond the last."""
+
+    def __init__(self, timesteps):
+        self.ways = iter([int(a) - int(b) for a, b in pairwise(timesteps)] + [int(timesteps[-1]) + 1])
+
+    def __rfloordiv__(self, length):
+        return next(self.ways)
 
 
 def outputs(case: str) -> np.ndarray:
-    """The last x of a run."""
+    """The last x of a run in double precision, which diffusers' schedulers are not: they ask for float32 by name."""
     import diffusers
     import torch
 
     cls, config, steps = CASES[case]
     start, noises = (torch.tensor(a) for a in inputs(case))
-    with warnings.catch_warnings():
+    with (
+        warnings.catch_warnings(),
+        mock.patch.object(torch, "float32", torch.float64),
+        mock.patch.object(np, "float32", np.float64),
+    ):
         warnings.simplefilter("ignore")
         scheduler = getattr(diffusers, cls)(**config)
         scheduler.set_timesteps(steps)
+        if case in UNEVEN:
+            scheduler.num_inference_steps = Stride(scheduler.timesteps)
         x, drawn = start * scheduler.init_noise_sigma, iter(noises)
         place = f"{type(scheduler).__module__}.randn_tensor"
         with mock.patch(place, create=True, side_effect=lambda *a, **k: next(drawn)):
             for t in scheduler.timesteps:
-                out = toy(scheduler.scale_model_input(x, t), t.float(), torch.tanh, torch.sin)
+                out = toy(scheduler.scale_model_input(x, t), t.double(), torch.tanh, torch.sin)
                 x = scheduler.step(out, t, x).prev_sample
     return x.numpy()
-
-
-def reference() -> dict[str, np.ndarray]:
-    """All that is compared, by case."""
-    return {case: outputs(case) for case in CASES}

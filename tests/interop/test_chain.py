@@ -15,7 +15,7 @@ from jaxdiff.nets.unet2d import UNet2D
 from jaxdiff.samplers import ancestral
 from tests.helpers import latent_folder as tiny
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 NET = UNet2D(widths=(8, 16), blocks=1, down=(False, True), up=(True, False), groups=4)
 SHAPE, STEPS = (8, 8, 3), 1000
 RNG = np.random.default_rng(0)

@@ -21,7 +21,7 @@ OPTIONS = {
 IDS = np.array([[97, 5, 6, 7, 98, 98, 98, 98, 98], [97, 98, 98, 98, 98, 98, 98, 98, 98], [97, *range(7), 98]])
 
 
-@pytest.mark.slow
+@pytest.mark.parity
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["CLIPTextModel", "CLIPTextModelWithProjection"])
 @pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
@@ -61,7 +61,7 @@ def test_transformers_gives_the_same(kind, activation, old, tmp_path):
         np.testing.assert_allclose(ours, expected, atol=1e-4 * expected.std())
 
 
-@pytest.mark.slow
+@pytest.mark.parity
 @pytest.mark.filterwarnings("ignore")
 def test_every_tensor_is_used(tmp_path):
     import transformers
@@ -119,7 +119,7 @@ def test_clips_words_end_and_are_lower_case(clip_files):
     np.testing.assert_array_equal(ids[2, :3], [tokenizer.start, tokenizer.end, tokenizer.end])
 
 
-@pytest.mark.slow
+@pytest.mark.parity
 @pytest.mark.filterwarnings("ignore")
 def test_no_string_differs_from_transformers(clip_files):
     """20,000 strings: captions, prose of this library, and random Unicode."""

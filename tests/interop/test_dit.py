@@ -75,7 +75,7 @@ def test_a_folder_of_something_else_and_a_network_that_diffusers_lacks_are_refus
             write_dit(tmp_path, net.clone(**changes), params, 8, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.parity
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("options", TWO, ids=["2x8", "3x4"])
 def test_diffusers_gives_the_same_outputs_and_gradients_and_reads_what_is_written(options, tmp_path):

@@ -20,7 +20,7 @@ from jaxdiff.pipelines.draw import make_draw
 from tests.helpers import latent_folder as tiny
 from tests.helpers.cases import refused
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 
 KEY = jax.random.key(0)
 NET = UNet2D(widths=(8, 16), blocks=1, down=(False, True), up=(True, False), groups=4)
@@ -68,7 +68,6 @@ def test_a_round_trip_changes_no_bit(folder, tmp_path):
     assert jax.tree.all(jax.tree.map(np.array_equal, once.params, tiny.parts().params))
 
 
-@pytest.mark.slow
 def test_an_unconditional_folder(ddpm):
     model = jaxdiff.load(ddpm)
     drawn = model.sample(KEY, 2, steps=3)
@@ -78,7 +77,6 @@ def test_an_unconditional_folder(ddpm):
     assert jax.tree.all(jax.tree.map(np.array_equal, again.params, tiny.random(shapes(NET, (8, 8, 3)))))
 
 
-@pytest.mark.slow
 def test_a_network_of_the_house_is_written_too(tmp_path):
     """The same weights in the two networks give the same numbers; what a UNet2DModel lacks is refused by name."""
     net = UNet(channels=8, multipliers=(1, 2), blocks=1, attention=(4,), groups=4, dropout=0.0)
@@ -177,7 +175,6 @@ def test_old_names_of_attention(ddpm, tmp_path):
     assert jax.tree.all(jax.tree.map(np.array_equal, got, read_unconditional(ddpm).params))
 
 
-@pytest.mark.slow
 def test_samples_are_decoded(model):
     condition, negative = {"context": tiny.words(2)}, {"context": tiny.words(2, 1)}
     options = {"steps": 4, "guidance": 3.0}
@@ -190,7 +187,6 @@ def test_samples_are_decoded(model):
     assert np.abs(other - drawn).max() > 0.01
 
 
-@pytest.mark.slow
 def test_one_compile_for_any_words_and_strength(model):
     draw = make_draw(model.bind, model.path, model.mesh)
     sizes = []
@@ -206,7 +202,6 @@ def test_it_has_to_be_told_the_words(model):
         model.sample(KEY, 1, steps=4)
 
 
-@pytest.mark.slow
 def test_edit_begins_later(model):
     """At full strength from pure noise but for what is left of the picture; at the least, one step from it."""
     pictures = np.tanh(np.random.default_rng(0).normal(size=(2, 16, 16, 3))).astype(np.float32)
@@ -219,7 +214,6 @@ def test_edit_begins_later(model):
         latents.edit(model, KEY, pictures, condition, strength=0.1, steps=4)
 
 
-@pytest.mark.slow
 def test_fill_keeps_what_is_known(model):
     """The latents of what is known come back as they are, whatever is drawn beside them."""
     pictures = np.tanh(np.random.default_rng(0).normal(size=(1, 16, 16, 3))).astype(np.float32)
@@ -239,7 +233,6 @@ def test_fill_keeps_what_is_known(model):
             latents.edit(model, KEY, pixels, **options)
 
 
-@pytest.mark.slow
 def test_control_of_strength_0_changes_no_bit(folder, model, tmp_path):
     control = tiny.write_tiny_control(tmp_path / "control")
     controlled = jaxdiff.load(folder, control=[control, control])
@@ -258,7 +251,6 @@ def test_control_of_strength_0_changes_no_bit(folder, model, tmp_path):
         controlled.sample(KEY, 1, steps=4, condition={"context": tiny.words(1), "control0": picture[:, 1:]})
 
 
-@pytest.mark.slow
 def test_bfloat16_is_near(folder, model):
     half = jaxdiff.load(folder, dtype="bfloat16")
     assert {leaf.dtype for leaf in jax.tree.leaves(half.params)} == {jnp.dtype("bfloat16")}

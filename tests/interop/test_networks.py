@@ -1,4 +1,4 @@
-"""Networks give diffusers' numbers with diffusers' weights: from fixtures always, and live under `-m slow`.
+"""Networks give diffusers' numbers with diffusers' weights: live under `-m parity`, and from fixtures under `-m slow`.
 
 Every tensor has numbers of its own, so that each name and each layout counts.
 """
@@ -18,13 +18,13 @@ from jaxdiff.nets import conditional_unet
 from jaxdiff.types import path_name
 from tests.helpers import interop_reference as theirs
 
-pytestmark = pytest.mark.slow
-
 TOLERANCE = 1e-5
-LIVE = pytest.param("live", marks=pytest.mark.slow)
+FIXTURES, LIVE = (
+    pytest.param(name, marks=getattr(pytest.mark, mark)) for name, mark in (("fixtures", "slow"), ("live", "parity"))
+)
 
 
-@pytest.fixture(scope="module", params=["fixtures", LIVE])
+@pytest.fixture(scope="module", params=[FIXTURES, LIVE])
 def reference(request):
     return dict(np.load(theirs.FIXTURES)) if request.param == "fixtures" else theirs.reference()
 
@@ -89,12 +89,7 @@ def difference(case, reference, net=None):
     return max(errors[name] / reference[f"{case}/{name}"].std() for name in errors)
 
 
-def some(names, quick):
-    """All but the quick ones are slow: each compiles a network."""
-    return [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in names]
-
-
-@pytest.mark.parametrize("case", some(theirs.CASES, ("unet2d_ddpm", "sd1", "control", "kl", "tiny")))
+@pytest.mark.parametrize("case", theirs.CASES)
 def test_outputs(reference, case):
     assert difference(case, reference) < TOLERANCE
 
@@ -112,7 +107,8 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", some(FAULTS, ("windows elsewhere",)))
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_shows(fault):
     case, change = FAULTS[fault]
     fixtures = dict(np.load(theirs.FIXTURES))
@@ -145,6 +141,7 @@ def test_gradients(case):
     assert not there
 
 
+@pytest.mark.slow
 def test_beside():
     """What is beside the latents is told by name, and has to be."""
     net, table, _, (x, t, given) = ours("inpaint")

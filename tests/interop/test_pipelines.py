@@ -1,4 +1,4 @@
-"""Whole pipelines give diffusers' pictures, from given latents and words: live, under `-m slow`."""
+"""Whole pipelines give diffusers' pictures, from given latents and words: live, the most telling under `-m parity`."""
 
 import warnings
 from unittest import mock
@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 import jaxdiff
+from jaxdiff.interop.conditional import BESIDE
 from jaxdiff.pipelines import latents
 from tests.helpers import latent_folder as tiny
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY, STEPS = jax.random.key(0), 20
 LEADING = {k: v for k, v in tiny.SCHEDULER.items() if k.startswith("beta")} | {"steps_offset": 1}
 LEADING |= {"timestep_spacing": "leading"}
+PLAIN = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
 SCHEDULERS = {
     "ddim": LEADING | {"_class_name": "DDIMScheduler", "set_alpha_to_one": False, "clip_sample": False},
     "pndm": tiny.SCHEDULER,
@@ -30,19 +32,23 @@ MASK[:, 4:12, 6:] = 0
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """By what is beside the latents: none, or a mask and a picture."""
+    """By the channels of the U-Net: with nothing, depth, a picture, or a mask and a picture beside the latents."""
     place = tmp_path_factory.mktemp("sd")
-    beside = (("mask", 1), ("masked", 4))
-    return {4: tiny.write(place / "four"), 9: tiny.write(place / "nine", beside=beside)}
+    return {4 + sum(n for _, n in b): tiny.write(place / str(i), beside=b) for i, b in enumerate(BESIDE.values())}
+
+
+def torch_of(x):
+    import torch
+
+    return torch.tensor(np.ascontiguousarray(x))
 
 
 def first(x):
-    import torch
+    """Channels first."""
+    return torch_of(x.transpose(0, 3, 1, 2))
 
-    return torch.tensor(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
 
-
-def theirs(folder, scheduler, kind="StableDiffusionPipeline", negative=True, **given):
+def theirs(folder, scheduler, kind="StableDiffusionPipeline", negative=True, more=PLAIN, **given):
     """Pictures of diffusers in [-1, 1], of the same folder, words and noise; latents are their means, not draws."""
     import diffusers
     import torch
@@ -59,9 +65,7 @@ def theirs(folder, scheduler, kind="StableDiffusionPipeline", negative=True, **g
             scheduler=getattr(diffusers, scheduler["_class_name"]).from_config(scheduler),
             text_encoder=None,
             tokenizer=None,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
+            **more,
         )
         pipeline.set_progress_bar_config(disable=True)
         embeds = {"prompt_embeds": torch.tensor(tiny.words(2))}
@@ -82,8 +86,24 @@ def close(ours, there):
     assert there.std() > 0.1
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def cases(*telling, slow=()):
+    marked = [pytest.param(*case, marks=pytest.mark.parity) for case in telling]
+    return marked + [pytest.param(*case, marks=pytest.mark.slow) for case in slow]
+
+
+EPS, V = "epsilon", "v_prediction"
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "prediction"),
+    cases(
+        ("ddim", EPS),
+        ("pndm", EPS),
+        ("euler", V),
+        ("dpmpp_2m", EPS),
+        slow=[("ddim", V), ("pndm", V), ("euler", EPS), ("dpmpp_2m", V)],
+    ),
+)
 def test_text_to_image(folders, scheduler, prediction):
     config = SCHEDULERS[scheduler] | {"prediction_type": prediction}
     model = jaxdiff.load(folders[4], scheduler=config)
@@ -91,13 +111,14 @@ def test_text_to_image(folders, scheduler, prediction):
     close(ours, theirs(folders[4], config, latents=first(NOISE)))
 
 
+@pytest.mark.slow
 def test_without_guidance(folders):
     model = jaxdiff.load(folders[4], scheduler=SCHEDULERS["ddim"])
     ours = latents.generate(model, KEY, 2, noise=NOISE, **words(False))
     close(ours, theirs(folders[4], SCHEDULERS["ddim"], negative=False, latents=first(NOISE)))
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "euler", "dpmpp_2m"])
+@pytest.mark.parametrize("scheduler", cases(["euler"], slow=[["ddim"], ["dpmpp_2m"]]))
 def test_image_to_image(folders, scheduler):
     config = SCHEDULERS[scheduler]
     model = jaxdiff.load(folders[4], scheduler=config)
@@ -109,8 +130,10 @@ def test_image_to_image(folders, scheduler):
     close(ours, there)
 
 
-@pytest.mark.parametrize("channels", [4, 9])
-@pytest.mark.parametrize("scheduler", ["ddim", "euler", "dpmpp_2m"])
+@pytest.mark.parametrize(
+    ("scheduler", "channels"),
+    cases(("ddim", 4), ("euler", 9), slow=[("euler", 4), ("dpmpp_2m", 4), ("ddim", 9), ("dpmpp_2m", 9)]),
+)
 def test_inpainting(folders, scheduler, channels):
     config = SCHEDULERS[scheduler]
     model = jaxdiff.load(folders[channels], scheduler=config)
@@ -119,6 +142,70 @@ def test_inpainting(folders, scheduler, channels):
     close(ours, theirs(folders[channels], config, "StableDiffusionInpaintPipeline", height=16, width=16, **given))
 
 
+@pytest.mark.parity
+def test_depth(folders):
+    """Of another picture, whose depth is told too."""
+    config = SCHEDULERS["ddim"]
+    model = jaxdiff.load(folders[5], scheduler=config)
+    z, told = np.asarray(model.codec.encode(PICTURES)), words()
+    depth = RNG.normal(size=(2, 8, 8)).astype(np.float32)
+    low, high = (f(depth, (1, 2), keepdims=True) for f in (np.min, np.max))
+    told["condition"] |= {"depth": (2 * (depth - low) / (high - low) - 1)[..., None]}
+    ours = latents.edit(model, KEY, z, strength=0.6, noise=NOISE, **told)
+    given = {"image": first(PICTURES), "strength": 0.6, "depth_map": torch_of(depth)}
+    place = "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_depth2img.randn_tensor"
+    more = {"depth_estimator": None, "feature_extractor": None}
+    with mock.patch(place, return_value=first(NOISE)):
+        there = theirs(folders[5], config, "StableDiffusionDepth2ImgPipeline", more=more, **given)
+    close(ours, there)
+
+
+@pytest.mark.parametrize("scheduler", cases(["ddim"], slow=[["euler"]]))
+def test_instructions(folders, scheduler):
+    """Three-way guidance, by a picture whose latents are not scaled."""
+    config = SCHEDULERS[scheduler]
+    model = jaxdiff.load(folders[8], scheduler=config)
+    ours = latents.instruct(model, KEY, PICTURES, image_guidance=1.5, noise=NOISE, **words())
+    kind = "StableDiffusionInstructPix2PixPipeline"
+    given = {"image": first(PICTURES), "image_guidance_scale": 1.5, "latents": first(NOISE)}
+    close(ours, theirs(folders[8], config, kind, **given))
+
+
+@pytest.mark.parity
+def test_xl(tmp_path):
+    """Two levels of transformers, and a vector and sizes beside the words."""
+    config = SCHEDULERS["euler"]
+    model = jaxdiff.load(tiny.write(tmp_path, **tiny.XL), scheduler=config)
+    pooled = RNG.normal(size=(2, 2, 10)).astype(np.float32)
+    told = words()
+    told["condition"] |= {"pooled": pooled[0], "sizes": np.tile(np.float32([32, 24, 4, 0, 16, 16]), (2, 1))}
+    told["negative"] |= {"pooled": pooled[1]}
+    ours = latents.generate(model, KEY, 2, noise=NOISE, **told)
+    given = {"pooled_prompt_embeds": torch_of(pooled[0]), "negative_pooled_prompt_embeds": torch_of(pooled[1])}
+    given |= {"original_size": (32, 24), "crops_coords_top_left": (4, 0), "target_size": (16, 16)}
+    more = {"text_encoder_2": None, "tokenizer_2": None, "add_watermarker": False}
+    close(ours, theirs(tmp_path, config, "StableDiffusionXLPipeline", more=more, latents=first(NOISE), **given))
+
+
+@pytest.mark.parametrize("scheduler", cases(["ddim"], slow=[["dpmpp_2m"]]))
+def test_two_control_networks(folders, scheduler, tmp_path):
+    import diffusers
+
+    config = SCHEDULERS[scheduler]
+    controls = [tiny.write_tiny_control(tmp_path / str(seed), seed) for seed in (2, 3)]
+    model = jaxdiff.load(folders[4], scheduler=config, control=controls)
+    hints = RNG.uniform(size=(2, 2, 16, 16, 3)).astype(np.float32)
+    told = words()
+    for i, strength in enumerate((0.8, 0.5)):
+        told["condition"] |= {f"control{i}": hints[i], f"strength{i}": np.full(2, strength, np.float32)}
+    ours = latents.generate(model, KEY, 2, noise=NOISE, **told)
+    nets = [diffusers.ControlNetModel.from_pretrained(place) for place in controls]
+    given = {"image": [first(h) for h in hints], "controlnet_conditioning_scale": [0.8, 0.5], "latents": first(NOISE)}
+    kind = "StableDiffusionControlNetPipeline"
+    close(ours, theirs(folders[4], config, kind, more=PLAIN | {"controlnet": nets}, **given))
+
+
+@pytest.mark.parity
 def test_exported_folders_load_without_a_warning(folders, tmp_path, caplog):
     import diffusers
 
@@ -133,4 +220,4 @@ def test_exported_folders_load_without_a_warning(folders, tmp_path, caplog):
             net, left = getattr(diffusers, cls).from_pretrained(place, output_loading_info=True)
             assert not any(left.values())
             assert sum(p.numel() for p in net.parameters())
-    assert not caplog.records
+    assert not [record for record in caplog.records if "accelerate" not in record.message]

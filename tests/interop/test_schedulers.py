@@ -1,4 +1,6 @@
-"""Schedulers of diffusers, taken apart, give its numbers: live, under `-m slow`."""
+"""Schedulers of diffusers, taken apart, give its numbers: live, and in double precision on both sides."""
+
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -9,21 +11,13 @@ from jaxdiff import samplers
 from jaxdiff.config.sampling import find_sampler
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import clip, make_denoiser, transfer
-from jaxdiff.interop.schedulers import FIELDS, read_scheduler
+from jaxdiff.interop import autoencoders, conditional, unet2d
+from jaxdiff.interop.scheduler_fields import FIELDS
+from jaxdiff.interop.schedulers import read_scheduler
 from jaxdiff.pipelines.draw import named_variance
 from jaxdiff.pipelines.ends import from_level
 from jaxdiff.pipelines.hooks import from_noise
 from tests.helpers import scheduler_reference as theirs
-
-pytestmark = pytest.mark.slow
-
-# What is looser has another way there: fractional steps, and tables in float32 that are wrong by 1e-4 near the data.
-TOLERANCE = {"euler_linspace": 2e-3, "pndm": 1e-3}
-
-
-@pytest.fixture(scope="module")
-def reference():
-    return theirs.reference()
 
 
 def run(case):
@@ -52,11 +46,36 @@ def run(case):
     return np.asarray(draw(times))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", theirs.CASES)
-def test_schedulers(reference, case):
-    there = reference[case]
-    assert np.abs(run(case) - there).max() < TOLERANCE.get(case, 1e-4) * there.std()
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow if c in theirs.MORE else pytest.mark.parity) for c in theirs.CASES]
+)
+def test_schedulers(case):
+    """To 1e-6 of the samples' standard deviation; times between steps are in float32, all others exact."""
+    with jax.enable_x64(True):
+        ours = run(case)
+    there = theirs.outputs(case)
+    assert ours.dtype == there.dtype == np.float64
+    assert np.abs(ours - there).max() < 1e-6 * there.std()
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        *FIELDS.items(),
+        ("UNet2DConditionModel", conditional.UNET),
+        ("ControlNetModel", conditional.CONTROL),
+        ("UNet2DModel", unet2d.FIELDS),
+        ("AutoencoderKL", autoencoders.KL),
+        ("AutoencoderTiny", autoencoders.TINY_FIELDS),
+    ],
+)
+def test_what_a_configuration_does_not_say_is_what_it_is_there(name, fields):
+    import diffusers
+
+    plain = lambda value: list(value) if isinstance(value, tuple) else value
+    there = {k: plain(p.default) for k, p in inspect.signature(getattr(diffusers, name)).parameters.items()}
+    assert {k: plain(v) for k, v in fields.items()} == {k: there[k] for k in fields}
 
 
 @pytest.mark.parametrize(
@@ -71,6 +90,8 @@ def test_schedulers(reference, case):
         ("EulerDiscreteScheduler", "timestep_type", "continuous"),
         ("HeunDiscreteScheduler", "clip_sample", True),
         ("DDIMScheduler", "beta_schedule", "laplace"),
+        ("UniPCMultistepScheduler", "solver_order", 3),
+        ("UniPCMultistepScheduler", "final_sigmas_type", "sigma_min"),
         ("PNDMScheduler", "moonlight", 3),
     ],
 )

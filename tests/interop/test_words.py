@@ -12,7 +12,7 @@ from tests.interop.test_clip import clip_files  # noqa: F401
 CAPTIONS = ["a photo of the cat's whiskers", "", "it isn't 1234 years old, they've said " * 3]
 
 
-@pytest.mark.slow
+@pytest.mark.parity
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("pad", ["<|endoftext|>", "!"])
 def test_the_words_of_a_folder(clip_files, tmp_path, pad, caplog):  # noqa: F811
