@@ -66,8 +66,8 @@ class Sequence(nn.Module):
         h = nn.Embed(self.symbols + 1, self.width, name="embed")(jnp.asarray(x, jnp.int32))
         h = h + self._told(t, given)[:, None]
         positions = np.arange(x.shape[1])
-        angles = rotary_angles([positions], self.width // self.heads)
-        mask = (positions <= positions[:, None])[None] if self.causal else None
+        angles = jnp.asarray(rotary_angles([positions], self.width // self.heads))
+        mask = jnp.asarray(positions <= positions[:, None])[None] if self.causal else None
         for i in range(self.blocks):
             attention = Attention(self.heads, bias=False, out_init=ZERO, name=f"block{i}_attention")
             h = h + drop(attention(nn.RMSNorm(name=f"block{i}_norm1")(h), mask=mask, angles=angles))
