@@ -204,7 +204,13 @@ def test_a_text_is_learned(tmp_path):
     config = a_text(tmp_path)
     config["optimizer"] |= {"learning_rate": 1e-2, "warmup": 20}
     config["ema"]["decay"] = (0.9,)
-    config["train"] |= {"steps": 1200, "log_every": 400, "sample_every": 1200, "checkpoint_every": 1200, "batch_size": 32}
+    config["train"] |= {
+        "steps": 1200,
+        "log_every": 400,
+        "sample_every": 1200,
+        "checkpoint_every": 1200,
+        "batch_size": 32,
+    }
     model = jaxdiff.train(config, workdir=tmp_path / "run")
     source = build.held_out(config, model.spec)
     mean, _ = held_out.measure(model, source, jax.random.key(0), 4, draws=12)["bound, bits a symbol"]
