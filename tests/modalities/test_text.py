@@ -143,3 +143,9 @@ def test_the_embedded_text_is_the_manual_of_python():
     source = manual(64)
     assert source.size > 3000
     assert source.spec.details["vocabulary"][0] == "\n"
+
+
+def test_symbols_that_only_other_text_has_are_possible(verse):
+    """What a pair was made of may stand alone there."""
+    law = text(verse, length=8, symbols="pairs", size=60).spec.details["law"]
+    assert 0 < min(law) < 1e-6

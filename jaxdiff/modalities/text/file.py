@@ -82,7 +82,7 @@ def _windows(content: str, what: str, length: int, symbols: str, size: int, spli
         raise unknown("split of a text", split, SPLITS)
     vocabulary = learn_vocabulary(content, symbols, size)
     ids = encode(vocabulary, content)
-    law = np.bincount(ids, minlength=len(vocabulary.symbols)) / len(ids)
+    law = _law(vocabulary, ids)
     cut = int(len(ids) * (1 - HELD))
     part = {"all": ids, "train": ids[:cut], "test": ids[cut:]}[split]
     if len(part) < length:
@@ -117,9 +117,14 @@ def lines(path: str, length: int = 0, symbols: str = "characters", size: int = 5
     rows = [encode(vocabulary, line, f"{path!r}, ") for line in every] if not length else []
     length = length or max(map(len, rows))
     x_0 = encoded(vocabulary, every, length, f"{path!r}, line")
-    law = np.bincount(x_0.reshape(-1), minlength=len(vocabulary.symbols)) / x_0.size
+    law = _law(vocabulary, x_0.reshape(-1))
     x_0 = x_0[chosen]
     return Source(len(x_0), text_spec(vocabulary, law, length), lambda indices: Batch(x_0[indices]))
+
+
+def _law(vocabulary: Vocabulary, ids: np.ndarray) -> np.ndarray:
+    """The frequencies of the symbols, above 0 also of those that other text has, such as what a pair was made of."""
+    return np.maximum(np.bincount(ids, minlength=len(vocabulary.symbols)), 1e-6) / len(ids)
 
 
 def _without_line_end(vocabulary: Vocabulary) -> Vocabulary:
