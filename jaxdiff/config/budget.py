@@ -64,7 +64,8 @@ def within(
 
     The learning rate falls to 0 over them, as a cosine: a run that is cut short wants the end of a long one, not its
     middle (Hägele et al. 2024). The warm-up takes no more than a twentieth, and an average by its decay or half-life no
-    longer than that; one by its relative width is as long as it should be already (Karras et al. 2024).
+    longer than that; one by its relative width is as long as it should be already (Karras et al. 2024). Pictures are
+    drawn four times, or less often where that would take more than about a third of the steps' own time.
 
     Args:
       seconds: that are left, with the compilation.
@@ -110,5 +111,6 @@ def within(
         chosen("ema.half_life", tuple(lives), "examples; at most a twentieth")
     chosen("train.log_every", min(nice(10 / speed.step_s), nice(steps / 10)), "steps; every 10 seconds")
     chosen("train.checkpoint_every", nice(max(120 / speed.step_s, 1)), "steps; every two minutes")
-    chosen("train.sample_every", nice(max(steps / 4, 1)), "steps; pictures; before that after 20 s, 40 s, 80 s, ...")
+    seldom = max(steps / 4, 3 * speed.preview_s(config) / speed.step_s)
+    chosen("train.sample_every", nice(max(seldom, 1)), "steps; pictures; before that after 20 s, 40 s, 80 s, ...")
     return config, made

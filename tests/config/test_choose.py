@@ -173,6 +173,14 @@ def test_steps_get_their_part_of_a_short_time():
     assert within(config, 900, Speed(0.5, 1), (), least=60) == within(config, 900, Speed(0.5, 1), ())
 
 
+def test_pictures_do_not_take_the_time_of_the_steps():
+    """64 pictures in 30 steps of a sampler take as long as 40 steps of 32 examples."""
+    config = a_config("edm")
+    config["train"]["batch_size"], config["sample"]["steps"] = 32, 30
+    every = [within(config, s, Speed(1.0), ())[0]["train"]["sample_every"] for s in (60, 4000)]
+    assert every == [nice(3 * 40), nice(3400 / 4)]
+
+
 def test_lengths_of_schedules_are_scaled():
     config = a_config()
     config["train"]["steps"] = 1000
