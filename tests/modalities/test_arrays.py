@@ -64,7 +64,7 @@ def test_names_of_classes(tmp_path):
 
 def test_bad_files_are_refused(tmp_path):
     path = str(tmp_path / "a.npz")
-    with pytest.raises(InputError, match="not a .npy or .npz file"):
+    with pytest.raises(InputError, match="is not there: give the path of a .npy or .npz file"):
         arrays(path)
     np.savez(path, images=IMAGES, labels=np.zeros(6))
     with pytest.raises(InputError, match="unknown array .*allowed are images, labels"):

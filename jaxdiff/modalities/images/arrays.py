@@ -51,7 +51,12 @@ def arrays(
       InputError: no such file or array, or one of another type, shape or range.
     """
     if not os.path.isfile(path) or Path(path).suffix not in (".npy", ".npz"):
-        raise InputError(f"{path!r} is not a .npy or .npz file")
+        why = (
+            "is not a .npy or .npz file"
+            if os.path.exists(path)
+            else "is not there: give the path of a .npy or .npz file"
+        )
+        raise InputError(f"{path!r} {why}")
     try:
         images, labels = numpy_file.load(path, key, label_key, "data.key, data.label_key")
         texts = numpy_file.member(path, caption_key, "data.caption_key") if caption_key else None
