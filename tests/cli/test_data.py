@@ -54,7 +54,7 @@ def test_a_table(capsys, tmp_path):
     ("arguments", "message"),
     [
         (["none"], "'none' is not prepared in"),
-        (["{}/a.npz"], "is not a .npy or .npz file"),
+        (["{}/a.npz"], "is not there: give the path of a .npy or .npz file"),
         (["{}"], "no picture below"),
         (["digits", "--sheet", "{}/none/sheet.png"], "No such file or directory"),
     ],
