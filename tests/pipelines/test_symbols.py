@@ -94,6 +94,7 @@ def test_options_that_symbols_do_not_have_are_refused(text, options, message):
         ("process", {"name": "multinomial"}, "parameterization 'subs': copies what is no mask"),
         ("loss", {"name": "diffusion", "weight": {"name": "simple"}, "times": {"name": "uniform"}}, "loss 'diffusion'"),
         ("loss.times", {"name": "log_normal"}, "times 'log_normal': are by noise levels"),
+        ("loss.times", {"name": "logit_normal"}, "the bound of symbols is over even times"),
         ("net", {"name": "unet"}, "net 'unet'"),
         ("net.symbols", 3, "config.net.symbols follows from the data"),
         ("sample.clip", 1.0, "symbols have no bound"),
