@@ -185,7 +185,7 @@ def run(given: argparse.Namespace) -> None:
 
 
 def bits(model: Model, config: dict, given: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Bits per dimension of the first held-out examples of a run: {name: {"mean", "error"}}."""
+    """Bits per dimension of held-out examples of a run, evenly spread: {name: {"mean", "error"}}."""
     source = build.held_out(config, model.spec)
     figures = held_out_bits(model, source, jax.random.key(given.seed), given.likelihood)
     return {name.strip(): figure._asdict() for name, figure in figures.items()}

@@ -46,12 +46,12 @@ BANDS = 4
 
 
 def examples(model: Model, source: Source, n: int) -> Batch:
-    """The first n examples, with all that the model is conditioned on.
+    """n examples, evenly spread as sources may be sorted by class, with all that the model is conditioned on.
 
     Raises:
       InputError: the source lacks a condition that the model was never trained without.
     """
-    batch = source.take(np.arange(n))
+    batch = source.take(np.linspace(0, source.size - 1, n).astype(int))
     condition = model.own(batch.condition)
     if model.upscales > 1:
         small = downsampled(model.upscales)(jnp.asarray(batch.x_0))
@@ -61,7 +61,7 @@ def examples(model: Model, source: Source, n: int) -> Batch:
 
 
 def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, chain: int = 0) -> dict[str, Figure]:
-    """The figures of the first n examples, by name.
+    """The figures of n examples, evenly spread, by name.
 
     Args:
       draws: times for each example in the continuous bound.
@@ -109,7 +109,7 @@ def _on_one_device(params: Params) -> Params:
 
 
 def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dict[str, float]]:
-    """`params -> {"held_out_mse"}`: the mean squared error of eps over the first n examples, for use during training.
+    """`params -> {"held_out_mse"}`: the mean squared error of eps over n examples, for use during training.
 
     Of symbols it is "held_out_bits", the bound in bits a symbol.
 

@@ -26,7 +26,7 @@ class Figure(NamedTuple):
 
 
 def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16) -> dict[str, Figure]:
-    """The bound of the first n examples, by name.
+    """The bound of n examples, evenly spread, by name.
 
     Args:
       draws: numbers of masks for each example, or times.
@@ -43,10 +43,9 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16) -> 
         estimate = by_count if process.masks else by_time
         return estimate(process, denoiser, key, x_0, draws)
 
-    values = []
+    values, spread = [], np.linspace(0, source.size - 1, n).astype(int)
     for first in range(0, n, AT_ONCE):
-        rows = np.arange(first, first + AT_ONCE) % n
-        batch = source.take(rows)
+        batch = source.take(spread[np.arange(first, first + AT_ONCE) % n])
         told = model.check_condition(model.own(batch.condition) or {}, AT_ONCE)
         each = nats(model.params, jax.random.fold_in(key, first), jnp.asarray(batch.x_0), told)
         values.append(np.asarray(each)[: n - first])

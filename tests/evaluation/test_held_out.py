@@ -49,6 +49,13 @@ def test_the_flow_is_that_of_one_device_on_two(environment):
     np.testing.assert_allclose(two, one, rtol=1e-4)
 
 
+def test_of_sorted_data_every_class_is_measured():
+    model, labels = a_model(classes=2), np.repeat([0, 1], 3)
+    source = Source(6, model.spec, lambda indices: Batch(images(6)[indices], {"label": labels[indices]}))
+    np.testing.assert_array_equal(held_out.examples(model, source, 2).condition["label"], [0, 1])
+    np.testing.assert_array_equal(held_out.examples(model, source, 6).x_0, images(6))
+
+
 def test_a_model_that_always_had_labels_is_not_asked_without_them():
     model = dataclasses.replace(a_model(classes=2), guidable=False)
     x = images(6)

@@ -160,7 +160,11 @@ DIFFERENT = {  # the arguments of the one that differs, and what is said of it
     "code": ([], "the code of jaxdiff (", " in process {odd}"),
     "folders": (["--workdir={folder}-of-its-own"], "--workdir (", "run-of-its-own in process {odd}"),
     "devices": (["--config.train.cpu_devices=2"], "number of devices (1 in process 0", "2 in process {odd}"),
-    "data that cannot be read": (["--config.data.path={folder}-none"], "process {odd}: ", "is not there: give the path of"),
+    "data that cannot be read": (
+        ["--config.data.path={folder}-none"],
+        "process {odd}: ",
+        "is not there: give the path of",
+    ),
     "data": (["--config.data.path={folder}-b.npy"], "sha256 (", " in process {odd}"),
     "amount of data": (["--config.data.path={folder}-c.npy"], "examples (50 in process 0", "20 in process {odd}"),
 }
