@@ -45,7 +45,7 @@ def test_a_step_is_the_kl_of_two_normals():
 def test_the_hybrid_bound_is_the_mean_over_the_components_of_each_example():
     s, t = jnp.float32([0.5, 0.6, 0.7]), jnp.float32([0.51, 0.61, 0.71])
     x_0, x_hat = jnp.array([[0.4, 0.1], [0.2, 0.3], [-0.5, 0.0]]), jnp.zeros((3, 2))
-    bound = lambda columns: step_bound(CHAIN, x_0[:, columns], x_hat[:, columns], 0.25 * jnp.ones(1), s, t, 256)
+    bound = lambda columns: step_bound(CHAIN, x_0[:, columns], x_hat[:, columns], jnp.full((3, 1), 0.25), s, t, 256)
     both = bound(slice(2))
     assert both.shape == (3,)
     np.testing.assert_allclose(both, (bound(slice(0, 1)) + bound(slice(1, 2))) / 2, rtol=1e-6)
