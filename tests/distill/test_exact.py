@@ -66,6 +66,18 @@ def test_no_gradient_at_the_exact_map(name, float64):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
+def test_no_tangent_at_the_exact_map_on_a_circle(float64):
+    """With v on a path of constant variance all four terms of the tangent count; on the straight path A' is 0."""
+    process, v = schedules.cosine(), parameterization.v()
+    network = exact_network(process, v, lambda x, t, s: jnp.full_like(x, POINT))
+    loss = distill.continuous_training(process, v, network, TIMES, warmup=0)
+    values = [value_and_slope(loss, jnp.full((32, 2), POINT), off)[0] for off in (0.0, 0.1)]
+    assert values[0] < 1e-10
+    assert values[1] > 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("name", ["consistency_distillation", "continuous_distillation"])
 def test_with_an_exact_teacher_of_a_mixture(name, float64):
     """The teacher is the denoiser of a mixture, the student its consistency function; `params` of 1 are the teacher."""
