@@ -113,7 +113,7 @@ def test_labels_are_learned_and_asked_for(model):
     [
         {"net": (plain, PARAMS)},
         pytest.param({"net": Pair(nnx.Rngs(0))}, marks=pytest.mark.slow),
-        {"weight": lambda process, parameterization, t: jnp.zeros_like(t)},
+        pytest.param({"weight": lambda process, parameterization, t: jnp.zeros_like(t)}, marks=pytest.mark.slow),
         pytest.param({"times": lambda process, key, n: jnp.full(n, 0.5)}, marks=pytest.mark.slow),
         {"process": schedules.flow(), "parameterization": "velocity", "grid": "uniform"},
         pytest.param({"optimizer": optax.lion(1e-3)}, marks=pytest.mark.slow),
@@ -247,7 +247,9 @@ def test_a_model_begins_with_another(model, capsys):
     assert "new: Embed_0/embedding (3, 4) ((4, 4) there)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("optimizer", [optax.adamw(0.1, weight_decay=0.5), optax.sgd(0.1)])
+@pytest.mark.parametrize(
+    "optimizer", [optax.adamw(0.1, weight_decay=0.5), pytest.param(optax.sgd(0.1), marks=pytest.mark.slow)]
+)
 def test_frozen_parameters_stay(model, optimizer):
     fields = TEN | {"train.freeze": "Conv_0, *_0/bias"}
     trained = jaxdiff.train(
@@ -422,6 +424,7 @@ def test_a_file_that_does_not_fit_is_refused(saved, tmp_path):
     assert jaxdiff.load(folder, net=Small()).num_classes == 0
 
 
+@pytest.mark.slow
 def test_a_folder_that_would_take_minutes_to_trace_is_refused(tmp_path):
     folder = jaxdiff.train(IMAGES, 0, net=UNET, progress=False).save(tmp_path / "deep", picture=False)
     record = json.loads((folder / "config.json").read_text())

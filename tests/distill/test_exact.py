@@ -163,6 +163,7 @@ def test_progressive_grids_nest_bit_for_bit():
     np.testing.assert_allclose(np.diff(angle), -np.pi / 128, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_teacher_changes_when_a_stage_begins():
     """The average becomes the teacher at the first step of a stage, and at no other; stages end with the last."""
     network = exact_network(FLOW, VELOCITY, lambda x, t, s: jnp.full_like(x, POINT))

@@ -90,6 +90,7 @@ def test_it_is_smoother_than_normal_noise_the_more_so_the_fewer_octaves():
     assert steps[0] < 0.5 * steps[1] < 0.5 * 2**0.5
 
 
+@pytest.mark.slow
 def test_a_process_takes_it_by_name():
     config = changed("process.noise", {"name": "simplex", "octaves": 4})
     chain = experiment.build(config, SPEC).model.path

@@ -71,6 +71,7 @@ def narrow(std):
     return dataclasses.replace(a_model(), params=jnp.ones(()), bind=bind)
 
 
+@pytest.mark.slow
 def test_autoguidance_leads_away_from_the_worse_model():
     """At scale 1 the model itself, bit for bit; above, Gaussians whose wider version is led away from get narrower."""
     good, worse, key = narrow(0.3), narrow(0.6), jax.random.key(0)

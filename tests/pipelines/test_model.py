@@ -262,7 +262,7 @@ def test_classes_in_turn_unless_told(model):
             {"sampler": "annealed_langevin", "corrector": "langevin", "repeats": 2},
             "repeats: both of sampler 'annealed_langevin' and of its",
         ),
-        ({"sampler": "langevin"}, "did you mean 'annealed_langevin', .* any other sampler, corrector='langevin'"),
+        ({"sampler": "langevin"}, "did you mean 'annealed_langevin'.*with any other sampler, corrector='langevin'"),
         ({"sampler": samplers.langevin}, "unknown sampler 'langevin'"),
         ({"start": 0.1}, "start=0.1: drawing from noise .* is 0.34 there"),
         ({"start": 1.5}, "start=1.5: must be a time above 0 and up to 1"),

@@ -134,6 +134,7 @@ def test_a_second_trainer_is_refused_and_a_lock_left_behind_is_not_in_the_way(re
     call("train.py", *TINY, f"--workdir={finished}")
 
 
+@pytest.mark.slow
 def test_it_goes_back_to_the_newest_intact_checkpoint(call, refuse, finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
@@ -327,6 +328,7 @@ def test_data_that_are_cut_short_under_a_run_end_it_saved_and_in_one_line(enviro
 DIVERGING = [*TINY, "--config.optimizer.learning_rate=1e30", "--config.optimizer.warmup=1"]
 
 
+@pytest.mark.slow
 def test_numbers_that_overflow_end_in_one_line_with_the_batch(call, tmp_path):
     _, err = call("train.py", *DIVERGING, "--config.train.guard.patience=3", f"--workdir={tmp_path}", code=2)
     message = err.strip().splitlines()[-1]

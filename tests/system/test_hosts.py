@@ -103,7 +103,7 @@ def one_line(process, text):
     return lines[0]
 
 
-@pytest.mark.parametrize("process", [0, 1])
+@pytest.mark.parametrize("process", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_missing_process_is_a_line_with_the_address_whatever_else_calls_there(environment, tmp_path, process):
     port = free_port()
     there = [f"--coordinator=127.0.0.1:{port}", "--processes=2", f"--process={process}", "--timeout=2"]

@@ -47,6 +47,7 @@ def test_the_same_command_again_goes_on(call, run):
     assert "continuing" in out
 
 
+@pytest.mark.slow
 def test_samples_are_in_the_units_of_the_table(call, run):
     out, _ = call("sample.py", f"--workdir={run}", "--num=30", "--batch=20")
     assert "figure.png, samples.csv and chain.png there" in out
