@@ -30,7 +30,7 @@ from jaxdiff.guidance.classifier_free import classifier_free, within
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
 from jaxdiff.samplers.base import Carry
 from jaxdiff.samplers.cached import Remembering, along, cached
-from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
+from jaxdiff.training.sharding import batch_shards, drawing_mesh, replicated, split
 from jaxdiff.types import Array, Condition, Constraint, Denoiser, Key, Params, as_time
 
 __all__ = ["Drawing", "Fed", "How", "Stages", "apart", "make_draw", "make_stages", "named_variance", "together"]
@@ -86,7 +86,7 @@ def make_draw(bind: Bind, path: Process | None = None, mesh: Mesh | None = None)
 
     With `denoise`, static, the last x is replaced by its x̂_0: for grids that end above the data.
     """
-    mesh = mesh or make_mesh()
+    mesh = mesh or drawing_mesh()
 
     @functools.partial(jax.jit, static_argnames=How._fields)
     def draw(params, key, times, keep, given, traced, sampler, fixed, denoise, shape, inputs=NOTHING, hooks=PLAIN):
@@ -105,7 +105,7 @@ def make_stages(bind: Bind, path: Process | None = None, mesh: Mesh | None = Non
 
     The loop over steps has bounds that are traced, so that any number of steps at once is the same program.
     """
-    mesh = mesh or make_mesh()
+    mesh = mesh or drawing_mesh()
     compiled = functools.partial(jax.jit, static_argnames="how")
 
     def settled(carry, how):

@@ -16,7 +16,7 @@ from jaxdiff.discrete.process import prior
 from jaxdiff.discrete.product import Product, guided_parts
 from jaxdiff.gaussian.noise import ByExample
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN
-from jaxdiff.training.sharding import batch_shards, make_mesh, replicated, split
+from jaxdiff.training.sharding import batch_shards, drawing_mesh, replicated, split
 from jaxdiff.types import Array, Key
 
 __all__ = ["make_symbol_draw"]
@@ -29,7 +29,7 @@ def make_symbol_draw(bind: Bind, mesh: Mesh | None = None):
     The same function for the same arguments, so that it compiles once. Example i draws its uniform numbers from the key
     and `first + i`. Of hooks it takes those that guide, steer and finish.
     """
-    mesh = mesh or make_mesh()
+    mesh = mesh or drawing_mesh()
     shards = batch_shards(mesh)
 
     @functools.partial(jax.jit, static_argnames=("sampler", "fixed", "shape", "hooks"))

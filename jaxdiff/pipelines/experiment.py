@@ -23,7 +23,7 @@ from jaxdiff.guidance import classifier
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.model import Model
 from jaxdiff.training.ema import Decay, averages
-from jaxdiff.training.sharding import TensorAxis, make_mesh, replicated
+from jaxdiff.training.sharding import TensorAxis, drawing_mesh, replicated
 from jaxdiff.types import Key, LossFn, Params, Spec, StatefulLoss, Transform
 
 __all__ = ["Experiment", "build", "make_model"]
@@ -74,7 +74,7 @@ def build(config: Config, spec: Spec, mesh: Mesh | None = None) -> Experiment:
 
 def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None) -> Model | Classifier:
     """The model of a configuration, whose `params` are shapes alone."""
-    mesh = mesh or make_mesh()
+    mesh = drawing_mesh(mesh)
     device = replicated(mesh)
     params = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device), core.shapes)
     process, parameterization = core.process, core.parameterization

@@ -38,6 +38,7 @@ from jaxdiff.pipelines.options import (
 )
 from jaxdiff.pipelines.progress import drawn
 from jaxdiff.samplers.base import Sampler
+from jaxdiff.training.sharding import drawing_mesh, on_mesh
 from jaxdiff.types import Array, Batch, Codec, Condition, ConditionSpec, Key, Params, Spec
 
 __all__ = ["Given", "Model"]
@@ -262,17 +263,19 @@ class Model:
             raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
         known = self.grid(steps) if isinstance(times, Tracer) else np.asarray(times)
         traced["first"] = jnp.uint32(first)
+        mesh = drawing_mesh(self.mesh)
+        params, key, given, inputs = on_mesh(mesh, (self.params, key, given, inputs))
         if has_symbols(self.path):
             if progress:
                 raise InputError("progress: a chain of symbols is one call, without a bar: leave it out")
-            draw = make_symbol_draw(self.bind, self.mesh)
-            return draw(self.params, key, times, keep, given, traced, name, fixed, (n, *self.shape), inputs, hooks)
+            draw, shape = make_symbol_draw(self.bind, mesh), (n, *self.shape)
+            return draw(params, key, times, keep, given, traced, name, fixed, shape, inputs, hooks)
         check_applies(name, self.path, known)
         denoise = self.ends.denoise and (self.path is None or sigma_at(self.path, known[-1]) > 0)
         hooks = hooks._replace(begin=self.ends.begin) if hooks.begin is PLAIN.begin else hooks
-        fed = Fed(self.params, key, jnp.asarray(times), jnp.asarray(keep), given, traced, inputs)
+        fed = Fed(params, key, jnp.asarray(times), jnp.asarray(keep), given, traced, inputs)
         how = How(name, fixed, denoise, (n, *self.shape), hooks)
-        return drawn((self.bind, self.path, self.mesh), fed, how, progress)
+        return drawn((self.bind, self.path, mesh), fed, how, progress)
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""

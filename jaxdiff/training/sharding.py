@@ -14,6 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
+from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxdiff.errors import InputError
@@ -23,7 +25,9 @@ __all__ = [
     "TensorAxis",
     "batch_shards",
     "check_batch",
+    "drawing_mesh",
     "make_mesh",
+    "on_mesh",
     "replicated",
     "shard",
     "split",
@@ -84,6 +88,31 @@ def make_mesh(data: int = -1, fsdp: int = 1, tensor: int = 1) -> Mesh:
         )
     sizes |= dict.fromkeys(open_, count // rest)
     return jax.make_mesh(tuple(sizes.values()), tuple(sizes), axis_types=(AxisType.Auto,) * 3)
+
+
+def drawing_mesh(mesh: Mesh | None = None) -> Mesh:
+    """The devices that draw: those of a mesh, or all; of several simulated devices of one CPU the first alone.
+
+    Programs that loop over network calls are not safe on several of these (jax 0.10.2): the first and the last example
+    of each device's part may come out wrong, as noise perhaps, and differ from run to run; docs/support.md. One device
+    with all threads draws as fast. Training, which has no such loop, uses them all.
+    """
+    mesh = mesh or make_mesh()
+    first = mesh.devices.flat[0]
+    if first.platform != "cpu" or jax.process_count() > 1:
+        return mesh
+    return Mesh(np.array([first]).reshape(1, 1, 1), mesh.axis_names, axis_types=(AxisType.Auto,) * 3)
+
+
+def on_mesh(mesh: Mesh, tree: Any) -> Any:
+    """A tree whose arrays on other devices than those of the mesh are copied to it, whole on each; others stay."""
+    there = set(mesh.devices.flat)
+
+    def put(leaf):
+        known = isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer)
+        return jax.device_put(leaf, replicated(mesh)) if known and leaf.devices() - there else leaf
+
+    return jax.tree.map(put, tree)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
