@@ -99,8 +99,8 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
 def _on_one_device(params: Params) -> Params:
     """Parameters that every device holds, on the first alone.
 
-    Loops over network calls are not safe on several simulated devices of a CPU (jax 0.10.2, see `drawing_mesh`): the log
-    density of the first three examples differs from run to run and from device to device.
+    Loops over network calls are not safe on several simulated devices of a CPU (jax 0.10.2, see `drawing_mesh`): the
+    log density of the first three examples differs from run to run and from device to device.
     """
     first = jax.local_devices()[0]
     alone = lambda p: isinstance(p, jax.Array) and p.is_fully_addressable and p.sharding.is_fully_replicated
