@@ -35,7 +35,6 @@ from jaxdiff.pipelines.progress import is_shown, make_bar
 from jaxdiff.training import feed, log, sharding
 from jaxdiff.training.files import place
 from jaxdiff.training.guard import Tally
-from jaxdiff.training.sharding import drawing_mesh, on_mesh
 
 __all__ = ["SHORT", "configured", "train"]
 
@@ -217,5 +216,5 @@ def _fit(config: dict[str, Any], progress: bool | None) -> Model | Classifier:
     if complaint := tally.count(int(state.step), int(state.health.skipped), end=True):
         warnings.warn(complaint, stacklevel=3)
     name, params = setup.averages(state)[0]
-    params = on_mesh(drawing_mesh(setup.mesh), params)
+    params = sharding.on_mesh(sharding.drawing_mesh(setup.mesh), params)
     return dataclasses.replace(setup.parts.model, params=params, weights=f"{name} of step {int(state.step):,}")
