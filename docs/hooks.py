@@ -16,8 +16,13 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
-OUTSIDE = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
-"""Pages that stand in the repository's root, by their place in the site."""
+OUTSIDE = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "jaxdiff/released/openmoji/README.md": "openmoji.md",
+}
+"""Pages that stand outside of docs/, by their place in the site."""
 RECORDS = "benchmarks/results"
 LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
 CELL = re.compile(r"`([^`\n]*\\\|[^`\n]*)`")
