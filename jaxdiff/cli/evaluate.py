@@ -73,13 +73,7 @@ def make_parser() -> Parser:
     how("--weights-file", default="", help="of InceptionV3: a .safetensors or .npz; by default the one converted here")
     how("--intervals", type=int, default=10, help="groups of the jackknife; 0 for no intervals (10)")
     how("--floor", type=int, default=5, help="seeds of the same figures of real examples; 0 for none (5)")
-    how(
-        "--likelihood",
-        type=int,
-        default=0,
-        metavar="N",
-        help="bits per dimension of N held-out examples of a run; 0: no",
-    )
+    how("--likelihood", type=int, default=0, metavar="N", help="bits per dimension of N held-out examples (0: none)")
     how("--extrapolate", action="store_true", help="the Fréchet distance also to infinitely many samples")
     draw = parser.add_argument_group("how to draw from a run").add_argument
     draw("--num", type=int, default=NUM, help="how many examples (10000)")

@@ -36,6 +36,7 @@ from jaxdiff.modalities.images import low_resolution
 from jaxdiff.modalities.images.operators import downsampled
 from jaxdiff.pipelines.draw import named_variance
 from jaxdiff.pipelines.model import Model
+from jaxdiff.training.sharding import drawing_mesh, on_mesh
 from jaxdiff.types import Batch, Key, Params, expand
 
 __all__ = ["Figure", "examples", "make_monitor", "measure"]
@@ -85,7 +86,7 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
     x_0, condition = jnp.asarray(batch.x_0), batch.condition
     variance = model.sampler.get("variance", "fixed_small")
     run = jax.jit(_nats, static_argnames=("bind", "levels", "draws", "chain", "variance"))
-    params = _on_one_device(model.params)
+    params = on_mesh(drawing_mesh(), model.params)
     bound, flow, discrete = run(params, key, x_0, condition, model.bind, levels, draws, chain, variance)
     dimensions = x_0[0].size
     bits = {"variational bound": bits_per_dim(bound.total(), dimensions)}
@@ -94,17 +95,6 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
         bits[f"bound of {chain} steps, {variance}"] = bits_per_dim(discrete.total(), dimensions)
     bits["probability flow"] = bits_per_dim(-flow, dimensions, levels)
     return {name: Figure(float(b.mean()), float(b.std(ddof=1) / np.sqrt(n))) for name, b in bits.items()}
-
-
-def _on_one_device(params: Params) -> Params:
-    """Parameters that every device holds, on the first alone.
-
-    Loops over network calls are not safe on several simulated devices of a CPU (jax 0.10.2, see `drawing_mesh`): the
-    log density of the first three examples differs from run to run and from device to device.
-    """
-    first = jax.local_devices()[0]
-    alone = lambda p: isinstance(p, jax.Array) and p.is_fully_addressable and p.sharding.is_fully_replicated
-    return jax.tree.map(lambda p: jax.device_put(p, first) if alone(p) else p, params)
 
 
 def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dict[str, float]]:

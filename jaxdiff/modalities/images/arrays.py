@@ -51,12 +51,8 @@ def arrays(
       InputError: no such file or array, or one of another type, shape or range.
     """
     if not os.path.isfile(path) or Path(path).suffix not in (".npy", ".npz"):
-        why = (
-            "is not a .npy or .npz file"
-            if os.path.exists(path)
-            else "is not there: give the path of a .npy or .npz file"
-        )
-        raise InputError(f"{path!r} {why}")
+        what = "not a .npy or .npz file" if os.path.exists(path) else "not there: give the path of a .npy or .npz file"
+        raise InputError(f"{path!r} is {what}")
     try:
         images, labels = numpy_file.load(path, key, label_key, "data.key, data.label_key")
         texts = numpy_file.member(path, caption_key, "data.caption_key") if caption_key else None
