@@ -256,6 +256,7 @@ def test_classes_in_turn_unless_told(model):
         ({"guidance_rescale": 0.5}, "guidance_rescale: changes nothing without guidance"),
         ({"guidance_high": 5.0}, "guidance_high: changes nothing without guidance"),
         ({"guidance": 2.0, "guidance_low": 5.0, "guidance_high": 1.0}, "no noise level lies between them"),
+        ({"threshold": 0.9, "clip": np.inf}, "threshold: changes nothing without clip"),
         ({"sampler": "heun", "churn_noise": 1.007}, "churn_noise: changes nothing without churn"),
         ({"sampler": "heun", "churn": 0.1, "churn_min": 2.0, "churn_max": 1.0}, "no noise level lies between"),
         (
