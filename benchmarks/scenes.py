@@ -1,10 +1,10 @@
-"""How well a model draws what captions say, as the judge of scenes reads it, beside real scenes, read by the same judge.
+"""How well a model draws what captions say, as the judge of scenes reads it, beside real scenes read by the same.
 
     python benchmarks/scenes.py --json benchmarks/results/scenes_cpu.json                      real scenes alone
     python benchmarks/scenes.py --model runs/text --num 1000 --guidance 1 2 3 --json FILE      and a model
 
 `test` asks for what training shows, `pairs` and `relations` for what it never does. Three rows are chance: real scenes
-whose captions are shuffled, a model that is told the empty caption, and one that is told another caption than the judge.
+whose captions are shuffled, a model that is told the empty caption, and one that is told another one than the judge.
 With `--failures FILE` the first pictures that were read wrong, each above its caption and what the judge read.
 """
 
