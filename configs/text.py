@@ -42,7 +42,7 @@ def _scenes(config: ConfigDict) -> None:
     config.data = ConfigDict({"name": "scenes", "split": "train", "n": 50_000, "objects": 4})
     config.held_out = ConfigDict({"name": "scenes", "split": "test", "n": 1000, "objects": 4})
     config.net.update(depth=6, width=128, heads=4, patch=4)
-    config.train.steps = 9000
+    config.train.steps = 6000
 
 
 def _openmoji(config: ConfigDict, path: str) -> None:
