@@ -156,7 +156,7 @@ def _card(name: str, record: Record, params: Params, weights: str, pictured: boo
     rows = {
         "draws": find(spec.modality, "show").describe(spec) + (f"; classes: {', '.join(classes)}" if classes else ""),
         "parameters": f"{count:,}: {weights}",
-        "trained on": f"{config['train']['batch_size']:,} examples a step, of {config['train']['steps']:,} that were planned",
+        "trained on": f"{config['train']['batch_size']:,} examples a step; {config['train']['steps']:,} were planned",
         "data": said.get("data") or "not said",
         "license": said.get("license") or "not said",
     }
