@@ -5,6 +5,7 @@ A folder's `__init__` says what one example is, and its `show` how examples are 
     AXES                            names of the axes of one example
     RANGE                           of its values, (low, high); (None, None) for any
     make_codec(spec) -> Codec       between the data's own units and what a network sees
+    make_space(spec)                where there is one: the function condition -> Space, the part of R^n they live in
     show.describe(spec)             what one example is, in words, after a number of them
     show.SHOWN, show.BESIDE         how many examples a preview draws, and how many of the data stand beside them
     show.CHAIN                      how many examples the reverse process is shown of
@@ -28,9 +29,10 @@ import pkgutil
 from types import ModuleType
 
 from jaxdiff.errors import InputError, unknown
+from jaxdiff.gaussian.process import Process, within
 from jaxdiff.types import Codec, Spec
 
-__all__ = ["check", "find", "make_codec", "require"]
+__all__ = ["check", "find", "has_space", "in_space", "make_codec", "require"]
 
 
 def find(modality: str, part: str = "") -> ModuleType:
@@ -66,6 +68,16 @@ def check(spec: Spec) -> None:
 def make_codec(spec: Spec) -> Codec:
     """The codec of examples of a specification."""
     return find(spec.modality).make_codec(spec)
+
+
+def in_space(process: Process, spec: Spec) -> Process:
+    """The process on the part of R^n that examples of a specification live in, where their modality has one."""
+    return within(process, find(spec.modality).make_space(spec)) if has_space(spec) else process
+
+
+def has_space(spec: Spec) -> bool:
+    """Tell whether examples live in a part of R^n that their condition names, such as the mask of a set."""
+    return hasattr(find(spec.modality), "make_space")
 
 
 def require(modality: str, spec: Spec, what: str) -> None:
