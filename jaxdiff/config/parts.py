@@ -99,6 +99,7 @@ NET = Part(
         "classifier": nets.Classifier,
         "sequence": nets.Sequence,
         "columns": nets.Columns,
+        "egnn": nets.EGNN,
     },
     Module,
     "a Flax module called as (x, t, condition, train) -> out, where out is like x, or logits of symbols",

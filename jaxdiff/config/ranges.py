@@ -90,7 +90,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     },
     "table of betas": {"linear": _chain, "quadratic": _chain, "sigmoid": _chain, "cosine": {**_chain, "s": UNIT}},
     "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},
-    "process": {"cosine": {"s": UNIT}, "ncsn": {"levels": (2, 2**16)}, "learned": {"width": (1, 2**20)}},
+    "process": {"cosine": {"s": UNIT}, "ncsn": {"levels": (2, 2**16)}, "polynomial": {"precision": (1e-7, 0.1)}, "learned": {"width": (1, 2**20)}},
     "parameterization": {"edm": {"sigma_data": SCALE}, "velocity": {"time_scale": SCALE}},
     "net": {
         "unet": {**_net, **_unet},
@@ -99,6 +99,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "classifier": _net,
         "sequence": {**_wide, "heads": COUNT},
         "columns": {**_wide, "embedding": (2, 2**20)},
+        "egnn": {"width": (1, 2**20), "blocks": (0, 1000), "reach": SCALE},
     },
     "loss": {
         "importance": {**_chain, "keep": (1, 10**4), "even": UNIT},

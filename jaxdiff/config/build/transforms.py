@@ -36,7 +36,7 @@ def make_transforms(config: Config, spec: Spec, known: Mapping[str, ConditionSpe
         raise InputError(f"train.low_res_noise={train['low_res_noise']}: goes with train.upscale above 1: set it, or 0")
     if factor > 1:
         low_resolution.check_factor(spec.shape, factor)
-    dropped = {name: one for name, one in known.items() if name not in ("augment", "until")}
+    dropped = {k: one for k, one in known.items() if k not in ("augment", "until") and one.missing is not None}
     if train["cond_dropout"] and not dropped:
         raise InputError(
             f"train.cond_dropout={train['cond_dropout']}: net {net!r} is told no condition: set it to 0, or "
