@@ -1,4 +1,4 @@
-"""Rigid motions of points of space: random ones, and the one that lays points onto others (Kabsch 1976).
+"""Rigid motions of points of space: random turns, and what lays points onto others (Kabsch 1976).
 
 The rotation R and the shift that bring x nearest to y, `sum_i w_i |R (x_i - mean x) + mean y - y_i|²` the least, follow
 from the singular values of `H = sum_i w_i (y_i - mean y) (x_i - mean x)ᵀ = U S Vᵀ`:
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxdiff.types import Array, Key
 
-__all__ = ["align", "centered", "mean_point", "moved", "rmsd", "rotation_onto", "rotations"]
+__all__ = ["align", "mean_point", "rmsd", "rotation_onto", "rotations", "turns"]
 
 
 def rotations(key: Key, n: int) -> Array:
@@ -23,8 +23,14 @@ def rotations(key: Key, n: int) -> Array:
     >>> bool(jnp.allclose(r @ r.mT, jnp.eye(3), atol=1e-6)), jnp.linalg.det(r).round(5).tolist()
     (True, [1.0, 1.0])
     """
-    q = jax.random.normal(key, (n, 4))
-    a, b, c, d = jnp.moveaxis(q / jnp.linalg.norm(q, axis=1, keepdims=True), 1, 0)
+    return turns(jax.random.normal(key, (n, 4)))
+
+
+def turns(quaternions: Array) -> Array:
+    """The rotations of quaternions (..., 4) of any length, (..., 3, 3); of zero none."""
+    still = ~jnp.any(quaternions, axis=-1, keepdims=True)
+    q = jnp.where(still, jnp.array([1.0, 0, 0, 0], quaternions.dtype), quaternions)
+    a, b, c, d = jnp.moveaxis(q / jnp.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
     rows = [
         [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
         [2 * (b * c + a * d), a * a - b * b + c * c - d * d, 2 * (c * d - a * b)],
@@ -43,25 +49,6 @@ def mean_point(x: Array, weights: Array | None = None) -> Array:
         return x.mean(-2, keepdims=True)
     w = jnp.asarray(weights, x.dtype)[..., None]
     return (w * x).sum(-2, keepdims=True) / w.sum(-2, keepdims=True)
-
-
-def centered(x: Array, mask: Array | None = None) -> Array:
-    """Points less their mean; those that the mask (..., points) leaves out, the padding, are at zero."""
-    if mask is None:
-        return x - mean_point(x)
-    return jnp.asarray(mask, x.dtype)[..., None] * (x - mean_point(x, mask))
-
-
-def moved(key: Key, x: Array, mask: Array | None = None, shift: float | Array = 0.0) -> Array:
-    """Each example centered, turned at random and shifted: (batch, points, 3).
-
-    Args:
-      shift: standard deviation of the shift along each axis, in the units of x.
-    """
-    key_turn, key_shift = jax.random.split(key)
-    turned = centered(x, mask) @ rotations(key_turn, x.shape[0]).mT.astype(x.dtype)
-    shifted = turned + shift * jax.random.normal(key_shift, (x.shape[0], 1, 3), x.dtype)
-    return shifted if mask is None else shifted * jnp.asarray(mask, x.dtype)[..., None]
 
 
 def rotation_onto(x: Array, y: Array, weights: Array | None = None) -> Array:
