@@ -6,6 +6,7 @@ from jaxdiff.nets.dit import DiT
 from jaxdiff.nets.mlp import MLP
 from jaxdiff.nets.schedule import MonotoneLogSNR
 from jaxdiff.nets.sequence import Sequence
+from jaxdiff.nets.set_transformer import SetTransformer
 from jaxdiff.nets.text import TextTransformer
 from jaxdiff.nets.unet import UNet, tensor_axis
 
@@ -16,6 +17,7 @@ __all__ = [
     "DiT",
     "MonotoneLogSNR",
     "Sequence",
+    "SetTransformer",
     "TextTransformer",
     "UNet",
     "tensor_axis",

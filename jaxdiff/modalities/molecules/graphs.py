@@ -16,7 +16,21 @@ import numpy as np
 
 from jaxdiff.errors import InputError
 
-__all__ = ["ELEMENTS", "NODES", "PAIRS", "Graph", "elements_of", "make_graph", "rdkit", "read_smiles", "unpacked"]
+__all__ = [
+    "ELEMENTS",
+    "NODES",
+    "PAIRS",
+    "Graph",
+    "bonds_of",
+    "check_connected",
+    "elements_of",
+    "make_graph",
+    "molecule_of",
+    "placed",
+    "rdkit",
+    "read_smiles",
+    "unpacked",
+]
 
 ELEMENTS = ("C", "N", "O", "F", "P", "S", "Cl", "Br", "I", "B")
 CHARGES = (-2, -1, 0, 1, 2)
@@ -122,6 +136,44 @@ def unpacked(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
 def elements_of(nodes: np.ndarray) -> np.ndarray:
     """The symbols of the elements, (..., atoms), of features (..., atoms, NODES)."""
     return np.array(ELEMENTS)[np.asarray(nodes)[..., : len(ELEMENTS)].argmax(-1)]
+
+
+def bonds_of(pairs: np.ndarray) -> np.ndarray:
+    """The bonds (bonds, 2), the lesser number first, in features (atoms, atoms, PAIRS)."""
+    first, second = np.nonzero(np.asarray(pairs)[..., : len(BONDS)].any(-1))
+    return np.stack([first, second], axis=1)[first < second]
+
+
+def molecule_of(nodes: np.ndarray, pairs: np.ndarray, x: np.ndarray) -> Any:
+    """The RDKit molecule of features (atoms, NODES) and (atoms, atoms, PAIRS), at positions x (atoms, 3)."""
+    chem = rdkit()
+    molecule, nodes = chem.RWMol(), np.asarray(nodes)
+    charge, hydrogens = len(ELEMENTS), len(ELEMENTS) + len(CHARGES)
+    for symbol, row in zip(elements_of(nodes), nodes, strict=True):
+        atom = chem.Atom(str(symbol))
+        atom.SetFormalCharge(CHARGES[int(row[charge:hydrogens].argmax())])
+        atom.SetNumExplicitHs(int(row[hydrogens : hydrogens + HYDROGENS].argmax()))
+        atom.SetNoImplicit(True)
+        molecule.AddAtom(atom)
+    for a, b in bonds_of(pairs):
+        kind = BONDS[int(np.asarray(pairs)[a, b, : len(BONDS)].argmax())]
+        molecule.AddBond(int(a), int(b), getattr(chem.BondType, kind))
+        if kind == "AROMATIC":
+            for atom in (int(a), int(b)):
+                molecule.GetAtomWithIdx(atom).SetIsAromatic(True)
+    made = placed(molecule.GetMol(), x)
+    chem.SanitizeMol(made, catchErrors=True)
+    return made
+
+
+def placed(molecule: Any, x: np.ndarray) -> Any:
+    """A copy of an RDKit molecule with one conformer, at positions x (atoms, 3)."""
+    chem = rdkit()
+    copy, conformer = chem.Mol(molecule), chem.Conformer(molecule.GetNumAtoms())
+    conformer.SetPositions(np.asarray(x, np.float64))
+    copy.RemoveAllConformers()
+    copy.AddConformer(conformer)
+    return copy
 
 
 def _features(atom: Any, what: str) -> Iterator[int]:
