@@ -86,6 +86,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "text": _windows,
         "manual": _windows,
         "lines": {**_text, "length": (0, 2**20)},
+        "conformers": {"most": (2, 2**12)},
         "people": {"n": (10, 10**7)},
     },
     "table of betas": {"linear": _chain, "quadratic": _chain, "sigmoid": _chain, "cosine": {**_chain, "s": UNIT}},
@@ -100,6 +101,13 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "sequence": {**_wide, "heads": COUNT},
         "columns": {**_wide, "embedding": (2, 2**20)},
         "egnn": {"width": (1, 2**20), "blocks": (0, 1000), "reach": SCALE},
+        "set_transformer": {
+            **_wide,
+            "heads": COUNT,
+            "pair_width": (1, 2**16),
+            "distances": (0, 2**10),
+            "fourier": (1, 2**16),
+        },
     },
     "loss": {
         "importance": {**_chain, "keep": (1, 10**4), "even": UNIT},
@@ -117,6 +125,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "dmd": {"low": UNIT, "high": UNIT, "guidance": _guidance},
         "ddgan": {"steps": (1, 1000), "gamma": (0, 1e6)},
         "symbol_chain": _chain,
+        "structures": {"lddt": (0, 1e6), "radius": (1e-3, 1e6)},
         "mixed": {"balance": (0, 1e6)},
     },
     "loss weight": {

@@ -7,6 +7,7 @@ from jaxdiff.nets.egnn import EGNN
 from jaxdiff.nets.mlp import MLP
 from jaxdiff.nets.schedule import MonotoneLogSNR
 from jaxdiff.nets.sequence import Sequence
+from jaxdiff.nets.set_transformer import SetTransformer
 from jaxdiff.nets.text import TextTransformer
 from jaxdiff.nets.unet import UNet, tensor_axis
 
@@ -18,6 +19,7 @@ __all__ = [
     "DiT",
     "MonotoneLogSNR",
     "Sequence",
+    "SetTransformer",
     "TextTransformer",
     "UNet",
     "tensor_axis",

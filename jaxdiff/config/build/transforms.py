@@ -7,6 +7,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.modalities import require
 from jaxdiff.modalities.images import augment, low_resolution
 from jaxdiff.transforms.dropout import condition_dropout
+from jaxdiff.transforms.rotation import rotated
 from jaxdiff.types import ConditionSpec, Spec, Transform
 
 __all__ = ["make_transforms", "transform_conditions"]
@@ -43,5 +44,8 @@ def make_transforms(config: Config, spec: Spec, known: Mapping[str, ConditionSpe
             "net.num_classes"
         )
     steps = [augment.augmented(rate)] if rate else []
+    if train.get("rotate"):
+        require("molecules", spec, "train.rotate=True")
+        steps.append(rotated())
     steps += [low_resolution.low_resolution(factor, train["low_res_noise"])] if factor > 1 else []
     return steps + ([condition_dropout(train["cond_dropout"], dropped)] if train["cond_dropout"] else [])
