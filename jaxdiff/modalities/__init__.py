@@ -22,6 +22,8 @@ A folder's `__init__` says what one example is, and its `show` how examples are 
     measured.ROUNDINGS, measured.rounded(spec, x, rounding)
                                     how values are rounded before they are compared; the first is the default
     measured.beside(spec, x, real)  a picture of examples (n, ...) beside their neighbors (n, k, ...), or None
+    measured.shares(spec, drawn, real, held_out)
+                                    where there are some: further figures by name, of each that is given
 
 There `drawn` and `real` are batches in the data's own units, with their conditions; `real` may be None. The frames,
 (time, n, ...), are as the network sees them.

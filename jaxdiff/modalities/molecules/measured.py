@@ -5,9 +5,10 @@ import itertools
 import numpy as np
 
 from jaxdiff.errors import unknown
+from jaxdiff.modalities.molecules import chemistry
 from jaxdiff.types import Spec
 
-__all__ = ["FEATURES", "ROUNDINGS", "beside", "rounded", "values"]
+__all__ = ["FEATURES", "ROUNDINGS", "beside", "rounded", "shares", "values"]
 
 FEATURES = ("distances",)
 ROUNDINGS = ("none",)
@@ -39,6 +40,20 @@ def rounded(spec: Spec, x: np.ndarray, rounding: str) -> np.ndarray:
 
 def beside(spec: Spec, x: np.ndarray, real: np.ndarray) -> None:
     """No picture."""
+
+
+def shares(
+    spec: Spec, drawn: np.ndarray, real: np.ndarray | None, held_out: np.ndarray | None
+) -> dict[str, dict[str, float]]:
+    """How many molecules are stable, valid, connected, unique and novel, of those drawn and of those held out.
+
+    Novel are those that are not among the real ones. Of conformers, nothing.
+    """
+    if "conformers" in spec.details:
+        return {}
+    known = None if real is None else [one.smiles for one in chemistry.read_all(real) if one.smiles]
+    found = {"samples": chemistry.figures(drawn, known)}
+    return found if held_out is None else found | {"held-out data": chemistry.figures(held_out, known)}
 
 
 def _of_molecule(elements: list[int], atoms: np.ndarray) -> np.ndarray:
