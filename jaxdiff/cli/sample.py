@@ -6,6 +6,7 @@
   jaxdiff sample --workdir runs/ddpm --sampler heun --option churn=0.1 --steps 100
   jaxdiff sample --workdir runs/text --prompt "a red seven above a green three" --guidance 3 --num 4
   jaxdiff sample --workdir runs/vdm --likelihood       bits per dimension of its held-out data, and no pictures
+  jaxdiff sample --workdir runs/conformers --smiles "CCO" --num 10 --out conformers.sdf
   jaxdiff sample --workdir runs/ddpm --task inpaint --input FILE --mask left
                                                        and other tasks: docs/gallery.md
 
@@ -31,6 +32,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from jaxdiff.cli import preview, prompts, tasks
+from jaxdiff.cli.conform import conformed
 from jaxdiff.cli.fill import filled
 from jaxdiff.cli.parser import Parser
 from jaxdiff.cli.written import Rows, claimed
@@ -95,6 +97,7 @@ def make_parser(task: str | None = None) -> Parser:
     what("--json", action="store_true", help="print what was drawn, how, and where it is, as JSON")
     what("--atoms", type=int, help="of molecules: how many atoms each has; as often as the data has it by default")
     what("--fill", metavar="TEXT", help="of text: draw what is blank, the underscores of this text")
+    what("--smiles", help="of a model of conformers: draw those of this molecule, to --out FILE.sdf, .pdb or .xyz")
     what("--out", help="a folder to write to; by default samples/ in the run's own")
     how = parser.add_argument_group("how to draw").add_argument
     how("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
@@ -149,6 +152,8 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError("--fill: goes with drawing texts alone, without --task, --likelihood, --json and --label")
     drawing = ("task", "sampler", "steps", "label", *OPTIONAL)
     ignored = [name for name in drawing if getattr(arguments, name) is not None] + arguments.option
+    if arguments.smiles is not None and (arguments.task or arguments.likelihood or arguments.json or arguments.label):
+        raise InputError("--smiles: goes with drawing conformers alone, without --task, --likelihood, --json and --label")
     if arguments.likelihood and ignored:
         raise InputError(f"{ignored[0]}: is for drawing, and --likelihood draws nothing")
     if arguments.atoms is not None and (arguments.task or arguments.likelihood or arguments.fill is not None):
@@ -199,6 +204,9 @@ def draw(arguments: argparse.Namespace) -> None:
         return
     if arguments.fill is not None:
         filled(arguments, out, model, options)
+        return
+    if arguments.smiles is not None:
+        conformed(arguments, out, model, options)
         return
     steps = model.steps if arguments.steps is None else arguments.steps
     told = make_told(arguments, model)

@@ -1,11 +1,11 @@
-"""Pictures of molecules: balls and sticks, seen from where they are widest."""
+"""Pictures of molecules: balls and sticks."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["COLORS", "draw", "sheet"]
+__all__ = ["COLORS", "draw", "sheet", "turned"]
 
 COLORS = {
     "H": "#f2f2f2",
@@ -24,7 +24,7 @@ RADII = {"H": 0.25, "C": 0.36, "N": 0.36, "O": 0.36}
 
 
 def draw(at: Any, positions: np.ndarray, symbols: Sequence[str], bonds: np.ndarray) -> None:
-    """Draw one molecule on axes of Matplotlib, the far atoms first.
+    """Draw one molecule on axes of Matplotlib, seen along z, the far atoms first.
 
     Args:
       positions: (atoms, 3), in Angstrom.
@@ -33,8 +33,6 @@ def draw(at: Any, positions: np.ndarray, symbols: Sequence[str], bonds: np.ndarr
     from matplotlib.patches import Circle
 
     x = np.asarray(positions, np.float64) - np.mean(positions, 0)
-    _, _, axes = np.linalg.svd(x, full_matrices=False)
-    x = x @ (axes * np.sign(np.linalg.det(axes))).T if len(x) > 2 else x
     for a, b in bonds:
         depth = float(x[a, 2] + x[b, 2]) / 2
         at.plot(*x[[a, b], :2].T, color="#8a8a8a", linewidth=2.2, zorder=depth, solid_capstyle="round")
@@ -44,6 +42,13 @@ def draw(at: Any, positions: np.ndarray, symbols: Sequence[str], bonds: np.ndarr
     size = np.abs(x[:, :2]).max() + 0.8
     at.set(xlim=(-size, size), ylim=(-size, size), aspect="equal")
     at.axis("off")
+
+
+def turned(positions: np.ndarray) -> np.ndarray:
+    """Positions (atoms, 3) turned, not mirrored, to lie widest in x and flattest in z."""
+    x = np.asarray(positions, np.float64) - np.mean(positions, 0)
+    _, _, axes = np.linalg.svd(x)
+    return x @ (axes * np.sign(np.linalg.det(axes))).T
 
 
 def sheet(rows: int, columns: int, size: float = 1.6) -> tuple[Any, np.ndarray]:

@@ -1,5 +1,6 @@
 """Show: conformers as balls and sticks, those that were drawn above those of the data, and as .sdf."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ import numpy as np
 from jaxdiff.geometry.rigid import align
 from jaxdiff.modalities.molecules import files
 from jaxdiff.modalities.molecules.graphs import bonds_of, elements_of, molecule_of
-from jaxdiff.modalities.molecules.picture import draw, sheet
+from jaxdiff.modalities.molecules.picture import draw, sheet, turned
 from jaxdiff.types import Batch, Spec
 
-__all__ = ["at_moments", "describe", "side_by_side", "write"]
+__all__ = ["at_moments", "describe", "gallery", "rendered", "side_by_side", "write"]
 
 MOST, ACROSS = 16, 8
 
@@ -36,11 +37,34 @@ def side_by_side(drawn: Batch, real: Batch | None) -> Any:
         if not np.isfinite(x).all():
             continue
         if real is not None:
-            wanted = np.asarray(real.x_0[i])[there]
+            wanted = turned(np.asarray(real.x_0[i])[there])
             draw(axes[deep * row + 1, column], wanted, symbols, bonds)
             x = np.asarray(align(x, wanted))
+        else:
+            x = turned(x)
         draw(axes[deep * row, column], x, symbols, bonds)
     return figure
+
+
+def gallery(molecules: Sequence[Any]) -> Any:
+    """A figure of conformers of one molecule, each laid onto the first."""
+    shown = molecules[:MOST]
+    figure, axes = sheet(-(-len(shown) // ACROSS), min(ACROSS, len(shown)))
+    symbols = [atom.GetSymbol() for atom in shown[0].GetAtoms()]
+    bonds = np.array([(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in shown[0].GetBonds()], int).reshape(-1, 2)
+    first = turned(shown[0].GetConformer().GetPositions())
+    for at, one in zip(axes.reshape(-1), shown, strict=False):
+        draw(at, np.asarray(align(one.GetConformer().GetPositions(), first)), symbols, bonds)
+    return figure
+
+
+def rendered(figure: Any) -> np.ndarray:
+    """The picture of a figure, uint8 (height, width, 3)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
 
 
 def at_moments(frames: np.ndarray, moments: np.ndarray) -> Any:
