@@ -173,7 +173,8 @@ def run(given: argparse.Namespace) -> None:
         result = evaluate(samples, known, held_out, how, above, weights.cache(), lambda n: bar.update(n - bar.n))
     kind = find(samples.spec.modality, "measured")
     if hasattr(kind, "shares"):
-        result["shares"] = kind.shares(samples.spec, *(one and first(one, one.size) for one in (samples, real, held_out)))
+        all_of = (one and first(one, one.size) for one in (samples, real, held_out))
+        result["shares"] = kind.shares(samples.spec, *all_of)
     if given.save_reference:
         statistics.save(given.save_reference, known, how.features)
     if model and given.likelihood:

@@ -109,7 +109,9 @@ def _checked(path: str, numbers: np.ndarray, place: np.ndarray, unit: str) -> np
     if (few := np.flatnonzero(counts < 2)).size:
         raise InputError(f"{path!r}: molecule {few[0] + 1} has {counts[few[0]]} atoms, 2 are needed: leave it out")
     if (bad := np.flatnonzero(~np.isfinite(np.where(there[..., None], place, 0)).all((1, 2)))).size:
-        raise InputError(f"{path!r}: molecule {bad[0] + 1} has coordinates that are not finite: mend it or leave it out")
+        raise InputError(
+            f"{path!r}: molecule {bad[0] + 1} has coordinates that are not finite: mend it or leave it out"
+        )
     some = slice(0, 1000)
     apart = np.linalg.norm(place[some, :, None] - place[some, None], axis=-1)
     apart = np.where(there[some, :, None] & there[some, None] & ~np.eye(there.shape[1], dtype=bool), apart, np.inf)
@@ -118,8 +120,8 @@ def _checked(path: str, numbers: np.ndarray, place: np.ndarray, unit: str) -> np
         fits = [u for u, factor in UNITS.items() if NEAREST[0] < near / UNITS[unit] * factor < NEAREST[1]]
         hint = f"are they in {fits[0]}? set data.unit={fits[0]}" if fits else "scale them"
         raise InputError(
-            f"{path!r}: atoms are {near:.3g} Angstrom from their nearest neighbor (data.unit={unit}), which no molecule "
-            f"is: {hint}"
+            f"{path!r}: atoms are {near:.3g} Angstrom from their nearest neighbors (data.unit={unit}), where 1.1 is "
+            f"usual: {hint}"
         )
     return counts
 

@@ -20,10 +20,11 @@ KIND, CHARGE = 0.25, 0.1
 """Factors on the element, one of so many, and on its atomic number."""
 COMPLETED = ("mask",)
 """What `complete` draws of a condition."""
-SYMBOLS = (
+_LINE = (
     "- H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
     "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe"
-).split()
+)
+SYMBOLS = _LINE.split()
 """Of the elements, by their atomic numbers; a dash for padding."""
 
 
@@ -52,7 +53,7 @@ def make_codec(spec: Spec) -> Codec:
         there = number > 0
         if (strange := np.setdiff1d(number[there], elements)).size:
             raise InputError(
-                f"element {SYMBOLS[strange[0]]}: this data has it, and the network knows {_named(elements)}: leave those "
+                f"element {SYMBOLS[strange[0]]}: this data has it, and the network knows {_named(elements)}: leave its "
                 "molecules out"
             )
         count = np.maximum(there.sum(-1), 1)[..., None, None]
