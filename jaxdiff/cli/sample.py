@@ -95,6 +95,7 @@ def make_parser(task: str | None = None) -> Parser:
     what("--first", type=int, default=0, help="number of the first example of the seed (0)")
     what("--batch", type=int, default=256, help="how many of them at once; they are the same in any (256)")
     what("--json", action="store_true", help="print what was drawn, how, and where it is, as JSON")
+    what("--atoms", type=int, help="of molecules: how many atoms each has; as often as the data has it by default")
     what("--fill", metavar="TEXT", help="of text: draw what is blank, the underscores of this text")
     what("--smiles", help="of a model of conformers: draw those of this molecule, to --out FILE.sdf, .pdb or .xyz")
     what("--out", help="a folder to write to; by default samples/ in the run's own")
@@ -155,6 +156,8 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError("--smiles: goes with drawing conformers alone, without --task, --likelihood, --json and --label")
     if arguments.likelihood and ignored:
         raise InputError(f"{ignored[0]}: is for drawing, and --likelihood draws nothing")
+    if arguments.atoms is not None and (arguments.task or arguments.likelihood or arguments.fill is not None):
+        raise InputError(f"--atoms {arguments.atoms}: goes with drawing molecules alone: leave it out")
     if arguments.examples is not None and not arguments.likelihood:
         raise InputError("--examples: goes with --likelihood")
     prompts.check(arguments)
@@ -206,8 +209,7 @@ def draw(arguments: argparse.Namespace) -> None:
         conformed(arguments, out, model, options)
         return
     steps = model.steps if arguments.steps is None else arguments.steps
-    captions = prompts.read_prompts(arguments)
-    told = lambda n: prompts.told(model, arguments.label, captions, arguments.first, n)
+    told = make_told(arguments, model)
     options |= prompts.options_of(arguments)
     if not arguments.json:
         sampler = arguments.sampler or in_words(model.sampler["name"])
@@ -229,6 +231,21 @@ def draw(arguments: argparse.Namespace) -> None:
         print(json.dumps(record | {"out": str(out), "files": ["samples.npy", *seen, *chain], "seconds": seconds}))
         return
     print(f"{arguments.num} drawn in {seconds:.1f} s; look at {out / first}, {' and '.join(others)} there")
+
+
+def make_told(arguments: argparse.Namespace, model: Model) -> Told:
+    """What is known of the examples: their class, captions, number of atoms."""
+    captions, key = prompts.read_prompts(arguments), jax.random.key(arguments.seed)
+    if arguments.atoms is not None:
+        require("molecules", model.spec, f"--atoms {arguments.atoms}")
+
+    def told(n):
+        given = prompts.told(model, arguments.label, captions, arguments.first, n)
+        if arguments.atoms is not None:
+            given = {**(given or {}), "atoms": arguments.atoms}
+        return model.completed(key, given, n, arguments.first)
+
+    return told
 
 
 def draw_chain(
@@ -316,7 +333,8 @@ def report(arguments: argparse.Namespace) -> None:
     source = build.held_out(config, model.spec)
     n = min(source.size, 1000) if arguments.examples is None else arguments.examples
     chain = config["sample"]["grid"].get("total", 0) if config["process"]["name"] == "ddpm" else 0
-    print(f"{folder}: {model.weights}, {n} held-out examples, bits per dimension")
+    unit = "nats" if model.spec.modality == "molecules" else "bits per dimension"
+    print(f"{folder}: {model.weights}, {n} held-out examples, {unit}")
     figures = held_out.measure(model, source, jax.random.key(arguments.seed), n, chain=chain)
     if lost := [name.strip() for name, figure in figures.items() if not np.isfinite(figure).all()]:
         raise InputError(f"{', '.join(lost)}: not finite with {model.weights}: take other --weights")

@@ -80,6 +80,7 @@ _cosine = {"decay_steps": COUNT, "exponent": (0, 100)}
 
 RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     "dataset": {
+        "molecules": {"atoms": (0, 2**12)},
         "folder": {**_images, "cache_gb": (0, math.inf)},
         "tfds": _images,
         "scenes": {"n": COUNT, "objects": (1, 4), "seed": (0, MOST)},
@@ -91,7 +92,12 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     },
     "table of betas": {"linear": _chain, "quadratic": _chain, "sigmoid": _chain, "cosine": {**_chain, "s": UNIT}},
     "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},
-    "process": {"cosine": {"s": UNIT}, "ncsn": {"levels": (2, 2**16)}, "polynomial": {"precision": (1e-7, 0.1)}, "learned": {"width": (1, 2**20)}},
+    "process": {
+        "cosine": {"s": UNIT},
+        "ncsn": {"levels": (2, 2**16)},
+        "polynomial": {"precision": (1e-7, 0.1)},
+        "learned": {"width": (1, 2**20)},
+    },
     "parameterization": {"edm": {"sigma_data": SCALE}, "velocity": {"time_scale": SCALE}},
     "net": {
         "unet": {**_net, **_unet},

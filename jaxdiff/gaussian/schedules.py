@@ -176,9 +176,7 @@ def polynomial(precision: float = 1e-5) -> Process:
         share = jnp.clip((jax.nn.sigmoid(-log_snr_t) - precision) / scale, 0, 1)
         return jnp.sqrt(share / (1 + jnp.sqrt(1 - share)))
 
-    return Process(
-        alpha=lambda t: jnp.sqrt(alpha2(t)), sigma=lambda t: jnp.sqrt(sigma2(t)), drop=drop, inverse=inverse
-    )
+    return Process(alpha=lambda t: jnp.sqrt(alpha2(t)), sigma=lambda t: jnp.sqrt(sigma2(t)), drop=drop, inverse=inverse)
 
 
 def sigmoid(start: float = -3.0, end: float = 3.0, tau: float = 1.0) -> Process:

@@ -1,4 +1,4 @@
-"""An equivariant network for sets of points in space, such as the atoms of a molecule (EGNN, Satorras et al. 2021).
+"""An equivariant network for sets of points in space, such as atoms (EGNN, Satorras et al. 2021).
 
     m_ij  = phi_e(h_i, h_j, d_ij, d_ij of the input),       d_ij = |x_i - x_j|
     x_i  <- x_i + sum_j (x_i - x_j) / (d_ij + 1) reach tanh(linear(m_ij))
@@ -35,7 +35,7 @@ BUMPS = np.linspace(0, 4.5, 16, dtype=np.float32)
 
 
 class EGNN(nn.Module):
-    """`(x, t, condition) -> out`, shaped like x, (batch, nodes, 3 + features): coordinates first.
+    """`(x, t, condition) -> out`, shaped like x, (batch, nodes, 3 + features): coordinates, then features or none.
 
     Attributes:
       width: of all hidden layers.
@@ -73,12 +73,15 @@ class EGNN(nn.Module):
         for name, width in sorted(self.vectors.items()):
             vector = given.get(name, jnp.zeros((x.shape[0], width)))
             told = told + into(nn.silu(into(vector, f"{name}_1")), f"{name}_2")
-        place, h = x[..., :3], into(x[..., 3:], "into") + told[:, None]
+        place, h = x[..., :3], jnp.broadcast_to(told[:, None], (*x.shape[:2], self.width))
+        h = h + into(x[..., 3:], "into") if x.shape[-1] > 3 else h
         first = _radial(_between(place)[1])
         for i in range(self.blocks):
             place, h = Block(self.width, self.reach, name=f"block{i}")(place, h, first, pairs)
-        out = nn.Dense(x.shape[-1] - 3, kernel_init=ZERO, name="out")(h)
-        return centered(mask).project(jnp.concatenate([place - x[..., :3], out], axis=-1))
+        moved = place - x[..., :3]
+        if x.shape[-1] > 3:
+            moved = jnp.concatenate([moved, nn.Dense(x.shape[-1] - 3, kernel_init=ZERO, name="out")(h)], axis=-1)
+        return centered(mask).project(moved)
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes: which nodes there are, and what is known of all."""
@@ -86,8 +89,8 @@ class EGNN(nn.Module):
         return {"mask": ConditionSpec((spec.shape[0],), missing=None), **vectors}
 
     def _check(self, shape: tuple[int, ...], given: Condition) -> None:
-        if len(shape) != 3 or shape[-1] < 4:
-            raise InputError(f"net 'egnn' takes points with features, (batch, nodes, 3 + features), not {shape}")
+        if len(shape) != 3 or shape[-1] < 3:
+            raise InputError(f"net 'egnn' takes points of space, (batch, nodes, 3 + features), not shape {shape}")
         for name in given.keys() - {"mask", *self.vectors}:
             raise InputError(f"the condition {name!r} was given to net 'egnn': name it, with its width, in net.vectors")
 

@@ -100,7 +100,10 @@ def build_core(config: Config, spec: DataSpec) -> Core:
     check_kinds(made, parameterization, config["loss"])
     if needs.learned_process:
         if has_space(spec):
-            raise InputError(f"loss {config['loss']['name']!r}: learns a process of all of R^n: for sets take diffusion")
+            raise InputError(
+                f"loss {config['loss']['name']!r}: learns a process of all of R^n, and this data is sets: take "
+                "diffusion"
+            )
         process, parameterization = None, by_log_snr(parameterization)
         start, bind, schedule = learn_process(made, start, parameterization, network)
     elif isinstance(made, Replacement | Product):

@@ -1,24 +1,32 @@
-"""Molecules: atoms in space, with graphs as conditions."""
+"""Molecules: atoms in space, with their elements, or with their graph as a condition (conformers)."""
 
+from collections.abc import Callable
+
+from jaxdiff.errors import InputError
 from jaxdiff.gaussian.space import Space, centered
+from jaxdiff.modalities.molecules import spec as atoms
 from jaxdiff.modalities.molecules.conformers import conformers
+from jaxdiff.modalities.molecules.source import molecules
+from jaxdiff.modalities.molecules.spec import COMPLETED, complete
 from jaxdiff.types import Codec, Condition, Spec
 
-__all__ = ["AXES", "RANGE", "conformers", "make_codec", "make_space"]
+__all__ = ["AXES", "COMPLETED", "RANGE", "complete", "conformers", "make_codec", "make_space", "molecules"]
 
 AXES = ("atoms", "channels")
 RANGE = (None, None)
 
 
 def make_codec(spec: Spec) -> Codec:
-    """None: coordinates are in Angstrom everywhere."""
-    return Codec()
+    """Between elements and coordinates in Angstrom, and features; of conformers, none."""
+    return Codec() if "conformers" in spec.details else atoms.make_codec(spec)
 
 
-def make_space(spec: Spec):
-    """Of zero center."""
+def make_space(spec: Spec) -> Callable[[Condition], Space]:
+    """Atoms that are there, with a mean of 0."""
 
-    def space(condition: Condition) -> Space:
+    def space(condition):
+        if "mask" not in condition:
+            raise InputError("molecules: the condition lacks mask (n, atoms), 1 where there is an atom: give it")
         return centered(condition["mask"])
 
     return space
