@@ -9,6 +9,7 @@ import jax
 from PIL import Image
 
 from jaxdiff.cli.written import claimed
+from jaxdiff.errors import InputError
 from jaxdiff.modalities.molecules import files, show_conformers
 from jaxdiff.pipelines.conformers import conformers
 from jaxdiff.pipelines.model import Model
@@ -24,6 +25,8 @@ def conformed(arguments: argparse.Namespace, out: Path, model: Model, options: d
     Raises:
       InputError: the model is of another kind, the SMILES does not fit it, or files of this suffix are not written.
     """
+    if arguments.smiles is None:
+        raise InputError("--smiles: this model draws the conformers of a molecule: say of which, as in --smiles CCO")
     named = bool(out.suffix)
     if named:
         files.check_suffix(out)
@@ -34,8 +37,11 @@ def conformed(arguments: argparse.Namespace, out: Path, model: Model, options: d
     drawn = list(drawn)
     picture = show_conformers.rendered(show_conformers.gallery(drawn))
     if named:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _write(out, drawn, picture)
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            _write(out, drawn, picture)
+        except OSError as error:
+            raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
     else:
         with claimed(out) as out:
             _write(out / "samples.sdf", drawn, picture)

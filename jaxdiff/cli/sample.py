@@ -205,7 +205,7 @@ def draw(arguments: argparse.Namespace) -> None:
     if arguments.fill is not None:
         filled(arguments, out, model, options)
         return
-    if arguments.smiles is not None:
+    if arguments.smiles is not None or "conformers" in model.spec.details:
         conformed(arguments, out, model, options)
         return
     steps = model.steps if arguments.steps is None else arguments.steps

@@ -18,7 +18,7 @@ from jaxdiff.config.sampling import GUIDANCE, AnyProcess, Bind, has_symbols
 from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import is_white
-from jaxdiff.modalities import complete, find, make_codec
+from jaxdiff.modalities import complete, find, has_space, make_codec
 from jaxdiff.pipelines.chosen import check_guidable, chosen
 from jaxdiff.pipelines.conditions import Given, Known, checked, prompted
 from jaxdiff.pipelines.draw import Fed, How
@@ -306,6 +306,9 @@ class Model:
     def _chosen(self, sampler: Any, options: Mapping[str, Any]) -> tuple[Any, tuple, dict[str, Array]]:
         name, fixed, traced = chosen(sampler, options, self.sampler, self.options, self.path)
         check_allowed(self.samplers, name)
+        asked = {**self.options, **options}
+        if has_space(self.spec) and (asked.get("clip", np.inf) != np.inf or "threshold" in asked):
+            raise InputError("clip, threshold: a box would not turn with what is in space: leave them out, clip at inf")
         return name, fixed, traced
 
     def _led(
