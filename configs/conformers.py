@@ -4,9 +4,9 @@
     python train.py --config=configs/conformers.py:npz=FILE.npz    the same as arrays (docs/structures.md)
     python sample.py --workdir runs/conformers --smiles "CCO" --num 10 --out conformers.sdf
 
-Needs `pip install 'jaxdiff[molecules]'`. A transformer over atoms, told the graph of the molecule, draws the positions of
-its heavy atoms in Angstrom. sigma_data is that of small ligands. For larger molecules, --config.data.most=48, and the
-deviation of their coordinates from the mean wherever sigma_data is set, and in loss.times.mean (its logarithm less 1.2).
+Needs `pip install 'jaxdiff[molecules]'`. A transformer over atoms, told the graph of the molecule, draws the positions
+of its heavy atoms in Angstrom. sigma_data is that of small ligands. For larger molecules, --config.data.most=48, and
+the deviation of their coordinates wherever sigma_data is set, and in loss.times.mean (its logarithm less 1.2).
 """
 
 import math

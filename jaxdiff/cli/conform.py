@@ -18,9 +18,9 @@ __all__ = ["conformed"]
 
 
 def conformed(arguments: argparse.Namespace, out: Path, model: Model, options: dict[str, Any]) -> None:
-    """Draw `--num` conformers of `--smiles`, and write them to a file .sdf, .pdb or .xyz, or to samples.sdf in a folder.
+    """Draw `--num` conformers of `--smiles` to a file .sdf, .pdb or .xyz, or to samples.sdf in a folder.
 
-    A picture of the first of them stands beside, conformers.png or samples.png.
+    A picture of the first of them stands beside, as .png.
 
     Raises:
       InputError: the model is of another kind, the SMILES does not fit it, or files of this suffix are not written.

@@ -153,7 +153,7 @@ def check(arguments: argparse.Namespace) -> None:
     drawing = ("task", "sampler", "steps", "label", *OPTIONAL)
     ignored = [name for name in drawing if getattr(arguments, name) is not None] + arguments.option
     if arguments.smiles is not None and (arguments.task or arguments.likelihood or arguments.json or arguments.label):
-        raise InputError("--smiles: goes with drawing conformers alone, without --task, --likelihood, --json and --label")
+        raise InputError("--smiles: goes with drawing conformers, without --task, --likelihood, --json and --label")
     if arguments.likelihood and ignored:
         raise InputError(f"{ignored[0]}: is for drawing, and --likelihood draws nothing")
     if arguments.atoms is not None and (arguments.task or arguments.likelihood or arguments.fill is not None):

@@ -10,10 +10,14 @@ which is proper: it never mirrors, so the two hands of a molecule stay two. Of p
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdiff.types import Array, Key
 
-__all__ = ["align", "mean_point", "rmsd", "rotation_onto", "rotations", "turns"]
+__all__ = ["Points", "align", "mean_point", "rmsd", "rotation_onto", "rotations", "turns"]
+
+Points = Array | np.ndarray
+"""Points of space (..., points, 3), or what counts them."""
 
 
 def rotations(key: Key, n: int) -> Array:
@@ -39,7 +43,7 @@ def turns(quaternions: Array) -> Array:
     return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
 
 
-def mean_point(x: Array, weights: Array | None = None) -> Array:
+def mean_point(x: Points, weights: Points | None = None) -> Array:
     """The weighted mean of points x (..., points, 3): (..., 1, 3).
 
     Args:
@@ -52,7 +56,7 @@ def mean_point(x: Array, weights: Array | None = None) -> Array:
     return (w * x).sum(-2, keepdims=True) / w.sum(-2, keepdims=True)
 
 
-def rotation_onto(x: Array, y: Array, weights: Array | None = None) -> Array:
+def rotation_onto(x: Points, y: Points, weights: Points | None = None) -> Array:
     """The proper rotation R (..., 3, 3) by which `x @ R.T` lies nearest to y, both less their weighted means.
 
     Args:
@@ -68,16 +72,17 @@ def rotation_onto(x: Array, y: Array, weights: Array | None = None) -> Array:
     return (u * signs[..., None, :]) @ vt
 
 
-def align(x: Array, y: Array, weights: Array | None = None) -> Array:
+def align(x: Points, y: Points, weights: Points | None = None) -> Array:
     """x moved as a rigid body to lie nearest to y, (..., points, 3).
 
     No gradient passes through the motion: that of the distance to y is exact all the same, as the motion is the best.
     """
+    x, y = jnp.asarray(x), jnp.asarray(y)
     turn = jax.lax.stop_gradient(rotation_onto(x, y, weights))
     return (x - mean_point(x, weights)) @ turn.mT + mean_point(y, weights)
 
 
-def rmsd(x: Array, y: Array, weights: Array | None = None) -> Array:
+def rmsd(x: Points, y: Points, weights: Points | None = None) -> Array:
     """The root mean square distance of the points of x to those of y, once laid onto them: (...).
 
     Args:

@@ -12,6 +12,7 @@ Neither sees a motion or a mirror. Coverage and matching (Xu et al. 2021; Ganea 
 import jax
 import jax.numpy as jnp
 
+from jaxdiff.geometry.rigid import Points
 from jaxdiff.types import Array
 
 __all__ = ["angles", "coverage", "distances", "lddt", "lengths", "matching", "smooth_lddt", "volumes"]
@@ -19,18 +20,18 @@ __all__ = ["angles", "coverage", "distances", "lddt", "lengths", "matching", "sm
 THRESHOLDS = (0.5, 1.0, 2.0, 4.0)
 
 
-def distances(x: Array) -> Array:
+def distances(x: Points) -> Array:
     """The distances of all pairs of points, (..., points, points); of gradient 0 where two are at one place."""
     return _length(x[..., :, None, :] - x[..., None, :, :])
 
 
-def _length(v: Array) -> Array:
+def _length(v: Points) -> Array:
     squares = jnp.square(jnp.asarray(v)).sum(-1)
     apart = squares > 0
     return jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1)), 0)
 
 
-def lddt(x: Array, true: Array, mask: Array | None = None, radius: float = 15.0) -> Array:
+def lddt(x: Points, true: Points, mask: Points | None = None, radius: float = 15.0) -> Array:
     """The local distance difference test, from 0 to 1: (...).
 
     Args:
@@ -44,7 +45,7 @@ def lddt(x: Array, true: Array, mask: Array | None = None, radius: float = 15.0)
     return _lddt(x, true, mask, radius, lambda error, c: error < c)
 
 
-def smooth_lddt(x: Array, true: Array, mask: Array | None = None, radius: float = 15.0) -> Array:
+def smooth_lddt(x: Points, true: Points, mask: Points | None = None, radius: float = 15.0) -> Array:
     """The same, differentiable; of exact structures 0.804, and never 1."""
     return _lddt(x, true, mask, radius, lambda error, c: jax.nn.sigmoid(c - error))
 
@@ -59,7 +60,7 @@ def _lddt(x, true, mask, radius, score):
     return jnp.where(pairs > 0, jnp.where(count, each, 0).sum((-1, -2)) / jnp.maximum(pairs, 1), 1)
 
 
-def lengths(x: Array, bonds: Array) -> Array:
+def lengths(x: Points, bonds: Points) -> Array:
     """The lengths of bonds, (..., bonds).
 
     Args:
@@ -68,7 +69,7 @@ def lengths(x: Array, bonds: Array) -> Array:
     return _length(x[..., bonds[:, 0], :] - x[..., bonds[:, 1], :])
 
 
-def angles(x: Array, triples: Array) -> Array:
+def angles(x: Points, triples: Points) -> Array:
     """The angles at the middle points of triples, in degrees from 0 to 180: (..., triples).
 
     Args:
@@ -80,7 +81,7 @@ def angles(x: Array, triples: Array) -> Array:
     return jnp.degrees(jnp.arctan2(_length(jnp.cross(a, b)), (a * b).sum(-1)))
 
 
-def volumes(x: Array, centers: Array) -> Array:
+def volumes(x: Points, centers: Points) -> Array:
     """The signed volumes `(a - o) · (b - o) x (c - o)` at centers, (..., centers): a mirror turns their signs.
 
     Args:
@@ -90,7 +91,7 @@ def volumes(x: Array, centers: Array) -> Array:
     return ((a - o) * jnp.cross(b - o, c - o)).sum(-1)
 
 
-def coverage(rmsds: Array, threshold: float) -> Array:
+def coverage(rmsds: Points, threshold: float) -> Array:
     """COV: the share of references that have a drawn structure nearer than a threshold.
 
     Args:
@@ -99,6 +100,6 @@ def coverage(rmsds: Array, threshold: float) -> Array:
     return jnp.mean(jnp.asarray(rmsds).min(1) < threshold)
 
 
-def matching(rmsds: Array) -> Array:
+def matching(rmsds: Points) -> Array:
     """MAT: the mean, over references, of the RMSD of the nearest drawn structure, (references, drawn) -> ()."""
     return jnp.mean(jnp.asarray(rmsds).min(1))

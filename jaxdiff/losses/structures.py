@@ -61,9 +61,9 @@ def structure_loss(
         error = own.space.project(drawn - goal)
         error = jnp.square(error).sum((1, 2)) / own.space.dimension(x_0)
         inside = interior(own, t)
-        factor = weight(own, parameterization, t) * (determinant(own, parameterization, inside) / own.sigma(inside)) ** 2
+        of_output = (determinant(own, parameterization, inside) / own.sigma(inside)) ** 2
         score = smooth_lddt(drawn, x_0, mask, radius)
-        loss = jnp.mean(factor * error) + lddt * jnp.mean(1 - score)
+        loss = jnp.mean(weight(own, parameterization, t) * of_output * error) + lddt * jnp.mean(1 - score)
         return loss, {"mse": jnp.mean(error), "lddt": jnp.mean(score)}
 
     return loss_fn

@@ -4,8 +4,8 @@
     x <- x + gate_f * feed_forward((1 + scale_f) norm(x) + shift_f)
 
 with shifts, scales and gates of each point's own embedding: of the time, and of what is known of the point. Attention
-is biased, head by head, by what is known of each pair, and by the distance of its points. There are no positions: points
-that change places change those of the output. Padding has no part in anything.
+is biased, head by head, by what is known of each pair, and by the distance of its points. There are no positions:
+points that change places change those of the output. Padding has no part in anything.
 
 After Abramson et al. 2024, algorithms 23 to 26, with the gates of adaLN-zero (Peebles and Xie 2023) in place of
 sigmoids, and with distances, which AlphaFold 3 leaves to its embedding of atoms. Motions are no symmetry of it: they
@@ -102,8 +102,7 @@ class SetTransformer(nn.Module):
     def _between(self, embedding: jax.Array) -> jax.Array:
         """What is told of both points of a pair, (batch, points, points, pair_width)."""
         first, second = (
-            nn.Dense(self.pair_width, False, kernel_init=INIT, name=name)(nn.silu(embedding))
-            for name in ("from", "to")
+            nn.Dense(self.pair_width, False, kernel_init=INIT, name=name)(nn.silu(embedding)) for name in ("from", "to")
         )
         return first[:, :, None] + second[:, None]
 

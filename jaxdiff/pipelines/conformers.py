@@ -31,7 +31,7 @@ def conformers(model: Model, key: Key, smiles: str, n: int, batch: int = 64, **o
     """
     require("molecules", model.spec, f"SMILES {smiles}")
     if "conformers" not in model.spec.details:
-        raise InputError("smiles: this model draws molecules, and not the conformers of one: train configs/conformers.py")
+        raise InputError("smiles: this model draws molecules, not conformers of one: train configs/conformers.py")
     molecule, most = read_smiles(smiles), model.spec.shape[0]
     atoms = molecule.GetNumAtoms()
     if not 1 < atoms <= most:

@@ -68,9 +68,7 @@ def heun(
     return Sampler(State, step)
 
 
-def raised(
-    process: Process, key: Key, x: Array, t: Array, gamma: Array, factor: float | Array
-) -> tuple[Array, Array]:
+def raised(process: Process, key: Key, x: Array, t: Array, gamma: Array, factor: float | Array) -> tuple[Array, Array]:
     """x at t with noise, at the later time at which the noise level sigma / alpha is 1 + gamma times as high.
 
     Where that level is infinite, nothing makes x noisier.

@@ -72,7 +72,7 @@ def test_the_gradient_of_an_aligned_distance_is_exact(rng):
 
 
 def test_rotations_are_uniform():
-    """The angle of a uniform rotation has the density (1 - cos a) / pi; where it takes an axis is even on the sphere."""
+    """The angle of a uniform rotation has the density (1 - cos a) / pi; an axis goes evenly to the sphere."""
     r = np.asarray(rigid.rotations(KEY, 20_000))
     np.testing.assert_allclose(r @ r.transpose(0, 2, 1), np.broadcast_to(np.eye(3), r.shape), atol=2e-6)
     np.testing.assert_allclose(np.linalg.det(r), 1, atol=2e-6)

@@ -1,9 +1,11 @@
 """The exact denoiser of one rigid body in all orientations, with noise of zero center.
 
 The posterior of the rotation R, `x_0 = body Rᵀ`, is a matrix Fisher law: p(R | x_t) ~ exp(tr(Fᵀ R)), with
-`F = alpha / sigma² x_tᵀ body` = U diag(s) Vᵀ, U and V proper; E[R] = U diag(d) Vᵀ, where (Lee 2018, with i, j the others)
+`F = alpha / sigma² x_tᵀ body` = U diag(s) Vᵀ, U and V proper; E[R] = U diag(d) Vᵀ, where (Lee 2018)
 
     d_k = E[u],    u in [-1, 1] with density ~ I0((s_i - s_j)(1 - u) / 2) I0((s_i + s_j)(1 + u) / 2) e^(s_k u)
+
+with i and j the other two.
 """
 
 import jax

@@ -25,7 +25,9 @@ def given():
     nodes = rng.normal(size=(2, 6, 5)) * mask[..., None]
     pairs = rng.normal(size=(2, 6, 6, 4)) * (mask[:, None] * mask[..., None])[..., None]
     told = {"mask": mask, "nodes": nodes, "pairs": pairs}
-    return jnp.asarray(rng.normal(size=(2, 6, 3)), jnp.float32), {k: jnp.asarray(v, jnp.float32) for k, v in told.items()}
+    return jnp.asarray(rng.normal(size=(2, 6, 3)), jnp.float32), {
+        k: jnp.asarray(v, jnp.float32) for k, v in told.items()
+    }
 
 
 @pytest.fixture(scope="module")

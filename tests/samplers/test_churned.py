@@ -8,7 +8,7 @@ from scipy.stats import kstest
 
 from jaxdiff import samplers
 from jaxdiff.gaussian import grids, schedules
-from jaxdiff.gaussian.process import prior, within, on
+from jaxdiff.gaussian.process import on, prior, within
 from jaxdiff.gaussian.space import centered
 from jaxdiff.geometry.rigid import rmsd, rotation_onto, rotations
 from tests.helpers.cases import refused
@@ -51,7 +51,9 @@ def test_a_step_written_out():
     np.testing.assert_allclose(drawn, noisy + scale * (after - higher) * slope, rtol=2e-5, atol=1e-5)
     # Where the step leads to a level that is not above churn_min, there is no noise.
     calm = make(2.0).step(KEY, samplers.State(x), jnp.float32(now / 10), jnp.float32(after / 10)).x
-    np.testing.assert_allclose(calm, x + scale * (after - now) * (x - denoiser(x, now / 10)) / now, rtol=2e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        calm, x + scale * (after - now) * (x - denoiser(x, now / 10)) / now, rtol=2e-5, atol=1e-5
+    )
 
 
 @pytest.mark.slow
@@ -89,7 +91,9 @@ def test_overshooting_departs_from_the_law():
     denoiser = lambda x, t: x / (1 + process.sigma(t) ** 2)
     times = grids.karras(process, 200, sigma_max=50.0, sigma_min=0.002)
     x_1 = 50.0 * jnp.ones((1, 1))
-    end = lambda scale: float(samplers.sample(samplers.churned(process, denoiser, 0.0, 1.0, 1.0, scale), KEY, x_1, times)[0, 0])
+    end = lambda scale: float(
+        samplers.sample(samplers.churned(process, denoiser, 0.0, 1.0, 1.0, scale), KEY, x_1, times)[0, 0]
+    )
     np.testing.assert_allclose(end(1.0), 1.0, atol=0.05)
     np.testing.assert_allclose(end(1.5), 50.0 ** (1 - 1.5), rtol=0.1)
 

@@ -55,7 +55,9 @@ def conformers(path: str, split: str = "all", most: int = 24) -> Source:
     middle = float(np.median(np.concatenate(lengths)))
     if not SHORTEST < middle < LONGEST:
         hint = "are they nanometers? multiply by 10" if 0.07 < middle < 0.3 else "scale them"
-        raise InputError(f"{path!r}: the median bond is {middle:.3g} long, and coordinates have to be in Angstrom: {hint}")
+        raise InputError(
+            f"{path!r}: the median bond is {middle:.3g} long, and coordinates have to be in Angstrom: {hint}"
+        )
 
     def take(indices):
         chosen = [examples[i] for i in np.asarray(indices)]
@@ -160,7 +162,7 @@ def heavy_molecule(
 
 def _centered(molecule: Any) -> np.ndarray:
     x = molecule.GetConformer().GetPositions()
-    return np.float32(x - x.mean(0))
+    return (x - x.mean(0)).astype(np.float32)
 
 
 def _padded(x: np.ndarray, most: int) -> np.ndarray:

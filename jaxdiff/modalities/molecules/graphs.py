@@ -196,13 +196,13 @@ def _features(atom: Any, what: str) -> Iterator[int]:
         yield start + HYBRIDS.index(hybrid)
     if atom.GetIsAromatic():
         yield start + len(HYBRIDS)
-    rings = atom.GetOwningMol().GetRingInfo()
-    yield from (start + len(HYBRIDS) + 1 + i for i, size in enumerate(RINGS) if rings.IsAtomInRingOfSize(atom.GetIdx(), size))
+    rings, i = atom.GetOwningMol().GetRingInfo(), atom.GetIdx()
+    yield from (start + len(HYBRIDS) + 1 + k for k, size in enumerate(RINGS) if rings.IsAtomInRingOfSize(i, size))
 
 
 def _centers(molecule: Any) -> Iterator[list[int]]:
     """Of each stereocenter, its number and those of its neighbors, three or four, in the order of positive volume."""
-    ranks = None
+    ranks: list[int] = []
     for atom in molecule.GetAtoms():
         tag = str(atom.GetChiralTag())
         if tag not in ("CHI_TETRAHEDRAL_CW", "CHI_TETRAHEDRAL_CCW") or atom.GetDegree() not in (3, 4):

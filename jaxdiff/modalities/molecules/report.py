@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxdiff.geometry import structures
+from jaxdiff.geometry.rigid import Points
 from jaxdiff.modalities.molecules.graphs import Graph, make_graph, placed, rdkit
 from jaxdiff.types import Array
 
@@ -33,8 +34,8 @@ def figures(molecule: Any, drawn: Sequence[np.ndarray]) -> dict[str, Any]:
       molecule: of RDKit, heavy atoms alone, with the conformer that is known.
       drawn: positions (atoms, 3) of each, in Angstrom.
 
-    Returns: "rmsd", (drawn,), to the known one, the least over the ways of numbering equal atoms; "bond" in Angstrom and
-      "angle" in degrees, mean absolute differences; "hands" (kept, all) of the stereocenters.
+    Returns: "rmsd", (drawn,), to the known one, the least over the ways of numbering equal atoms; "bond" in Angstrom
+      and "angle" in degrees, mean absolute differences; "hands" (kept, all) of the stereocenters.
     """
     from rdkit.Chem import rdMolAlign
 
@@ -53,7 +54,7 @@ def figures(molecule: Any, drawn: Sequence[np.ndarray]) -> dict[str, Any]:
     }
 
 
-def _each(measure: Callable[[Array, np.ndarray], Array], x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _each(measure: Callable[[Points, Points], Array], x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """A measure of rows of atoms, padded to few sizes, as each size compiles anew."""
     atoms, count = (-(-size // GRAIN) * GRAIN for size in (x.shape[1], len(rows)))
     padded = np.pad(x, ((0, 0), (0, atoms - x.shape[1]), (0, 0))), np.pad(rows, ((0, count - len(rows)), (0, 0)))

@@ -32,7 +32,7 @@ def side_by_side(drawn: Batch, real: Batch | None) -> Any:
     for i in range(n):
         row, column = divmod(i, ACROSS)
         there = np.asarray(told["mask"][i]) > 0
-        symbols, bonds = elements_of(np.asarray(told["nodes"][i])[there]), bonds_of(told["pairs"][i])
+        symbols, bonds = elements_of(np.asarray(told["nodes"][i])[there]).tolist(), bonds_of(told["pairs"][i])
         x = np.asarray(drawn.x_0[i])[there]
         if not np.isfinite(x).all():
             continue
