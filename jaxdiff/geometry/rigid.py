@@ -45,6 +45,7 @@ def mean_point(x: Array, weights: Array | None = None) -> Array:
     Args:
       weights: (..., points), not negative, of which some are positive; 0 of padding. All 1 by default.
     """
+    x = jnp.asarray(x)
     if weights is None:
         return x.mean(-2, keepdims=True)
     w = jnp.asarray(weights, x.dtype)[..., None]
@@ -58,6 +59,7 @@ def rotation_onto(x: Array, y: Array, weights: Array | None = None) -> Array:
       x, y: (..., points, 3).
       weights: as of `mean_point`.
     """
+    x, y = jnp.asarray(x), jnp.asarray(y)
     w = jnp.ones(x.shape[:-1], x.dtype) if weights is None else jnp.asarray(weights, x.dtype)
     h = jnp.einsum("...p,...pi,...pj->...ij", w, y - mean_point(y, weights), x - mean_point(x, weights))
     u, _, vt = jnp.linalg.svd(h)

@@ -25,7 +25,7 @@ def distances(x: Array) -> Array:
 
 
 def _length(v: Array) -> Array:
-    squares = jnp.square(v).sum(-1)
+    squares = jnp.square(jnp.asarray(v)).sum(-1)
     apart = squares > 0
     return jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1)), 0)
 

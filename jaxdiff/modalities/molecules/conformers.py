@@ -17,7 +17,7 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.molecules.graphs import NODES, PAIRS, Graph, check_connected, make_graph, rdkit, unpacked
 from jaxdiff.types import Batch, Condition, ConditionSpec, Spec
 
-__all__ = ["Conformer", "condition_of", "conformer_spec", "conformers", "heavy_molecule", "positions", "read", "told"]
+__all__ = ["Conformer", "condition_of", "conformer_spec", "conformers", "heavy_molecule", "read", "told"]
 
 logger = logging.getLogger(__name__)
 SPLITS = ("all", "train", "test")
@@ -48,7 +48,7 @@ def conformers(path: str, split: str = "all", most: int = 24) -> Source:
     """
     if split not in SPLITS:
         raise unknown("split of conformers", split, SPLITS)
-    examples = list(read(path, split, most))
+    examples = [Conformer(_centered(molecule), graph) for molecule, graph in read(path, split, most)]
     if not examples:
         raise InputError(f"{path!r}: holds no molecule of 2 to {most} heavy atoms for split {split!r}: raise data.most")
     lengths = [np.linalg.norm(np.subtract(*e.positions[e.graph.bonds.T]), axis=1) for e in examples]
@@ -87,13 +87,11 @@ def condition_of(graphs: Sequence[Graph], most: int) -> Condition:
     return {"mask": mask, "nodes": nodes, "pairs": pairs}
 
 
-def positions(x: np.ndarray, graphs: Sequence[Graph]) -> list[np.ndarray]:
-    """The positions of the atoms that there are, of a batch (n, most, 3)."""
-    return [np.asarray(each)[: len(graph.nodes)] for each, graph in zip(x, graphs, strict=True)]
+def read(path: str, split: str, most: int) -> Iterator[tuple[Any, Graph]]:
+    """The molecules of a file that can be used, of one of its splits, and their graphs.
 
-
-def read(path: str, split: str, most: int) -> Iterator[Conformer]:
-    """The molecules of a file that can be used, of one of its splits, with what was left out in the log."""
+    They are those of RDKit, heavy atoms alone, with coordinates. How many are left out, and why, is logged.
+    """
     molecules = _from_npz(path, split, most) if Path(path).suffix == ".npz" else _from_sdf(path, split)
     left = {"larger than data.most": 0, "not to be read": 0}
     for molecule in molecules:
@@ -108,9 +106,11 @@ def read(path: str, split: str, most: int) -> Iterator[Conformer]:
             raise InputError(f"{path!r}: a molecule has coordinates that are not finite: mend the file")
         try:
             check_connected(molecule, "a molecule")
-            yield Conformer(np.float32(x - x.mean(0)), make_graph(molecule, "a molecule"))
+            graph = make_graph(molecule, "a molecule")
         except InputError as error:
             left[str(error)] = left.get(str(error), 0) + 1
+        else:
+            yield molecule, graph
     for reason, count in left.items():
         if count:
             logger.warning("%s: %d molecules are left out: %s", path, count, reason)
@@ -156,6 +156,11 @@ def heavy_molecule(
         return None
     chem.AssignStereochemistryFrom3D(molecule)
     return molecule.GetMol()
+
+
+def _centered(molecule: Any) -> np.ndarray:
+    x = molecule.GetConformer().GetPositions()
+    return np.float32(x - x.mean(0))
 
 
 def _padded(x: np.ndarray, most: int) -> np.ndarray:
