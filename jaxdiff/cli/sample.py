@@ -209,7 +209,7 @@ def draw(arguments: argparse.Namespace) -> None:
         conformed(arguments, out, model, options)
         return
     steps = model.steps if arguments.steps is None else arguments.steps
-    told = make_told(arguments, model)
+    told = prompts.make_told(arguments, model)
     options |= prompts.options_of(arguments)
     if not arguments.json:
         sampler = arguments.sampler or in_words(model.sampler["name"])
@@ -231,21 +231,6 @@ def draw(arguments: argparse.Namespace) -> None:
         print(json.dumps(record | {"out": str(out), "files": ["samples.npy", *seen, *chain], "seconds": seconds}))
         return
     print(f"{arguments.num} drawn in {seconds:.1f} s; look at {out / first}, {' and '.join(others)} there")
-
-
-def make_told(arguments: argparse.Namespace, model: Model) -> Told:
-    """What is known of the examples: their class, captions, number of atoms."""
-    captions, key = prompts.read_prompts(arguments), jax.random.key(arguments.seed)
-    if arguments.atoms is not None:
-        require("molecules", model.spec, f"--atoms {arguments.atoms}")
-
-    def told(n):
-        given = prompts.told(model, arguments.label, captions, arguments.first, n)
-        if arguments.atoms is not None:
-            given = {**(given or {}), "atoms": arguments.atoms}
-        return model.completed(key, given, n, arguments.first)
-
-    return told
 
 
 def draw_chain(

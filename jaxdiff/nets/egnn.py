@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.gaussian.space import centered
 from jaxdiff.nets.layers import INIT, ZERO, sinusoidal
 from jaxdiff.types import Condition, ConditionSpec, Spec
 
@@ -81,7 +80,9 @@ class EGNN(nn.Module):
         moved = place - x[..., :3]
         if x.shape[-1] > 3:
             moved = jnp.concatenate([moved, nn.Dense(x.shape[-1] - 3, kernel_init=ZERO, name="out")(h)], axis=-1)
-        return centered(mask).project(moved)
+        there = mask[..., None]
+        center = jnp.sum(moved[..., :3] * there, 1, keepdims=True) / jnp.maximum(there.sum(1, keepdims=True), 1)
+        return (moved - jnp.pad(center, ((0, 0), (0, 0), (0, x.shape[-1] - 3)))) * there
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes: which nodes there are, and what is known of all."""

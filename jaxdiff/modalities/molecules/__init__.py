@@ -17,8 +17,8 @@ RANGE = (None, None)
 
 
 def make_codec(spec: Spec) -> Codec:
-    """Between elements and coordinates in Angstrom, and features; of conformers, none."""
-    return Codec() if "conformers" in spec.details else atoms.make_codec(spec)
+    """Between elements and coordinates in Angstrom, and features; the identity for conformers, and without details."""
+    return atoms.make_codec(spec) if spec.details and "conformers" not in spec.details else Codec()
 
 
 def make_space(spec: Spec) -> Callable[[Condition], Space]:

@@ -18,9 +18,11 @@ PLACES = np.linspace(0.6, 4.6, 17)
 def values(spec: Spec, x: np.ndarray) -> np.ndarray:
     """Of molecules, the share of each element, and of each pair of elements bumps along its distances, an atom.
 
-    Of conformers, whose elements are known, their sorted distances.
+    Of conformers, whose elements are known, their sorted distances; without details, the numbers themselves.
     """
     x = np.asarray(x)
+    if not spec.details:
+        return x.reshape(len(x), -1).astype(np.float32)
     if "conformers" in spec.details:
         d = np.linalg.norm(x[:, :, None] - x[:, None], axis=-1)
         return np.sort(d.reshape(len(x), -1), axis=1).astype(np.float32)

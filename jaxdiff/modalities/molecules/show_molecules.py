@@ -22,6 +22,8 @@ ACROSS, DRAWN, REAL = 8, 24, 8
 
 def describe(spec: Spec) -> str:
     """What an example is: "molecules of up to 23 atoms of H, C, N, O, S"."""
+    if not spec.details:
+        return f"sets of up to {spec.shape[0]} atoms"
     return f"molecules of up to {spec.shape[0]} atoms of {', '.join(SYMBOLS[z] for z in spec.details['elements'])}"
 
 
