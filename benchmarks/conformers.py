@@ -26,8 +26,10 @@ from rdkit.Chem import AllChem
 import jaxdiff
 from jaxdiff.config.record import read_record
 from jaxdiff.geometry import structures
+from jaxdiff.geometry.rigid import align
 from jaxdiff.modalities.molecules.conformers import condition_of, read
 from jaxdiff.modalities.molecules.graphs import make_graph
+from jaxdiff.modalities.molecules.picture import draw, sheet, turned
 from jaxdiff.modalities.molecules.report import figures, summary
 
 POWER, NOISE = 0.9, 0.05
@@ -41,6 +43,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, nargs="+", default=[50], help="of the sampler")
     options.add_argument("--option", action="append", default=[], help="NAME=VALUE of the sampler")
     options.add_argument("--only", nargs="+", help="names of contenders")
+    options.add_argument("--picture", type=Path, help="draw some of the run's beside the known ones")
     options.add_argument("--json", type=Path, help="write the rows here")
     arguments = options.parse_args()
     data = read_record(arguments.workdir).config["held_out"]
@@ -55,6 +58,8 @@ def main() -> None:
         begin = time.perf_counter()
         drawn = make(chosen, arguments.each)
         seconds = (time.perf_counter() - begin) / (len(chosen) * arguments.each)
+        if arguments.picture and name.startswith("jaxdiff"):
+            show(arguments.picture, chosen, drawn)
         made = [(m, x) for m, x in zip(chosen, drawn, strict=True) if x is not None]
         row = summary([figures(molecule, x) for molecule, x in made])
         rows.append({"name": name, "made": len(made), **row, "seconds": seconds})
@@ -79,6 +84,20 @@ def of_run(arguments, steps: int):
         return [cut[i : i + each] for i in range(0, len(cut), each)]
 
     return make
+
+
+def show(path, molecules, drawn, rows: int = 6) -> None:
+    """The known conformer, first in each row, and those drawn, laid onto it: of molecules of several sizes."""
+    order = np.argsort([m.GetNumAtoms() for m in molecules], kind="stable")
+    chosen = order[np.linspace(0.2 * len(order), len(order) - 1, rows).astype(int)]
+    figure, axes = sheet(rows, 1 + len(drawn[0]))
+    for row, i in zip(axes, chosen, strict=True):
+        symbols, bonds = [atom.GetSymbol() for atom in molecules[i].GetAtoms()], make_graph(molecules[i]).bonds
+        known = turned(molecules[i].GetConformer().GetPositions())
+        draw(row[0], known, symbols, bonds)
+        for at, x in zip(row[1:], drawn[i], strict=True):
+            draw(at, np.asarray(align(x, known)), symbols, bonds)
+    figure.savefig(path, dpi=100)
 
 
 def embedded(molecules, each, parameters):

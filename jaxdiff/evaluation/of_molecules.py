@@ -36,8 +36,10 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16) -> 
       draws: times for each molecule.
 
     Raises:
-      InputError: there are not as many; or some have a number of atoms that none had in training.
+      InputError: the model draws conformers; there are not as many; or some have a number of atoms that none had in training.
     """
+    if "conformers" in model.spec.details:
+        raise InputError("likelihood: is that of elements and coordinates, and a model of conformers draws no elements")
     if not 2 <= n <= source.size:
         raise InputError(f"n={n}: there are {source.size} held-out examples, and 2 are needed")
     shares, spread, found = sizes_of(model.spec), np.linspace(0, source.size - 1, n).astype(int), []

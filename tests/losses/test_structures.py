@@ -56,7 +56,7 @@ def test_padding_has_no_part(batch):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["edm", "v"])
+@pytest.mark.parametrize("name", ["edm", pytest.param("v", marks=pytest.mark.slow)])
 def test_plain_it_is_the_loss_of_diffusion(batch, name):
     """The same mean over many draws, for both weigh the same error."""
     network = lambda params, x, t, condition, key: 0.3 * jnp.tanh(x)
@@ -71,6 +71,7 @@ def test_plain_it_is_the_loss_of_diffusion(batch, name):
     assert error < 0.1 * float(theirs.mean())
 
 
+@pytest.mark.slow
 def test_its_minimum_is_not_the_posterior_mean(rng):
     """A body in all orientations under noise that drowns it: the mean has nearly no size, the aligned minimum its own.
 

@@ -78,6 +78,7 @@ def test_all_that_it_is_told_counts(run, given):
         assert not change[1, 4:].any()
 
 
+@pytest.mark.slow
 def test_a_fresh_one_answers_zeros_and_learns_from_every_weight(given):
     x, told = given
     net = SetTransformer(**SMALL)
