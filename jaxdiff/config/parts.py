@@ -23,10 +23,10 @@ from jaxdiff.discrete.product import Mixed, Product, mixed, mixed_loss, product
 from jaxdiff.gaussian import betas, grids, parameterization, schedules, simplex
 from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process
-from jaxdiff.losses import classification, diffusion, hybrid, importance, sliced, times, vlb, weights
+from jaxdiff.losses import classification, diffusion, hybrid, importance, sliced, structures, times, vlb, weights
 from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
-from jaxdiff.modalities import images, tables, text
+from jaxdiff.modalities import images, molecules, tables, text
 from jaxdiff.types import Noise, StatefulLoss
 
 __all__ = [
@@ -56,7 +56,7 @@ class Module(Protocol):
 
 DATA = Part(
     "dataset",
-    {**named(images, Source), **named(tables, Source), **named(text, Source)},
+    {**named(images, Source), **named(tables, Source), **named(text, Source), **named(molecules, Source)},
     Source,
     "a function that returns a jaxdiff.data.source.Source",
 )
@@ -99,6 +99,8 @@ NET = Part(
         "classifier": nets.Classifier,
         "sequence": nets.Sequence,
         "columns": nets.Columns,
+        "egnn": nets.EGNN,
+        "set_transformer": nets.SetTransformer,
     },
     Module,
     "a Flax module called as (x, t, condition, train) -> out, where out is like x, or logits of symbols",
@@ -111,6 +113,7 @@ LOSS = Part(
         "importance": importance.importance_loss,
         "hybrid": hybrid.hybrid_loss,
         "sliced": sliced.sliced_loss,
+        "structures": structures.structure_loss,
         "bound": vlb.bound_loss,
         "classification": classification.classification_loss,
         "progressive": distill.progressive_loss,

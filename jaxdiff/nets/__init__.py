@@ -3,19 +3,23 @@
 from jaxdiff.nets.classifier import Classifier
 from jaxdiff.nets.columns import Columns
 from jaxdiff.nets.dit import DiT
+from jaxdiff.nets.egnn import EGNN
 from jaxdiff.nets.mlp import MLP
 from jaxdiff.nets.schedule import MonotoneLogSNR
 from jaxdiff.nets.sequence import Sequence
+from jaxdiff.nets.set_transformer import SetTransformer
 from jaxdiff.nets.text import TextTransformer
 from jaxdiff.nets.unet import UNet, tensor_axis
 
 __all__ = [
+    "EGNN",
     "MLP",
     "Classifier",
     "Columns",
     "DiT",
     "MonotoneLogSNR",
     "Sequence",
+    "SetTransformer",
     "TextTransformer",
     "UNet",
     "tensor_axis",
