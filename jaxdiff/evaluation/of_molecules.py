@@ -36,7 +36,8 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16) -> 
       draws: times for each molecule.
 
     Raises:
-      InputError: the model draws conformers; there are not as many; or some have a number of atoms that none had in training.
+      InputError: the model draws conformers; there are not as many; or some have a number of atoms that none had in
+        training.
     """
     if "conformers" in model.spec.details:
         raise InputError("likelihood: is that of elements and coordinates, and a model of conformers draws no elements")
