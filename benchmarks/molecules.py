@@ -71,7 +71,8 @@ def main():
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     model = jaxdiff.load(given.workdir)
-    sets = {"training": build.source(model.config), "held out": build.held_out(model.config, model.spec)}
+    config = model.config or {}
+    sets = {"training": build.source(config), "held out": build.held_out(config, model.spec)}
     data = {name: model.codec.decode(one.take(np.arange(one.size)).x_0) for name, one in sets.items()}
     known = {one.smiles for one in chemistry.read_all(data["training"]) if one.smiles}
     real = lengths(data["training"])

@@ -319,6 +319,7 @@ class Model:
         if negative is None and traced.keys().isdisjoint(GUIDANCE):
             return (given, None), traced
         check_guidable(tuple(self.conditions), self.guidable, traced)
-        away = self.check_condition({} if negative is None else negative, n, False) or {}
-        away |= {k: v for k, v in (given or {}).items() if self.conditions[k].missing is None and k not in away}
-        return (given, away), {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
+        # What a network is always told, such as which atoms there are, it is told of what to lead away from, too.
+        always = {name: value for name, value in (given or {}).items() if self.conditions[name].missing is None}
+        away = self.check_condition({} if negative is None else negative, n, False)
+        return (given, {**always, **(away or {})} or None), {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
