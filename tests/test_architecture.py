@@ -37,7 +37,7 @@ ARROWS = {
         "training",
         "modalities",
     },
-    "interop": {"config", "nets", "samplers", "gaussian"},
+    "interop": {"config", "nets", "samplers", "gaussian", "training"},
     "pipelines": {
         "interop",
         "discrete",

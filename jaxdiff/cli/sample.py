@@ -85,7 +85,7 @@ def make_parser(task: str | None = None) -> Parser:
         "--workdir",
         "--model",
         default="runs/",
-        help="a run, the newest of a folder of runs, a model folder, or a released model (openmoji)",
+        help="a run, the newest of a folder of runs, a model folder, or a released model (openmoji, scenes)",
     )
     what("--weights", default="", help="a run's average by name; params; or a number, the width of one made afterwards")
     what("--num", type=int, default=64, help="how many examples (64)")
