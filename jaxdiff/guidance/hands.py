@@ -1,8 +1,9 @@
 """Hands: lead structures to the hand that their stereocenters have, whatever the network makes of it.
 
 With n the unit normal of the plane of three neighbors a, b, c of a center o, `n ~ (b - a) x (c - a)`, the center lies
-`h = (a - o) · n` below it, and the signed volume of the four is positive where h is. In x̂_0 every center is moved along
-n to where h is at least a least height. A structure whose centers are as they should be stays as it is.
+`h = (a - o) · n` below it, and the signed volume of the four is positive where h is. In x̂_0 the center is moved along
+-n, and its neighbors along n, half each of what h lacks of a least height; so the four corners of a center with four
+neighbors turn it inside out. A structure whose centers are as they should be stays as it is.
 """
 
 import jax.numpy as jnp
@@ -30,6 +31,8 @@ def handed(process: Process, denoiser: Denoiser, centers: Array, least: float | 
         height = ((a - o) * normal).sum(-1, keepdims=True)
         missing = jnp.where((centers[..., 0] != centers[..., 1])[..., None], jnp.maximum(least - height, 0), 0)
         rows = jnp.arange(x_0.shape[0])[:, None]
-        return process.space.project(x_0.at[rows, centers[..., 0]].add(-missing * normal))
+        for i, side in enumerate((-0.5, 0.5, 0.5, 0.5)):
+            x_0 = x_0.at[rows, centers[..., i]].add(side * missing * normal)
+        return process.space.project(x_0)
 
     return denoise

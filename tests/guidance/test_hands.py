@@ -29,16 +29,31 @@ def of_bodies(n):
 
 def test_only_what_is_wrong_is_moved():
     process, centers = of_bodies(2), jnp.array([[[0, 1, 2, 3], [0, 0, 0, 0]]] * 2)
-    x = jnp.stack([BODY, BODY * jnp.array([1, 1, -1])])
+    x = jnp.stack([BODY, BODY * jnp.array([1, 1, -1])])  # of heights 0.5 and -0.5
     led = handed(process, lambda x, t: x, centers)(x, 0.1)
     np.testing.assert_allclose(led[0], BODY, atol=1e-6)
     np.testing.assert_allclose(led.mean(1), 0, atol=1e-6)
     assert float(structures.volumes(led, np.array([[0, 1, 2, 3]]))[1, 0]) > 0
-    moved = jnp.abs(led[1] - led[1].mean(0) - x[1]).max(-1)
-    # The center moves by its own height and 0.3, less a fifth for all to keep the middle.
-    np.testing.assert_allclose(moved, [0.8 * 0.8, *[0.2 * 0.8] * 4], atol=1e-5)
+    # Half of its height and of 0.3 each, less the mean of all, to keep the middle.
+    moved = np.array([-0.4, 0.4, 0.4, 0.4, 0.0])
+    np.testing.assert_allclose(np.abs((led[1] - x[1])[:, 2]), np.abs(moved - moved.mean()), atol=1e-5)
+    np.testing.assert_allclose((led[1] - x[1])[:, :2], 0, atol=1e-5)
     none = handed(process, lambda x, t: x, jnp.zeros((2, 1, 4), jnp.int32))(x, 0.1)
     np.testing.assert_allclose(none, x, atol=1e-6)
+
+
+def test_four_neighbors_are_turned_inside_out():
+    """Of the wrong hand, or flat: after some rounds all corners are of the right one, and the center lies within."""
+    process, x = of_bodies(1), jnp.array([[0.0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    centers = jnp.array([[0, 1, 2, 3], [0, 2, 1, 4], [0, 1, 3, 4], [0, 3, 2, 4]])
+    right = x if float(structures.volumes(x, centers).min()) > 0 else -x
+    assert float(structures.volumes(right, centers).min()) > 0
+    for wrong in (-right, right * jnp.array([1.0, 1, 0.1])):
+        lead = handed(process, lambda x, t: x, centers[None])
+        led = wrong[None]
+        for _ in range(8):
+            led = lead(led, 0.1)
+        assert float(structures.volumes(led, centers).min()) > 0
 
 
 @pytest.mark.slow
