@@ -96,6 +96,7 @@ def make_parser(task: str | None = None) -> Parser:
     what("--batch", type=int, default=256, help="how many of them at once; they are the same in any (256)")
     what("--json", action="store_true", help="print what was drawn, how, and where it is, as JSON")
     what("--atoms", type=int, help="of molecules: how many atoms each has; as often as the data has it by default")
+    what("--property", type=float, help="of molecules: the property that a model was trained to be told, in its units")
     what("--fill", metavar="TEXT", help="of text: draw what is blank, the underscores of this text")
     what("--smiles", help="of a model of conformers: draw those of this molecule, to --out FILE.sdf, .pdb or .xyz")
     what("--out", help="a folder to write to; by default samples/ in the run's own")
@@ -156,8 +157,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError("--smiles: goes with drawing conformers, without --task, --likelihood, --json and --label")
     if arguments.likelihood and ignored:
         raise InputError(f"{ignored[0]}: is for drawing, and --likelihood draws nothing")
-    if arguments.atoms is not None and (arguments.task or arguments.likelihood or arguments.fill is not None):
-        raise InputError(f"--atoms {arguments.atoms}: goes with drawing molecules alone: leave it out")
+    prompts.check_molecules(arguments)
     if arguments.examples is not None and not arguments.likelihood:
         raise InputError("--examples: goes with --likelihood")
     prompts.check(arguments)

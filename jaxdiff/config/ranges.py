@@ -108,7 +108,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "columns": {**_wide, "embedding": (2, 2**20)},
         "egnn": {"width": (1, 2**20), "blocks": (0, 1000), "reach": SCALE},
         "set_transformer": {
-            **_wide,
+            **{name: one for name, one in _wide.items() if name != "num_classes"},
             "heads": COUNT,
             "pair_width": (1, 2**16),
             "distances": (0, 2**10),

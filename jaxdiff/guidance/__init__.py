@@ -7,6 +7,7 @@ from jaxdiff.guidance.ddnm import ddnm
 from jaxdiff.guidance.ddrm import ddrm
 from jaxdiff.guidance.dps import dps
 from jaxdiff.guidance.energy import LogDensity, by_density, by_energy
+from jaxdiff.guidance.hands import handed
 from jaxdiff.guidance.inpainting import repaint, replace
 from jaxdiff.guidance.moment_matching import moment_matching
 from jaxdiff.guidance.pigdm import pigdm
@@ -23,6 +24,7 @@ __all__ = [
     "ddnm",
     "ddrm",
     "dps",
+    "handed",
     "moment_matching",
     "of_class",
     "pigdm",
