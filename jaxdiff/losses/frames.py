@@ -13,9 +13,9 @@ from jaxdiff.gaussian.process import Process, perturb
 from jaxdiff.losses.needs import needs
 from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
-from jaxdiff.types import Array, LossFn, Network, expand
+from jaxdiff.types import LossFn, Network, expand
 
-__all__ = ["ends", "frames_loss", "held_loss"]
+__all__ = ["frames_loss", "held_loss"]
 
 
 @needs(samplers=("staggered", "any"))
@@ -56,29 +56,27 @@ def held_loss(
     times: Times,
     first: int = 1,
     last: int = 1,
+    share: float = 1.0,
 ) -> LossFn:
     """The weighted squared error over the frames that are not held, the held ones being given without noise.
 
     Args:
       first, last: how many frames of each end are held; of `last`, 0 where plans only have a start.
+      share: with which each end is held, and not drawn like the rest; below 1, plans may lack a start or a goal.
     """
 
     def loss_fn(params, key, batch):
-        key_t, key_eps, key_net = jax.random.split(key, 3)
+        key_t, key_held, key_eps, key_net = jax.random.split(key, 4)
         x_0 = batch.x_0
         t = times(process, key_t, x_0.shape[0])
-        known = expand(ends(x_0.shape[1], first, last)[None], x_0)
+        begins, stops = jax.random.uniform(key_held, (2, x_0.shape[0], 1)) < share
+        places = jnp.arange(x_0.shape[1])
+        known = expand((begins & (places < first)) | (stops & (places >= x_0.shape[1] - last)), x_0)
         x_t, eps = perturb(process, key_eps, x_0, t)
         x_t = jnp.where(known, x_0, x_t)
         out = evaluate(process, parameterization, network, params, x_t, t, batch.condition, key_net)
         squares = jnp.where(known, 0, jnp.square(out - target(process, parameterization, x_0, eps, t)))
-        error = squares.reshape(x_0.shape[0], -1).sum(1) / (~known * jnp.ones_like(x_0[:1])).sum()
+        error = squares.reshape(x_0.shape[0], -1).mean(1) * known.size / jnp.sum(~known)
         return jnp.mean(weight(process, parameterization, t) * error), {"mse": jnp.mean(error)}
 
     return loss_fn
-
-
-def ends(frames: int, first: int, last: int) -> Array:
-    """Which frames are held, (frames,): so many from each end."""
-    places = jnp.arange(frames)
-    return (places < first) | (places >= frames - last)
