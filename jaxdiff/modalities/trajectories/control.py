@@ -46,8 +46,9 @@ def execute(maze: Maze, policy: Policy, start: np.ndarray, goal: np.ndarray, ste
         actions.append(action)
         position, velocity = step(maze, position, velocity, action)
     there = reached(np.array(positions), goal)
-    arrival = np.where(there.any(0), there.argmax(0), steps)
-    return Ride(np.array(positions), np.array(velocities), np.array(actions), arrival, there.any(0))
+    success = np.asarray(there.any(0))
+    arrival = np.where(success, there.argmax(0), steps)
+    return Ride(np.array(positions), np.array(velocities), np.array(actions), arrival, success)
 
 
 def pd(target: np.ndarray, position: np.ndarray, velocity: np.ndarray) -> np.ndarray:
