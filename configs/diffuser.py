@@ -23,7 +23,7 @@ def get_config(setting: str = "maze=medium") -> ConfigDict:
         raise unknown("setting", setting, ["maze=NAME", "tracks=FILE", "frames=FILE"])
     config = ConfigDict(schema.defaults())
     if name == "maze":
-        data = {"name": "maze", "trips": 20_000, "steps": 48, "stride": 8, "seed": 0}
+        data = {"name": "maze", "layout": value, "trips": 20_000, "steps": 24, "stride": 16, "seed": 0}
         config.data = ConfigDict({**data, "split": "train"})
         config.held_out = ConfigDict({**data, "trips": 1000, "split": "test"})
     else:

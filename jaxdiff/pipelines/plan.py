@@ -103,7 +103,7 @@ def plan(
     drawn = draw_with(model, key, n * several, hooks, Inputs(each, shared), **options)
     plans = np.asarray(model.codec.decode(finite(np.asarray(drawn), "plans")))
     exact = np.where(np.repeat(mask, several, axis=0), np.repeat(states, several, axis=0), plans).astype(np.float32)
-    ranked = rank or ((lambda x: -np.asarray(reward(jnp.asarray(x)))) if reward else functools.partial(cost, model))
+    ranked = rank or (functools.partial(_minus, reward) if reward else functools.partial(cost, model))
     costs = np.asarray(ranked(exact)).reshape(n, several)
     order = np.argsort(costs, axis=1)
     exact = exact.reshape(n, several, *model.shape)
@@ -116,6 +116,11 @@ def cost(model: Model, plans: np.ndarray) -> np.ndarray:
     if not model.spec.details.get("maze"):
         return length
     return length + 100 * (~find_maze(model.spec.details["maze"]).is_free(plans[..., :2])).sum(1)
+
+
+def _minus(reward: Callable, states: Any) -> Array:
+    """The energy that a reward is the negative of."""
+    return -reward(jnp.asarray(states))
 
 
 def rule_of(model: Model) -> str:
@@ -158,7 +163,8 @@ def _hooks(rule: str, reward: Callable | None, value: Value | None, scaling: tup
             denoiser = context(process, denoiser, given["known"], frames, inputs.shared["level"], given["eps"])
         if reward is not None:
             shift, width = map(jnp.asarray, scaling)
-            denoiser = by_energy(process, denoiser, lambda x: -reward(x * width + shift), scale)
+            energy = lambda x: _minus(reward, x * width + shift)
+            denoiser = by_energy(process, denoiser, energy, scale)
         if value:
             denoiser = by_density(process, denoiser, value, scale)
         if reward or value:

@@ -117,7 +117,8 @@ def test_a_reward_moves_plans_and_ranks_them():
     known, high = {0: np.array([0.0])}, lambda x: x[:, -1, 0]
     plain = plan(model, jax.random.key(1), 20, known, several=8, rank=lambda x: -x[:, -1, 0])
     led = plan(model, jax.random.key(1), 20, known, several=8, reward=high)
-    assert (np.diff(plain.costs, axis=1) >= 0).all() and plain.states.shape == (20, 8, 8, 1)
+    assert (np.diff(plain.costs, axis=1) >= 0).all()
+    assert plain.states.shape == (20, 8, 8, 1)
     np.testing.assert_allclose(led.costs, -led.states[:, :, -1, 0], atol=1e-5)
     assert led.states[:, :, -1].mean() > plain.states[:, :, -1].mean() + 0.5
     np.testing.assert_allclose(led.states[:, :, 0], 0, atol=1e-6)
@@ -165,7 +166,7 @@ def test_a_rollout_continues_what_was_seen():
         ({0: [np.inf, 0.0]}, {}, "must be finite"),
         ({-1: [0.0, 9.0]}, {}, "lies in a wall"),
         ({0: [-0.5, 2.5]}, {}, "lies in a wall"),
-        (dict.fromkeys(range(4), [0.5, 0.5]), {}, "leave something"),
+        ({i: [0.5, 0.5] for i in range(4)}, {}, "leave something"),
         ({}, {"rule": "hope"}, "rule of a plan"),
         ({}, {"several": 0}, "several=0"),
     ],

@@ -5,7 +5,7 @@ and not actions.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,8 +35,14 @@ class Ride(NamedTuple):
     success: np.ndarray
 
 
-def execute(maze: Maze, policy: Policy, start: np.ndarray, goal: np.ndarray, steps: int) -> Ride:
-    """Let a policy drive masses that begin at rest at starts (n, 2), for so many steps."""
+def execute(
+    maze: Maze, policy: Policy, start: np.ndarray, goal: np.ndarray, steps: int, move: Callable[..., Any] = step
+) -> Ride:
+    """Let a policy drive masses that begin at rest at starts (n, 2), for so many steps.
+
+    Args:
+      move: the dynamics, as those of `jaxdiff.modalities.trajectories.mazes.step`.
+    """
     position, velocity = np.array(start, np.float64), np.zeros_like(start, np.float64)
     positions, velocities, actions = [], [], []
     for i in range(steps):
@@ -44,7 +50,7 @@ def execute(maze: Maze, policy: Policy, start: np.ndarray, goal: np.ndarray, ste
         positions.append(position)
         velocities.append(velocity)
         actions.append(action)
-        position, velocity = step(maze, position, velocity, action)
+        position, velocity = move(maze, position, velocity, action)
     there = reached(np.array(positions), goal)
     success = np.asarray(there.any(0))
     arrival = np.where(success, there.argmax(0), steps)

@@ -1,15 +1,15 @@
 """Trajectories in a .npz file."""
 
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from jaxdiff.data.source import Source, labeled
+from jaxdiff.data import numpy_file
+from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.trajectories.spec import make_codec, scaling_of, track_spec
-from jaxdiff.types import Batch, ConditionSpec
+from jaxdiff.types import Batch, ConditionSpec, class_label
 
 __all__ = ["tracks", "windows_source"]
 
@@ -36,21 +36,24 @@ def tracks(
         raise unknown("split of trajectories", split, SPLITS)
     if not os.path.isfile(path) or Path(path).suffix != ".npz":
         raise InputError(f"{path!r} is no file of trajectories: data.path is that of a .npz with an array {key!r}")
-    arrays = _read(path, [name for name in (key, told, label) if name])
+    arrays = {
+        name: _read(path, name, field) for name, field in ((key, "key"), (told, "told"), (label, "label")) if name
+    }
     windows = _checked(f"{path!r}: array {key!r}", arrays[key], 3)
     conditions = {told: _checked(f"{path!r}: array {told!r}", arrays[told], 2)} if told else {}
-    labels = arrays[label] if label else None
-    if labels is not None and (labels.dtype.kind not in "iu" or labels.min() < 0):
-        raise InputError(f"{path!r}: array {label!r} of {labels.dtype}: classes are whole numbers from 0")
-    for name in (n for n in (told, label) if n):
-        if len(arrays[name]) != len(windows):
-            raise InputError(f"{path!r}: {len(windows)} trajectories and {len(arrays[name])} rows of {name!r}")
+    if label:
+        labels = arrays[label]
+        if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
+            raise InputError(f"{path!r}: array {label!r} of {labels.dtype}: classes are (n,) whole numbers from 0")
+        conditions["label"] = labels.astype(np.int32)
+    for name, rows in conditions.items():
+        if len(rows) != len(windows):
+            raise InputError(f"{path!r}: {len(windows)} trajectories and {len(rows)} rows of {name!r}")
     test = np.arange(len(windows)) % 10 == 9
     chosen = {"all": np.ones(len(windows), bool), "train": ~test, "test": test}[split]
-    classes = 0 if labels is None else int(labels.max()) + 1
+    classes = int(conditions["label"].max()) + 1 if label else 0
     conditions = {name: rows[chosen] for name, rows in conditions.items()}
-    source = windows_source(windows[chosen], *scaling_of(windows, scaling), conditions)
-    return labeled(source, None if labels is None else labels[chosen].astype(np.int32), classes)
+    return windows_source(windows[chosen], *scaling_of(windows, scaling), conditions, classes=classes)
 
 
 def windows_source(
@@ -61,8 +64,13 @@ def windows_source(
     channels: tuple[str, ...] = (),
     maze: str = "",
     stride: int = 0,
+    classes: int = 0,
 ) -> Source:
-    """A source of trajectories in memory, (n, steps, channels) in their own units, with vectors that are told."""
+    """A source of trajectories in memory, (n, steps, channels) in their own units.
+
+    Args:
+      conditions: vectors (n, width) that are told, by name; and "label" (n,), of so many classes.
+    """
     if not len(windows):
         raise InputError("trajectories: there are none: give at least one")
     spec = track_spec(windows.shape[1:], shift, scale, channels, maze, stride)
@@ -71,23 +79,23 @@ def windows_source(
     def take(indices):
         return Batch(x_0[indices], {name: values[indices] for name, values in rows.items()} or None)
 
-    specs = {name: ConditionSpec(values.shape[1:]) for name, values in rows.items()}
-    return Source(len(x_0), spec, take, specs, known=b"".join(values.tobytes() for values in rows.values()))
+    specs = {name: ConditionSpec(values.shape[1:]) for name, values in rows.items() if name != "label"}
+    labels = rows.get("label")
+    specs |= {} if labels is None else {"label": class_label(classes)}
+    known = b"".join(values.tobytes() for values in rows.values())
+    return Source(len(x_0), spec, take, specs, labels=None if labels is None else lambda: labels, known=known)
 
 
-def _read(path: str, names: list[str]) -> dict[str, np.ndarray]:
+def _read(path: str, name: str, field: str) -> np.ndarray:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            for name in names:
-                if name not in arrays.files:
-                    raise unknown(f"array in {path!r}", name, arrays.files)
-            return {name: arrays[name] for name in names}
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path!r} cannot be read: {' '.join(str(error).split())}") from error
-    except ValueError as error:  # an array of objects, which is how NumPy keeps rows of several lengths
+        return numpy_file.member(path, name, f"data.{field}")
+    except InputError:
+        raise
+    except Exception as error:  # of a damaged file, NumPy, zipfile and zlib raise all kinds
+        reason = " ".join(str(error).split())
         raise InputError(
-            f"{path!r}: {' '.join(str(error).split())}: trajectories of several lengths cannot be trained on: cut them "
-            "into windows of one length"
+            f"array {name!r} in {path!r} cannot be read: {reason}; trajectories of several lengths have to be cut into "
+            "windows of one"
         ) from error
 
 

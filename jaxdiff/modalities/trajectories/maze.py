@@ -38,21 +38,21 @@ class Trips(NamedTuple):
 
 
 def maze(
-    name: str = "medium", trips: int = 20_000, steps: int = 48, stride: int = 8, split: str = "train", seed: int = 0
+    layout: str = "medium", trips: int = 20_000, steps: int = 24, stride: int = 16, split: str = "train", seed: int = 0
 ) -> Source:
     """Positions (steps, 2) on trips from a start to a goal, where they stay: every `stride`-th of 0.01 seconds each.
 
     Half of the windows begin where the trip does, and half anywhere on its way.
 
     Args:
-      name: of the maze: umaze, medium or large.
+      layout: of the maze: umaze, medium or large.
       trips: how many there are, one window each.
       steps: states a window.
       stride: steps of the dynamics between two of them.
       split: "train", or "test" with the pairs of cells that are left out of it.
       seed: of all that is drawn.
     """
-    place = find_maze(name)
+    place = find_maze(layout)
     made = trips_of(place, trips, steps * stride, split, seed)
     rng, apart = np.random.default_rng([seed, 1]), pairs_of(place, "test", seed)
     late = (rng.integers(0, 2, trips) * rng.uniform(0, 1, trips) * made.arrival).astype(int)
@@ -63,18 +63,18 @@ def maze(
     at = np.minimum(late[:, None] + stride * np.arange(steps), steps * stride - 1)
     half = np.array(place.walls.shape[::-1]) / 2
     windows = made.positions[np.arange(trips)[:, None], at]
-    return windows_source(windows, np.zeros(2), half, channels=("x", "y"), maze=name, stride=stride)
+    return windows_source(windows, np.zeros(2), half, channels=("x", "y"), maze=layout, stride=stride)
 
 
 def maze_policy(
-    name: str = "medium", trips: int = 5000, steps: int = 16, split: str = "train", seed: int = 0
+    layout: str = "medium", trips: int = 5000, steps: int = 16, split: str = "train", seed: int = 0
 ) -> Source:
     """Actions (steps, 2) that follow an observation on such trips, for a policy (`configs/diffusion_policy.py`).
 
     Eight windows a trip. What is told, "observation", are the position, the velocity and the goal, (6,), scaled to
     about one.
     """
-    place = find_maze(name)
+    place = find_maze(layout)
     made = trips_of(place, trips, LONGEST, split, seed)
     rng = np.random.default_rng([seed, 2])
     row, late = np.repeat(np.arange(trips), 8), rng.uniform(0, 1.2, 8 * trips)
