@@ -114,10 +114,12 @@ def shared_options(spec: Spec) -> Arguments:
     """The options that every sampler takes: bounds, guidance, and a corrector with its own; of symbols, its scale."""
     if spec.get("name") in (*SYMBOL_SAMPLERS, *MIXED_SAMPLERS):
         return {"guidance": None}
+    if spec.get("name") in FRAMEWISE:  # a corrector knows one time for all
+        return dict.fromkeys(("clip", "threshold", "noise_scale", *GUIDANCE))
     corrector = spec.get("corrector")
     if corrector is not None and (not isinstance(corrector, str) or corrector not in CORRECTORS):
         raise unknown("corrector", corrector, CORRECTORS)
-    cache = () if spec.get("name") in (*INNER_LOOPS, *FEW_STEPS, *FRAMEWISE) else ("cache",)
+    cache = () if spec.get("name") in (*INNER_LOOPS, *FEW_STEPS) else ("cache",)
     shared = dict.fromkeys(("clip", "threshold", "corrector", "noise_scale", *GUIDANCE, *cache))
     return shared | (own_options(CORRECTORS[corrector]) if corrector else {})
 
