@@ -126,6 +126,11 @@ def _minus(reward: Callable, states: Any) -> Array:
     return -reward(jnp.asarray(states))
 
 
+def _energy(reward: Callable, shift: Array, width: Array, x: Array) -> Array:
+    """Minus the reward of trajectories as the network sees them."""
+    return _minus(reward, x * width + shift)
+
+
 def rule_of(model: Model) -> str:
     """The rule that goes with the loss by which a model was trained."""
     loss = (model.config or {}).get("loss", {}).get("name")
@@ -166,7 +171,7 @@ def _hooks(rule: str, reward: Callable | None, value: Value | None, scaling: tup
             denoiser = context(process, denoiser, given["known"], frames, inputs.shared["level"], given["eps"])
         if reward is not None:
             shift, width = map(jnp.asarray, scaling)
-            energy = lambda x: _minus(reward, x * width + shift)
+            energy = functools.partial(_energy, reward, shift, width)
             denoiser = by_energy(process, denoiser, energy, scale)
         if value:
             denoiser = by_density(process, denoiser, value, scale)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from jaxdiff.cli import data
 from jaxdiff.data.source import fingerprint
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import check, make_codec
@@ -131,8 +132,8 @@ def test_trips_are_the_same_again_and_pairs_are_left_out():
     place = find_maze("umaze")
     apart = {tuple(pair) for pair in pairs_of(place, "test", 0)}
     for split in ("train", "test"):
-        data = maze(**{**SMALL, "trips": 200}, split=split)
-        x = make_codec(data.spec).decode(data.take(np.arange(200)).x_0)
+        trips = maze(**{**SMALL, "trips": 200}, split=split)
+        x = make_codec(trips.spec).decode(trips.take(np.arange(200)).x_0)
         assert place.is_free(x).all()
         whole = place.number(x[:, 0]), place.number(x[:, -1])
         joined = {pair for pair in zip(*whole, strict=True) if pair[0] != pair[1]}
@@ -175,3 +176,13 @@ def test_scores_of_predictions(rng):
     np.testing.assert_allclose(exact, 1 / np.sqrt(np.pi), rtol=0.05)  # E|X - X'| / 2 of a standard normal
     assert energy_score(2 * wide, truth[:, 0]) > exact
     assert energy_score(0.5 * wide, truth[:, 0]) > exact
+
+
+def test_the_command_writes_trips(tmp_path, capsys):
+    line = ["maze", str(tmp_path / "trips.npz"), "--layout", "umaze", "--trips", "20", "--steps", "8", "--stride", "40"]
+    assert data.main(line) == 0
+    first = capsys.readouterr().out
+    assert data.main(line) == 0
+    assert capsys.readouterr().out == first
+    assert tracks(str(tmp_path / "trips.npz")).spec.shape == (8, 2)
+    assert data.main([*line[:2], "--layout", "garden"]) == 2

@@ -18,7 +18,7 @@ def small(setting, file="diffuser", **data):
     """A configuration of a tiny network, and of little data."""
     config = get_config(setting, file)
     config["net"] |= {"channels": 8, "groups": 4, "multipliers": (1, 2)}
-    config["train"] |= {"steps": 4, "batch_size": 8, "log_every": 2, "sample_every": 100, "cpu_devices": 1}
+    config["train"] |= {"steps": 4, "batch_size": 8, "log_every": 2, "sample_every": 100}
     config["sample"]["steps"] = 3
     for part in ("data", "held_out"):
         config[part] |= data
