@@ -14,6 +14,11 @@ from tests.helpers.configs import get_config
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(autouse=True)
+def as_many_devices_as_there_are(monkeypatch):
+    monkeypatch.setattr(sample, "use_cpu_devices", lambda count: None)
+
+
 def small(setting, file="diffuser", **data):
     """A configuration of a tiny network, and of little data."""
     config = get_config(setting, file)
