@@ -8,7 +8,7 @@ training joins, and pairs of cells that no window of it joins. All that is plann
 cases the same controller, 10 (target - x) - v, but for behavior cloning, an MLP from position, velocity and goal to the
 push, which learned from trips of the scripted planner between the same cells. Plans are drawn once, from the start at
 rest to the goal, and followed; "best of 32" are the plans of least cost (`jaxdiff.pipelines.plan.cost`); "again" plans
-anew every 64 steps of 0.01 seconds from where the mass is, the best of 8. That cost knows the map, which the model does
+anew every 128 steps of 0.01 seconds from where the mass is, the best of 8. That cost knows the map, and the model does
 not. Time is that to the goal, as a multiple of the scripted planner's, on the pairs where both arrive within 400 steps.
 
 With --mujoco the mass moves in gymnasium-robotics' PointMaze, which has to be installed, in place of
@@ -35,7 +35,7 @@ from jaxdiff.modalities.trajectories.show import draw_plans
 from jaxdiff.nets import MLP
 from jaxdiff.pipelines import plan
 
-LONGEST, EVERY = 400, 64
+LONGEST, EVERY, SAMPLER = 400, 128, "dpmpp_2m"
 
 
 def problems(maze, n, split, seed):
@@ -106,7 +106,9 @@ def again(model, goal, stride, seed, steps):
         nonlocal current
         if i % EVERY == 0:
             known = {0: position, -1: goal}
-            states = plan(model, jax.random.key(seed + i), len(goal), known, several=8, steps=steps).states[:, 0]
+            states = plan(
+                model, jax.random.key(seed + i), len(goal), known, several=8, sampler=SAMPLER, steps=steps
+            ).states[:, 0]
             current = follow(states, stride)
         return current(i % EVERY, position, velocity)
 
@@ -122,7 +124,7 @@ def main():
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--weights", default="")
     parser.add_argument("--num", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=25, help="of the sampler")
+    parser.add_argument("--steps", type=int, default=12, help="of the sampler")
     parser.add_argument("--clone-steps", type=int, default=3000)
     parser.add_argument("--clone-trips", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
@@ -133,7 +135,8 @@ def main():
     model, seed, n = jaxdiff.load(arguments.workdir, arguments.weights), arguments.seed, arguments.num
     maze, stride = model_maze(model), model.spec.details["stride"]
     clone, loss = cloned(maze, arguments.clone_trips, arguments.clone_steps, seed)
-    out: dict = {"weights": model.weights, "maze": maze.name, "num": n, "seed": seed, "mujoco": arguments.mujoco}
+    out: dict = {"weights": model.weights, "sampler": SAMPLER, "steps": arguments.steps, "maze": maze.name, "num": n}
+    out |= {"seed": seed, "mujoco": arguments.mujoco}
     out |= {"clone": {"trips": arguments.clone_trips, "steps": arguments.clone_steps, "loss": loss}, "rows": []}
     for split, what in (("train", "new positions"), ("test", "pairs never joined")):
         start, goal = problems(maze, n, split, seed)
@@ -141,7 +144,7 @@ def main():
         ride = lambda policy, start=start, goal=goal, move=move: execute(maze, policy, start, goal, LONGEST, move)
         first = ride(scripted(maze, start, goal, seed))
         begin = time.perf_counter()
-        how = {"steps": arguments.steps}
+        how = {"sampler": SAMPLER, "steps": arguments.steps}
         plans = plan(model, jax.random.key(seed), len(start), {0: start, -1: goal}, several=32, **how)
         seconds = time.perf_counter() - begin
         one = plan(model, jax.random.key(seed), len(start), {0: start, -1: goal}, **how).states[:, 0]
