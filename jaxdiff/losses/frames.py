@@ -8,6 +8,7 @@ held      the first and the last frames stay free of noise, and the network lear
 import jax
 import jax.numpy as jnp
 
+from jaxdiff.errors import InputError
 from jaxdiff.gaussian.parameterization import Parameterization, evaluate, target
 from jaxdiff.gaussian.process import Process, perturb
 from jaxdiff.losses.needs import needs
@@ -18,7 +19,7 @@ from jaxdiff.types import LossFn, Network, expand
 __all__ = ["frames_loss", "held_loss"]
 
 
-@needs(samplers=("staggered", "any"))
+@needs(samplers=("staggered", "any"), times=True)
 def frames_loss(
     process: Process,
     parameterization: Parameterization,
@@ -68,6 +69,10 @@ def held_loss(
     def loss_fn(params, key, batch):
         key_t, key_held, key_eps, key_net = jax.random.split(key, 4)
         x_0 = batch.x_0
+        if first + last >= x_0.shape[1]:
+            raise InputError(
+                f"loss.first={first}, loss.last={last}: leave some of the {x_0.shape[1]} steps free"
+            )
         t = times(process, key_t, x_0.shape[0])
         begins, stops = jax.random.uniform(key_held, (2, x_0.shape[0], 1)) < share
         places = jnp.arange(x_0.shape[1])

@@ -97,6 +97,8 @@ def plan(
         raise InputError("known: a model of loss 'frames' is given whole states, of all channels: give them all")
     repeat = lambda a: jnp.asarray(np.repeat(a, several, axis=0))
     each = {"known": repeat(model.codec.encode(states)), "mask": repeat(mask.astype(np.float32))}
+    if isinstance(options.get("condition"), Mapping):
+        options["condition"] = jax.tree.map(repeat, dict(options["condition"]))
     if rule == "context":
         each["eps"] = jax.random.normal(jax.random.fold_in(key, 1), each["known"].shape)
     shared = {"scale": jnp.float32(scale), "level": jnp.float32(level)}
@@ -207,6 +209,8 @@ def _placed(model: Model, n: int, known: Mapping[int, Any]) -> tuple[np.ndarray,
     for place, state in known.items():
         if not -steps <= place < steps:
             raise InputError(f"known: step {place}: this model plans {steps} steps, from 0 to {steps - 1}")
+        if mask[:, place].any():
+            raise InputError(f"known: step {place} is given twice, as {place % steps} and as {place % steps - steps}")
         state = np.asarray(state, np.float64)
         width = state.shape[-1] if state.ndim else 0
         if state.ndim not in (1, 2) or not 1 <= width <= channels or (state.ndim == 2 and len(state) != n):
@@ -246,7 +250,10 @@ def _via(words: list[str], model: Model) -> dict[int, np.ndarray]:
 
 def _plan(model, key, n, start=None, goal=None, via=None, **options):
     """Plans for the command line: n of one problem, ranked."""
-    known = {**({} if start is None else {0: start}), **(via or {}), **({} if goal is None else {-1: goal})}
+    ends = {place: state for place, state in ((0, start), (-1, goal)) if state is not None}
+    if twice := ends.keys() & (via or {}).keys():
+        raise InputError(f"--via {min(twice)}: that step is the start or the goal, which are given: leave one out")
+    known = ends | (via or {})
     made = plan(model, key, 1, known, n, **options)
     given = _placed(model, 1, known)[1].any((0, 2))
     costs = f"cost {made.costs[0, 0]:.3f} of the best plan, {made.costs[0, -1]:.3f} of the last"

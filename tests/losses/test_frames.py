@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.errors import InputError
 from jaxdiff.gaussian.mixture import gaussian
 from jaxdiff.gaussian.parameterization import v, x0
 from jaxdiff.gaussian.schedules import cosine
@@ -93,3 +94,9 @@ def test_ends_are_held_in_their_share():
     same = (seen[0] == np.asarray(batch.x_0))[:, [0, -1], 0]
     np.testing.assert_allclose(same.mean(0), 0.7, atol=0.03)
     np.testing.assert_allclose(same.all(1).mean(), 0.49, atol=0.03)
+
+
+def test_something_is_left_to_draw():
+    loss = held_loss(PROCESS, x0(), exact, simple(), stratified(0.01), 3, 2)
+    with pytest.raises(InputError, match="leave some of the 5 steps"):
+        loss(jnp.float32(1), jax.random.key(0), sequences())

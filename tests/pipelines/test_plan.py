@@ -167,6 +167,7 @@ def test_a_rollout_continues_what_was_seen():
         ({-1: [0.0, 9.0]}, {}, "lies in a wall"),
         ({0: [-0.5, 2.5]}, {}, "lies in a wall"),
         ({i: [0.5, 0.5] for i in range(4)}, {}, "leave something"),
+        ({0: [0.5, 0.5], -4: [0.5, 0.5]}, {}, "given twice"),
         ({}, {"rule": "hope"}, "rule of a plan"),
         ({}, {"several": 0}, "several=0"),
     ],

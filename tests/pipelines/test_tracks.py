@@ -97,3 +97,16 @@ def test_a_length_that_the_network_cannot_halve(tmp_path):
     config = get_config(f"tracks={tmp_path / 'odd.npz'}", "diffuser")
     with pytest.raises(InputError, match="a multiple of 4"):
         built(config, build.source(config).spec)
+
+
+def test_a_network_that_takes_one_time_is_not_trained_on_frames(tmp_path):
+    config = get_config()
+    config["loss"] = {"name": "frames", "weight": {"name": "simple"}, "times": {"name": "stratified"}}
+    with pytest.raises(InputError, match="net 'unet': takes one time for all steps"):
+        built(config, build.source(config).spec)
+
+
+def test_a_network_that_takes_times_is(tmp_path):
+    np.savez(tmp_path / "walks.npz", windows=np.random.default_rng(0).normal(size=(20, 8, 2)))
+    config = small(f"frames={tmp_path / 'walks.npz'}")
+    assert built(config, build.source(config).spec).model.samplers == ("staggered", "any")
