@@ -67,7 +67,7 @@ def in_mujoco(name, n):
 def cloned(maze, trips, steps, seed):
     """Behavior cloning: a policy that learned the scripted planner's pushes, with its last loss."""
     made = trips_of(maze, trips, LONGEST, "train", 0)
-    net, optimizer = MLP(widths=(256, 256, 256), blocks=2, embedding=16, dropout=0.0, dropout_out=0.0), optax.adam(1e-3)
+    net, optimizer = MLP(widths=(128, 128, 128), blocks=2, embedding=16, dropout=0.0, dropout_out=0.0), optax.adam(1e-3)
     moving = np.arange(LONGEST) < made.arrival[:, None] + 40
     goals = np.broadcast_to(made.goals[:, None], made.positions.shape)
     x = np.concatenate([made.positions, made.velocities / 3, goals], axis=-1)[moving].astype(np.float32)
@@ -87,7 +87,7 @@ def cloned(maze, trips, steps, seed):
 
     carry, rng, loss = (params, optimizer.init(params)), np.random.default_rng(seed), np.zeros(1)
     for _ in range(steps // 100):
-        rows = rng.integers(0, len(x), (100, 512))
+        rows = rng.integers(0, len(x), (100, 256))
         carry, loss = some(carry, x[rows], y[rows])
     run = jax.jit(apply)
 
@@ -125,8 +125,8 @@ def main():
     parser.add_argument("--weights", default="")
     parser.add_argument("--num", type=int, default=100)
     parser.add_argument("--steps", type=int, default=12, help="of the sampler")
-    parser.add_argument("--clone-steps", type=int, default=3000)
-    parser.add_argument("--clone-trips", type=int, default=4000)
+    parser.add_argument("--clone-steps", type=int, default=2000)
+    parser.add_argument("--clone-trips", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--mujoco", action="store_true")
     parser.add_argument("--picture", type=Path)
