@@ -70,9 +70,7 @@ def held_loss(
         key_t, key_held, key_eps, key_net = jax.random.split(key, 4)
         x_0 = batch.x_0
         if first + last >= x_0.shape[1]:
-            raise InputError(
-                f"loss.first={first}, loss.last={last}: leave some of the {x_0.shape[1]} steps free"
-            )
+            raise InputError(f"loss.first={first}, loss.last={last}: leave some of the {x_0.shape[1]} steps free")
         t = times(process, key_t, x_0.shape[0])
         begins, stops = jax.random.uniform(key_held, (2, x_0.shape[0], 1)) < share
         places = jnp.arange(x_0.shape[1])

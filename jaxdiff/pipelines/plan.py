@@ -107,12 +107,14 @@ def plan(
     hooks = _hooks(rule, reward, value, scaling)
     drawn = draw_with(model, key, n * several, hooks, Inputs(each, shared), **options)
     plans = np.asarray(model.codec.decode(finite(np.asarray(drawn), "plans")))
-    exact = np.where(np.repeat(mask, several, axis=0), np.repeat(states, several, axis=0), plans).astype(np.float32)
+    plans = np.where(np.repeat(mask, several, axis=0), np.repeat(states, several, axis=0), plans).astype(np.float32)
     ranked = rank or (functools.partial(_minus, reward) if reward else functools.partial(cost, model))
-    costs = np.asarray(ranked(exact)).reshape(n, several)
+    return _ranked(plans.reshape(n, several, *model.shape), np.reshape(ranked(plans), (n, several)))
+
+
+def _ranked(plans: np.ndarray, costs: np.ndarray) -> Plans:
     order = np.argsort(costs, axis=1)
-    exact = exact.reshape(n, several, *model.shape)
-    return Plans(np.take_along_axis(exact, order[..., None, None], 1), np.take_along_axis(costs, order, 1))
+    return Plans(np.take_along_axis(plans, order[..., None, None], 1), np.take_along_axis(costs, order, 1))
 
 
 def cost(model: Model, plans: np.ndarray) -> np.ndarray:
