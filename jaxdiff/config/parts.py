@@ -23,10 +23,21 @@ from jaxdiff.discrete.product import Mixed, Product, mixed, mixed_loss, product
 from jaxdiff.gaussian import betas, grids, parameterization, schedules, simplex
 from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process
-from jaxdiff.losses import classification, diffusion, hybrid, importance, sliced, structures, times, vlb, weights
+from jaxdiff.losses import (
+    classification,
+    diffusion,
+    frames,
+    hybrid,
+    importance,
+    sliced,
+    structures,
+    times,
+    vlb,
+    weights,
+)
 from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
-from jaxdiff.modalities import images, molecules, tables, text
+from jaxdiff.modalities import images, molecules, tables, text, trajectories
 from jaxdiff.types import Noise, StatefulLoss
 
 __all__ = [
@@ -56,7 +67,13 @@ class Module(Protocol):
 
 DATA = Part(
     "dataset",
-    {**named(images, Source), **named(tables, Source), **named(text, Source), **named(molecules, Source)},
+    {
+        **named(images, Source),
+        **named(molecules, Source),
+        **named(tables, Source),
+        **named(text, Source),
+        **named(trajectories, Source),
+    },
     Source,
     "a function that returns a jaxdiff.data.source.Source",
 )
@@ -94,6 +111,7 @@ NET = Part(
     "net",
     {
         "unet": nets.UNet,
+        "unet1d": nets.UNet1D,
         "dit": nets.DiT,
         "mlp": nets.MLP,
         "classifier": nets.Classifier,
@@ -112,6 +130,8 @@ LOSS = Part(
         "diffusion": diffusion.diffusion_loss,
         "importance": importance.importance_loss,
         "hybrid": hybrid.hybrid_loss,
+        "frames": frames.frames_loss,
+        "held": frames.held_loss,
         "sliced": sliced.sliced_loss,
         "structures": structures.structure_loss,
         "bound": vlb.bound_loss,

@@ -40,6 +40,18 @@ _unet = {
     "outputs": (1, 2),  # which the loss decides
     "head_channels": (0, 2**20),
 }
+_unet1d = {
+    "channels": (2, 2**20),
+    "multipliers": (1, 2**10),
+    "blocks": (1, 1000),
+    "kernel": (1, 2**10),
+    "stride": (1, 2**10),
+    "dropout": UNIT,
+    "num_classes": (0, MOST),
+    "groups": COUNT,
+    "heads": COUNT,
+    "outputs": (1, 2),  # which the loss decides
+}
 _dit = {
     "depth": (1, 1000),
     "width": (4, 2**20),
@@ -70,6 +82,7 @@ _sharp = {"temperature": (1e-3, 1e3), "top_p": UNIT}
 _block = {"block": (0, MOST)}
 _text = {"size": (2, 2**20), "length": (1, 2**20)}
 _windows = {**_text, "stride": (0, MOST)}
+_trips = {"trips": (1, 10**7), "steps": (2, 2**16), "seed": (0, MOST)}
 _moments = {"b1": UNIT, "b2": UNIT, "eps": UNIT, "eps_root": UNIT}
 _decoupled = {"weight_decay": (0, 1e6)}
 _transition = {"transition_steps": COUNT, "transition_begin": (0, MOST)}
@@ -89,6 +102,8 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "lines": {**_text, "length": (0, 2**20)},
         "conformers": {"most": (2, 2**12)},
         "people": {"n": (10, 10**7)},
+        "maze": {**_trips, "stride": COUNT},
+        "maze_policy": _trips,
     },
     "table of betas": {"linear": _chain, "quadratic": _chain, "sigmoid": _chain, "cosine": {**_chain, "s": UNIT}},
     "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},
@@ -101,6 +116,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     "parameterization": {"edm": {"sigma_data": SCALE}, "velocity": {"time_scale": SCALE}},
     "net": {
         "unet": {**_net, **_unet},
+        "unet1d": _unet1d,
         "dit": _dit,
         "mlp": _mlp,
         "classifier": _net,
@@ -118,6 +134,8 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     "loss": {
         "importance": {**_chain, "keep": (1, 10**4), "even": UNIT},
         "hybrid": {**_chain, "levels": (2, 2**16)},
+        "frames": {"together": UNIT},
+        "held": {"first": (0, 2**16), "last": (0, 2**16), "share": UNIT},
         "bound": {"levels": (2, 2**16)},
         "progressive": {"total": (2, 2**20), "last": (1, 2**19), "stage": COUNT, "guidance": _guidance},
         "consistency_distillation": {"steps": (1, 10**6), "guidance": _guidance, **_target},
@@ -174,6 +192,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         **_each(("ancestral_symbols", "most_confident"), {**_sharp, **_block}),
         "first_hitting": _sharp,
         "columnwise": {"eta": UNIT, **_sharp},
+        "staggered": {"delay": UNIT, "eta": UNIT},
         "annealed_langevin": {"repeats": (1, 10**6)},
     },
     "corrector": {"langevin": {"repeats": (1, 10**6)}},

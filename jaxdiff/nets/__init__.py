@@ -10,6 +10,7 @@ from jaxdiff.nets.sequence import Sequence
 from jaxdiff.nets.set_transformer import SetTransformer
 from jaxdiff.nets.text import TextTransformer
 from jaxdiff.nets.unet import UNet, tensor_axis
+from jaxdiff.nets.unet1d import UNet1D
 
 __all__ = [
     "EGNN",
@@ -22,5 +23,6 @@ __all__ = [
     "SetTransformer",
     "TextTransformer",
     "UNet",
+    "UNet1D",
     "tensor_axis",
 ]
