@@ -68,7 +68,7 @@ def main() -> None:
         rows.append({"name": name, "made": len(made), **row, "seconds": seconds})
         print(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in rows[-1].items()}), flush=True)
     if arguments.json:
-        about = {"molecules": len(chosen), "each": arguments.each, "weights": str(arguments.workdir)}
+        about = {"molecules": len(chosen), "each": arguments.each, "weights": jaxdiff.load(arguments.workdir).weights}
         arguments.json.write_text(json.dumps(surroundings() | about | {"rows": rows}, indent=2) + "\n")
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, NoReturn
 import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
-from jaxdiff.types import Array
+from jaxdiff.types import Array, as_time
 
 __all__ = ["Space", "centered", "everywhere", "masked", "unknown_space"]
 
@@ -27,10 +27,10 @@ class Space(NamedTuple):
     project: Callable[[Array], Array]
     """The nearest point of the space: x -> x."""
     dimension: Callable[[Array], Array]
-    """Of each example of an x: (batch,), in the type of x."""
+    """Of each example of an x: (batch,), in the type of x, but never less than float32."""
 
 
-everywhere = Space(lambda x: x, lambda x: jnp.full(x.shape[:1], math.prod(x.shape[1:]), x.dtype))
+everywhere = Space(lambda x: x, lambda x: as_time(jnp.full(x.shape[:1], math.prod(x.shape[1:])), x))
 """All of R^n."""
 
 
@@ -42,7 +42,7 @@ def masked(mask: Array) -> Space:
     """
     return Space(
         lambda x: x * _rows(mask, x),
-        lambda x: (jnp.sum(mask, 1) * math.prod(x.shape[2:])).astype(x.dtype),
+        lambda x: as_time(jnp.sum(mask, 1) * math.prod(x.shape[2:]), x),
     )
 
 

@@ -39,7 +39,7 @@ def lddt(x: Points, true: Points, mask: Points | None = None, radius: float = 15
       radius: of the pairs that count, in Angstrom. Where there are none, the result is 1.
 
     >>> line = jnp.arange(3.0)[:, None] * jnp.array([1.0, 0.0, 0.0])
-    >>> float(lddt(line, line)), float(lddt(1.7 * line, line).round(3))
+    >>> float(lddt(line, line)), round(float(lddt(1.7 * line, line)), 3)
     (1.0, 0.667)
     """
     return _lddt(x, true, mask, radius, lambda error, c: error < c)
