@@ -178,7 +178,7 @@ def _is_switch(field: str, anew: Mapping[str, str]) -> bool:
       anew: the names that the command line gives, by place.
     """
     place, _, last = field.rpartition(".")
-    part, name = overrides.part_at(place.split(".")), anew.get(place)
+    part, name = overrides.part_at(place.split(".")), anew.get(place, "")
     takes = inspect.signature(part.known[name]).parameters if part and name in part.known else {}
     return last in takes and takes[last].annotation is bool
 
