@@ -94,6 +94,7 @@ NET = Part(
     "net",
     {
         "unet": nets.UNet,
+        "unet1d": nets.UNet1D,
         "dit": nets.DiT,
         "mlp": nets.MLP,
         "classifier": nets.Classifier,

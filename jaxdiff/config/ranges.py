@@ -40,6 +40,18 @@ _unet = {
     "outputs": (1, 2),  # which the loss decides
     "head_channels": (0, 2**20),
 }
+_unet1d = {
+    "channels": (2, 2**20),
+    "multipliers": (1, 2**10),
+    "blocks": (1, 1000),
+    "kernel": (1, 2**10),
+    "stride": (1, 2**10),
+    "dropout": UNIT,
+    "num_classes": (0, MOST),
+    "groups": COUNT,
+    "heads": COUNT,
+    "outputs": (1, 2),  # which the loss decides
+}
 _dit = {
     "depth": (1, 1000),
     "width": (4, 2**20),
@@ -94,6 +106,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     "parameterization": {"edm": {"sigma_data": SCALE}, "velocity": {"time_scale": SCALE}},
     "net": {
         "unet": {**_net, **_unet},
+        "unet1d": _unet1d,
         "dit": _dit,
         "mlp": _mlp,
         "classifier": _net,

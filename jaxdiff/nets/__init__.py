@@ -8,6 +8,7 @@ from jaxdiff.nets.schedule import MonotoneLogSNR
 from jaxdiff.nets.sequence import Sequence
 from jaxdiff.nets.text import TextTransformer
 from jaxdiff.nets.unet import UNet, tensor_axis
+from jaxdiff.nets.unet1d import UNet1D
 
 __all__ = [
     "MLP",
@@ -18,5 +19,6 @@ __all__ = [
     "Sequence",
     "TextTransformer",
     "UNet",
+    "UNet1D",
     "tensor_axis",
 ]

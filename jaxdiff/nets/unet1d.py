@@ -1,0 +1,226 @@
+"""A U-Net over time, for trajectories and sound: the temporal U-Net of Diffuser (Janner et al. 2022), with FiLM.
+
+Going down, each level runs `blocks` residual blocks and divides the number of steps by `stride`; two blocks, with
+attention between them if wished, sit at the bottom; going up, each level multiplies the steps, and runs `blocks` more
+on the concatenation with what the same level made on the way down. A block is
+
+    h = silu(norm(conv(x)))      h = (1 + scale) h + shift      h = silu(norm(conv(h)))      x + h
+
+where scale and shift come of the time and the condition (FiLM, Perez et al. 2018, as in Diffusion Policy, Chi et al.
+2023). Diffuser has a shift alone, Mish for SiLU, and no concatenation at the first level. The layer that makes scale
+and shift, and the network's last one, start at zero. Nothing but the strides ties the network to a length: it runs on
+longer arrays than it was trained on.
+
+Each step may have a time of its own (diffusion forcing, Chen et al. 2024): t is then (batch, steps), and reaches the
+lower levels as the mean of what is said of the steps that they stand for.
+
+A convolution is one product of matrices here: on CPU, XLA's gradient of the usual form is 25 times slower in a loop.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.core import FrozenDict
+
+from jaxdiff.errors import InputError
+from jaxdiff.nets.attention import Attention
+from jaxdiff.nets.layers import INIT, ZERO, GroupNorm, SecondTime, sinusoidal
+from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
+
+__all__ = ["Convolution", "UNet1D"]
+
+
+class Convolution(nn.Module):
+    """(batch, steps, in) -> (batch, steps / stride, channels), padded with zeros; each window lies around its step."""
+
+    channels: int
+    size: int
+    stride: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", INIT, (self.size, x.shape[-1], self.channels))
+        bias = self.param("bias", ZERO, (self.channels,))
+        side, steps = self.size // 2, x.shape[1]
+        padded = jnp.pad(x.astype(self.dtype), ((0, 0), (side, side), (0, 0)))
+        windows = [padded[:, i : i + steps : self.stride] for i in range(self.size)]
+        flat = kernel.reshape(-1, self.channels).astype(self.dtype)
+        return jnp.concatenate(windows, axis=-1) @ flat + bias.astype(self.dtype)
+
+
+class Block(nn.Module):
+    """conv, norm, SiLU, FiLM, conv, norm, SiLU, + input; the embedding is (batch, width) or (batch, steps, width)."""
+
+    channels: int
+    kernel: int
+    groups: int
+    dropout: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, embedding: jax.Array, train: bool) -> jax.Array:
+        def convolved(h, i):
+            h = Convolution(self.channels, self.kernel, dtype=self.dtype, name=f"conv{i}")(h)
+            return GroupNorm(self.groups, self.dtype, silu=True, name=f"norm{i}")(h)
+
+        film = nn.Dense(2 * self.channels, kernel_init=ZERO, dtype=self.dtype, name="embed")(nn.silu(embedding))
+        scale, shift = jnp.split(film if film.ndim == 3 else film[:, None], 2, axis=-1)
+        h = (1 + scale) * convolved(x, 1) + shift
+        h = convolved(nn.Dropout(self.dropout, deterministic=not train)(h), 2)
+        if x.shape[-1] != self.channels:
+            x = nn.Dense(self.channels, kernel_init=INIT, dtype=self.dtype, name="shortcut")(x)
+        return x + h
+
+
+class UNet1D(nn.Module):
+    """`(x, t, condition) -> out`, shaped like x, (batch, steps, channels), or `outputs` times as deep.
+
+    Attributes:
+      channels: width of the first level; a multiple of `groups`.
+      multipliers: width of each level as a multiple of `channels`; one level more divides the steps once more.
+      blocks: residual blocks a level, on each way.
+      kernel: steps that a convolution sees, odd.
+      stride: by which each level but the last divides the number of steps.
+      groups: of every normalization.
+      attention: whether the steps of the lowest level attend to each other.
+      heads: of that attention.
+      dropout: rate inside each residual block, active while training.
+      num_classes: of labels; 0 for none.
+      vectors: conditions (batch, width) that are told beside the time, their widths by name.
+      images: conditions (batch, steps, channels) that are concatenated with x, their channels by name.
+      outputs: how many times the channels of x come out: 2 for a learned variance.
+      second_time: whether it is told the time at which a step ends, as the condition "until": a flow map's network.
+      dtype: of the computation; parameters, normalization statistics and the output stay float32.
+    """
+
+    channels: int = 32
+    multipliers: Sequence[int] = (1, 4, 8)
+    blocks: int = 2
+    kernel: int = 5
+    stride: int = 2
+    groups: int = 8
+    attention: bool = False
+    heads: int = 4
+    dropout: float = 0.0
+    num_classes: int = 0
+    vectors: Mapping[str, int] = FrozenDict()
+    images: Mapping[str, int] = FrozenDict()
+    outputs: int = 1
+    second_time: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    def __post_init__(self):
+        for kind in ("vectors", "images"):  # so that a module can be hashed
+            object.__setattr__(self, kind, FrozenDict(getattr(self, kind)))
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, t: jax.Array, condition: Condition | None = None, train: bool = False
+    ) -> jax.Array:
+        """Run the network.
+
+        Args:
+          x: (batch, steps, channels); the steps divisible by `stride ** (levels - 1)`.
+          t: (batch,), or (batch, steps), in steps of a 1000-step chain.
+          condition: what is known; initialize with all that the network is made for, see `condition_spec`.
+          train: apply dropout; needs an rng named "dropout".
+
+        Raises:
+          InputError: x, t or the condition does not fit the network, or its settings do not fit each other.
+        """
+        given = condition or {}
+        self._check(x.shape, t.shape, given)
+        widths, last = [self.channels * m for m in self.multipliers], len(self.multipliers) - 1
+        embedding = self._embed(t, given)
+
+        def block(h, level, name):
+            told = embedding
+            if told.ndim == 3:
+                told = told.reshape(told.shape[0], h.shape[1], -1, told.shape[-1]).mean(2)
+            options = (self.kernel, self.groups, self.dropout, self.dtype)
+            return Block(widths[level], *options, name=name)(h, told, train)
+
+        beside = [given.get(part, jnp.zeros((*x.shape[:-1], n))) for part, n in sorted(self.images.items())]
+        h, skips = jnp.concatenate([x, *beside], axis=-1), []
+        for level in range(last + 1):
+            for i in range(self.blocks):
+                h = block(h, level, f"down{level}_{i}")
+            if level < last:
+                skips.append(h)
+                size = 2 * self.stride - 1
+                h = Convolution(h.shape[-1], size, self.stride, dtype=self.dtype, name=f"downsample{level}")(h)
+
+        h = block(h, last, "middle_0")
+        if self.attention:
+            h = Attention(self.groups, self.dtype, self.heads, name="middle_attention")(h[:, None])[:, 0]
+        h = block(h, last, "middle_1")
+
+        for level in range(last - 1, -1, -1):
+            h = jnp.repeat(h, self.stride, axis=1)
+            h = Convolution(widths[level], 2 * self.stride - 1, dtype=self.dtype, name=f"upsample{level}")(h)
+            h = jnp.concatenate([h, skips.pop()], axis=-1)
+            for i in range(self.blocks):
+                h = block(h, level, f"up{level}_{i}")
+
+        h = Convolution(self.channels, self.kernel, dtype=self.dtype, name="conv_last")(h)
+        h = GroupNorm(self.groups, self.dtype, silu=True, name="norm_last")(h).astype(jnp.float32)
+        return nn.Dense(self.outputs * x.shape[-1], kernel_init=ZERO, name="conv_out")(h)
+
+    def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
+        """The conditions it takes for such examples."""
+        labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
+        labels |= {"until": ConditionSpec(())} if self.second_time else {}
+        vectors = {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
+        return labels | vectors | {name: ConditionSpec((*spec.shape[:-1], n)) for name, n in self.images.items()}
+
+    def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
+        """What is said of the time and the condition: (batch, width), or (batch, steps, width)."""
+        width = 4 * self.channels
+        waves = sinusoidal(t.reshape(-1), self.channels).reshape(*t.shape, -1)
+        h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time1")(waves)
+        h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time2")(nn.silu(h))
+        told = jnp.zeros((1, width), self.dtype)
+        if "until" in given:
+            told = told + SecondTime(width, self.channels, self.dtype, name="until")(given["until"])
+        if "label" in given:
+            label = given["label"]
+            classes = nn.Embed(self.num_classes, width, dtype=self.dtype, name="classes")(jnp.maximum(label, 0))
+            told = told + jnp.where(label[:, None] < 0, 0, classes)
+        for part in sorted(self.vectors.keys() & given.keys()):
+            told = told + nn.Dense(width, use_bias=False, kernel_init=INIT, dtype=self.dtype, name=part)(given[part])
+        return h + (told if h.ndim == 2 else told[:, None])
+
+    def _check(self, shape: tuple[int, ...], times: tuple[int, ...], given: Condition) -> None:
+        if len(shape) != 3:
+            raise InputError(f"net 'unet1d' takes (batch, steps, channels), not an array of shape {shape}")
+        if not self.multipliers or not self.kernel % 2:
+            raise InputError(
+                f"net.multipliers={tuple(self.multipliers)}, net.kernel={self.kernel}: give at least one multiplier, "
+                "and an odd kernel"
+            )
+        total = self.stride ** (len(self.multipliers) - 1)
+        if shape[1] % total:
+            raise InputError(
+                f"{shape[1]} steps: net 'unet1d' with {len(self.multipliers)} multipliers and stride {self.stride} "
+                f"takes a multiple of {total}: use such a length, or fewer multipliers"
+            )
+        if self.channels % self.groups:
+            raise InputError(f"net.channels={self.channels}: must be a multiple of net.groups={self.groups}")
+        if self.attention and self.channels * self.multipliers[-1] % self.heads:
+            raise InputError(
+                f"net.heads={self.heads}: must divide the channels, {self.channels * self.multipliers[-1]}"
+            )
+        if len(times) > 1 and times[1:] != shape[1:2]:
+            raise InputError(f"t of shape {times}: must be (batch,) or {shape[:2]}, a time for each step")
+        known = self.condition_spec(Spec(shape[1:], "trajectories"))
+        for part in given:
+            if part not in known:
+                raise InputError(f"the condition {part!r} was given to a net 'unet1d' made for {sorted(known) or None}")
+            if known[part].shape and given[part].shape[-1] != known[part].shape[-1]:
+                raise InputError(
+                    f"{part!r} of width {given[part].shape[-1]} was given to a net 'unet1d' for {known[part].shape}"
+                )
