@@ -189,7 +189,7 @@ def draw(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out or place / "samples").expanduser()
     arguments.label = None if arguments.label is None else class_number(arguments.label, model)
     if arguments.task:
-        require("images", model.spec, f"--task {arguments.task}")
+        require(tasks.find(arguments.task).modalities, model.spec, f"--task {arguments.task}")
         print(f"{name}: {model.weights}; compiling, and then drawing", flush=True)
         options |= {name: value for name in ("steps", "sampler") if (value := getattr(arguments, name)) is not None}
         tasks.perform(arguments, out, config, model, options)

@@ -26,7 +26,7 @@ from jaxdiff.gaussian.process import Process
 from jaxdiff.losses import classification, diffusion, hybrid, importance, sliced, times, vlb, weights
 from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
-from jaxdiff.modalities import images, tables, text
+from jaxdiff.modalities import audio, images, tables, text, video
 from jaxdiff.types import Noise, StatefulLoss
 
 __all__ = [
@@ -56,7 +56,7 @@ class Module(Protocol):
 
 DATA = Part(
     "dataset",
-    {**named(images, Source), **named(tables, Source), **named(text, Source)},
+    {name: make for kind in (images, tables, text, audio, video) for name, make in named(kind, Source).items()},
     Source,
     "a function that returns a jaxdiff.data.source.Source",
 )
@@ -100,6 +100,8 @@ NET = Part(
         "classifier": nets.Classifier,
         "sequence": nets.Sequence,
         "columns": nets.Columns,
+        "diffwave": nets.DiffWave,
+        "unet_video": nets.UNetVideo,
     },
     Module,
     "a Flax module called as (x, t, condition, train) -> out, where out is like x, or logits of symbols",

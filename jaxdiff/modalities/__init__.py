@@ -19,12 +19,16 @@ A folder's `__init__` says what one example is, and its `show` how examples are 
                                     how values are rounded before they are compared; the first is the default
     measured.beside(spec, x, real)  a picture of examples (n, ...) beside their neighbors (n, k, ...), or None
 
+    given.read(path, spec)          of modalities that a task of several takes (`Pipeline.modalities`): examples in
+                                    files, (n, ...), in the data's own units, brought to a specification
+
 There `drawn` and `real` are batches in the data's own units, with their conditions; `real` may be None. The frames,
 (time, n, ...), are as the network sees them.
 """
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from types import ModuleType
 
 from jaxdiff.errors import InputError, unknown
@@ -68,11 +72,14 @@ def make_codec(spec: Spec) -> Codec:
     return find(spec.modality).make_codec(spec)
 
 
-def require(modality: str, spec: Spec, what: str) -> None:
-    """Refuse what only one modality has, such as "train.augment=0.1", where the data is of another.
+def require(modality: str | Sequence[str], spec: Spec, what: str) -> None:
+    """Refuse what only one modality has, or several, such as "train.augment=0.1", where the data is of another.
 
     Raises:
       InputError: the data is of another modality.
     """
-    if spec.modality != modality:
-        raise InputError(f"{what}: is for {modality}, and this data is of the modality {spec.modality!r}: leave it out")
+    allowed = [modality] if isinstance(modality, str) else list(modality)
+    if spec.modality not in allowed:
+        raise InputError(
+            f"{what}: is for {' and '.join(allowed)}, and this data is of the modality {spec.modality!r}: leave it out"
+        )

@@ -2,6 +2,7 @@
 
 from jaxdiff.nets.classifier import Classifier
 from jaxdiff.nets.columns import Columns
+from jaxdiff.nets.diffwave import DiffWave
 from jaxdiff.nets.dit import DiT
 from jaxdiff.nets.mlp import MLP
 from jaxdiff.nets.schedule import MonotoneLogSNR
@@ -9,16 +10,19 @@ from jaxdiff.nets.sequence import Sequence
 from jaxdiff.nets.text import TextTransformer
 from jaxdiff.nets.unet import UNet, tensor_axis
 from jaxdiff.nets.unet1d import UNet1D
+from jaxdiff.nets.unet_video import UNetVideo
 
 __all__ = [
     "MLP",
     "Classifier",
     "Columns",
     "DiT",
+    "DiffWave",
     "MonotoneLogSNR",
     "Sequence",
     "TextTransformer",
     "UNet",
     "UNet1D",
+    "UNetVideo",
     "tensor_axis",
 ]

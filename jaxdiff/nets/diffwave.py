@@ -23,6 +23,7 @@ from flax.core import FrozenDict
 
 from jaxdiff.errors import InputError
 from jaxdiff.nets.layers import INIT, ZERO, SecondTime, sinusoidal
+from jaxdiff.nets.resize import to_steps
 from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
 
 __all__ = ["DiffWave", "Dilated"]
@@ -113,8 +114,7 @@ class DiffWave(nn.Module):
             h, skip = (h + first) / np.float32(np.sqrt(2)), skip + second
         h = nn.relu(self._dense(skip / np.float32(np.sqrt(self.layers)), self.channels, "skips"))
         out = nn.Dense(self.outputs * channels * self.patch, kernel_init=ZERO, name="out")(h.astype(jnp.float32))
-        out = out.reshape(batch, samples // self.patch, self.outputs, self.patch, channels)
-        return out.swapaxes(2, 3).reshape(batch, samples, self.outputs * channels)
+        return to_steps(out, self.patch, self.outputs)
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes for such sounds."""
@@ -149,4 +149,6 @@ class DiffWave(nn.Module):
         known = self.condition_spec(Spec(shape[1:], "audio"))
         for name in given:
             if name not in known:
-                raise InputError(f"the condition {name!r} was given to a net 'diffwave' made for {sorted(known) or None}")
+                raise InputError(
+                    f"the condition {name!r} was given to a net 'diffwave' made for {sorted(known) or None}"
+                )

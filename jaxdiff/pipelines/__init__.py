@@ -9,6 +9,7 @@ from jaxdiff.pipelines.autoguide import autoguide
 from jaxdiff.pipelines.cascade import cascade
 from jaxdiff.pipelines.denoise import denoise
 from jaxdiff.pipelines.guide import guide
+from jaxdiff.pipelines.hold import bridge, extend, hold
 from jaxdiff.pipelines.img2img import img2img
 from jaxdiff.pipelines.infill import impute, infill
 from jaxdiff.pipelines.inpaint import inpaint, outpaint
@@ -20,11 +21,14 @@ from jaxdiff.pipelines.upscale import upscale
 
 __all__ = [
     "autoguide",
+    "bridge",
     "cascade",
     "class_swap",
     "denoise",
     "detect",
+    "extend",
     "guide",
+    "hold",
     "img2img",
     "impute",
     "infill",

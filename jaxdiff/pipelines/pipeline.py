@@ -88,6 +88,7 @@ class Pipeline(NamedTuple):
       settle: `(images, arguments) -> arguments` that depend on all images.
       whole: whether `run` divides its work itself, by `batch=` if it has that; it then gets no `first`.
       labeled: whether `run` gets the labels of the input, `labels=`, (n,) or None.
+      modalities: of the models that it is for; of others than images, input and results are in the data's own units.
     """
 
     run: Callable[..., Any]
@@ -99,6 +100,7 @@ class Pipeline(NamedTuple):
     settle: Callable[[np.ndarray, dict], dict] = lambda images, arguments: arguments
     whole: bool = False
     labeled: bool = False
+    modalities: tuple[str, ...] = ("images",)
 
 
 def class_number(text: str | int, model: Model) -> int:

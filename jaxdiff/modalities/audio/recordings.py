@@ -4,6 +4,7 @@ A recording gives one example, its beginning, with silence behind where it is sh
 start so many samples apart, and cover it to its end. Waves are divided by the standard deviation of all that is taken.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def recordings(
       channels: of every file.
       hop: samples between the starts of two windows of a file; 0 for one example a file, its beginning.
       resample: bring files of other rates to this one, in place of refusing them.
-      speakers: the second sub-folder's name is the speaker, a condition "speaker", (speakers,): 1 for whose voice it is.
+      speakers: the second sub-folder's name is the speaker, told as "speaker", (speakers,): 1 for whose voice it is.
       split: "all"; "test", every tenth file; or "train", the others.
 
     Raises:
@@ -169,7 +170,7 @@ def _parts(array: np.ndarray, offsets: np.ndarray | None, path: str) -> list[np.
     falls = offsets.ndim != 1 or len(offsets) < 2 or (np.diff(offsets) < 0).any()
     if array.ndim != 1 or falls or offsets[0] < 0 or offsets[-1] > len(array):
         raise InputError(f"{path!r}: with offsets, waves are (samples,), and offsets rise from 0 to their number")
-    return [array[a:b, None] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [array[a:b, None] for a, b in itertools.pairwise(offsets.tolist())]
 
 
 def _numbered(read, listed, key: str, field: str, n: int) -> tuple[np.ndarray | None, list[str]]:

@@ -16,7 +16,7 @@ from jaxdiff.types import Batch, Spec
 __all__ = ["BESIDE", "CHAIN", "SHOWN", "describe", "preview", "save_chain", "save_samples", "tiles"]
 
 SHOWN, BESIDE, CHAIN = 16, 16, 2
-MOMENTS, LARGEST, TALL, ABOVE = 8, 32, 120, 14
+MOMENTS, LARGEST, TALL, WIDE, ABOVE = 8, 32, 120, 96, 14
 LOUD = 1.5
 """log10 of the power that is shown brightest, of waves of standard deviation 1."""
 PAUSE = 0.3
@@ -64,8 +64,8 @@ def save_samples(folder: Path, spec: Spec, drawn: Batch, real: Batch | None, not
         write_wave(place / f"{i:04d}{'-' if names[i] else ''}{names[i].replace(' ', '_')}.wav", rate, wave)
     rest = np.zeros((round(PAUSE * rate), spec.shape[1]), np.float32)
     write_wave(folder / "samples.wav", rate, np.concatenate([part for wave in x[:LARGEST] for part in (wave, rest)]))
-    first = lambda batch: batch and Batch(
-        batch.x_0[:LARGEST], {name: value[:LARGEST] for name, value in (batch.condition or {}).items()}
+    first = lambda batch: (
+        batch and Batch(batch.x_0[:LARGEST], {name: value[:LARGEST] for name, value in (batch.condition or {}).items()})
     )
     _save(folder / "samples.png", preview(spec, first(drawn), first(real)), note)
     return ["samples.png", "samples.wav", "waves"]
@@ -83,7 +83,7 @@ def tiles(images: np.ndarray, columns: int, titles: Sequence[str] = ()) -> np.nd
     shares = np.clip((np.nan_to_num(images[..., 0], nan=floor) - floor) / (LOUD - floor), 0, 1)
     pixels = (255 * colormaps["magma"](shares)[..., :3]).astype(np.uint8).swapaxes(1, 2)[:, ::-1]
     zoom = max(1, round(TALL / pixels.shape[1]))
-    pixels = pixels.repeat(zoom, 1).repeat(max(1, min(zoom, 240 // pixels.shape[2])), 2)
+    pixels = pixels.repeat(zoom, 1).repeat(max(1, round(WIDE / pixels.shape[2])), 2)
     above = ABOVE if titles else 0
     rows, (high, wide) = -(-len(pixels) // columns), pixels.shape[1:3]
     sheet = Image.new("RGB", (columns * (wide + 4) + 4, rows * (high + above + 4) + 4), "white")

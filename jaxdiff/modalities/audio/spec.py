@@ -37,7 +37,9 @@ def make_codec(spec: Spec) -> Codec:
     rate, scale = spec.details.get("rate"), spec.details.get("scale")
     fits = isinstance(rate, int) and rate > 0 and isinstance(scale, int | float) and 0 < scale < math.inf
     if not fits:
-        raise InputError(f"details of audio: rate={rate!r}, scale={scale!r}: must be a whole number and a number above 0")
+        raise InputError(
+            f"details of audio: rate={rate!r}, scale={scale!r}: must be a whole number and a number above 0"
+        )
     return Codec(lambda x: x / scale, lambda x: x * scale)
 
 

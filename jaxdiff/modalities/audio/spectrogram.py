@@ -1,7 +1,7 @@
 """Spectrograms: how the power of a sound is spread over time and pitch.
 
-    S[m, f]   the power of frame m, weighted by Hann's window, at frequency f
-    log mel   log10(sum over f of H[b, f] S[m, f] + floor), H[b] triangles even on the scale 2595 log10(1 + f / 700)
+S[m, f]   the power of frame m, weighted by Hann's window, at frequency f
+log mel   log10(sum over f of H[b, f] S[m, f] + floor), H[b] triangles even on the scale 2595 log10(1 + f / 700)
 """
 
 import numpy as np

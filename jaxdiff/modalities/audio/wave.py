@@ -56,7 +56,9 @@ def fitted(path: str | Path, rate: int, channels: int, resample: bool) -> np.nda
             f"{str(path)!r} has {wave.shape[1]} channels, and data.channels={channels}: make them equal, or mix it down"
         )
     if its != rate and not resample:
-        raise InputError(f"{str(path)!r} has {its} samples a second, not {rate}: set data.resample=True, or take it out")
+        raise InputError(
+            f"{str(path)!r} has {its} samples a second, not {rate}: set data.resample=True, or take it out"
+        )
     return wave if its == rate else resampled(wave, its, rate)
 
 
