@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxdiff.evaluation.moving import classes_of, judge, nearest_way, places_of, psnr
+from jaxdiff.evaluation.moving import classes_of, judge, nearest_way, psnr
 from jaxdiff.modalities.video import moving_digits
 from jaxdiff.modalities.video.moving import fold
 

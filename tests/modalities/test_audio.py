@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from scipy.io import wavfile
 
+import jaxdiff
 from jaxdiff.config import build
 from jaxdiff.data.source import fingerprint
 from jaxdiff.errors import InputError
@@ -262,3 +263,15 @@ def test_held_out_sounds_of_another_rate_are_refused():
     config["held_out"] |= {"rate": 16000, "n": 20}
     with pytest.raises(InputError, match="16000 samples a second, and the data of training 8000"):
         build.held_out(config, spec)
+
+
+def test_a_notebook_shows_sounds_with_players_and_videos_that_move(rng):
+    shown = jaxdiff.show(rng.normal(size=(2, 1024, 1)), rate=RATE)
+    assert shown._repr_html_().count("<audio") == 2
+    assert "image/gif" in jaxdiff.show(rng.uniform(-1, 1, (2, 3, 8, 8, 1)), pace=8)._repr_html_()
+    with pytest.raises(InputError, match="sounds of int16"):
+        jaxdiff.show(np.zeros((2, 100, 1), np.int16), rate=RATE)
+    with pytest.raises(InputError, match="videos of float64 and shape"):
+        jaxdiff.show(np.zeros((2, 100, 1)), pace=8)
+    with pytest.raises(InputError, match="give one of them"):
+        jaxdiff.show(np.zeros((2, 100, 1)), pace=8, rate=RATE)
