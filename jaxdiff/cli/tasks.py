@@ -172,12 +172,14 @@ def perform(args: argparse.Namespace, out: Path, config: dict, model: Model, opt
 
 def _perform_other(args, out: Path, config: dict, model: Model, arguments: dict) -> None:
     """Do a task of examples of another modality, and write them as samples are."""
-    given = read_examples(args.input or "held_out", args.num, config, model)
-    made = _run(find(args.task), model, jax.random.key(args.seed), given, args.num, args.batch, arguments).images
+    pipeline, show = find(args.task), modality(model.spec.modality, "show")
+    given = read_examples(args.input or "held_out", args.num, config, model) if pipeline.takes else None
+    made = _run(pipeline, model, jax.random.key(args.seed), given, args.num, args.batch, arguments).images
     with claimed(out / args.task.replace(":", ".")) as place:
-        np.savez(place / "examples.npz", allow_pickle=False, examples=made, given=given)
-        show = modality(model.spec.modality, "show")
-        seen = show.save_samples(place, model.spec, Batch(made), Batch(given), model.weights)
+        arrays = {"examples": made} | ({} if given is None else {"given": given})
+        np.savez(place / "examples.npz", allow_pickle=False, **arrays)
+        beside = None if given is None else Batch(given)
+        seen = show.save_samples(place, model.spec, Batch(made), beside, model.weights)
         print(f"look at {place / seen[0]}; all {len(made)} are in examples.npz there")
 
 

@@ -67,7 +67,8 @@ def test_a_folder_gives_classes_speakers_and_waves_of_deviation_one(tmp_path):
 
 
 def test_the_usual_length_holds_three_of_four(tmp_path):
-    assert recordings(a_folder(tmp_path)).spec.shape == (2048, 1)  # 800 to 1680 samples; three of four up to 1460
+    path = a_folder(tmp_path)  # 800 to 1680 samples, three of four up to 1460
+    assert [recordings(path, split=split).spec.shape for split in ("train", "test")] == [(2048, 1)] * 2
 
 
 def test_splits_part_a_folder_and_windows_cover_a_file(tmp_path):

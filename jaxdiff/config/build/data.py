@@ -147,7 +147,7 @@ def rescaled(source: Source, spec: Spec, what: str) -> Source:
     if text and source.captions and source.spec.details.get("text") != text:
         source = tokenized(source, text)
     rates = source.spec.details.get("rate"), spec.details.get("rate")
-    if rates[0] != rates[1]:
+    if source.spec.modality == spec.modality and rates[0] != rates[1]:
         raise InputError(
             f"{what}: has {rates[0]} samples a second, and the data of training {rates[1]}: make them the same"
         )

@@ -62,8 +62,9 @@ def recordings(
     chosen = _chosen(np.arange(len(files)) % HELD == HELD - 1, split, f"{len(files)} files below {path!r}")
     labels = np.array([names.index(place.parts[0]) for place in places], np.int32)[chosen] if names else None
     voices = np.array([who.index(place.parts[1]) for place in places])[chosen] if speakers else None
-    parts = [fitted(files[i], rate, channels, resample) for i in chosen]
-    return _source(parts, rate, length, hop, (labels, names), (voices, who))
+    every = [fitted(file, rate, channels, resample) for file in files]
+    length = length or usual_length([len(part) for part in every])
+    return _source([every[i] for i in chosen], rate, length, hop, (labels, names), (voices, who))
 
 
 def waves(
@@ -119,7 +120,7 @@ def waves(
         if not len(every[i]) or not np.isfinite(every[i]).all() or not every[i].any():
             raise InputError(f"{path!r}: wave {i} is empty, silent or not finite: take it out")
     pick = lambda numbers: None if numbers is None else numbers[chosen]
-    parts = [every[i] for i in chosen]
+    length, parts = length or usual_length([len(part) for part in every]), [every[i] for i in chosen]
     return _source(parts, rate, length, hop, (pick(labels), names), (pick(voices), who))
 
 
@@ -130,8 +131,8 @@ def usual_length(lengths: Sequence[int]) -> int:
 
 def _source(parts: list, rate: int, length: int, hop: int, labels: tuple, speakers: tuple) -> Source:
     """A source of waves, each (samples, channels), float32 or int16."""
-    length = length or usual_length([len(part) for part in parts])
-    starts = [range(0, max(len(part) - length, 0) + hop, hop) if hop else (0,) for part in parts]
+    ends = [min(max(len(part) - length, 0) + hop, len(part)) for part in parts]
+    starts = [range(0, end, hop) if hop else (0,) for end in ends]
     of = np.repeat(np.arange(len(parts)), [len(each) for each in starts])
     begin = np.array([start for each in starts for start in each])
 
