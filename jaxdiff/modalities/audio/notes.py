@@ -42,7 +42,7 @@ def notes(split: str = "train", n: int = 4000, length: int = 2048, rate: int = 8
         raise unknown("split of the notes", split, SPLITS)
     rng = np.random.default_rng([seed, SPLITS.index(split)])
     labels = (rng.permutation(n) % 12).astype(np.int32)
-    x_0 = np.stack([pluck(rng, FREQUENCIES[label], length, rate) for label in labels])[..., None] / STD
+    x_0 = np.stack([pluck(rng, float(FREQUENCIES[label]), length, rate) for label in labels])[..., None] / STD
     source = Source(n, audio_spec((length, 1), rate, STD, NAMES), lambda indices: Batch(x_0[indices]))
     return labeled(source._replace(known=x_0.tobytes()[:4096]), labels, 12)
 

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,11 @@ def quantized(wave: np.ndarray) -> np.ndarray:
     return np.round(np.clip(np.asarray(wave, np.float64), -1, 1 - 2.0**-15) * 2**15).astype(np.int16)
 
 
-def write_wave(path: str | Path, rate: int, wave: np.ndarray) -> None:
-    """Write a wave (samples, channels) of full scale 1 as a .wav of 16 bits; what is louder is clipped."""
+def write_wave(path: str | Path | BytesIO, rate: int, wave: np.ndarray) -> None:
+    """Write a wave (samples, channels) of full scale 1 as a .wav of 16 bits, to a path or into memory.
+
+    What is louder is clipped.
+    """
     from scipy.io import wavfile
 
     wavfile.write(path, rate, quantized(wave))

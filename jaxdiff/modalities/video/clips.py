@@ -15,7 +15,7 @@ from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.video.file import FRAMES, MOVIES, read_clip
 from jaxdiff.modalities.video.spec import PACE, video_spec
-from jaxdiff.types import Batch
+from jaxdiff.types import Batch, Spec
 
 __all__ = ["HELD", "SPLITS", "clips", "video_arrays"]
 
@@ -61,12 +61,11 @@ def clips(
         raise InputError(f"{path!r} holds pictures itself: put the frames of each clip into a folder of its own")
     found = sorted([*movies, *folders])
     names = class_names([one.relative_to(root) for one in found], path, "clips")
-    labels = np.array([names.index(one.relative_to(root).parts[0]) for one in found], np.int32) if names else None
+    labels = np.array([names.index(one.relative_to(root).parts[0]) for one in found]) if names else None
     chosen = _chosen(len(found), split, f"{len(found)} clips below {path!r}")
     shape = (size, width or size, channels)
     parts = [read_clip(found[i], shape, every, frames) for i in chosen]
-    spec = video_spec((frames, *shape), pace, 256, names)
-    return _windows(parts, spec, hop, None if labels is None else labels[chosen], len(names))
+    return _windows(parts, video_spec((frames, *shape), pace, 256, names), hop, _of(labels, chosen), len(names))
 
 
 def video_arrays(
@@ -116,10 +115,10 @@ def video_arrays(
 
     count = 0 if labels is None else int(labels.max()) + 1
     source = Source(len(chosen), video_spec(shape[1:], pace, levels, list(map(str, range(count)))), take)
-    return labeled(source, None if labels is None else labels[chosen].astype(np.int32), count)
+    return labeled(source, _of(labels, chosen), count)
 
 
-def _windows(parts: Sequence[np.ndarray], spec, hop: int, labels: np.ndarray | None, classes: int) -> Source:
+def _windows(parts: Sequence[np.ndarray], spec: Spec, hop: int, labels: np.ndarray | None, classes: int) -> Source:
     """A source of windows of clips, each uint8 (frames, height, width, channels)."""
     frames = spec.shape[0]
     starts = [range(0, len(part) - frames + 1, hop) if hop else (0,) for part in parts]
@@ -144,6 +143,10 @@ def _range(path: str, rows: numpy_file.Rows, low: float, high: float) -> tuple[f
             f"{path!r} holds values from {least} to {most}, not from {low} to {high}: set data.low and data.high"
         )
     return low, high
+
+
+def _of(labels: np.ndarray | None, chosen: np.ndarray) -> np.ndarray | None:
+    return None if labels is None else labels[chosen].astype(np.int32)
 
 
 def _chosen(n: int, split: str, what: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
@@ -55,7 +56,7 @@ def write_clip(path: str | Path, frames: np.ndarray, pace: float, note: str = ""
     if path.suffix == ".mp4":
         frames = np.broadcast_to(frames, (*frames.shape[:3], 3))
         even = [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)]  # as its colors want
-        _imageio().mimwrite(path, np.pad(frames, even), fps=pace, macro_block_size=1)
+        _imageio().mimwrite(path, list(np.pad(frames, even)), fps=pace, macro_block_size=1)
         return
     if path.suffix != ".gif":
         raise InputError(f"{str(path)!r}: a clip is written as .gif or .mp4")
@@ -70,7 +71,7 @@ def _pictures(path: Path) -> Iterable[Image.Image]:
                 with Image.open(file) as picture:
                     yield picture.copy()
     elif path.suffix.lower() == ".mp4":
-        for frame in _imageio().mimread(path, memtest=False):
+        for frame in _imageio().get_reader(path):
             yield Image.fromarray(frame)
     else:
         with Image.open(path, formats=["GIF"]) as movie:
@@ -78,7 +79,7 @@ def _pictures(path: Path) -> Iterable[Image.Image]:
                 yield frame.copy()
 
 
-def _imageio():
+def _imageio() -> Any:
     try:
         import imageio.v2
         import imageio_ffmpeg  # noqa: F401
