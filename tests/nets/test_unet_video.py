@@ -24,7 +24,7 @@ KEY = jax.random.key(0)
 def filled(params):
     """Parameters of these shapes, none of them zero."""
     rng = np.random.default_rng(0)
-    return jax.tree.map(lambda a: jnp.float32(0.2 * rng.normal(size=a.shape)), params)
+    return jax.tree.map(lambda a: jnp.float32(rng.normal(size=a.shape) / np.sqrt(np.prod(a.shape[:-1]))), params)
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,9 @@ def write_clip(path: str | Path, frames: np.ndarray, pace: float, note: str = ""
     if path.suffix == ".mp4":
         frames = np.broadcast_to(frames, (*frames.shape[:3], 3))
         even = [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)]  # as its colors want
-        _imageio().mimwrite(path, list(np.pad(frames, even)), fps=pace, macro_block_size=1)
+        with _imageio().get_writer(path, fps=pace, macro_block_size=1) as writer:
+            for frame in np.pad(frames, even):
+                writer.append_data(frame)
         return
     if path.suffix != ".gif":
         raise InputError(f"{str(path)!r}: a clip is written as .gif or .mp4")
@@ -71,8 +73,9 @@ def _pictures(path: Path) -> Iterable[Image.Image]:
                 with Image.open(file) as picture:
                     yield picture.copy()
     elif path.suffix.lower() == ".mp4":
-        for frame in _imageio().get_reader(path):
-            yield Image.fromarray(frame)
+        with _imageio().get_reader(path) as reader:
+            for frame in reader:
+                yield Image.fromarray(frame)
     else:
         with Image.open(path, formats=["GIF"]) as movie:
             for frame in ImageSequence.Iterator(movie):
