@@ -36,11 +36,12 @@ def main() -> None:
     parser.add_argument("--workdir", type=Path, required=True, help="a run of configs/audio.py with classes")
     parser.add_argument("--steps", type=int, help="of the sampler")
     parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--weights", default="", help="an average of the run by name, or params")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write sounds and spectrograms here")
     parser.add_argument("--json", type=Path, help="write the rows here")
     arguments = parser.parse_args()
-    model, config = jaxdiff.load(arguments.workdir), read_record(arguments.workdir).config
+    model, config = jaxdiff.load(arguments.workdir, arguments.weights), read_record(arguments.workdir).config
     train, test = build.rescaled(build.source(config), model.spec, "data"), build.held_out(config, model.spec)
     known, real = (source.take(np.arange(source.size)) for source in (train, test))
     labels = {"train": np.asarray(known.condition["label"]), "test": np.asarray(real.condition["label"])}

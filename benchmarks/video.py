@@ -38,12 +38,13 @@ def main() -> None:
     parser.add_argument("--num", type=int, default=60, help="videos of each set")
     parser.add_argument("--steps", type=int, default=30, help="of the sampler")
     parser.add_argument("--methods", nargs="+", default=["replace", "repaint", "moment_matching"])
+    parser.add_argument("--weights", default="", help="an average of the run by name, or params")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--gif", type=Path, help="write drawn videos here")
     parser.add_argument("--continued", type=Path, help="write real videos above those that go on from their beginning")
     parser.add_argument("--json", type=Path, help="write the rows here")
     arguments = parser.parse_args()
-    model, config = jaxdiff.load(arguments.workdir), read_record(arguments.workdir).config
+    model, config = jaxdiff.load(arguments.workdir, arguments.weights), read_record(arguments.workdir).config
     batch = build.held_out(config, model.spec).take(np.arange(arguments.num))
     real, labels = np.asarray(batch.x_0), np.asarray(batch.condition["label"])
     key, begun = jax.random.key(arguments.seed), time.monotonic()

@@ -212,7 +212,7 @@ def test_a_tone_is_brightest_in_its_band():
 def test_notes_have_the_pitch_of_their_class():
     source = notes("test", n=24, length=4096)
     batch = source.take(np.arange(24))
-    np.testing.assert_allclose(notes("train", 2000).take(np.arange(2000)).x_0.std(), 1, rtol=0.1)
+    np.testing.assert_allclose(notes("train", 300).take(np.arange(300)).x_0.std(), 1, rtol=0.15)
     for wave, label in zip(batch.x_0[..., 0], batch.condition["label"], strict=True):
         spectrum = np.abs(np.fft.rfft(wave * np.hanning(4096), 2**16))
         partials = [spectrum[np.round(k * FREQUENCIES * 2**16 / RATE).astype(int)] for k in (1, 2, 3)]
@@ -260,8 +260,9 @@ def test_given_sounds_are_brought_to_the_models_length(tmp_path):
 
 def test_held_out_sounds_of_another_rate_are_refused():
     config = get_config("notes", "audio")
+    config["data"]["n"] = config["held_out"]["n"] = 12
     spec = build.source(config).spec
-    config["held_out"] |= {"rate": 16000, "n": 20}
+    config["held_out"]["rate"] = 16000
     with pytest.raises(InputError, match="16000 samples a second, and the data of training 8000"):
         build.held_out(config, spec)
 

@@ -11,7 +11,7 @@ from jaxdiff.nets.unet_video import TimeLayers
 
 SMALL = {
     "channels": 8,
-    "multipliers": (1, 2),
+    "multipliers": (1,),
     "blocks": 1,
     "attention": (4,),
     "groups": 4,
@@ -41,6 +41,19 @@ def test_layers_over_time_begin_as_the_identity_bit_for_bit():
     np.testing.assert_array_equal(jax.jit(layers.apply)(params, x, None), x)
 
 
+def test_layers_over_time_see_other_frames_unless_they_are_images():
+    layers, x = TimeLayers(3, 4, 2), jax.random.normal(KEY, (6, 2, 2, 8))
+    params = filled(jax.eval_shape(layers.init, KEY, x, None))
+    run = jax.jit(layers.apply)
+    other = x.at[5].add(1)  # the last frame of the second video
+    moved = np.abs(run(params, other, jnp.ones(2)) - run(params, x, jnp.ones(2))).max((1, 2, 3))
+    assert (moved[3:5] > 1e-3).all()
+    assert (moved[:3] == 0).all()
+    np.testing.assert_array_equal(run(params, x, jnp.zeros(2)), x)
+    back = lambda a: a.reshape(2, 3, 2, 2, 8)[:, ::-1].reshape(a.shape)
+    assert np.abs(back(run(params, back(x), jnp.ones(2))) - run(params, x, jnp.ones(2))).max() > 1e-3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("levels", [(1,), (1, 2)])
 def test_it_begins_as_the_u_net_of_images_frame_by_frame(levels):
@@ -60,6 +73,7 @@ def test_it_begins_as_the_u_net_of_images_frame_by_frame(levels):
     assert jnp.abs(wanted).max() > 0.1
 
 
+@pytest.mark.slow
 def test_trained_it_sees_other_frames_unless_they_are_images(parts):
     net, x, t, given, params = parts
     other = x.at[:, 2].add(1)
@@ -72,6 +86,7 @@ def test_trained_it_sees_other_frames_unless_they_are_images(parts):
     assert np.abs(still(other) - still(x))[:, 0].max() > 1e-3  # drawing, they are videos again
 
 
+@pytest.mark.slow
 def test_each_frame_may_have_a_time_and_the_order_of_frames_counts(parts):
     net, x, t, given, params = parts
     run = jax.jit(lambda x, t: net.apply({"params": params}, x, t, given))
