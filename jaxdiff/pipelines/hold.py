@@ -82,7 +82,11 @@ def bridge(model: Model, key: Key, examples: np.ndarray, gap: tuple[float, float
 def _moments(model: Model, value: float) -> int:
     """Seconds of a sound as samples; frames as they are."""
     require(MODALITIES, model.spec, "this task")
-    return round(value * model.spec.details.get("rate", 1)) if model.spec.modality == "audio" else round(value)
+    if model.spec.modality == "audio":
+        return round(value * model.spec.details.get("rate", 1))
+    if value != int(value):
+        raise InputError(f"{value:g} frames: must be a whole number of them")
+    return int(value)
 
 
 def _of(model: Model) -> str:

@@ -9,6 +9,7 @@ import jaxdiff
 from jaxdiff.config import build
 from jaxdiff.data.source import fingerprint
 from jaxdiff.errors import InputError
+from jaxdiff.evaluation.sets import of_path
 from jaxdiff.modalities import make_codec
 from jaxdiff.modalities.audio import audio_spec, given, measured, notes, recordings, show, waves
 from jaxdiff.modalities.audio.notes import FREQUENCIES
@@ -256,6 +257,13 @@ def test_given_sounds_are_brought_to_the_models_length(tmp_path):
         given.read(path, audio_spec((1000, 1), 16000, 0.1))
     with pytest.raises(InputError, match="cannot be read"):
         given.read(str(tmp_path / "none.wav"), spec)
+
+
+def test_a_folder_of_sounds_is_a_reference(tmp_path):
+    spec = audio_spec((1000, 1), RATE, 0.1)
+    reference = of_path(a_folder(tmp_path, 3), like=spec)
+    assert (reference.size, reference.spec) == (3, spec)
+    assert [len(batch) for batch in reference.batches(1)] == [2]
 
 
 def test_held_out_sounds_of_another_rate_are_refused():

@@ -12,6 +12,7 @@ from jaxdiff.config.sampling import Bound
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.audio.spec import audio_spec
 from jaxdiff.modalities.images.spec import image_spec
+from jaxdiff.modalities.video.spec import video_spec
 from jaxdiff.pipelines.hold import PIPELINES
 from tests.helpers.models import PATH, a_model
 
@@ -95,6 +96,12 @@ def test_moments_that_do_not_fit_are_refused(model, options, message):
 def test_examples_that_do_not_fit_are_refused(model, examples, message):
     with pytest.raises(InputError, match=message):
         pipelines.extend(model, KEY, examples, given=0.0005)
+
+
+def test_frames_are_counted_in_whole_numbers(model):
+    video = dataclasses.replace(model, spec=video_spec((LENGTH, 1, 1, 1)))
+    with pytest.raises(InputError, match=r"2.5 frames: must be a whole number"):
+        pipelines.extend(video, KEY, np.zeros((1, LENGTH, 1, 1, 1), np.float32), given=2.5)
 
 
 def test_images_have_no_time():

@@ -70,7 +70,7 @@ def _pictures(path: Path) -> Iterable[Image.Image]:
     if path.is_dir():
         for file in sorted(path.iterdir()):
             if file.suffix.lower() in FRAMES and not file.name.startswith("."):
-                with Image.open(file) as picture:
+                with Image.open(file, formats=["PNG", "JPEG", "WEBP", "BMP"]) as picture:
                     yield picture.copy()
     elif path.suffix.lower() == ".mp4":
         with _imageio().get_reader(path) as reader:
