@@ -25,7 +25,13 @@ def tiny(file):
     config["net"] |= net
     config["data"] |= data
     config["held_out"] |= data
-    config["train"] |= {"batch_size": 4, "steps": 2, "log_every": 1, "sample_every": 2, "checkpoint_every": 2}
+    config["train"] |= {
+        "batch_size": 4,
+        "steps": 2,
+        "log_every": 1,
+        "sample_every": 2,
+        "checkpoint_every": 2,
+    }
     config["sample"]["steps"] = 2
     if file == "diffwave":
         config["sample"]["grid"]["total"] = 50
@@ -34,7 +40,8 @@ def tiny(file):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", list(SMALL))
-def test_a_run_is_trained_drawn_from_and_goes_on(tmp_path, file, capsys):
+def test_a_run_is_trained_drawn_from_and_goes_on(tmp_path, file, capsys, monkeypatch):
+    monkeypatch.setattr("jaxdiff.cli.sample.use_cpu_devices", lambda count: None)  # JAX has begun
     run, (first, last) = str(tmp_path / "run"), GIVEN[file]
     model = jaxdiff.train(tiny(file), workdir=run)
     assert (tmp_path / "run" / "samples.png").is_file()
