@@ -31,18 +31,16 @@ def prepared(arguments):
 
 def jaxdiff(arguments) -> measure.Ready:
     """`Model.sample`."""
-    sharding.use_cpu_devices(arguments.devices)
+    sharding.use_cpu_devices(1)
     shape, network, params = prepared(arguments)
     chain, meaning = schedules.ddpm(betas.linear(1000)), parameterization.eps()
 
     def bind(params, condition):
         return Bound(chain, make_denoiser(chain, meaning, network, params, condition))
 
-    mesh = sharding.make_mesh(data=min(jax.device_count(), arguments.batch[0])) if arguments.devices > 1 else None
     sampler = {"name": "ancestral", "variance": "fixed_large"} if arguments.sampler == "ddpm" else {"name": "ddim"}
     model = Model(
         params=params,
-        mesh=mesh,
         spec=image_spec(shape),
         grid=lambda steps: grids.trailing(steps, 1000),
         steps=arguments.steps,
@@ -57,7 +55,7 @@ def jaxdiff(arguments) -> measure.Ready:
 
 def forwards(arguments) -> measure.Ready:
     """The network alone, as often as the chain calls it."""
-    sharding.use_cpu_devices(arguments.devices)
+    sharding.use_cpu_devices(1)
     shape, network, params = prepared(arguments)
     batch, mesh = arguments.batch[0], sharding.make_mesh()
     place = sharding.split(mesh) if batch % jax.device_count() == 0 else sharding.replicated(mesh)
@@ -150,7 +148,6 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--sampler", choices=("ddpm", "ddim"), default="ddpm")
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--devices", type=int, default=1, help="that jaxdiff makes of a CPU")
     arguments = parser.parse_args()
     if arguments.worker:
         measure.serve(CONTENDERS[arguments.worker](arguments))
@@ -162,7 +159,7 @@ def main() -> None:
     rows = []
     for batch in arguments.batch:
         argv = ["--net", arguments.net, "--batch", str(batch), "--dtype", arguments.dtype]
-        argv += ["--sampler", arguments.sampler, "--steps", str(arguments.steps), "--devices", str(arguments.devices)]
+        argv += ["--sampler", arguments.sampler, "--steps", str(arguments.steps)]
         print(f"{arguments.net}, {arguments.sampler} in {arguments.steps} steps, batch {batch}, {arguments.dtype}")
         some = measure.compete(contenders, arguments, argv, flops)
         measure.show(some)

@@ -25,7 +25,9 @@ def get_config(setting: str = "scenes") -> ConfigDict:
     config = ConfigDict(schema.defaults())
     config.held_out = ConfigDict()
     jit.straight(config)
-    config.loss.times.update(mean=0.0, std=1.0)  # the paper's shift is for many more pixels
+    # Where a thing stands is settled in noise from which nothing can be told yet: of times around 0.5 (mean=0) a model
+    # learns colors and shapes, and never a place.
+    config.loss.times.update(mean=1.0, std=1.0)
     config.net = ConfigDict({"name": "dit", **jit.MODERN, "dropout": 0.0, "dtype": "float32", "remat": "none"})
     config.net.text = ConfigDict({"width": 96, "depth": 2, "heads": 4, "vocabulary": 1024, "activation": "gelu_tanh"})
     config.optimizer.update(name="adamw", learning_rate=1e-3, warmup=200, b2=0.99, weight_decay=0.01)
@@ -40,7 +42,7 @@ def _scenes(config: ConfigDict) -> None:
     config.data = ConfigDict({"name": "scenes", "split": "train", "n": 50_000, "objects": 4})
     config.held_out = ConfigDict({"name": "scenes", "split": "test", "n": 1000, "objects": 4})
     config.net.update(depth=6, width=128, heads=4, patch=4)
-    config.train.steps = 9000
+    config.train.steps = 6000
 
 
 def _openmoji(config: ConfigDict, path: str) -> None:

@@ -21,6 +21,7 @@ OUTSIDE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "jaxdiff/released/openmoji/README.md": "openmoji.md",
+    "jaxdiff/released/scenes/README.md": "scenes.md",
 }
 """Pages that stand outside of docs/, by their place in the site."""
 RECORDS = "benchmarks/results"

@@ -127,7 +127,8 @@ def normal_decoder() -> Decoder:
 
     def decode(process, denoiser, x_0, x_t, t):
         std = process.sigma(t) / process.alpha(t)
-        return _sum(-0.5 * ((x_0 - denoiser(x_t, t)) / std) ** 2 - jnp.log(std * np.sqrt(2 * np.pi)))
+        square = _sum(((x_0 - denoiser(x_t, t)) / std) ** 2)
+        return -0.5 * square - process.space.dimension(x_0) * jnp.log(std * np.sqrt(2 * np.pi))
 
     return decode
 
@@ -141,7 +142,7 @@ def prior_kl(process: Process, x_0: Array, t: Array | float = 1.0) -> Array:
     _require_declared_white(process)
     t = as_time(t, x_0)
     alpha, variance = process.alpha(t), process.sigma(t) ** 2
-    return _sum(normal_kl(alpha * x_0, variance, jnp.zeros_like(x_0), alpha**2 + variance))
+    return _normal_kl(process, alpha * x_0, variance, alpha**2 + variance)
 
 
 def discrete_bound(
@@ -166,7 +167,7 @@ def discrete_bound(
         x_t, _ = perturb(process, jax.random.fold_in(key, i), x_0, t)
         _, of_x_0, true = posterior(process, s, t)
         gap = of_x_0 * (x_0 - denoiser(x_t, t))
-        return _sum(normal_kl(gap, true, jnp.zeros_like(gap), variance(process, x_t, s, t)))
+        return _normal_kl(process, gap, true, variance(process, x_t, s, t))
 
     steps = len(times) - 1
     terms = jax.lax.map(lambda along: term(*along), (jnp.arange(steps - 1), times[:-2], times[1:-1]))
@@ -184,8 +185,8 @@ def continuous_bound(
     """
     _require_declared_white(process)
     with jax.ensure_compile_time_eval():
-        last = process.sigma(jnp.float32(t_min))
-    if not isinstance(last, Tracer) and last == 0:
+        last = process.sigma(jnp.float32(t_min)) == 0
+    if not isinstance(last, Tracer) and last:
         raise InputError(f"t_min={t_min}: sigma is 0 there, where the bound is infinite: end above, at 0.001")
     batch = x_0.shape[0]
 
@@ -242,7 +243,7 @@ def log_likelihood(
     """
     require_white(process, "a likelihood")
     velocity = to_velocity(process, denoiser)
-    signs = jax.random.rademacher(key, x.shape, x.dtype)
+    signs = process.space.project(jax.random.rademacher(key, x.shape, x.dtype))
 
     def with_products(x, t):
         v, back = jax.vjp(lambda x: velocity(x, t), x)
@@ -256,7 +257,8 @@ def log_likelihood(
         size = math.prod(x.shape[1:])
         basis = jnp.eye(size, dtype=x.dtype).reshape(size, 1, *x.shape[1:])
         v, product = with_products(x, t)
-        return v, jax.lax.map(lambda e: product(jnp.broadcast_to(e, x.shape)), basis).sum(0)
+        along = lambda e: process.space.project(jnp.broadcast_to(e, x.shape))
+        return v, jax.lax.map(lambda e: product(along(e)), basis).sum(0)
 
     traces = {"hutchinson": hutchinson, "exact": exact}
     if trace not in traces:
@@ -278,6 +280,14 @@ def bits_per_dim(nats: Array, dimensions: int, levels: int | None = None) -> Arr
         raise InputError(f"levels={levels}: data has 2 levels or more")
     width = math.log(2 / (levels - 1)) if levels else 0.0
     return (nats / dimensions - width) / math.log(2)
+
+
+def _normal_kl(process: Process, gap: Array, variance_q: Array, variance_p: Array) -> Array:
+    """KL(N(gap, variance_q I) || N(0, variance_p I)) on the space of the process: (batch,)."""
+    if variance_p.ndim:  # one for each component, as a network that learns it gives
+        return _sum(normal_kl(gap, variance_q, jnp.zeros_like(gap), variance_p))
+    widths = normal_kl(jnp.zeros(()), variance_q, jnp.zeros(()), variance_p)
+    return process.space.dimension(gap) * widths + 0.5 * _sum(gap**2) / variance_p
 
 
 def _require_declared_white(process: Process) -> None:

@@ -11,17 +11,18 @@ ARROWS = {
     "types": set(),
     "errors": set(),
     "gaussian": set(),
+    "geometry": set(),
     "discrete": {"samplers", "gaussian"},
-    "samplers": {"gaussian"},
+    "samplers": {"gaussian", "geometry"},
     "guidance": {"samplers", "gaussian"},
     "likelihood": {"samplers", "gaussian"},
-    "losses": {"likelihood", "samplers", "gaussian"},
+    "losses": {"likelihood", "samplers", "gaussian", "geometry"},
     "distill": {"losses", "guidance", "samplers", "gaussian"},
-    "transforms": set(),
+    "transforms": {"geometry"},
     "nets": set(),
     "data": set(),
     "training": {"data", "transforms"},
-    "modalities": {"data", "nets", "gaussian"},
+    "modalities": {"data", "nets", "gaussian", "geometry"},
     "config": {
         "discrete",
         "distill",
@@ -36,7 +37,7 @@ ARROWS = {
         "training",
         "modalities",
     },
-    "interop": {"config", "nets", "samplers", "gaussian"},
+    "interop": {"config", "nets", "samplers", "gaussian", "training"},
     "pipelines": {
         "interop",
         "discrete",
@@ -82,7 +83,7 @@ ARROWS = {
     "configs": {"config"},
 }
 """By room: the rooms that it may import, beside itself."""
-PURE = {"gaussian", "discrete", "samplers", "guidance", "likelihood", "losses", "distill", "transforms"}
+PURE = {"gaussian", "geometry", "discrete", "samplers", "guidance", "likelihood", "losses", "distill", "transforms"}
 STANDARD = {
     "jax",
     "numpy",

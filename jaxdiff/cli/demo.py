@@ -46,7 +46,7 @@ def make_parser() -> Parser:
         "--workdir",
         "--model",
         default="runs/",
-        help="a run, the newest of a folder of runs, a model folder, or a released model (openmoji)",
+        help="a run, the newest of a folder of runs, a model folder, or a released model (openmoji, scenes)",
     )
     parser.add_argument("--weights", default="", help="a run's average by name; params; or a number, as for sample")
     parser.add_argument("--num", type=int, default=16, help="how many images at once (16)")

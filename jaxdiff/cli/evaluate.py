@@ -37,7 +37,7 @@ from jaxdiff.evaluation.held_out import measure as held_out_bits
 from jaxdiff.evaluation.neighbors import nearest
 from jaxdiff.evaluation.sets import Examples, first, of_model, of_path, of_source
 from jaxdiff.evaluation.statistics import Statistics
-from jaxdiff.modalities import find
+from jaxdiff.modalities import completed, find
 from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines.load import load
 from jaxdiff.pipelines.model import Model
@@ -171,6 +171,10 @@ def run(given: argparse.Namespace) -> None:
     known = known_of(given, real, how)
     with tqdm(total=samples.size, unit="example", disable=is_quiet()) as bar:
         result = evaluate(samples, known, held_out, how, above, weights.cache(), lambda n: bar.update(n - bar.n))
+    kind = find(samples.spec.modality, "measured")
+    if hasattr(kind, "shares"):
+        all_of = (one and first(one, one.size) for one in (samples, real, held_out))
+        result["shares"] = kind.shares(samples.spec, *all_of)
     if given.save_reference:
         statistics.save(given.save_reference, known, how.features)
     if model and given.likelihood:
@@ -193,7 +197,7 @@ def drawn(
     if foreign := [name for name in options if name not in OPTIONS]:
         raise unknown("--option", foreign[0], OPTIONS)
     options |= {name: value for name in ("guidance", "sampler", "steps") if (value := getattr(given, name)) is not None}
-    if model.conditions.keys() - {"label"}:
+    if model.conditions.keys() - {"label", *completed(model.spec)}:
         raise InputError(f"evaluate: this model is told {', '.join(model.conditions)}: give what it drew as --samples")
     told = {"workdir": str(folder), "label": given.label, "params_sha256": weights.of_params(model.params)}
     if given.label is not None:
@@ -244,6 +248,8 @@ def write(
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     for row in [heads, *rows]:
         print("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]))
+    for who, shares in result.get("shares", {}).items():
+        print(f"{who}: " + ", ".join(f"{name} {share:.4g}" for name, share in shares.items()))
     for line in result["warnings"]:
         print(f"warning: {line}")
     shown = illustrated(samples, real)

@@ -19,7 +19,7 @@ from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import during, held_out
 from jaxdiff.evaluation.features import find_features
-from jaxdiff.modalities import find
+from jaxdiff.modalities import completed, find
 from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines import classifier
 from jaxdiff.pipelines.classifier import Classifier
@@ -55,7 +55,7 @@ def monitor(config: dict, model: Model | Classifier, source: Source) -> Callable
         raise InputError("train.features: goes with train.samples, of which the Fréchet distance is: set that, too")
     features = None
     if drawn and isinstance(model, Model):
-        if model.conditions.keys() - {"label"}:
+        if model.conditions.keys() - {"label", *completed(model.spec)}:
             raise InputError("train.samples: this model is told more than a class, so that nothing is drawn: set 0")
         default = find(model.spec.modality, "measured").FEATURES[0]
         features = find_features(settings.get("features") or default, model.spec)

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from jaxdiff.errors import InputError
+from jaxdiff.modalities import require
 from jaxdiff.pipelines.conditions import Given
 from jaxdiff.pipelines.model import Model
 
-__all__ = ["FLAGS", "add_arguments", "check", "options_of", "read_prompts", "told"]
+__all__ = ["FLAGS", "add_arguments", "check", "make_told", "options_of", "read_prompts", "told"]
 
 FLAGS = ("prompt", "prompts", "negative")
 
@@ -67,6 +70,24 @@ def told(model: Model, label: int | None, prompts: list[str], first: int, n: int
         )
     texts = [prompts[(first + i) % len(prompts)] for i in range(n)]
     return {"text": texts} if label is None else {"text": texts, "label": [label] * n}
+
+
+def make_told(arguments: argparse.Namespace, model: Model) -> Callable[[int], Given]:
+    """`n -> ` what is known of the first n examples: their classes, captions, and numbers of atoms.
+
+    Raises:
+      InputError: numbers of atoms for what is no molecule, or captions that cannot be read.
+    """
+    captions, key = read_prompts(arguments), jax.random.key(arguments.seed)
+    if arguments.atoms is not None:
+        require("molecules", model.spec, f"--atoms {arguments.atoms}")
+
+    def made(n):
+        asked = {"atoms": arguments.atoms}
+        given = told(model, arguments.label, captions, arguments.first, n) if arguments.atoms is None else asked
+        return model.completed(key, given, n, arguments.first)
+
+    return made
 
 
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:

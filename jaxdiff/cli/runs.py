@@ -19,7 +19,7 @@ from jaxdiff.training.checkpoints.stored import newest_intact, steps
 
 __all__ = ["main", "make_parser", "measured", "summary"]
 
-FIGURES = ("loss", "held_out_mse")
+FIGURES = ("loss", "held_out_mse", "held_out_bits")
 EXAMPLES = """Examples:
   jaxdiff runs list                                  those below runs/
   jaxdiff runs compare runs/ddpm runs/edm            what differs: settings, and figures
@@ -117,7 +117,7 @@ def _list(given: argparse.Namespace) -> None:
     if not rows:
         raise InputError(f"no run below {given.folder!r}: train one with `jaxdiff train --config ddpm`")
     width = max(len(row["name"]) for row in rows)
-    heads = f"{'step':>15}  {'loss':>8}  {'held out':>8}  {'MB':>7}  {'age':>7}  data, process, net: state"
+    heads = f"{'step':>15}  {'loss':>8}  {'held out':>8}  {'bits':>8}  {'MB':>7}  {'age':>7}  data, process, net: state"
     print(f"{'run':<{width}}  {heads}")
     for row in rows:
         step = f"{row['step']:,}/{row.get('steps', 0):,}"

@@ -7,6 +7,7 @@
   jaxdiff sample --workdir runs/text --prompt "a red seven above a green three" --guidance 3 --num 4
   jaxdiff sample --workdir runs/vdm --likelihood       bits per dimension of its held-out data, and no pictures
   jaxdiff sample --workdir runs/audio --task extend --given 0.1 --input FILE.wav
+  jaxdiff sample --workdir runs/conformers --smiles "CCO" --num 10 --out conformers.sdf
   jaxdiff sample --workdir runs/ddpm --task inpaint --input FILE --mask left
                                                        and other tasks: docs/gallery.md
 
@@ -34,6 +35,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from jaxdiff.cli import preview, prompts, tasks
+from jaxdiff.cli.conform import conformed
 from jaxdiff.cli.fill import filled
 from jaxdiff.cli.parser import Parser
 from jaxdiff.cli.written import Rows, claimed
@@ -86,7 +88,7 @@ def make_parser(task: str | None = None) -> Parser:
         "--workdir",
         "--model",
         default="runs/",
-        help="a run, the newest of a folder of runs, a model folder, or a released model (openmoji)",
+        help="a run, the newest of a folder of runs, a model folder, or a released model (openmoji, scenes)",
     )
     what("--weights", default="", help="a run's average by name; params; or a number, the width of one made afterwards")
     what("--num", type=int, default=64, help="how many examples (64)")
@@ -96,7 +98,9 @@ def make_parser(task: str | None = None) -> Parser:
     what("--first", type=int, default=0, help="number of the first example of the seed (0)")
     what("--batch", type=int, default=256, help="how many of them at once; they are the same in any (256)")
     what("--json", action="store_true", help="print what was drawn, how, and where it is, as JSON")
+    what("--atoms", type=int, help="of molecules: how many atoms each has; as often as the data has it by default")
     what("--fill", metavar="TEXT", help="of text: draw what is blank, the underscores of this text")
+    what("--smiles", help="of a model of conformers: draw those of this molecule, to --out FILE.sdf, .pdb or .xyz")
     what("--out", help="a folder to write to; by default samples/ in the run's own")
     how = parser.add_argument_group("how to draw").add_argument
     how("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
@@ -151,8 +155,12 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError("--fill: goes with drawing texts alone, without --task, --likelihood, --json and --label")
     drawing = ("task", "sampler", "steps", "label", *OPTIONAL)
     ignored = [name for name in drawing if getattr(arguments, name) is not None] + arguments.option
+    if arguments.smiles is not None and (arguments.task or arguments.likelihood or arguments.json or arguments.label):
+        raise InputError("--smiles: goes with drawing conformers, without --task, --likelihood, --json and --label")
     if arguments.likelihood and ignored:
         raise InputError(f"{ignored[0]}: is for drawing, and --likelihood draws nothing")
+    if arguments.atoms is not None and (arguments.task or arguments.likelihood or arguments.fill is not None):
+        raise InputError(f"--atoms {arguments.atoms}: goes with drawing molecules alone: leave it out")
     if arguments.examples is not None and not arguments.likelihood:
         raise InputError("--examples: goes with --likelihood")
     prompts.check(arguments)
@@ -200,9 +208,11 @@ def draw(arguments: argparse.Namespace) -> None:
     if arguments.fill is not None:
         filled(arguments, out, model, options)
         return
+    if arguments.smiles is not None or "conformers" in model.spec.details:
+        conformed(arguments, out, model, options)
+        return
     steps = model.steps if arguments.steps is None else arguments.steps
-    captions = prompts.read_prompts(arguments)
-    told = lambda n: prompts.told(model, arguments.label, captions, arguments.first, n)
+    told = prompts.make_told(arguments, model)
     options |= prompts.options_of(arguments)
     if not arguments.json:
         sampler = arguments.sampler or in_words(model.sampler["name"])
@@ -311,7 +321,8 @@ def report(arguments: argparse.Namespace) -> None:
     source = build.held_out(config, model.spec)
     n = min(source.size, 1000) if arguments.examples is None else arguments.examples
     chain = config["sample"]["grid"].get("total", 0) if config["process"]["name"] == "ddpm" else 0
-    print(f"{folder}: {model.weights}, {n} held-out examples, bits per dimension")
+    unit = "nats" if model.spec.modality == "molecules" else "bits per dimension"
+    print(f"{folder}: {model.weights}, {n} held-out examples, {unit}")
     figures = held_out.measure(model, source, jax.random.key(arguments.seed), n, chain=chain)
     if lost := [name.strip() for name, figure in figures.items() if not np.isfinite(figure).all()]:
         raise InputError(f"{', '.join(lost)}: not finite with {model.weights}: take other --weights")

@@ -23,10 +23,10 @@ from jaxdiff.discrete.product import Mixed, Product, mixed, mixed_loss, product
 from jaxdiff.gaussian import betas, grids, parameterization, schedules, simplex
 from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process
-from jaxdiff.losses import classification, diffusion, hybrid, importance, sliced, times, vlb, weights
+from jaxdiff.losses import classification, diffusion, hybrid, importance, sliced, structures, times, vlb, weights
 from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
-from jaxdiff.modalities import audio, images, tables, text, video
+from jaxdiff.modalities import audio, images, molecules, tables, text, video
 from jaxdiff.types import Noise, StatefulLoss
 
 __all__ = [
@@ -56,7 +56,11 @@ class Module(Protocol):
 
 DATA = Part(
     "dataset",
-    {name: make for kind in (images, tables, text, audio, video) for name, make in named(kind, Source).items()},
+    {
+        name: make
+        for kind in (images, tables, text, molecules, audio, video)
+        for name, make in named(kind, Source).items()
+    },
     Source,
     "a function that returns a jaxdiff.data.source.Source",
 )
@@ -100,6 +104,8 @@ NET = Part(
         "classifier": nets.Classifier,
         "sequence": nets.Sequence,
         "columns": nets.Columns,
+        "egnn": nets.EGNN,
+        "set_transformer": nets.SetTransformer,
         "diffwave": nets.DiffWave,
         "unet_video": nets.UNetVideo,
     },
@@ -114,6 +120,7 @@ LOSS = Part(
         "importance": importance.importance_loss,
         "hybrid": hybrid.hybrid_loss,
         "sliced": sliced.sliced_loss,
+        "structures": structures.structure_loss,
         "bound": vlb.bound_loss,
         "classification": classification.classification_loss,
         "progressive": distill.progressive_loss,

@@ -115,12 +115,14 @@ _cosine = {"decay_steps": COUNT, "exponent": (0, 100)}
 
 RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     "dataset": {
+        "molecules": {"atoms": (0, 2**12)},
         "folder": {**_images, "cache_gb": (0, math.inf)},
         "tfds": _images,
         "scenes": {"n": COUNT, "objects": (1, 4), "seed": (0, MOST)},
         "text": _windows,
         "manual": _windows,
         "lines": {**_text, "length": (0, 2**20)},
+        "conformers": {"most": (2, 2**12)},
         "people": {"n": (10, 10**7)},
         "recordings": {**_sound, "channels": (1, 64)},
         "waves": {**_sound, "held": (0, MOST)},
@@ -131,7 +133,12 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     },
     "table of betas": {"linear": _chain, "quadratic": _chain, "sigmoid": _chain, "cosine": {**_chain, "s": UNIT}},
     "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},
-    "process": {"cosine": {"s": UNIT}, "ncsn": {"levels": (2, 2**16)}, "learned": {"width": (1, 2**20)}},
+    "process": {
+        "cosine": {"s": UNIT},
+        "ncsn": {"levels": (2, 2**16)},
+        "polynomial": {"precision": (1e-7, 0.1)},
+        "learned": {"width": (1, 2**20)},
+    },
     "parameterization": {"edm": {"sigma_data": SCALE}, "velocity": {"time_scale": SCALE}},
     "net": {
         "unet": {**_net, **_unet},
@@ -143,6 +150,14 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "classifier": _net,
         "sequence": {**_wide, "heads": COUNT},
         "columns": {**_wide, "embedding": (2, 2**20)},
+        "egnn": {"width": (1, 2**20), "blocks": (0, 1000), "reach": SCALE},
+        "set_transformer": {
+            **_wide,
+            "heads": COUNT,
+            "pair_width": (1, 2**16),
+            "distances": (0, 2**10),
+            "fourier": (1, 2**16),
+        },
     },
     "loss": {
         "importance": {**_chain, "keep": (1, 10**4), "even": UNIT},
@@ -160,6 +175,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "dmd": {"low": UNIT, "high": UNIT, "guidance": _guidance},
         "ddgan": {"steps": (1, 1000), "gamma": (0, 1e6)},
         "symbol_chain": _chain,
+        "structures": {"lddt": (0, 1e6), "radius": (1e-3, 1e6)},
         "mixed": {"balance": (0, 1e6)},
     },
     "loss weight": {

@@ -97,6 +97,7 @@ FIELDS = {
     "train.balanced": Field(bool, False, "draw every class equally often"),
     "train.cond_dropout": Field(float, 0.0, "share of examples without their condition, for guidance", 0, 1),
     "train.augment": Field(float, 0.0, "rate of EDM's augmentation", 0, 1),
+    "train.rotate": Field(bool, False, "turn each example: points, for a net without that symmetry", optional=True),
     "train.downsample": Field(int, 1, "train on images this many times smaller", 1, 2**10),
     "train.upscale": Field(int, 1, "super-resolution: tell the image this many times smaller", 1, 2**10),
     "train.low_res_noise": Field(float, 0.0, "most noise that is added to the small image", 0, 100),

@@ -1,4 +1,4 @@
-"""Held-out likelihood, in bits per dimension, and held-out denoising error of a model.
+"""Held-out likelihood, in bits per dimension (of molecules, in nats each), and held-out denoising error of a model.
 
 Two figures for the same model: the variational bound in its continuous form, term by term, and the probability flow's
 likelihood of dequantized data. For chains also the bound of the chain's own steps, with the variance that the model
@@ -18,7 +18,7 @@ from jaxdiff.data.source import Source
 from jaxdiff.discrete.process import Replacement
 from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError
-from jaxdiff.evaluation import of_symbols
+from jaxdiff.evaluation import of_molecules, of_symbols
 from jaxdiff.evaluation.of_symbols import Figure
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.gaussian.process import log_snr, perturb, time_at
@@ -76,6 +76,8 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
         raise InputError("likelihood: of rows of numbers and symbols there is no bound here: take the report of sample")
     if isinstance(model.path, Replacement):
         return of_symbols.measure(model, source, key, n, draws)
+    if "elements" in source.spec.details:
+        return of_molecules.measure(model, source, key, n, draws)
     if not source.spec.levels:
         raise InputError("likelihood: this data has no known levels (8-bit images keep theirs if they are not resized)")
     if (source.spec.low, source.spec.high) != (-1, 1):
@@ -126,8 +128,9 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
         x_0 = jnp.asarray(batch.x_0)
         x_t, _ = perturb(process, jax.random.key(0), x_0, t)
         weight = (process.alpha(t) / process.sigma(t)) ** 2
-        squared = expand(weight, x_0) * (denoiser(x_t, t) - x_0) ** 2
-        return jnp.mean(squared), jnp.mean(squared.reshape(n, -1), 1)
+        squared = (expand(weight, x_0) * (denoiser(x_t, t) - x_0) ** 2).reshape(n, -1).sum(1)
+        dimensions = process.space.dimension(x_0)
+        return squared.sum() / dimensions.sum(), squared / dimensions
 
     def measure(params):
         mean, each = error(params)

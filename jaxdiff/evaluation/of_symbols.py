@@ -19,7 +19,7 @@ AT_ONCE = 64
 
 
 class Figure(NamedTuple):
-    """A mean and its standard error, in bits per dimension: of a component of an example, or a symbol."""
+    """A mean and its standard error, in bits per dimension, of a component or a symbol, or in the unit that is told."""
 
     mean: float
     error: float

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation.torch_file import read_torch
 from jaxdiff.nets import inception
+from jaxdiff.training.files import replacing
 from jaxdiff.types import Params, path_name
 
 __all__ = ["PUBLISHED", "cache", "checksum", "convert", "inception_file", "of_params", "read"]
@@ -103,5 +104,6 @@ def convert(source: str | Path, target: Path | None = None) -> Path:
         raise InputError(f"{str(path)!r} cannot be converted: {' '.join(str(error).split())}") from error
     target.parent.mkdir(parents=True, exist_ok=True)
     kept = {k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items() if not k.endswith("_tracked")}
-    save_file(kept, target)
+    with replacing(target) as partial:
+        save_file(kept, partial)
     return target

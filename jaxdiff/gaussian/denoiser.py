@@ -13,7 +13,7 @@ import numpy as np
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.noise import kind
 from jaxdiff.gaussian.parameterization import Parameterization, evaluate, to_x0
-from jaxdiff.gaussian.process import Process, log_snr, time_at, with_slopes
+from jaxdiff.gaussian.process import Process, log_snr, on, time_at, with_slopes
 from jaxdiff.types import Array, Condition, Constraint, Denoiser, Key, Network, Params, as_time, expand, per_example
 
 __all__ = [
@@ -36,12 +36,16 @@ def make_denoiser(
     condition: Condition | None = None,
     key: Key | None = None,
 ) -> Denoiser:
-    """Bind a network to its parameters and condition, and to a key if it trains: the denoiser that it stands for."""
+    """Bind a network to its parameters and condition, and to a key if it trains: the denoiser that it stands for.
+
+    Its x̂_0 lies in the space of the process, `on` this condition.
+    """
+    process = on(process, condition)
 
     def denoise(x_t, t):
         t = per_example(t, x_t)
         out = evaluate(process, parameterization, network, params, x_t, t, condition, key)
-        return to_x0(process, parameterization, out, x_t, t)
+        return process.space.project(to_x0(process, parameterization, out, x_t, t))
 
     return denoise
 

@@ -1,12 +1,13 @@
 """Noise: the standard noise `(key, x) -> eps` of a process, normal by default, drawn for a batch or by example."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 
 from jaxdiff.types import Array, Key, Noise
 
-__all__ = ["ByExample", "kind", "normal"]
+__all__ = ["ByExample", "Projected", "by_example", "kind", "normal"]
 
 
 def normal(key: Key, x: Array) -> Array:
@@ -34,6 +35,23 @@ class ByExample(NamedTuple):
         return jax.vmap(one)(self.index, x)
 
 
+class Projected(NamedTuple):
+    """Noise in a subspace: another noise, projected onto it (`jaxdiff.gaussian.space`)."""
+
+    noise: Noise
+    project: Callable[[Array], Array]
+
+    def __call__(self, key: Key, x: Array) -> Array:
+        return self.project(self.noise(key, x))
+
+
+def by_example(noise: Noise, index: Array, scale: float | Array = 1.0) -> Noise:
+    """The noise drawn by example, see `ByExample`; the projection, which knows the whole batch, stays outside."""
+    if isinstance(noise, Projected):
+        return noise._replace(noise=ByExample(noise.noise, index, scale))
+    return ByExample(noise, index, scale)
+
+
 def kind(noise: Noise) -> Noise:
-    """The function that draws noise, without what draws it by example."""
-    return noise.noise if isinstance(noise, ByExample) else noise
+    """The function that draws noise, without what draws it by example or projects it."""
+    return kind(noise.noise) if isinstance(noise, ByExample | Projected) else noise

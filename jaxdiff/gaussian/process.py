@@ -21,8 +21,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
-from jaxdiff.gaussian.noise import kind, normal
-from jaxdiff.types import Array, Key, Noise, TimeFunction, as_time, expand
+from jaxdiff.gaussian.noise import Projected, kind, normal
+from jaxdiff.gaussian.space import Space, everywhere, unknown_space
+from jaxdiff.types import Array, Condition, Key, Noise, TimeFunction, as_time, expand
 
 __all__ = [
     "Process",
@@ -33,6 +34,7 @@ __all__ = [
     "is_white",
     "log_snr",
     "log_snr_drop",
+    "on",
     "perturb",
     "posterior",
     "prior",
@@ -41,6 +43,7 @@ __all__ = [
     "time_at",
     "transition",
     "with_slopes",
+    "within",
 ]
 
 
@@ -56,6 +59,25 @@ class Process(NamedTuple):
     """`lambda -> t`, where it is known in closed form."""
     white: bool = True
     """Whether the noise was declared to be white, as likelihoods take it."""
+    space: Space = everywhere
+    """The part of R^n that data and noise live in."""
+    space_of: Callable[[Condition], Space] | None = None
+    """What tells it from the condition of a batch, of a process that is not yet `on` one."""
+
+
+def within(process: Process, space_of: Callable[[Condition], Space]) -> Process:
+    """The process with data in a space that the condition of each batch tells, such as that of its mask."""
+    noise = Projected(process.noise, unknown_space.project)
+    return process._replace(noise=noise, space=unknown_space, space_of=space_of)
+
+
+def on(process: Process, condition: Condition | None) -> Process:
+    """The process on the space of a batch of which this is known; itself, if that has no influence."""
+    if process.space_of is None:
+        return process
+    space = process.space_of(condition or {})
+    noise = process.noise.noise if isinstance(process.noise, Projected) else process.noise
+    return process._replace(noise=Projected(noise, space.project), space=space, space_of=None)
 
 
 def perturb(process: Process, key: Key, x_0: Array, t: Array) -> tuple[Array, Array]:
@@ -85,8 +107,8 @@ def prior_log_density(process: Process, x: Array, t: Array | float = 1.0) -> Arr
     require_white(process, "a log density")
     t = as_time(t, x)
     variance = process.alpha(t) ** 2 + process.sigma(t) ** 2
-    x = x.reshape(x.shape[0], -1)
-    return -0.5 * ((x**2).sum(1) / variance + x.shape[1] * jnp.log(2 * jnp.pi * variance))
+    square = (x**2).reshape(x.shape[0], -1).sum(1)
+    return -0.5 * (square / variance + process.space.dimension(x) * jnp.log(2 * jnp.pi * variance))
 
 
 def diffuse(process: Process, key: Key, x_0: Array, times: Array) -> Array:

@@ -21,6 +21,7 @@ __all__ = [
     "from_log_snr",
     "interpolant",
     "ncsn",
+    "polynomial",
     "shifted",
     "sigmoid",
     "sub_vp",
@@ -155,6 +156,27 @@ def cosine(s: float = 0.008) -> Process:
         sigma=lambda t: jnp.sqrt(jnp.sin(rate * t) * jnp.sin(rate * t + 2 * start)) / np.cos(start),
         drop=drop,
     )
+
+
+def polynomial(precision: float = 1e-5) -> Process:
+    """Variance preserving, alpha² = (1 - t²)², squeezed between `precision` and 1 - precision (Hoogeboom et al. 2022).
+
+    So sigma(0) is not 0, but sqrt(precision): the data's last digits are never asked for.
+    """
+    _require(0 < precision < 0.5, f"polynomial with precision={precision}: must be above 0 and below 0.5")
+    scale = 1 - 2 * precision
+    alpha2 = lambda t: precision + scale * (1 - t**2) ** 2
+    sigma2 = lambda t: precision + scale * t**2 * (2 - t**2)
+
+    def drop(s, t):
+        change = scale * (t - s) * (t + s) * (2 - s**2 - t**2)
+        return jnp.log1p(change / alpha2(t)) + jnp.log1p(change / sigma2(s))
+
+    def inverse(log_snr_t):
+        share = jnp.clip((jax.nn.sigmoid(-log_snr_t) - precision) / scale, 0, 1)
+        return jnp.sqrt(share / (1 + jnp.sqrt(1 - share)))
+
+    return Process(alpha=lambda t: jnp.sqrt(alpha2(t)), sigma=lambda t: jnp.sqrt(sigma2(t)), drop=drop, inverse=inverse)
 
 
 def sigmoid(start: float = -3.0, end: float = 3.0, tau: float = 1.0) -> Process:

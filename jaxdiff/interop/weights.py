@@ -24,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from jaxdiff.errors import InputError
+from jaxdiff.training.files import replacing
 from jaxdiff.types import Params, path_name
 
 __all__ = ["Name", "opened", "read_params", "weights_file", "write_params", "write_tensors"]
@@ -152,7 +153,8 @@ def write_tensors(file: Path, tensors: Mapping[str, np.ndarray]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         # In the order of C: of any other, safetensors keeps the bytes and forgets the order.
         stored = {name: np.asarray(value, order="C") for name, value in tensors.items()}
-        save_file(stored, file, metadata={"format": "pt"})
+        with replacing(file) as partial:  # with the user's own rights, which safetensors narrows
+            save_file(stored, partial, metadata={"format": "pt"})
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(f"cannot write {str(file)!r}: {reason}") from error

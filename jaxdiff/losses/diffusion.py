@@ -1,6 +1,9 @@
 """Loss: the weighted squared error of a network's output, over times drawn at random.
 
-    L = E_{t, x_0, eps} w(t) |out(x_t, t) - (a x_0 + b eps)|²,  averaged over the components of an example
+    L = E_{t, x_0, eps} w(t) |out(x_t, t) - (a x_0 + b eps)|² / d
+
+with d the dimension of the space that an example lives in, onto which the output is projected: by default the number of
+its components.
 
 The weights are in `jaxdiff.losses.weights`, the time samplers in `jaxdiff.losses.times`.
 """
@@ -9,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.gaussian.parameterization import Parameterization, evaluate, target
-from jaxdiff.gaussian.process import Process, perturb
+from jaxdiff.gaussian.process import Process, on, perturb
 from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
 from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params
@@ -26,12 +29,14 @@ def squared_error(
     batch: Batch,
     t: Array,
 ) -> Array:
-    """The mean squared error of the output over the components of each example, (batch,), at times t (batch,)."""
+    """The mean squared error of the output over the dimensions of each example, (batch,), at times t (batch,)."""
+    process = on(process, batch.condition)
     key_eps, key_net = jax.random.split(key)
     x_0 = batch.x_0
     x_t, eps = perturb(process, key_eps, x_0, t)
     out = evaluate(process, parameterization, network, params, x_t, t, batch.condition, key_net)
-    return jnp.square(out - target(process, parameterization, x_0, eps, t)).reshape(x_0.shape[0], -1).mean(axis=1)
+    error = process.space.project(out) - target(process, parameterization, x_0, eps, t)
+    return jnp.square(error).reshape(x_0.shape[0], -1).sum(axis=1) / process.space.dimension(x_0)
 
 
 def diffusion_loss(

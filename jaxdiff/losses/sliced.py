@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxdiff.gaussian.denoiser import make_denoiser, to_score
 from jaxdiff.gaussian.parameterization import Parameterization
-from jaxdiff.gaussian.process import Process, perturb, require_white
+from jaxdiff.gaussian.process import Process, on, perturb, require_white
 from jaxdiff.losses.times import Times
 from jaxdiff.types import LossFn, Network
 
@@ -28,14 +28,14 @@ def sliced_loss(process: Process, parameterization: Parameterization, network: N
 
     def loss_fn(params, key, batch):
         key_t, key_eps, key_slice, key_net = jax.random.split(key, 4)
-        x_0 = batch.x_0
-        t = times(process, key_t, x_0.shape[0])
-        x_t, _ = perturb(process, key_eps, x_0, t)
-        denoiser = make_denoiser(process, parameterization, network, params, batch.condition, key_net)
-        u = jax.random.rademacher(key_slice, x_t.shape, x_t.dtype)
-        score, along = jax.jvp(lambda x: to_score(process, denoiser)(x, t), (x_t,), (u,))
-        value = (u * along + 0.5 * score**2).reshape(x_0.shape[0], -1).mean(1)
-        loss = jnp.mean(process.sigma(t) ** 2 * value)
+        x_0, bound = batch.x_0, on(process, batch.condition)
+        t = times(bound, key_t, x_0.shape[0])
+        x_t, _ = perturb(bound, key_eps, x_0, t)
+        denoiser = make_denoiser(bound, parameterization, network, params, batch.condition, key_net)
+        u = bound.space.project(jax.random.rademacher(key_slice, x_t.shape, x_t.dtype))
+        score, along = jax.jvp(lambda x: to_score(bound, denoiser)(x, t), (x_t,), (u,))
+        value = (u * along + 0.5 * score**2).reshape(x_0.shape[0], -1).sum(1) / bound.space.dimension(x_0)
+        loss = jnp.mean(bound.sigma(t) ** 2 * value)
         return loss, {"sliced": loss}
 
     return loss_fn

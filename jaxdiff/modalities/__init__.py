@@ -5,6 +5,10 @@ A folder's `__init__` says what one example is, and its `show` how examples are 
     AXES                            names of the axes of one example
     RANGE                           of its values, (low, high); (None, None) for any
     make_codec(spec) -> Codec       between the data's own units and what a network sees
+    make_space(spec)                where there is one: the function condition -> Space, the part of R^n they live in
+    complete(spec, key, index, condition), COMPLETED
+                                    where there are some: the condition of examples with what is drawn where it is not
+                                    given, such as numbers of atoms, and its names
     show.describe(spec)             what one example is, in words, after a number of them
     show.SHOWN, show.BESIDE         how many examples a preview draws, and how many of the data stand beside them
     show.CHAIN                      how many examples the reverse process is shown of
@@ -18,6 +22,8 @@ A folder's `__init__` says what one example is, and its `show` how examples are 
     measured.ROUNDINGS, measured.rounded(spec, x, rounding)
                                     how values are rounded before they are compared; the first is the default
     measured.beside(spec, x, real)  a picture of examples (n, ...) beside their neighbors (n, k, ...), or None
+    measured.shares(spec, drawn, real, held_out)
+                                    where there are some: further figures by name, of each that is given
 
     given.read(path, spec)          of modalities that a task of several takes (`Pipeline.modalities`): examples in
                                     files, (n, ...), in the data's own units, brought to a specification
@@ -28,13 +34,15 @@ There `drawn` and `real` are batches in the data's own units, with their conditi
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import Any
 
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.types import Codec, Spec
+from jaxdiff.gaussian.process import Process, within
+from jaxdiff.types import Codec, Key, Spec
 
-__all__ = ["check", "find", "make_codec", "require"]
+__all__ = ["check", "complete", "completed", "find", "has_space", "in_space", "make_codec", "require"]
 
 
 def find(modality: str, part: str = "") -> ModuleType:
@@ -70,6 +78,34 @@ def check(spec: Spec) -> None:
 def make_codec(spec: Spec) -> Codec:
     """The codec of examples of a specification."""
     return find(spec.modality).make_codec(spec)
+
+
+def in_space(process: Process, spec: Spec) -> Process:
+    """The process on the part of R^n that examples of a specification live in, where their modality has one."""
+    return within(process, find(spec.modality).make_space(spec)) if has_space(spec) else process
+
+
+def completed(spec: Spec) -> tuple[str, ...]:
+    """The names of the conditions that `complete` draws."""
+    return getattr(find(spec.modality), "COMPLETED", ())
+
+
+def complete(spec: Spec, key: Key, index: Any, given: Any) -> Any:
+    """What is known of examples, with what their modality draws of it where it is not given, such as their sizes.
+
+    Args:
+      index: the numbers of the examples, (n,), each of which draws from the key and its own.
+    """
+    if not completed(spec):
+        return given
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"condition: examples of {spec.modality} have no classes: give what is known by name")
+    return find(spec.modality).complete(spec, key, index, given or {})
+
+
+def has_space(spec: Spec) -> bool:
+    """Tell whether examples live in a part of R^n that their condition names, such as the mask of a set."""
+    return hasattr(find(spec.modality), "make_space")
 
 
 def require(modality: str | Sequence[str], spec: Spec, what: str) -> None:

@@ -4,15 +4,18 @@ from jaxdiff.nets.classifier import Classifier
 from jaxdiff.nets.columns import Columns
 from jaxdiff.nets.diffwave import DiffWave
 from jaxdiff.nets.dit import DiT
+from jaxdiff.nets.egnn import EGNN
 from jaxdiff.nets.mlp import MLP
 from jaxdiff.nets.schedule import MonotoneLogSNR
 from jaxdiff.nets.sequence import Sequence
+from jaxdiff.nets.set_transformer import SetTransformer
 from jaxdiff.nets.text import TextTransformer
 from jaxdiff.nets.unet import UNet, tensor_axis
 from jaxdiff.nets.unet1d import UNet1D
 from jaxdiff.nets.unet_video import UNetVideo
 
 __all__ = [
+    "EGNN",
     "MLP",
     "Classifier",
     "Columns",
@@ -20,6 +23,7 @@ __all__ = [
     "DiffWave",
     "MonotoneLogSNR",
     "Sequence",
+    "SetTransformer",
     "TextTransformer",
     "UNet",
     "UNet1D",

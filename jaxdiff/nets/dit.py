@@ -282,6 +282,10 @@ class DiT(nn.Module):
             )
         if not 0 <= self.context_from < self.depth:
             raise InputError(f"net.context_from={self.context_from}: must be from 0 to {self.depth - 1}")
+        if self.class_tokens and not self.num_classes:
+            raise InputError(f"net.class_tokens={self.class_tokens}: there are no classes: give net.num_classes, or 0")
+        if self.context_from and not self._takes_tokens():
+            raise InputError(f"net.context_from={self.context_from}: nothing is told by tokens: leave it 0")
         options = {"norm": NORMS, "feed_forward": FEED_FORWARDS, "joins": JOINS, "remat": REMAT}
         for option, allowed in options.items():
             if getattr(self, option) not in allowed:

@@ -7,7 +7,9 @@ A sequence is (batch, tokens, width). A block of a diffusion transformer (Peeble
     x <- x + gate_f * feed_forward((1 + scale_f) norm(x) + shift_f)
 
 where the shifts, scales and gates are one linear function, zero at first, of the SiLU of an embedding of time and
-condition: a fresh block is the identity.
+condition: a fresh block is the identity. The embedding may be one for each token. Of a set of tokens of which something
+is known pair by pair, a linear function of that is added, head by head, to what the softmax of attention is of (as in
+AlphaFold 3, Abramson et al. 2024, algorithm 24).
 
 Positions enter by rotation (Su et al. 2021): the pair (a, b) of a query's or a key's channels becomes
 (a cos - b sin, b cos + a sin) at an angle proportional to the token's position, so that a product of a query with a key
@@ -123,12 +125,14 @@ class Attention(nn.Module):
         context: jax.Array | None = None,
         mask: jax.Array | None = None,
         angles: jax.Array | None = None,
+        pairs: jax.Array | None = None,
     ) -> jax.Array:
         """Attend.
 
         Args:
           mask: which keys there are, as for `jaxdiff.nets.layers.attend`.
           angles: by which queries and keys turn, (tokens, channels of a head / 2).
+          pairs: what is known of each query and key, (batch, queries, keys, any width).
         """
         width = x.shape[-1]
 
@@ -145,7 +149,11 @@ class Attention(nn.Module):
             )
         if angles is not None:
             query, key = rotate(query, angles), rotate(key, angles)
-        return save_for_backward(dense("out", attend(query, key, value, mask).reshape(x.shape), self.out_init))
+        added = None
+        if pairs is not None:
+            bias = nn.Dense(self.heads, use_bias=False, dtype=self.dtype, kernel_init=INIT, name="pairs")(pairs)
+            added = jnp.moveaxis(bias, -1, 1).astype(jnp.float32)
+        return save_for_backward(dense("out", attend(query, key, value, mask, added).reshape(x.shape), self.out_init))
 
 
 class FeedForward(nn.Module):
@@ -212,15 +220,23 @@ class Block(nn.Module):
         angles: jax.Array | None,
         mask: jax.Array | None,
         contexts: Mapping[str, jax.Array],
+        pairs: jax.Array | None = None,
     ) -> tuple[jax.Array, None]:
-        """One step of a scan over blocks: x is the carry."""
+        """One step of a scan over blocks: x is the carry.
+
+        Args:
+          embedding: (batch, width), or one for each token, (batch, tokens, width).
+          angles, mask, pairs: see `Attention`.
+          contexts: by name, (batch, length, any width).
+        """
         m = nn.Dense(6 * x.shape[-1], kernel_init=ZERO, dtype=self.dtype, name="modulation")(nn.silu(embedding))
-        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = jnp.split(m[:, None], 6, axis=-1)
+        m = m[:, None] if m.ndim == 2 else m
+        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = jnp.split(m, 6, axis=-1)
         drop = nn.Dropout(self.dropout, deterministic=not self.train)
 
         h = make_norm(self.norm, self.epsilons[0], self.dtype, "norm1")(x) * (1 + scale_a) + shift_a
         attention = Attention(self.heads, self.qk_norm, dtype=self.dtype, name="attention")
-        x = x + gate_a * drop(attention(h, mask=mask, angles=angles))
+        x = x + gate_a * drop(attention(h, mask=mask, angles=angles, pairs=pairs))
         for name, context in sorted(contexts.items()):
             h = make_norm(self.norm, self.epsilons[0], self.dtype, f"norm_{name}")(x)
             cross = Attention(self.heads, self.qk_norm, False, self.dtype, ZERO, name=f"attention_{name}")

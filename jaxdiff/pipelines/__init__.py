@@ -7,6 +7,7 @@ those of `Model.sample`: steps, sampler, condition (none by default), guidance, 
 from jaxdiff.pipelines.anomaly import detect
 from jaxdiff.pipelines.autoguide import autoguide
 from jaxdiff.pipelines.cascade import cascade
+from jaxdiff.pipelines.conformers import conformers
 from jaxdiff.pipelines.denoise import denoise
 from jaxdiff.pipelines.guide import guide
 from jaxdiff.pipelines.hold import bridge, extend, hold
@@ -24,6 +25,7 @@ __all__ = [
     "bridge",
     "cascade",
     "class_swap",
+    "conformers",
     "denoise",
     "detect",
     "extend",

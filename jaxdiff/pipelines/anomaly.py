@@ -21,7 +21,7 @@ import numpy as np
 from jaxdiff.config.sampling import Bind
 from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.gaussian.noise import ByExample
+from jaxdiff.gaussian.noise import by_example
 from jaxdiff.gaussian.process import Process, log_snr, perturb, require_white, time_at
 from jaxdiff.gaussian.schedules import edm
 from jaxdiff.pipelines.common import (
@@ -204,7 +204,7 @@ def _reconstruction(model, key, images, levels, condition, first, options) -> tu
 @functools.partial(jax.jit, static_argnames=("bind", "beyond"))
 def _error(params, key, images, levels, condition, index, bind: Bind, beyond: bool = False):
     process, denoiser, *_ = bind(params, condition)
-    process = process._replace(noise=ByExample(process.noise, index))
+    process = process._replace(noise=by_example(process.noise, index))
     if beyond:
         process, denoiser = edm(MOST)._replace(noise=process.noise), at_any_level(process, denoiser, edm(MOST))
     return denoising_error(process, denoiser, key, images, time_at(process, -2 * jnp.log(levels)))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdiff.config.sampling import (
     CORRECTORS,
@@ -73,6 +74,8 @@ def chosen(
             check_number(option, value, option_range(option, label, corrector), whole, option in free)
     if name == "ddim" and "temperature" in given:
         check_temperature(given.get("eta", 0.0), given["temperature"])
+    if "threshold" in given and isinstance(clip := given.get("clip", np.inf), int | float) and clip == np.inf:
+        raise InputError("threshold: changes nothing without clip, the size beyond which it acts: give clip=1")
     check_led(given, allowed)
     traced = {p: own[p].default for p in real} | {k: given[k] for k in given if k in free}
     plain = {k: int(v) if k in own and own[k].annotation is int else v for k, v in given.items()}

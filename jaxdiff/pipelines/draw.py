@@ -24,7 +24,7 @@ from jaxdiff.config.sampling import (
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import clip, dynamic_threshold, transfer
 from jaxdiff.gaussian.flow_map import ddim_map, one_time
-from jaxdiff.gaussian.noise import ByExample
+from jaxdiff.gaussian.noise import by_example
 from jaxdiff.gaussian.process import Process, log_snr, time_at
 from jaxdiff.guidance.classifier_free import classifier_free, within
 from jaxdiff.pipelines.hooks import NOTHING, PLAIN, Hooks, Inputs
@@ -161,7 +161,8 @@ def _drawing(bind: Bind, path: Process | None, mesh: Mesh, fed: Fed, how: How) -
     (condition, negative), inputs = padded[0], fed.inputs._replace(each=padded[1])
     scales = [options.pop(name) for name in GUIDANCE if name in options]
     bound = _bound(bind, fed.params, condition, negative, scales, path)
-    process = bound.process._replace(noise=ByExample(bound.process.noise, index, options.pop("noise_scale", 1.0)))
+    noise = by_example(bound.process.noise, index, options.pop("noise_scale", 1.0))
+    process = bound.process._replace(noise=noise)
     bound = bound._replace(process=process, denoiser=hooks.guide(process, bound.denoiser, inputs))
     limit = options.pop("clip", jnp.inf)
     constrain = dynamic_threshold(options.pop("threshold"), limit) if "threshold" in options else clip(limit)
@@ -219,6 +220,7 @@ def _bound(bind: Bind, params, condition, negative, scales: Sequence[Array], pat
         denoiser = within(process, guided, denoiser, low, high)
     if path is None or path is process:
         return known._replace(denoiser=denoiser)
+    path = path._replace(noise=process.noise, space=process.space, space_of=None)
     change = functools.partial(transfer, process, path)
     there = lambda s: time_at(process, log_snr(path, s))
     return Bound(

@@ -23,7 +23,7 @@ from jaxdiff.config.record import Record, write_record
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities import find
 from jaxdiff.modalities.images import pictures
-from jaxdiff.training.files import place
+from jaxdiff.training.files import place, replacing
 from jaxdiff.types import Batch, Params, path_name
 
 __all__ = ["DTYPES", "FILE", "SAID", "check_new", "read_weights", "save_folder", "stored_names", "tensors"]
@@ -67,7 +67,8 @@ def save_folder(
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as above:
             part = Path(above) / folder.name
             write_record(part, record)
-            save_file(stored, part / FILE, metadata={"weights": weights})
+            with replacing(part / FILE) as file:  # with the user's own rights, which safetensors narrows
+                save_file(stored, file, metadata={"weights": weights})
             if drawn is not None:
                 picture = find(record.spec.modality, "show").preview(record.spec, drawn, None)
                 pictures.save_picture(part / PICTURE, picture, note=weights)
@@ -151,10 +152,11 @@ def _card(name: str, record: Record, params: Params, weights: str, pictured: boo
     config, spec = record.config, record.spec
     count = sum(np.size(leaf) for leaf in jax.tree.leaves(params))
     classes = spec.details.get("classes") or []
+    told = ', prompt="..."' if "text" in spec.details else ""
     rows = {
         "draws": find(spec.modality, "show").describe(spec) + (f"; classes: {', '.join(classes)}" if classes else ""),
         "parameters": f"{count:,}: {weights}",
-        "trained for": f"{config['train']['steps']:,} steps of {config['train']['batch_size']:,} examples",
+        "trained on": f"{config['train']['batch_size']:,} examples a step; {config['train']['steps']:,} were planned",
         "data": said.get("data") or "not said",
         "license": said.get("license") or "not said",
     }
@@ -165,6 +167,6 @@ def _card(name: str, record: Record, params: Params, weights: str, pictured: boo
         "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]),
         "A diffusion model of jaxdiff (`pip install jaxdiff`):",
         f'```python\nimport jax, jaxdiff\n\nmodel = jaxdiff.load("{name}")\n'
-        "images = model.sample(jax.random.key(0), 16)\n```",
+        f"images = model.sample(jax.random.key(0), 16{told})\n```",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"

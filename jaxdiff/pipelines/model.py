@@ -18,7 +18,7 @@ from jaxdiff.config.sampling import GUIDANCE, AnyProcess, Bind, has_symbols
 from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import is_white
-from jaxdiff.modalities import find, make_codec
+from jaxdiff.modalities import complete, find, has_space, make_codec
 from jaxdiff.pipelines.chosen import check_guidable, chosen
 from jaxdiff.pipelines.conditions import Given, Known, checked, prompted
 from jaxdiff.pipelines.draw import Fed, How
@@ -110,9 +110,10 @@ class Model:
         if self.config is None:
             raise InputError("save: this model was put together by hand: save one that was trained or loaded")
         check_new(path)
-        given, drawn = self.check_condition(None, 16), None
+        key = jax.random.key(0)
+        given, drawn = self.check_condition(self.completed(key, None, 16), 16), None
         if picture:
-            x_0 = self.sample(jax.random.key(0), 16, min(self.steps, 100), condition=given)
+            x_0 = self.sample(key, 16, min(self.steps, 100), condition=given)
             drawn = Batch(np.asarray(x_0), given)
         config = {**self.config, "sample": self._sampling(self.config["sample"])}
         return save_folder(path, Record(config, self.spec), self.params, self.weights, dtype, drawn, said)
@@ -203,7 +204,7 @@ class Model:
                 f"n={n}, batch={batch}, first={first}: draw at least one example, in batches of at least one, from 0 on"
             )
         batch = min(n, batch)
-        condition = prompted(self.conditions, condition, options)
+        condition = self.completed(key, prompted(self.conditions, condition, options), n, first)
         negative = options.pop("negative", None)
         negative = None if negative is None else self.check_condition(negative, n, False) or {}
         # Where nothing is known the condition is empty: of None each batch would have the classes in turn.
@@ -252,7 +253,7 @@ class Model:
             check_start(self.path, start)
         if not is_whole(frames, 0, len(times)):
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
-        condition = prompted(self.conditions, condition, options)
+        condition = self.completed(key, prompted(self.conditions, condition, options), n, first)
         keep = np.round(np.linspace(0, len(times) - 1, frames)).astype(np.int32)
         negative = options.pop("negative", None)
         name, fixed, traced = self._chosen(sampler, options)
@@ -276,6 +277,10 @@ class Model:
         fed = Fed(params, key, jnp.asarray(times), jnp.asarray(keep), given, traced, inputs)
         how = How(name, fixed, denoise, (n, *self.shape), hooks)
         return drawn((self.bind, self.path, mesh), fed, how, progress)
+
+    def completed(self, key: Key, given: Given, n: int, first: int = 0) -> Given:
+        """What is known of n examples from `first` on, with the sizes that the key draws where they are not given."""
+        return complete(self.spec, key, first + np.arange(n), given)
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""
@@ -301,6 +306,9 @@ class Model:
     def _chosen(self, sampler: Any, options: Mapping[str, Any]) -> tuple[Any, tuple, dict[str, Array]]:
         name, fixed, traced = chosen(sampler, options, self.sampler, self.options, self.path)
         check_allowed(self.samplers, name)
+        asked = {**self.options, **options}
+        if has_space(self.spec) and (asked.get("clip", np.inf) != np.inf or "threshold" in asked):
+            raise InputError("clip, threshold: a box would not turn with what is in space: leave them out, clip at inf")
         return name, fixed, traced
 
     def _led(
@@ -311,5 +319,7 @@ class Model:
         if negative is None and traced.keys().isdisjoint(GUIDANCE):
             return (given, None), traced
         check_guidable(tuple(self.conditions), self.guidable, traced)
+        # What a network is always told, such as which atoms there are, it is told of what to lead away from, too.
+        always = {name: value for name, value in (given or {}).items() if self.conditions[name].missing is None}
         away = self.check_condition({} if negative is None else negative, n, False)
-        return (given, away), {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced
+        return (given, {**always, **(away or {})} or None), {k: jnp.float32(v) for k, v in GUIDANCE.items()} | traced

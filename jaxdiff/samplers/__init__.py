@@ -11,6 +11,7 @@ from jaxdiff.samplers.ancestral import (
     mean_square_eps,
 )
 from jaxdiff.samplers.base import Sampler, State, first, invert, onward, sample, stepped, then, trajectory
+from jaxdiff.samplers.churned import churned
 from jaxdiff.samplers.ddim import ddim
 from jaxdiff.samplers.dpm import dpmpp_1s, dpmpp_2m, dpmpp_2s, dpmpp_3m
 from jaxdiff.samplers.jumps import jump, posterior_jumps, renoise
@@ -28,6 +29,7 @@ __all__ = [
     "analytic",
     "ancestral",
     "annealed_langevin",
+    "churned",
     "ddim",
     "deis",
     "dopri5",

@@ -93,7 +93,8 @@ def mean_square_eps(process: Process, denoiser: Denoiser, key: Key, x_0: Array, 
     def at(along):
         i, t = along
         x_t, _ = perturb(process, jax.random.fold_in(key, i), x_0, t)
-        return jnp.mean(((x_t - process.alpha(t) * denoiser(x_t, t)) / process.sigma(t)) ** 2)
+        square = ((x_t - process.alpha(t) * denoiser(x_t, t)) / process.sigma(t)) ** 2
+        return square.sum() / process.space.dimension(x_0).sum()
 
     times = as_time(times, x_0)
     return jax.lax.map(at, (jnp.arange(len(times)), times))

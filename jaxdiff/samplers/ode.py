@@ -16,9 +16,9 @@ from jax.experimental.ode import odeint
 from jaxdiff.gaussian.denoiser import to_velocity
 from jaxdiff.gaussian.process import Process, log_snr, time_at, transition
 from jaxdiff.samplers.base import Sampler, State
-from jaxdiff.types import Array, Denoiser
+from jaxdiff.types import Array, Denoiser, Key
 
-__all__ = ["dopri5", "euler", "heun", "integrate", "midpoint", "rk4"]
+__all__ = ["dopri5", "euler", "heun", "integrate", "midpoint", "raised", "rk4"]
 
 
 def euler(process: Process, denoiser: Denoiser) -> Sampler:
@@ -57,18 +57,30 @@ def heun(
     velocity = to_velocity(process, denoiser)
 
     def step(key, state, t, s):
-        level = process.sigma(t) / process.alpha(t)  # infinite at pure noise, which nothing makes noisier
-        gamma = jnp.where((level >= churn_min) & (level <= churn_max) & jnp.isfinite(level), churn, 0.0)
-        higher = jnp.where(gamma > 0, time_at(process, log_snr(process, t) - 2 * jnp.log1p(gamma)), t)
-        scale, variance = transition(process, t, higher)
-        noise = churn_noise * jnp.sqrt(jnp.where(gamma > 0, variance, 0)) * process.noise(key, state.x)
-        x = jnp.where(gamma > 0, scale, 1) * state.x + noise
+        level = process.sigma(t) / process.alpha(t)
+        gamma = jnp.where((level >= churn_min) & (level <= churn_max), churn, 0.0)
+        x, higher = raised(process, key, state.x, t, gamma, churn_noise)
         first = velocity(x, higher)
         at_data = process.sigma(s) == 0
         second = velocity(x + (s - higher) * first, jnp.where(at_data, t, s))
         return State(x + (s - higher) * jnp.where(at_data, first, (first + second) / 2))
 
     return Sampler(State, step)
+
+
+def raised(process: Process, key: Key, x: Array, t: Array, gamma: Array, factor: float | Array) -> tuple[Array, Array]:
+    """x at t with noise, at the later time at which the noise level sigma / alpha is 1 + gamma times as high.
+
+    Where that level is infinite, nothing makes x noisier.
+
+    Args:
+      factor: on the noise.
+    """
+    gamma = jnp.where(process.alpha(t) > 0, gamma, 0.0)
+    higher = jnp.where(gamma > 0, time_at(process, log_snr(process, t) - 2 * jnp.log1p(gamma)), t)
+    scale, variance = transition(process, t, higher)
+    noise = factor * jnp.sqrt(jnp.where(gamma > 0, variance, 0)) * process.noise(key, x)
+    return jnp.where(gamma > 0, scale, 1) * x + noise, higher
 
 
 def rk4(process: Process, denoiser: Denoiser) -> Sampler:

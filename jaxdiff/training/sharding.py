@@ -93,8 +93,8 @@ def make_mesh(data: int = -1, fsdp: int = 1, tensor: int = 1) -> Mesh:
 def drawing_mesh(mesh: Mesh | None = None) -> Mesh:
     """The devices that draw: those of a mesh, or all; of several simulated devices of one CPU the first alone.
 
-    Programs that loop over network calls are not safe on several of these (jax 0.10.2): the first and the last example
-    of each device's part may come out wrong, as noise perhaps, and differ from run to run; docs/support.md. One device
+    Under the flag that `use_cpu_devices` sets, loops of 15 or more network calls are wrong on several of these (jax
+    0.10.2): the first example of each device's part comes out as noise; docs/support.md. One device
     with all threads draws as fast. Training, which has no such loop, uses them all.
     """
     mesh = mesh or make_mesh()

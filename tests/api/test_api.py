@@ -196,6 +196,7 @@ def test_a_saved_model_draws_the_same(model, saved):
     loaded = jaxdiff.load(saved, net=Small(3))
     np.testing.assert_array_equal(draw(loaded), draw(model))
     assert loaded.weights == model.weights
+    assert len({file.stat().st_mode for file in saved.iterdir()}) == 1
     assert "MIT" in (saved / "README.md").read_text()
     assert "small" in (saved / "README.md").read_text()
 

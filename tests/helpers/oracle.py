@@ -30,6 +30,7 @@ PROCESSES = {
     "sub_vp": schedules.sub_vp,
     "cosine": schedules.cosine,
     "sigmoid": schedules.sigmoid,
+    "polynomial": schedules.polynomial,
     "ve": schedules.ve,
     "ncsn": schedules.ncsn,
     "edm": schedules.edm,

@@ -86,6 +86,13 @@ SAMPLERS = {
     "learned_range": Entry(learned_range),
     "ddim": Entry(samplers.ddim, order=1, unit=True),
     "ddim_noisy": Entry(samplers.ddim, NOISY, weak=1, variant=True),
+    "churned": Entry(samplers.churned, {"churn": 0.0, "step_scale": 1.0}, order=1),
+    "churned_noisy": Entry(
+        samplers.churned,
+        {"churn": 0.01, "churn_noise": 1.0, "churn_min": 0.0, "step_scale": 1.0},
+        weak=1,
+        variant=True,
+    ),
     "euler": Entry(samplers.euler, order=1, refused=STEEP),
     "midpoint": Entry(samplers.midpoint, order=2, refused=STEEP),
     "heun": Entry(samplers.heun, order=2, unit=True, refused=STEEP),

@@ -252,6 +252,8 @@ def test_the_frequencies_of_time():
         ({"norm": "rsm"}, (8, 8, 3), None, r"unknown net.norm 'rsm' \(did you mean 'rms'"),
         ({"joins": "corss"}, (8, 8, 3), None, r"unknown net.joins 'corss' \(did you mean 'cross'"),
         ({"context_from": 2}, (8, 8, 3), None, "net.context_from=2: must be from 0 to 1"),
+        ({"context_from": 1}, (8, 8, 3), None, "net.context_from=1: nothing is told by tokens"),
+        ({"class_tokens": 2}, (8, 8, 3), None, "net.class_tokens=2: there are no classes"),
         ({}, (8, 8, 3), {"label": jnp.zeros(2, int)}, "the condition 'label' was given to a DiT that is made for None"),
         ({"vectors": {"v": 3}}, (8, 8, 3), {"v": jnp.zeros((2, 4))}, "'v' of width 4 was given to a DiT for"),
         ({"text": {**TEXT, "heads": 3}}, (8, 8, 3), None, "net.text.width=8 is not a multiple of net.text.heads=3"),

@@ -409,8 +409,8 @@ ALL = {
 }
 
 
-APART = {"annealed_langevin", "dopri5"}
-"""Those with tests of their own below."""
+APART = {"annealed_langevin", "churned", "dopri5"}
+"""Those with tests of their own, below or in a file of their own."""
 
 
 @pytest.mark.parametrize("name", ALL)

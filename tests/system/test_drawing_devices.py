@@ -1,4 +1,5 @@
-"""What simulated devices of a CPU draw with: one of them, as loops over network calls are not safe on several."""
+"""What draws: one of a CPU's simulated devices, as the flag of XLA's that training sets makes loops unsafe on several;
+and a whole mesh, which JAX's own flags leave right: what accelerators do."""
 
 import subprocess
 import sys
@@ -30,3 +31,40 @@ def test_one_device_draws_whatever_holds_the_parameters(environment):
     flags = environment | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     run = subprocess.run([sys.executable, "-c", SCRIPT], env=flags, capture_output=True, text=True, timeout=300)
     assert run.stdout == "drawn\n", run.stderr
+
+
+SPLIT = """
+import dataclasses
+import jax, jax.numpy as jnp, numpy as np
+from jaxdiff.config.sampling import Bound
+from jaxdiff.gaussian import denoiser, parameterization
+from jaxdiff.nets.unet import UNet
+from jaxdiff.pipelines import model as pipelines
+from jaxdiff.training.sharding import make_mesh
+from tests.helpers.models import PATH, a_model
+
+net = UNet(channels=16, multipliers=(1, 2), blocks=1, attention=(4,), patch=2, groups=8, dropout=0.0, num_classes=3)
+first = net.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), jnp.zeros(1), {"label": jnp.zeros(1, int)}, train=False)
+params = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(p.size), p.shape), first)
+network = lambda params, x, t, condition, key: net.apply(params, x, t, condition, train=False)
+bind = lambda params, condition: Bound(
+    PATH, denoiser.make_denoiser(PATH, parameterization.x0(), network, params, condition)
+)
+model = a_model(classes=3, steps=20)
+spec = model.spec._replace(shape=(16, 16, 3))
+model = dataclasses.replace(model, params=params, spec=spec, bind=bind)
+ask = dict(condition=np.arange(7) % 3, guidance=2.0, sampler="heun", clip=1.0)
+one = model.sample(jax.random.key(1), 7, **ask)
+assert len(one.devices()) == 1
+pipelines.drawing_mesh = lambda mesh: make_mesh()
+both = dataclasses.replace(model, mesh=make_mesh()).sample(jax.random.key(1), 7, **ask)
+assert len(both.devices()) == 2
+print(float(abs(np.asarray(one) - np.asarray(both)).max()))
+"""
+
+
+def test_a_mesh_draws_what_one_device_draws(environment):
+    flags = environment | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    run = subprocess.run([sys.executable, "-c", SPLIT], env=flags, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert float(run.stdout) < 1e-3

@@ -34,7 +34,7 @@ from jaxdiff.gaussian.parameterization import Parameterization, check_target
 from jaxdiff.gaussian.process import Process
 from jaxdiff.losses.needs import Needs, needs_of
 from jaxdiff.losses.vlb import by_log_snr
-from jaxdiff.modalities import check
+from jaxdiff.modalities import check, has_space, in_space
 from jaxdiff.types import Batch, ConditionSpec, Key, LossFn, Network, Params, StatefulLoss, missing
 from jaxdiff.types import Spec as DataSpec
 
@@ -99,12 +99,17 @@ def build_core(config: Config, spec: DataSpec) -> Core:
     made = make_process(config["process"], needs.learned_process, law)
     check_kinds(made, parameterization, config["loss"])
     if needs.learned_process:
+        if has_space(spec):
+            raise InputError(
+                f"loss {config['loss']['name']!r}: learns a process of all of R^n, and this data is sets: take "
+                "diffusion"
+            )
         process, parameterization = None, by_log_snr(parameterization)
         start, bind, schedule = learn_process(made, start, parameterization, network)
     elif isinstance(made, Replacement | Product):
         process, schedule, bind = made, None, make_symbol_bind(made, parameterization, module)
     else:
-        process, schedule = made, None
+        process, schedule = in_space(made, spec), None
         check_target(process, parameterization)
         bind = make_bind(process, parameterization, module, needs.outputs == 2, conditions_of(module, spec))
     if needs.players and isinstance(process, Process):

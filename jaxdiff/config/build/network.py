@@ -20,7 +20,7 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.flow_map import make_endpoint
 from jaxdiff.gaussian.parameterization import Parameterization
-from jaxdiff.gaussian.process import Process
+from jaxdiff.gaussian.process import Process, on
 from jaxdiff.losses.hybrid import make_fraction, mean_network
 from jaxdiff.losses.needs import Needs
 from jaxdiff.types import ConditionSpec, Key, Network, Params, missing
@@ -151,7 +151,7 @@ def shapes_of(
 
 
 def make_bind(
-    process: Process,
+    trained: Process,
     parameterization: Parameterization,
     module: Any,
     learns_variance: bool,
@@ -160,6 +160,7 @@ def make_bind(
     """`(params, condition) -> Bound` of a network along the process of its training.
 
     Args:
+      trained: the process, which is bound to the space of each condition.
       told: the names of its conditions; with "until", it is a flow map's, and denoises where both times are the same.
     """
     network = linen_network(module)
@@ -167,6 +168,8 @@ def make_bind(
     has_levels = "deep" in inspect.signature(type(module).__call__).parameters
 
     def bind(params, condition):
+        process = on(trained, condition)
+
         def fraction(x_t, t, memory=None):
             known = network if memory is None else remembering_network(module, memory)[0]
             return make_fraction(process, parameterization, known, params, condition)(x_t, t)

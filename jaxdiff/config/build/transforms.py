@@ -7,6 +7,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.modalities import require
 from jaxdiff.modalities.images import augment, low_resolution
 from jaxdiff.transforms.dropout import condition_dropout
+from jaxdiff.transforms.rotation import rotated
 from jaxdiff.types import ConditionSpec, Spec, Transform
 
 __all__ = ["make_transforms", "transform_conditions"]
@@ -36,12 +37,15 @@ def make_transforms(config: Config, spec: Spec, known: Mapping[str, ConditionSpe
         raise InputError(f"train.low_res_noise={train['low_res_noise']}: goes with train.upscale above 1: set it, or 0")
     if factor > 1:
         low_resolution.check_factor(spec.shape, factor)
-    dropped = {name: one for name, one in known.items() if name not in ("augment", "until")}
+    dropped = {k: one for k, one in known.items() if k not in ("augment", "until") and one.missing is not None}
     if train["cond_dropout"] and not dropped:
         raise InputError(
             f"train.cond_dropout={train['cond_dropout']}: net {net!r} is told no condition: set it to 0, or "
             "net.num_classes"
         )
     steps = [augment.augmented(rate)] if rate else []
+    if train.get("rotate"):
+        require("molecules", spec, "train.rotate=True")
+        steps.append(rotated())
     steps += [low_resolution.low_resolution(factor, train["low_res_noise"])] if factor > 1 else []
     return steps + ([condition_dropout(train["cond_dropout"], dropped)] if train["cond_dropout"] else [])

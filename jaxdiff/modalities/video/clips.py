@@ -126,7 +126,7 @@ def _windows(parts: Sequence[np.ndarray], spec: Spec, hop: int, labels: np.ndarr
     begin = np.array([start for each in starts for start in each])
 
     def take(indices):
-        pixels = np.stack([parts[of[i]][begin[i] : begin[i] + frames] for i in np.asarray(indices)])
+        pixels = np.stack([parts[int(of[i])][begin[i] : begin[i] + frames] for i in np.asarray(indices)])
         return Batch(to_unit_range(pixels))
 
     return labeled(Source(len(of), spec, take), None if labels is None else labels[of], classes)

@@ -1,0 +1,1 @@
+"""Geometry: points of space, moved, laid onto each other, and compared."""

@@ -1,0 +1,70 @@
+"""Measured: how molecules are compared with others: by what does not depend on how they lie in space."""
+
+import itertools
+
+import numpy as np
+
+from jaxdiff.errors import unknown
+from jaxdiff.modalities.molecules import chemistry
+from jaxdiff.types import Spec
+
+__all__ = ["FEATURES", "ROUNDINGS", "beside", "rounded", "shares", "values"]
+
+FEATURES = ("distances",)
+ROUNDINGS = ("none",)
+PLACES = np.linspace(0.6, 4.6, 17)
+
+
+def values(spec: Spec, x: np.ndarray) -> np.ndarray:
+    """Of molecules, the share of each element, and of each pair of elements bumps along its distances, an atom.
+
+    Of conformers, whose elements are known, their sorted distances; without details, the numbers themselves.
+    """
+    x = np.asarray(x)
+    if not spec.details:
+        return x.reshape(len(x), -1).astype(np.float32)
+    if "conformers" in spec.details:
+        d = np.linalg.norm(x[:, :, None] - x[:, None], axis=-1)
+        return np.sort(d.reshape(len(x), -1), axis=1).astype(np.float32)
+    return np.stack([_of_molecule(spec.details["elements"], atoms) for atoms in x]).astype(np.float32)
+
+
+def rounded(spec: Spec, x: np.ndarray, rounding: str) -> np.ndarray:
+    """Molecules as they are.
+
+    Raises:
+      InputError: another rounding than "none" is asked for.
+    """
+    if rounding not in ROUNDINGS:
+        raise unknown("--rounding", rounding, ROUNDINGS)
+    return np.asarray(x)
+
+
+def beside(spec: Spec, x: np.ndarray, real: np.ndarray) -> None:
+    """No picture."""
+
+
+def shares(
+    spec: Spec, drawn: np.ndarray, real: np.ndarray | None, held_out: np.ndarray | None
+) -> dict[str, dict[str, float]]:
+    """How many molecules are stable, valid, connected, unique and novel, of those drawn and of those held out.
+
+    Novel are those that are not among the real ones. Of conformers, nothing.
+    """
+    if "conformers" in spec.details:
+        return {}
+    known = None if real is None else [one.smiles for one in chemistry.read_all(real) if one.smiles]
+    found = {"samples": chemistry.figures(drawn, known)}
+    return found if held_out is None else found | {"held-out data": chemistry.figures(held_out, known)}
+
+
+def _of_molecule(elements: list[int], atoms: np.ndarray) -> np.ndarray:
+    atoms = np.asarray(atoms, np.float64)
+    atoms = atoms[atoms[:, 0] > 0]
+    apart = np.linalg.norm(atoms[:, None, 1:] - atoms[None, :, 1:], axis=-1)
+    bumps = np.exp(-0.5 * ((apart[..., None] - PLACES) / (PLACES[1] - PLACES[0])) ** 2)
+    bumps[np.eye(len(atoms), dtype=bool)] = 0
+    kinds = (atoms[:, :1] == elements).astype(float)
+    by_pair = np.einsum("ia,ijk,jb->abk", kinds, bumps, kinds) / len(atoms)
+    pairs = [by_pair[a, b] for a, b in itertools.combinations_with_replacement(range(len(elements)), 2)]
+    return np.concatenate([kinds.mean(0), *pairs])
