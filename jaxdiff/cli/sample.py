@@ -15,8 +15,7 @@ Samplers are the names of jaxdiff.samplers. Writes into the run's folder, under 
 they were drawn, with which weights), and, of images (float32, (num, height, width, channels), near [-1, 1]), grid.png
 and the reverse process of the first as chain.gif and chain.png; of tables (float64, (num, columns), in the table's own
 units) samples.csv, figure.png with real rows beside, and chain.png; of text samples.txt, samples.png and chain.gif; of
-sounds (float32, (num, samples, channels), of full scale 1) samples.wav, waves/ and spectrograms; of videos samples.gif,
-clips/ and film strips.
+sounds samples.wav, waves/ and spectrograms; of videos samples.gif, clips/ and film strips.
 """
 
 import argparse
