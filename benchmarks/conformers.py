@@ -8,6 +8,7 @@ For some of the held-out molecules, the same for all, each contender makes as ma
 
     etkdg    RDKit's ETKDGv3 (Wang et al. 2020), with hydrogens, which are then left out
     bounds   RDKit's distance geometry without torsions and rings known from crystals
+    jaxdiff  the run, with stereocenters led to their hand (`jaxdiff.guidance.hands`), and without
     paths    lengths of the shortest paths through the bonds, each the sum of two radii, to the power 0.9, times 1 + 5 %
              of noise; three dimensions of them by classical scaling, of the hand that keeps more stereocenters
 """
@@ -27,10 +28,11 @@ import jaxdiff
 from jaxdiff.config.record import read_record
 from jaxdiff.geometry import structures
 from jaxdiff.geometry.rigid import align
-from jaxdiff.modalities.molecules.conformers import condition_of, read
+from jaxdiff.modalities.molecules.conformers import read
 from jaxdiff.modalities.molecules.graphs import make_graph
 from jaxdiff.modalities.molecules.picture import draw, sheet, turned
 from jaxdiff.modalities.molecules.report import figures, summary
+from jaxdiff.pipelines.conformers import places
 
 POWER, NOISE = 0.9, 0.05
 
@@ -51,6 +53,7 @@ def main() -> None:
     chosen = [every[i] for i in np.random.default_rng(0).permutation(len(every))[: arguments.molecules]]
     contenders = {"etkdg": etkdg, "bounds": bounds, "paths": paths}
     contenders |= {f"jaxdiff, {steps} steps": of_run(arguments, steps) for steps in arguments.steps}
+    contenders["jaxdiff, hands not led"] = of_run(arguments, arguments.steps[0], False)
     rows = []
     for name, make in contenders.items():
         if arguments.only and name.split(",")[0] not in arguments.only:
@@ -58,7 +61,7 @@ def main() -> None:
         begin = time.perf_counter()
         drawn = make(chosen, arguments.each)
         seconds = (time.perf_counter() - begin) / (len(chosen) * arguments.each)
-        if arguments.picture and name.startswith("jaxdiff"):
+        if arguments.picture and name == f"jaxdiff, {arguments.steps[0]} steps":
             show(arguments.picture, chosen, drawn)
         made = [(m, x) for m, x in zip(chosen, drawn, strict=True) if x is not None]
         row = summary([figures(molecule, x) for molecule, x in made])
@@ -69,7 +72,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps(surroundings() | about | {"rows": rows}, indent=2) + "\n")
 
 
-def of_run(arguments, steps: int):
+def of_run(arguments, steps: int, hands: bool = True):
     """Conformers by a run, of all molecules in batches."""
 
     def make(molecules, each):
@@ -77,11 +80,8 @@ def of_run(arguments, steps: int):
         graphs = [make_graph(m) for m in molecules for _ in range(each)]
         given = dict(option.split("=") for option in arguments.option)
         given = {name: float(value) for name, value in given.items()}
-        told = condition_of(graphs, model.shape[0])
-        x = np.concatenate(list(model.stream(jax.random.key(0), len(graphs), 250, steps, condition=told, **given)))
-        sizes = [m.GetNumAtoms() for m in molecules for _ in range(each)]
-        cut = [row[:n] for row, n in zip(x, sizes, strict=True)]
-        return [cut[i : i + each] for i in range(0, len(cut), each)]
+        drawn = list(places(model, jax.random.key(0), graphs, 250, hands, steps=steps, **given))
+        return [drawn[i : i + each] for i in range(0, len(drawn), each)]
 
     return make
 

@@ -5,7 +5,7 @@
 
 `test` asks for what training shows, `pairs` and `relations` for what it never does. Three rows are chance: real scenes
 whose captions are shuffled, a model that is told the empty caption, and one that is told another one than the judge.
-With `--failures FILE` the first pictures that were read wrong, each above its caption and what the judge read.
+With `--failures FILE` the first of `relations` that were read wrong, each above its caption and what the judge read.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def of_model(arguments: argparse.Namespace, rows: dict, asked: dict[str, list[st
             images = drawn(captions, **({} if scale == 1 else {"guidance": scale}))
             took = {"seconds": time.perf_counter() - begin}
             show(rows, f"model, {split}, guidance {scale:g}", judge(images, captions) | took)
-            if arguments.failures and split == "test":
+            if arguments.failures and split == "relations":
                 save_failures(arguments.failures, images, captions)
 
 
@@ -76,6 +76,8 @@ def save_failures(path: Path, images: np.ndarray, captions: list[str], most: int
     """A sheet of pictures that do not show what they should, with what was asked for, and what the judge read."""
     readings = read_scenes(images)
     wrong = [i for i, reading in enumerate(readings) if not fulfills(reading, captions[i])][:most]
+    if not wrong:
+        return
     said = [f"asked for: {captions[i]}; read: {in_words(readings[i])}" for i in wrong]
     save_sheet(path, images[wrong], said)
 

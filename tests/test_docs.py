@@ -36,7 +36,7 @@ def run():
     return dataclasses.replace(parts.model, params=parts.init(jax.random.key(0)), steps=20)
 
 
-LONG = {"algebra_sampling", "evaluation", "few_steps", "own_parts", "python", "symbols", "words"}
+LONG = {"algebra_sampling", "evaluation", "few_steps", "own_parts", "planning", "python", "symbols", "words"}
 
 
 @pytest.mark.system

@@ -5,9 +5,10 @@ be left out there; it is set by the function's own parameters (`jaxdiff.config.o
 """
 
 import difflib
+import inspect
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,10 +146,12 @@ def _split(argv: Sequence[str], config: Any) -> tuple[list[str], list[tuple[str,
     known: list[str] = []
     further: list[tuple[str, str]] = []
     left = list(argv)
+    anew = {m[1].removesuffix(".name"): m[3] for m in map(FLAG.match, argv) if m and m[1].endswith(".name")}
     while left:
         arg = left.pop(0)
         match = FLAG.match(arg)
-        if not match or not isinstance(config, ConfigDict) or _settable(config, *match.groups()):
+        settable = not match or not isinstance(config, ConfigDict) or _settable(config, *match.groups())
+        if not match or (settable and not _is_switch(match[1], anew)):
             known.append(arg)
         elif match[2]:
             further.append((match[1], match[3]))
@@ -166,6 +169,18 @@ def _settable(config: Any, field: str, given: str, text: str) -> bool:
         config = config[name]
     listed = isinstance(config, ConfigDict) and given and not text.lstrip().startswith("{")
     return not (listed and overrides.part_at(parents))
+
+
+def _is_switch(field: str, anew: Mapping[str, str]) -> bool:
+    """Tell whether a field is True or False to a function that is named anew; to the one before it may be a row.
+
+    Args:
+      anew: the names that the command line gives, by place.
+    """
+    place, _, last = field.rpartition(".")
+    part, name = overrides.part_at(place.split(".")), anew.get(place)
+    takes = inspect.signature(part.known[name]).parameters if part and name in part.known else {}
+    return last in takes and takes[last].annotation is bool
 
 
 def _order(field_and_text: tuple[str, str]) -> tuple[int, bool]:

@@ -6,10 +6,12 @@
   jaxdiff data inspect images.npz --key images --label-key labels
   jaxdiff data inspect cifar10
   jaxdiff data inspect TABLE.csv --label-key species
+  jaxdiff data maze trips.npz --layout medium --trips 20000
 
 `prepare` makes CIFAR-10, MNIST or Fashion-MNIST of their original archives, downloaded or lying in FOLDER, without
 TensorFlow. The source to inspect is "digits", a folder of pictures, a .npy or .npz of images, a
-.csv, or the name of a prepared TFDS set; the exit code is 1 if training would refuse some of it.
+.csv, or the name of a prepared TFDS set; the exit code is 1 if training would refuse some of it. `maze` writes
+the trips that the dataset "maze" is made of, positions (n, steps, 2), and prints their SHA-256.
 """
 
 import argparse
@@ -30,9 +32,11 @@ from jaxdiff.modalities import find, make_codec
 from jaxdiff.modalities.images import arrays, digits, folder, pictures, tfds
 from jaxdiff.modalities.images.tfds import ORIGINALS, import_tfds, open_prepared
 from jaxdiff.modalities.tables import table
+from jaxdiff.modalities.trajectories import maze
+from jaxdiff.modalities.trajectories.mazes import MAZES
 from jaxdiff.types import Batch
 
-__all__ = ["findings", "inspect", "main", "make_parser", "open_source", "readable", "run_prepare"]
+__all__ = ["findings", "inspect", "main", "make_parser", "open_source", "readable", "run_maze", "run_prepare"]
 
 BATCH, CLASSES = 256, 20
 
@@ -126,10 +130,20 @@ def run_prepare(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_maze(args: argparse.Namespace) -> int:
+    """Write trips through a maze, and print their hash."""
+    source = maze(args.layout, args.trips, args.steps, args.stride, args.split, args.seed)
+    windows = make_codec(source.spec).decode(source.take(np.arange(source.size)).x_0)
+    np.savez(args.out, allow_pickle=False, windows=windows)
+    digest = hashlib.sha256(np.ascontiguousarray(windows).tobytes()).hexdigest()
+    print(f"{len(windows):,} trips of {args.steps} steps are in {args.out}; sha256 of windows {digest}")
+    return 0
+
+
 def make_parser() -> Parser:
     """The parser of the command."""
     parser = Parser(prog="jaxdiff data", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="inspect|prepare")
+    commands = parser.add_subparsers(required=True, metavar="inspect|prepare|maze")
     command = commands.add_parser("inspect", help="count, shape, range, classes, copies, and what would be refused")
     command.add_argument(
         "source", help='"digits", a folder, a .npy or .npz of images, a .csv, or the name of a prepared TFDS set'
@@ -152,6 +166,15 @@ def make_parser() -> Parser:
     command.add_argument("--data-dir", default="", help="where to; $TFDS_DATA_DIR or ~/tensorflow_datasets")
     command.add_argument("--archives", default="", help="a folder with the archives, not to be downloaded")
     command.set_defaults(run=run_prepare)
+    command = commands.add_parser("maze", help="write trips of a scripted planner through a maze")
+    command.add_argument("out", type=Path, help="a .npz to write")
+    command.add_argument("--layout", default="medium", help=", ".join(MAZES))
+    command.add_argument("--trips", type=int, default=20_000, help="how many (20000)")
+    command.add_argument("--steps", type=int, default=24, help="states a trip (24)")
+    command.add_argument("--stride", type=int, default=16, help="steps of 0.01 seconds between two of them (16)")
+    command.add_argument("--split", default="train", help="train, or test with the pairs of cells left out of it")
+    command.add_argument("--seed", type=int, default=0)
+    command.set_defaults(run=run_maze)
     return parser
 
 

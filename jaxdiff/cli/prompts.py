@@ -12,9 +12,10 @@ from jaxdiff.modalities import require
 from jaxdiff.pipelines.conditions import Given
 from jaxdiff.pipelines.model import Model
 
-__all__ = ["FLAGS", "add_arguments", "check", "make_told", "options_of", "read_prompts", "told"]
+__all__ = ["FLAGS", "add_arguments", "check", "check_molecules", "make_told", "options_of", "read_prompts", "told"]
 
 FLAGS = ("prompt", "prompts", "negative")
+MOLECULES = ("atoms", "property")
 
 
 def add_arguments(what: Callable[..., Any]) -> None:
@@ -37,6 +38,18 @@ def check(arguments: argparse.Namespace) -> None:
             raise InputError(f"--{name}: goes with drawing alone, without a task: leave it out")
     if arguments.negative and arguments.guidance is None:
         raise InputError("--negative: is led away from by --guidance, such as --guidance 3: give both")
+
+
+def check_molecules(arguments: argparse.Namespace) -> None:
+    """Refuse what only molecules that are drawn can be asked for, elsewhere.
+
+    Raises:
+      InputError: with a task, a text to fill, or instead of drawing.
+    """
+    for name in MOLECULES:
+        value = getattr(arguments, name)
+        if value is not None and (arguments.task or arguments.likelihood or arguments.fill is not None):
+            raise InputError(f"--{name} {value}: goes with drawing molecules alone: leave it out")
 
 
 def read_prompts(arguments: argparse.Namespace) -> list[str]:
@@ -79,12 +92,12 @@ def make_told(arguments: argparse.Namespace, model: Model) -> Callable[[int], Gi
       InputError: numbers of atoms for what is no molecule, or captions that cannot be read.
     """
     captions, key = read_prompts(arguments), jax.random.key(arguments.seed)
-    if arguments.atoms is not None:
-        require("molecules", model.spec, f"--atoms {arguments.atoms}")
+    asked = {name: value for name in MOLECULES if (value := getattr(arguments, name)) is not None}
+    for name, value in asked.items():
+        require("molecules", model.spec, f"--{name} {value}")
 
     def made(n):
-        asked = {"atoms": arguments.atoms}
-        given = told(model, arguments.label, captions, arguments.first, n) if arguments.atoms is None else asked
+        given = asked or told(model, arguments.label, captions, arguments.first, n)
         return model.completed(key, given, n, arguments.first)
 
     return made

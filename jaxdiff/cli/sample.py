@@ -98,6 +98,7 @@ def make_parser(task: str | None = None) -> Parser:
     what("--batch", type=int, default=256, help="how many of them at once; they are the same in any (256)")
     what("--json", action="store_true", help="print what was drawn, how, and where it is, as JSON")
     what("--atoms", type=int, help="of molecules: how many atoms each has; as often as the data has it by default")
+    what("--property", type=float, help="of molecules: the property that a model was trained to be told, in its units")
     what("--fill", metavar="TEXT", help="of text: draw what is blank, the underscores of this text")
     what("--smiles", help="of a model of conformers: draw those of this molecule, to --out FILE.sdf, .pdb or .xyz")
     what("--out", help="a folder to write to; by default samples/ in the run's own")
@@ -158,8 +159,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError("--smiles: goes with drawing conformers, without --task, --likelihood, --json and --label")
     if arguments.likelihood and ignored:
         raise InputError(f"{ignored[0]}: is for drawing, and --likelihood draws nothing")
-    if arguments.atoms is not None and (arguments.task or arguments.likelihood or arguments.fill is not None):
-        raise InputError(f"--atoms {arguments.atoms}: goes with drawing molecules alone: leave it out")
+    prompts.check_molecules(arguments)
     if arguments.examples is not None and not arguments.likelihood:
         raise InputError("--examples: goes with --likelihood")
     prompts.check(arguments)
@@ -199,7 +199,7 @@ def draw(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out or place / "samples").expanduser()
     arguments.label = None if arguments.label is None else class_number(arguments.label, model)
     if arguments.task:
-        require(tasks.find(arguments.task).modalities, model.spec, f"--task {arguments.task}")
+        require(tasks.find(arguments.task).modality, model.spec, f"--task {arguments.task}")
         print(f"{name}: {model.weights}; compiling, and then drawing", flush=True)
         options |= {name: value for name in ("steps", "sampler") if (value := getattr(arguments, name)) is not None}
         tasks.perform(arguments, out, config, model, options)

@@ -146,7 +146,7 @@ def perform(args: argparse.Namespace, out: Path, config: dict, model: Model, opt
     pipeline = find(args.task)
     arguments = {**options, **_read_arguments(args, pipeline, config, model)}
     images = truth = None
-    if model.spec.modality != "images":
+    if model.spec.modality != "images" and not pipeline.save:
         _perform_other(args, out, config, model, arguments)
         return
     if pipeline.takes:
@@ -162,7 +162,11 @@ def perform(args: argparse.Namespace, out: Path, config: dict, model: Model, opt
     outcome = _run(pipeline, model, jax.random.key(args.seed), images, args.num, args.batch, arguments)
     before = [row for row in (truth, images) if row is not None and len(row) == len(outcome.images)]
     with claimed(out / args.task.replace(":", ".")) as place:
-        _write(place, outcome, [*before, *outcome.rows, outcome.images])
+        if pipeline.save:
+            seen = pipeline.save(place, model, outcome)
+            print(f"look at {place / seen[0]}; {', '.join(seen[1:])} there")
+        else:
+            _write(place, outcome, [*before, *outcome.rows, outcome.images])
     if images is not None and truth is not None and truth.shape == outcome.images.shape:
         given = _fitted(images, model.shape)
         print(f"PSNR {psnr(outcome.images, truth):.2f} dB, of the input {psnr(given, truth):.2f} dB")
@@ -198,8 +202,10 @@ def _read_arguments(args, pipeline: Pipeline, config: dict, model: Model) -> dic
 def _run(pipeline: Pipeline, model: Model, key, images, n: int, batch: int, arguments: dict) -> Outcome:
     """The outcome for images, or of n that are drawn: in batches, unless the pipeline divides its work itself."""
     if pipeline.whole:
-        more = {"batch": batch} if "batch" in inspect.signature(pipeline.run).parameters else {}
-        return _checked(pipeline.run(model, key, *([] if images is None else [images]), **more, **arguments))
+        takes = inspect.signature(pipeline.run).parameters
+        more = {"batch": batch} if "batch" in takes else {}
+        given = [images] if images is not None else [n] if "n" in takes else []
+        return _checked(pipeline.run(model, key, *given, **more, **arguments))
     n = n if images is None else len(images)
     parts = []
     for i in range(0, n, batch):

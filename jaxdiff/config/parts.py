@@ -23,10 +23,21 @@ from jaxdiff.discrete.product import Mixed, Product, mixed, mixed_loss, product
 from jaxdiff.gaussian import betas, grids, parameterization, schedules, simplex
 from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process
-from jaxdiff.losses import classification, diffusion, hybrid, importance, sliced, structures, times, vlb, weights
+from jaxdiff.losses import (
+    classification,
+    diffusion,
+    frames,
+    hybrid,
+    importance,
+    sliced,
+    structures,
+    times,
+    vlb,
+    weights,
+)
 from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
-from jaxdiff.modalities import audio, images, molecules, tables, text, video
+from jaxdiff.modalities import audio, images, molecules, tables, text, trajectories, video
 from jaxdiff.types import Noise, StatefulLoss
 
 __all__ = [
@@ -58,7 +69,7 @@ DATA = Part(
     "dataset",
     {
         name: make
-        for kind in (images, tables, text, molecules, audio, video)
+        for kind in (images, tables, text, molecules, trajectories, audio, video)
         for name, make in named(kind, Source).items()
     },
     Source,
@@ -119,6 +130,8 @@ LOSS = Part(
         "diffusion": diffusion.diffusion_loss,
         "importance": importance.importance_loss,
         "hybrid": hybrid.hybrid_loss,
+        "frames": frames.frames_loss,
+        "held": frames.held_loss,
         "sliced": sliced.sliced_loss,
         "structures": structures.structure_loss,
         "bound": vlb.bound_loss,

@@ -105,6 +105,7 @@ _block = {"block": (0, MOST)}
 _text = {"size": (2, 2**20), "length": (1, 2**20)}
 _windows = {**_text, "stride": (0, MOST)}
 _sound = {"length": (0, 2**24), "rate": (0, 10**6), "hop": (0, MOST)}
+_trips = {"trips": (1, 10**7), "steps": (2, 2**16), "seed": (0, MOST)}
 _moments = {"b1": UNIT, "b2": UNIT, "eps": UNIT, "eps_root": UNIT}
 _decoupled = {"weight_decay": (0, 1e6)}
 _transition = {"transition_steps": COUNT, "transition_begin": (0, MOST)}
@@ -130,6 +131,8 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "video_arrays": {"pace": (0.1, 1000)},
         "moving_digits": {"n": COUNT, "frames": (2, 2**16), "size": (9, 2**10), "speed": (0, 100), "seed": (0, MOST)},
         "notes": {"n": COUNT, "length": (16, 2**24), "rate": (1000, 10**6), "seed": (0, MOST)},
+        "maze": {**_trips, "stride": COUNT},
+        "maze_policy": _trips,
     },
     "table of betas": {"linear": _chain, "quadratic": _chain, "sigmoid": _chain, "cosine": {**_chain, "s": UNIT}},
     "noise": {"simplex": {"octaves": (1, 16), "frequency": (1e-6, 1), "persistence": UNIT}},
@@ -152,7 +155,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "columns": {**_wide, "embedding": (2, 2**20)},
         "egnn": {"width": (1, 2**20), "blocks": (0, 1000), "reach": SCALE},
         "set_transformer": {
-            **_wide,
+            **{name: one for name, one in _wide.items() if name != "num_classes"},
             "heads": COUNT,
             "pair_width": (1, 2**16),
             "distances": (0, 2**10),
@@ -162,6 +165,8 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     "loss": {
         "importance": {**_chain, "keep": (1, 10**4), "even": UNIT},
         "hybrid": {**_chain, "levels": (2, 2**16)},
+        "frames": {"together": UNIT},
+        "held": {"first": (0, 2**16), "last": (0, 2**16), "share": UNIT},
         "bound": {"levels": (2, 2**16)},
         "progressive": {"total": (2, 2**20), "last": (1, 2**19), "stage": COUNT, "guidance": _guidance},
         "consistency_distillation": {"steps": (1, 10**6), "guidance": _guidance, **_target},
@@ -218,6 +223,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         **_each(("ancestral_symbols", "most_confident"), {**_sharp, **_block}),
         "first_hitting": _sharp,
         "columnwise": {"eta": UNIT, **_sharp},
+        "staggered": {"delay": UNIT, "eta": UNIT},
         "annealed_langevin": {"repeats": (1, 10**6)},
     },
     "corrector": {"langevin": {"repeats": (1, 10**6)}},

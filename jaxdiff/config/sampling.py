@@ -24,6 +24,7 @@ __all__ = [
     "CORRECTORS",
     "EVERY",
     "FEW_STEPS",
+    "FRAMEWISE",
     "GIVEN",
     "GUIDANCE",
     "INNER_LOOPS",
@@ -50,10 +51,12 @@ __all__ = [
 
 GIVEN = ("process", "denoiser", "flow_map", "posterior", "constrain", "use_clipped_model_output")
 CORRECTORS = {"langevin": samplers.langevin}
+FRAMEWISE = {"staggered": samplers.staggered}
+"""Samplers of models that were trained with a time for each frame."""
 SAMPLERS = {
     name: make
     for name, make in named(samplers, samplers.Sampler).items()
-    if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"] and name not in CORRECTORS
+    if list(inspect.signature(make).parameters)[:2] == ["process", "denoiser"] and name not in (*CORRECTORS, *FRAMEWISE)
 }
 FEW_STEPS = {f.__name__: f for f in (samplers.jump, samplers.renoise, samplers.posterior_jumps)}
 """Samplers of models that are made for few steps: of a flow map, or a posterior."""
@@ -68,12 +71,12 @@ AnyProcess: TypeAlias = Any
 MIXED_SAMPLERS = {"columnwise": columnwise}
 """Those of numbers and symbols."""
 KINDS: dict[type, tuple[str, dict[str, Any]]] = {
-    Process: ("numbers", SAMPLERS | FEW_STEPS),
+    Process: ("numbers", SAMPLERS | FEW_STEPS | FRAMEWISE),
     Replacement: ("symbols", SYMBOL_SAMPLERS),
     Product: ("numbers and symbols", MIXED_SAMPLERS),
 }
 """What a model of a process draws, in words, and by which samplers."""
-EVERY = SAMPLERS | FEW_STEPS | SYMBOL_SAMPLERS | MIXED_SAMPLERS
+EVERY = SAMPLERS | FEW_STEPS | FRAMEWISE | SYMBOL_SAMPLERS | MIXED_SAMPLERS
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
 INNER_LOOPS = ("annealed_langevin", "dopri5", "plms", "pndm")
 """Samplers that call the denoiser within inner loops, which no cache looks into."""
@@ -111,6 +114,8 @@ def shared_options(spec: Spec) -> Arguments:
     """The options that every sampler takes: bounds, guidance, and a corrector with its own; of symbols, its scale."""
     if spec.get("name") in (*SYMBOL_SAMPLERS, *MIXED_SAMPLERS):
         return {"guidance": None}
+    if spec.get("name") in FRAMEWISE:  # a corrector knows one time for all
+        return dict.fromkeys(("clip", "threshold", "noise_scale", *GUIDANCE))
     corrector = spec.get("corrector")
     if corrector is not None and (not isinstance(corrector, str) or corrector not in CORRECTORS):
         raise unknown("corrector", corrector, CORRECTORS)
@@ -144,7 +149,7 @@ def allows(allowed: Sequence[str], name: Any) -> bool:
     """Tell whether a model may be drawn from with a sampler, by `jaxdiff.losses.needs.Needs.samplers`."""
     if name in allowed:
         return True
-    return name not in list(FEW_STEPS) and (not allowed or "any" in allowed)
+    return name not in [*FEW_STEPS, *FRAMEWISE] and (not allowed or "any" in allowed)
 
 
 def has_symbols(path: Any) -> bool:

@@ -7,6 +7,8 @@ from jaxdiff.guidance.ddnm import ddnm
 from jaxdiff.guidance.ddrm import ddrm
 from jaxdiff.guidance.dps import dps
 from jaxdiff.guidance.energy import LogDensity, by_density, by_energy
+from jaxdiff.guidance.hands import handed
+from jaxdiff.guidance.held import context, held
 from jaxdiff.guidance.inpainting import repaint, replace
 from jaxdiff.guidance.moment_matching import moment_matching
 from jaxdiff.guidance.pigdm import pigdm
@@ -20,9 +22,12 @@ __all__ = [
     "by_energy",
     "cfg_pp",
     "classifier_free",
+    "context",
     "ddnm",
     "ddrm",
     "dps",
+    "handed",
+    "held",
     "moment_matching",
     "of_class",
     "pigdm",

@@ -2,9 +2,19 @@
 
 from jaxdiff.losses.classification import classification_loss
 from jaxdiff.losses.diffusion import diffusion_loss
+from jaxdiff.losses.frames import frames_loss, held_loss
 from jaxdiff.losses.hybrid import hybrid_loss
 from jaxdiff.losses.importance import importance_loss
 from jaxdiff.losses.sliced import sliced_loss
 from jaxdiff.losses.vlb import bound_loss
 
-__all__ = ["bound_loss", "classification_loss", "diffusion_loss", "hybrid_loss", "importance_loss", "sliced_loss"]
+__all__ = [
+    "bound_loss",
+    "classification_loss",
+    "diffusion_loss",
+    "frames_loss",
+    "held_loss",
+    "hybrid_loss",
+    "importance_loss",
+    "sliced_loss",
+]

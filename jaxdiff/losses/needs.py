@@ -21,6 +21,7 @@ class Needs(NamedTuple):
         others; if it is empty, all but those of few steps.
       forward: whether it takes forward derivatives (jvp) through the network, which some kernels do not have.
       teacher: whether training must begin with the weights of a trained model.
+      times: whether the network is asked at a time for each step of an example, (batch, steps).
       classifier: whether the network returns the logits of classes, (batch, num_classes), in place of an array like x.
     """
 
@@ -32,6 +33,7 @@ class Needs(NamedTuple):
     samplers: tuple[str, ...] = ()
     teacher: bool = False
     forward: bool = False
+    times: bool = False
 
 
 def needs(**declared: Any) -> Callable[[Maker], Maker]:

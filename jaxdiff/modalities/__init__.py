@@ -25,7 +25,7 @@ A folder's `__init__` says what one example is, and its `show` how examples are 
     measured.shares(spec, drawn, real, held_out)
                                     where there are some: further figures by name, of each that is given
 
-    given.read(path, spec)          of modalities that a task of several takes (`Pipeline.modalities`): examples in
+    given.read(path, spec)          of modalities that a task of several takes (`Pipeline.modality`): examples in
                                     files, (n, ...), in the data's own units, brought to a specification
 
 There `drawn` and `real` are batches in the data's own units, with their conditions; `real` may be None. The frames,

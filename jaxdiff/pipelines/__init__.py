@@ -15,6 +15,7 @@ from jaxdiff.pipelines.img2img import img2img
 from jaxdiff.pipelines.infill import impute, infill
 from jaxdiff.pipelines.inpaint import inpaint, outpaint
 from jaxdiff.pipelines.invert import class_swap, interpolate
+from jaxdiff.pipelines.plan import plan, rollout
 from jaxdiff.pipelines.restore import restore
 from jaxdiff.pipelines.super_resolve import super_resolve
 from jaxdiff.pipelines.synthesize import synthesize
@@ -37,7 +38,9 @@ __all__ = [
     "inpaint",
     "interpolate",
     "outpaint",
+    "plan",
     "restore",
+    "rollout",
     "super_resolve",
     "synthesize",
     "upscale",

@@ -1,29 +1,36 @@
 """Conformers: places of the atoms of a molecule that is given by its graph, by a model of configs/conformers.py."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.errors import InputError
+from jaxdiff.guidance.hands import handed
 from jaxdiff.modalities import require
 from jaxdiff.modalities.molecules.conformers import condition_of
-from jaxdiff.modalities.molecules.graphs import make_graph, placed, read_smiles
+from jaxdiff.modalities.molecules.graphs import Graph, make_graph, placed, read_smiles
+from jaxdiff.pipelines.hooks import PLAIN, Hooks, Inputs
 from jaxdiff.pipelines.model import Model
+from jaxdiff.pipelines.options import finite
 from jaxdiff.types import Key
 
-__all__ = ["conformers"]
+__all__ = ["conformers", "places"]
+
+GRAIN = 4
+"""Stereocenters are padded to multiples of it, as each number compiles anew."""
+HANDED = Hooks(guide=lambda process, denoiser, inputs: handed(process, denoiser, inputs.each["centers"]))
 
 
 def conformers(model: Model, key: Key, smiles: str, n: int, batch: int = 64, **options: Any) -> Iterator[Any]:
     """Draw n conformers of a molecule, one RDKit molecule each, heavy atoms alone, in Angstrom.
 
-    Atoms stand in the order of the SMILES, and `rdkit.Chem.AddHs(molecule, addCoords=True)` adds the hydrogens. The
-    conformers are those of the graph and of the stereocenters that the SMILES marks; a network may miss some of these.
+    Atoms stand in the order of the SMILES, and `rdkit.Chem.AddHs(molecule, addCoords=True)` adds the hydrogens.
 
     Args:
       batch: how many are drawn at once; they are the same in any.
-      **options: of `Model.stream`, such as steps, sampler and first.
+      **options: as of `places`.
 
     Raises:
       InputError: the SMILES is no molecule of one part, has an element that the model does not know or more heavy atoms
@@ -36,7 +43,30 @@ def conformers(model: Model, key: Key, smiles: str, n: int, batch: int = 64, **o
     atoms = molecule.GetNumAtoms()
     if not 1 < atoms <= most:
         raise InputError(f"SMILES {smiles!r}: has {atoms} heavy atoms, and this model takes 2 to {most}")
-    given = condition_of([make_graph(molecule, f"SMILES {smiles!r}")], most)
-    condition = {name: np.repeat(value, n, axis=0) for name, value in given.items()}
-    for x in model.stream(key, n, batch, condition=condition, **options):
-        yield from (placed(molecule, each[:atoms]) for each in x)
+    graph = make_graph(molecule, f"SMILES {smiles!r}")
+    for x in places(model, key, [graph] * n, batch, **options):
+        yield placed(molecule, x)
+
+
+def places(
+    model: Model, key: Key, graphs: Sequence[Graph], batch: int = 64, hands: bool = True, first: int = 0, **options: Any
+) -> Iterator[np.ndarray]:
+    """Draw the places of the atoms, (atoms, 3), of each graph in turn.
+
+    Args:
+      hands: whether stereocenters are led to the hand that the graph says (`jaxdiff.guidance.hands`).
+      first: number of the first example among those of the key.
+      **options: of `Model.sample`, such as steps and sampler.
+    """
+    most, n = model.spec.shape[0], len(graphs)
+    count = -(-max([1, *(len(graph.centers) for graph in graphs)]) // GRAIN) * GRAIN
+    batch = min(n, batch)
+    for i in range(0, n, batch):
+        some = [graphs[k % n] for k in range(i, i + batch)]
+        centers = np.zeros((batch, count, 4), np.int32)
+        for row, graph in zip(centers, some, strict=True):
+            row[: len(graph.centers)] = graph.centers
+        led = {"hooks": HANDED, "inputs": Inputs(each={"centers": jnp.asarray(centers)})} if hands else {"hooks": PLAIN}
+        given = {"condition": condition_of(some, most), "first": first + i, **led, **options}
+        x = finite(np.asarray(model.trajectory(key, batch, 0, **given)[0])[: n - i], f"conformers {i} and after")
+        yield from (place[: len(graph.nodes)] for place, graph in zip(x, some, strict=False))

@@ -108,7 +108,7 @@ PIPELINES = {
         extend,
         "draw what follows the beginning of a sound or a video",
         (Argument("given", f"how much of the beginning is known, {WHEN}", float, required=True), *DRAWING),
-        modalities=MODALITIES,
+        modality=MODALITIES,
     ),
     "bridge": Pipeline(
         bridge,
@@ -124,6 +124,6 @@ PIPELINES = {
             ),
             *DRAWING,
         ),
-        modalities=MODALITIES,
+        modality=MODALITIES,
     ),
 }

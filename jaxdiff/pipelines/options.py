@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxdiff.config.names import in_words
-from jaxdiff.config.sampling import FEW_STEPS, UNBOUNDED, AnyProcess, allows, has_symbols
+from jaxdiff.config.sampling import FEW_STEPS, FRAMEWISE, UNBOUNDED, AnyProcess, allows, has_symbols
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, with_slopes
 from jaxdiff.types import Array
@@ -157,6 +157,11 @@ def check_applies(name: str, path: AnyProcess | None, times: np.ndarray) -> None
         data = path is not None and sigma_at(path, 0.0) == 0
         where = "where sigma = 0" if data else "which its clock never reaches"
         raise InputError(f"sampler 'dopri5' cannot end at t=0, {where}: end the grid above, with t_min=0.001")
+    if name in FRAMEWISE and (times[0], times[-1]) != (1, 0):
+        raise InputError(
+            f"sampler {name!r}: its grid is a clock from 1 to 0, and this one goes from {times[0]:g} to {times[-1]:g}: "
+            "take grid uniform"
+        )
     if path is None or has_symbols(path):
         return
     with jax.ensure_compile_time_eval():

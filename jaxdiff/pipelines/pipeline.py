@@ -5,6 +5,7 @@ command line, what it refuses, its help and docs/settings.md follow from these.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,9 +87,11 @@ class Pipeline(NamedTuple):
       degrade: `(rng, images, model, arguments) -> (images, arguments)`: what the task undoes, done to images of the
         model's size for --degrade, and the arguments of the run on them.
       settle: `(images, arguments) -> arguments` that depend on all images.
-      whole: whether `run` divides its work itself, by `batch=` if it has that; it then gets no `first`.
+      whole: whether `run` divides its work itself, by `batch=` if it has that; it then gets no `first`, and, without
+        input, all of `n`, if it takes that.
       labeled: whether `run` gets the labels of the input, `labels=`, (n,) or None.
-      modalities: of the models that it is for; of others than images, input and results are in the data's own units.
+      modality: of the models that it is for, or several, of which the input and the results are in the data's own units.
+      save: `(folder, model, outcome) -> names of the files`, the first to be looked at, of what is no picture.
     """
 
     run: Callable[..., Any]
@@ -100,7 +103,8 @@ class Pipeline(NamedTuple):
     settle: Callable[[np.ndarray, dict], dict] = lambda images, arguments: arguments
     whole: bool = False
     labeled: bool = False
-    modalities: tuple[str, ...] = ("images",)
+    modality: str | tuple[str, ...] = "images"
+    save: Callable[[Path, Model, Outcome], list[str]] | None = None
 
 
 def class_number(text: str | int, model: Model) -> int:

@@ -20,6 +20,7 @@ from jaxdiff.samplers.ode import dopri5, euler, heun, midpoint, rk4
 from jaxdiff.samplers.pndm import plms, pndm
 from jaxdiff.samplers.restart import restart
 from jaxdiff.samplers.sde import euler_maruyama, reverse_diffusion, srk
+from jaxdiff.samplers.staggered import frame_times, staggered
 from jaxdiff.samplers.unipc import unipc
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "first",
     "fixed_large",
     "fixed_small",
+    "frame_times",
     "heun",
     "invert",
     "jump",
@@ -60,6 +62,7 @@ __all__ = [
     "rk4",
     "sample",
     "srk",
+    "staggered",
     "stepped",
     "then",
     "trajectory",

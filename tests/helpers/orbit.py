@@ -21,24 +21,30 @@ V, W = (V + 1) / 2, W / 2
 
 def mean_rotation(f):
     """E[R] of matrix Fisher laws, (batch, 3, 3)."""
+    return moments(f)[0]
+
+
+def moments(f):
+    """E[R], and the logarithm of the integral of exp(tr(Fᵀ R)) over uniform R, but for a constant."""
     u, s, vt = jnp.linalg.svd(f)
     hands = jnp.linalg.det(u), jnp.linalg.det(vt)
     ones = jnp.ones_like(hands[0])
     u = u * jnp.stack([ones, ones, hands[0]], -1)[:, None]
     vt = vt * jnp.stack([ones, ones, hands[1]], -1)[..., None]
     s = s * jnp.stack([ones, ones, hands[0] * hands[1]], -1)
-    d = jnp.stack([_mean(s[:, (k + 1) % 3], s[:, (k + 2) % 3], s[:, k]) for k in range(3)], -1)
-    return (u * d[:, None]) @ vt
+    means, logs = zip(*(_mean(s[:, (k + 1) % 3], s[:, (k + 2) % 3], s[:, k]) for k in range(3)), strict=True)
+    return (u * jnp.stack(means, -1)[:, None]) @ vt, logs[2]
 
 
 def _mean(a, b, c):
-    """E[u], by quadrature in v, `1 - u = 2 v^6`, dense where the law of a strong F is."""
+    """E[u] and the integral, by quadrature in v, `1 - u = 2 v^6`, dense where the law of a strong F is."""
     v, w = jnp.asarray(V, a.dtype), jnp.asarray(W, a.dtype)
     gap = 2 * v**6  # 1 - u
     p, q = jnp.abs(a - b)[:, None] * gap / 2, jnp.abs(a + b)[:, None] * (2 - gap) / 2
     # The exponents less their value at u = 1, where that of a strong law is greatest.
     log = jnp.log(i0e(p)) + jnp.log(i0e(q)) + p - (jnp.abs(a + b) / 2 + c)[:, None] * gap + jnp.log(12 * v**5 * w)
-    return 1 - jnp.exp(jax.nn.logsumexp(log + jnp.log(gap), axis=1) - jax.nn.logsumexp(log, axis=1))
+    whole = jax.nn.logsumexp(log, axis=1)
+    return 1 - jnp.exp(jax.nn.logsumexp(log + jnp.log(gap), axis=1) - whole), whole + jnp.abs(a + b) + c
 
 
 def rigid_body(process, body):
@@ -48,5 +54,20 @@ def rigid_body(process, body):
         t = jnp.asarray(t, x_t.dtype)
         scale = process.alpha(t) / process.sigma(t) ** 2
         return body @ mean_rotation(expand(scale, x_t) * (x_t.mT @ body)).mT
+
+    return denoise
+
+
+def both_hands(process, body):
+    """The same of a body and its mirror image, each as often."""
+    bodies = body, body * jnp.array([1.0, 1, -1])
+
+    def denoise(x_t, t):
+        t = jnp.asarray(t, x_t.dtype)
+        scale = expand(process.alpha(t) / process.sigma(t) ** 2, x_t)
+        found = [moments(scale * (x_t.mT @ one)) for one in bodies]
+        share = jax.nn.softmax(jnp.stack([log for _, log in found]), axis=0)
+        means = [one @ turn.mT for one, (turn, _) in zip(bodies, found, strict=True)]
+        return sum(w[:, None, None] * mean for w, mean in zip(share, means, strict=True))
 
     return denoise

@@ -168,8 +168,13 @@ def test_a_property_is_told_in_deviations(tmp_path):
     source = molecules(str(tmp_path / "some.npz"), property="energy")
     told = source.take(np.arange(4)).condition["property"]
     np.testing.assert_allclose(told[:, 0], (np.array([1, 2, 3, 6]) - 3) / np.std([1, 2, 3, 6]), rtol=1e-6)
+    np.testing.assert_array_equal(told[:, 1], 1)
+    asked = complete(source.spec, jax.random.key(0), np.arange(2), {"property": 6.0})["property"]
+    np.testing.assert_allclose(asked, told[[3, 3]], rtol=1e-6)
     with refused("energy"):
         molecules(str(tmp_path / "some.npz"), property="mass")
+    with refused("without one"):
+        complete(molecules(written(tmp_path)).spec, jax.random.key(0), np.arange(2), {"property": 6.0})
 
 
 def test_files_of_other_kinds_hold_the_same(tmp_path):

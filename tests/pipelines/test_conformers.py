@@ -9,7 +9,9 @@ import pytest
 
 from jaxdiff.cli import sample
 from jaxdiff.config import build
+from jaxdiff.geometry import structures
 from jaxdiff.geometry.rigid import rmsd
+from jaxdiff.modalities.molecules.graphs import make_graph
 from jaxdiff.pipelines import conformers, experiment
 from jaxdiff.types import Batch
 from tests.helpers.cases import refused
@@ -55,6 +57,10 @@ def test_conformers_of_a_smiles(model):
     assert x.shape == (5, 4, 3)
     np.testing.assert_allclose(x.mean(1), 0, atol=1e-4)
     assert float(rmsd(x[0], x[1])) > 1e-3
+    # Of the hand that is asked for, though the network has learned nothing.
+    centers = make_graph(chem.MolFromSmiles("C[C@H](O)F")).centers
+    assert (np.asarray(structures.volumes(x, centers)) > 0).all()
+    assert (np.asarray(structures.volumes(places(conformers(model, KEY, "C[C@@H](O)F", 5)), centers)) < 0).all()
     # Each draws its noise, and its turns, from its own number.
     np.testing.assert_allclose(places(conformers(model, KEY, "C[C@H](O)F", 2, first=3)), x[3:], atol=1e-3)
     np.testing.assert_allclose(places(conformers(model, KEY, "C[C@H](O)F", 5, batch=2)), x, atol=1e-3)

@@ -107,6 +107,6 @@ def test_frames_are_counted_in_whole_numbers(model):
 def test_images_have_no_time():
     with pytest.raises(InputError, match="hold: is for audio and video, and this data is of the modality 'images'"):
         pipelines.hold(a_model(), KEY, np.zeros((1, 2, 2, 1), np.float32), np.ones(2, bool))
-    assert image_spec((2, 2, 1)).modality not in PIPELINES["extend"].modalities
+    assert image_spec((2, 2, 1)).modality not in PIPELINES["extend"].modality
     with pytest.raises(InputError, match="takes two numbers"):
         PIPELINES["bridge"].arguments[0].read([1.0], a_model())

@@ -75,7 +75,7 @@ def test_another_path_keeps_the_space(tmp_path):
 
 def test_a_property_leads_and_its_absence_keeps_the_mask(tmp_path):
     config = configured(
-        tmp_path, data={"property": "energy"}, net={"vectors": {"property": 1}}, train={"cond_dropout": 0.5}
+        tmp_path, data={"property": "energy"}, net={"vectors": {"property": 2}}, train={"cond_dropout": 0.5}
     )
     model, parts = untrained(config)
     batch = build.source(config).take(np.arange(16))
@@ -83,10 +83,10 @@ def test_a_property_leads_and_its_absence_keeps_the_mask(tmp_path):
     (drop,) = make_transforms(config, model.spec, model.conditions)
     dropped = drop(jax.random.key(0), batch).condition
     np.testing.assert_array_equal(dropped["mask"], batch.condition["mask"])
-    assert 0 < (np.asarray(dropped["property"]) == 0).sum() < 16
+    assert 0 < (np.asarray(dropped["property"])[:, 1] == 0).sum() < 16
     loss, _ = parts.loss_fn(model.params, jax.random.key(0), batch)
     assert np.isfinite(loss)
-    high, low = ({"property": np.full((6, 1), value, np.float32)} for value in (3, -3))
+    high, low = ({"property": value} for value in (60.0, -30.0))
     drawn = [np.asarray(model.sample(jax.random.key(0), 6, condition=c, guidance=2.0)) for c in (high, low)]
     assert np.abs(drawn[0] - drawn[1]).max() > 0.01
     np.testing.assert_array_equal((drawn[0][..., 0] > 0).sum(1), (drawn[1][..., 0] > 0).sum(1))

@@ -116,9 +116,22 @@ def build_core(config: Config, spec: DataSpec) -> Core:
         start, bind = make_players(needs.players, process, parameterization, module, spec, bind)
     shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, spec.shape, symbols, numbers)
     known = conditions_of(module, spec)
+    if needs.times:
+        check_times(network, shapes, config, spec.shape)
     return Core(
         process, schedule, parameterization, module, network, lambda key: start(key)[0], shapes, bind, needs, known
     )
+
+
+def check_times(network: Network, shapes: Params, config: Config, shape: tuple[int, ...]) -> None:
+    """Refuse a network that takes one time for all steps of an example, where the loss gives each its own."""
+    try:
+        jax.eval_shape(network, shapes, jnp.zeros((1, *shape)), jnp.zeros((1, shape[0])))
+    except Exception as error:  # JAX finds what does not fit
+        raise InputError(
+            f"net {in_words(config['net']['name'])!r}: takes one time for all steps of an example, and loss "
+            f"{config['loss']['name']!r} gives each its own: take net unet1d, or loss diffusion"
+        ) from error
 
 
 def check_kinds(process: Any, parameterization: Any, spec: Spec) -> None:

@@ -48,7 +48,8 @@ class Graph(NamedTuple):
     Attributes:
       nodes, pairs: as above, each row of features packed into bytes (`unpacked`).
       bonds: (bonds, 2), numbers of atoms.
-      centers: (stereocenters, 4), the numbers of o, a, b and c, of positive volume.
+      centers: (corners, 4), the numbers of o and three neighbors, of positive volume: one of a stereocenter with three
+        neighbors, four of one with four.
     """
 
     nodes: np.ndarray
@@ -124,7 +125,7 @@ def make_graph(molecule: Any, what: str = "the molecule") -> Graph:
     centers = list(_centers(molecule))
     for center, *around in centers:
         pairs[center, around, AT["place"] + np.arange(len(around))] = True
-    quadruples = np.array([order[:4] for order in centers], int).reshape(-1, 4)
+    quadruples = np.array([row for order in centers for row in _corners(*order)], int).reshape(-1, 4)
     return Graph(np.packbits(nodes, axis=-1), np.packbits(pairs, axis=-1), bonds, quadruples)
 
 
@@ -215,6 +216,11 @@ def _centers(molecule: Any) -> Iterator[list[int]]:
         if odd != (tag == "CHI_TETRAHEDRAL_CW"):
             order[:2] = order[1], order[0]
         yield [atom.GetIdx(), *order]
+
+
+def _corners(o: int, a: int, b: int, c: int, d: int | None = None) -> list[tuple[int, int, int, int]]:
+    """The quadruples of positive volume of a center: the even permutations of its neighbors, each with another last."""
+    return [(o, a, b, c)] if d is None else [(o, a, b, c), (o, b, a, d), (o, a, c, d), (o, c, b, d)]
 
 
 def _is_odd(order: list[int]) -> bool:

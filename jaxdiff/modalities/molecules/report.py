@@ -35,7 +35,7 @@ def figures(molecule: Any, drawn: Sequence[np.ndarray]) -> dict[str, Any]:
       drawn: positions (atoms, 3) of each, in Angstrom.
 
     Returns: "rmsd", (drawn,), to the known one, the least over the ways of numbering equal atoms; "bond" in Angstrom
-      and "angle" in degrees, mean absolute differences; "hands" (kept, all) of the stereocenters.
+      and "angle" in degrees, mean absolute differences; "hands" (kept, all) of the corners of stereocenters.
     """
     from rdkit.Chem import rdMolAlign
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.molecules.graphs import rdkit
-from jaxdiff.modalities.molecules.spec import SYMBOLS, make_codec, mask_of, molecule_spec
+from jaxdiff.modalities.molecules.spec import SYMBOLS, make_codec, mask_of, molecule_spec, told_property
 from jaxdiff.types import Batch, ConditionSpec
 
 __all__ = ["HELD_OUT", "UNITS", "molecules", "read", "split_of"]
@@ -29,8 +29,8 @@ def molecules(path: str, split: str = "all", property: str = "", unit: str = "an
       path: of a .npz with `atomic_numbers` (n, atoms), 0 for padding, and `positions` (n, atoms, 3); of an .sdf, read
         by RDKit; or of an .xyz of one molecule after the other.
       split: "all"; "test", 15.5 % of the molecules, drawn once and for all; or "train", the others.
-      property: an array of the .npz, (n,), that a network can be told as "property", in units of its deviation from
-        its mean over the molecules of training.
+      property: an array of the .npz, (n,), that a network can be told as "property", in deviations from its mean
+        over the molecules of training.
       unit: of the coordinates in the file.
       atoms: the most that a molecule may have; 0 for as many as the largest has.
 
@@ -61,11 +61,10 @@ def molecules(path: str, split: str = "all", property: str = "", unit: str = "an
     specs = {"mask": ConditionSpec((most,), missing=None)}
     if property:
         values = _property(path, property, extra, len(x))
-        mean, std = values[train].mean(), values[train].std()
-        told["property"] = ((values[chosen] - mean) / std).astype(np.float32)[:, None]
-        specs["property"] = ConditionSpec((1,))
-        kept = {"name": property, "mean": float(mean), "std": float(std)}
+        kept = {"name": property, "mean": float(values[train].mean()), "std": float(values[train].std())}
         spec = spec._replace(details={**spec.details, "property": kept})
+        told["property"] = told_property(spec, values[chosen], len(chosen))
+        specs["property"] = ConditionSpec((2,))
 
     def take(indices):
         return Batch(x_0[indices], {name: value[indices] for name, value in told.items()})

@@ -14,7 +14,18 @@ import numpy as np
 from jaxdiff.errors import InputError
 from jaxdiff.types import Codec, Condition, Key, Spec
 
-__all__ = ["CHARGE", "COMPLETED", "KIND", "SYMBOLS", "complete", "make_codec", "mask_of", "molecule_spec", "sizes_of"]
+__all__ = [
+    "CHARGE",
+    "COMPLETED",
+    "KIND",
+    "SYMBOLS",
+    "complete",
+    "make_codec",
+    "mask_of",
+    "molecule_spec",
+    "sizes_of",
+    "told_property",
+]
 
 KIND, CHARGE = 0.25, 0.1
 """Factors on the element, one of so many, and on its atomic number."""
@@ -91,10 +102,16 @@ def sizes_of(spec: Spec) -> np.ndarray:
 def complete(spec: Spec, key: Key, index: np.ndarray, given: Condition) -> Condition:
     """The condition with the mask of molecules of as many atoms as are asked for, "atoms", or as the data has.
 
+    A "property" in the data's own units, one for all or (n,), becomes the condition of `told_property`.
+
     Args:
       key: molecule i draws its number of atoms from the key and `index[i]`.
     """
-    if "conformers" in spec.details or "mask" in given:
+    if "conformers" in spec.details:
+        return given
+    if np.ndim(given.get("property", np.zeros((1, 1)))) < 2:
+        given = {**given, "property": told_property(spec, given["property"], len(index))}
+    if "mask" in given:
         return given
     rest = {name: value for name, value in given.items() if name != "atoms"}
     if "atoms" in given:
@@ -103,6 +120,24 @@ def complete(spec: Spec, key: Key, index: np.ndarray, given: Condition) -> Condi
     draw = lambda i: jax.random.uniform(jax.random.fold_in(jax.random.fold_in(key, i), 1))
     atoms = jnp.searchsorted(upto, jax.vmap(draw)(jnp.asarray(index, jnp.uint32)), side="right")
     return {**rest, "mask": (jnp.arange(spec.shape[0]) < atoms[:, None]).astype(jnp.float32)}
+
+
+def told_property(spec: Spec, values: np.ndarray | float, n: int) -> np.ndarray:
+    """A property of n molecules as a network is told it, (n, 2): in deviations from its mean, and that it is known.
+
+    Args:
+      values: in the data's own units, one for all or (n,).
+
+    Raises:
+      InputError: the data of training has no property, or the values are not finite.
+    """
+    if not (kept := spec.details.get("property")):
+        raise InputError("property: this model was trained without one: set data.property in training, or leave it out")
+    values = np.asarray(values, np.float64)
+    if values.shape not in ((), (n,)) or not np.isfinite(values).all():
+        raise InputError(f"property of shape {values.shape}: must be one finite number for all, or {n}")
+    deviations = np.broadcast_to((values - kept["mean"]) / kept["std"], (n,))
+    return np.stack([deviations, np.ones(n)], -1).astype(np.float32)
 
 
 def _known(spec: Spec) -> tuple[np.ndarray, list[int]]:

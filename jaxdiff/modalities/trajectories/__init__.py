@@ -1,0 +1,7 @@
+"""Trajectories: sequences of states at even times, such as plans and tracks: sources, mazes, and how they are shown."""
+
+from jaxdiff.modalities.trajectories.file import tracks
+from jaxdiff.modalities.trajectories.maze import maze, maze_policy
+from jaxdiff.modalities.trajectories.spec import AXES, RANGE, make_codec
+
+__all__ = ["AXES", "RANGE", "make_codec", "maze", "maze_policy", "tracks"]
