@@ -90,7 +90,7 @@ class Pipeline(NamedTuple):
       whole: whether `run` divides its work itself, by `batch=` if it has that; it then gets no `first`, and, without
         input, all of `n`, if it takes that.
       labeled: whether `run` gets the labels of the input, `labels=`, (n,) or None.
-      modality: of the models that it is for, or several, of which the input and the results are in the data's own units.
+      modality: of the models that it is for; or several, whose input and results are in the data's own units.
       save: `(folder, model, outcome) -> names of the files`, the first to be looked at, of what is no picture.
     """
 
