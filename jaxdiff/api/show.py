@@ -1,28 +1,37 @@
-"""Show: arrays of images as one picture."""
+"""Show: arrays of images as one picture, sounds with players, and videos that move."""
 
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from jaxdiff.api.play import Shown, sounds, videos
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import pictures
 
 __all__ = ["show"]
 
 
-def show(images: Any, columns: int | None = None) -> Image.Image:
-    """Images as one picture, which a notebook shows by itself; small ones are enlarged.
+def show(images: Any, columns: int | None = None, rate: int = 0, pace: float = 0.0) -> Image.Image | Shown:
+    """Images as one picture, which a notebook shows by itself; small ones are enlarged. Also sounds, and videos.
 
     Args:
       images: floating point in [-1, 1] or uint8: (n, height, width, channels); (height, width, channels) for one; or
         (time, n, height, width, channels), such as the frames of `Model.trajectory`, as rows in which time runs to the
         right.
       columns: of the picture; about as many as rows by default.
+      rate: of sounds (n, samples, channels), samples a second: each is shown as a spectrogram above a player.
+      pace: of videos (n, frames, height, width, channels), frames a second: they move.
 
     Raises:
       InputError: an array of another shape or type.
     """
+    if rate and pace:
+        raise InputError(f"rate={rate}, pace={pace}: the one is of sounds, the other of videos: give one of them")
+    if rate:
+        return sounds(images, rate, columns)
+    if pace:
+        return videos(images, pace)
     images = np.asarray(images)
     if images.dtype == np.uint8:
         images = images.astype(np.float32) / 127.5 - 1

@@ -1,4 +1,4 @@
-"""Inputs: the images that the tasks of `sample.py` are given, read from files."""
+"""Inputs: the images, sounds and videos that the tasks of `sample.py` are given, read from files."""
 
 from pathlib import Path
 
@@ -8,10 +8,12 @@ from jaxdiff.config import build
 from jaxdiff.data import numpy_file
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
+from jaxdiff.modalities import find
 from jaxdiff.modalities.images import arrays, folder, read_picture
+from jaxdiff.pipelines.model import Model
 from jaxdiff.types import Batch
 
-__all__ = ["NOISY", "names_in", "read_images", "read_labels"]
+__all__ = ["NOISY", "names_in", "read_examples", "read_images", "read_labels"]
 
 NOISY = 64
 """Noise takes the pixels of arrays beyond [-1, 1], but not so far."""
@@ -41,6 +43,17 @@ def read_images(path: str, n: int, config: dict, shape: tuple[int, ...], noisy: 
     if place.is_file():
         return read_picture(place, shape)[None]
     raise InputError(f"--input {path}: is no picture, folder, .npy or .npz, nor held_out")
+
+
+def read_examples(path: str, n: int, config: dict, model: Model) -> np.ndarray:
+    """The first n examples of a file or folder, or of the run's held-out data, (n, ...), in the data's own units.
+
+    Raises:
+      InputError: there is nothing of the kind, or it cannot be read.
+    """
+    if path == "held_out":
+        return np.asarray(model.codec.decode(_first(build.held_out(config, model.spec), n).x_0))
+    return find(model.spec.modality, "given").read(path, model.spec)[:n]
 
 
 def _first(source: Source, n: int) -> Batch:

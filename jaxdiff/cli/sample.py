@@ -6,6 +6,7 @@
   jaxdiff sample --workdir runs/ddpm --sampler heun --option churn=0.1 --steps 100
   jaxdiff sample --workdir runs/text --prompt "a red seven above a green three" --guidance 3 --num 4
   jaxdiff sample --workdir runs/vdm --likelihood       bits per dimension of its held-out data, and no pictures
+  jaxdiff sample --workdir runs/audio --task extend --given 0.1 --input FILE.wav
   jaxdiff sample --workdir runs/conformers --smiles "CCO" --num 10 --out conformers.sdf
   jaxdiff sample --workdir runs/ddpm --task inpaint --input FILE --mask left
                                                        and other tasks: docs/gallery.md
@@ -13,7 +14,8 @@
 Samplers are the names of jaxdiff.samplers. Writes into the run's folder, under samples/: samples.npy, samples.json (how
 they were drawn, with which weights), and, of images (float32, (num, height, width, channels), near [-1, 1]), grid.png
 and the reverse process of the first as chain.gif and chain.png; of tables (float64, (num, columns), in the table's own
-units) samples.csv, figure.png with real rows beside, and chain.png; of text samples.txt, samples.png and chain.gif.
+units) samples.csv, figure.png with real rows beside, and chain.png; of text samples.txt, samples.png and chain.gif; of
+sounds samples.wav, waves/ and spectrograms; of videos samples.gif, clips/ and film strips.
 """
 
 import argparse

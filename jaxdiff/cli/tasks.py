@@ -2,7 +2,8 @@
 
 The input is a picture, a folder of pictures, a .npy or .npz, or "held_out": the first images of the run's held-out
 data. Into the run's folder, under samples/TASK, go images.npz (float32, in [-1, 1]), a PNG of each of the first 64, and
-before_after.png, where each column is an image: what was given above what came of it.
+before_after.png, where each column is an image: what was given above what came of it. Of sounds and videos the input is
+what their modality reads, and what comes of it is shown and saved as samples are, above what was given.
 """
 
 import argparse
@@ -18,14 +19,16 @@ import numpy as np
 from PIL import Image
 
 from jaxdiff import pipelines
-from jaxdiff.cli.inputs import read_images, read_labels
+from jaxdiff.cli.inputs import read_examples, read_images, read_labels
 from jaxdiff.cli.written import claimed
 from jaxdiff.config.names import import_name
 from jaxdiff.errors import InputError, unknown
+from jaxdiff.modalities import find as modality
 from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite
 from jaxdiff.pipelines.pipeline import Argument, Outcome, Pipeline
+from jaxdiff.types import Batch
 
 __all__ = [
     "CONTRACT",
@@ -143,6 +146,9 @@ def perform(args: argparse.Namespace, out: Path, config: dict, model: Model, opt
     pipeline = find(args.task)
     arguments = {**options, **_read_arguments(args, pipeline, config, model)}
     images = truth = None
+    if model.spec.modality != "images" and not pipeline.save:
+        _perform_other(args, out, config, model, arguments)
+        return
     if pipeline.takes:
         shape = model.shape if args.degrade else pipeline.takes(model, arguments)
         noisy = pipeline.measured and not args.degrade
@@ -166,6 +172,19 @@ def perform(args: argparse.Namespace, out: Path, config: dict, model: Model, opt
         print(f"PSNR {psnr(outcome.images, truth):.2f} dB, of the input {psnr(given, truth):.2f} dB")
     for line in outcome.lines:
         print(line)
+
+
+def _perform_other(args, out: Path, config: dict, model: Model, arguments: dict) -> None:
+    """Do a task of examples of another modality, and write them as samples are."""
+    pipeline, show = find(args.task), modality(model.spec.modality, "show")
+    given = read_examples(args.input or "held_out", args.num, config, model) if pipeline.takes else None
+    made = _run(pipeline, model, jax.random.key(args.seed), given, args.num, args.batch, arguments).images
+    with claimed(out / args.task.replace(":", ".")) as place:
+        arrays = {"examples": made} | ({} if given is None else {"given": given})
+        np.savez(place / "examples.npz", allow_pickle=False, **arrays)
+        beside = None if given is None else Batch(given)
+        seen = show.save_samples(place, model.spec, Batch(made), beside, model.weights)
+        print(f"look at {place / seen[0]}; all {len(made)} are in examples.npz there")
 
 
 def _read_arguments(args, pipeline: Pipeline, config: dict, model: Model) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from jaxdiff.losses import (
 )
 from jaxdiff.losses.times import Times
 from jaxdiff.losses.weights import Weight
-from jaxdiff.modalities import images, molecules, tables, text, trajectories
+from jaxdiff.modalities import audio, images, molecules, tables, text, trajectories, video
 from jaxdiff.types import Noise, StatefulLoss
 
 __all__ = [
@@ -68,11 +68,9 @@ class Module(Protocol):
 DATA = Part(
     "dataset",
     {
-        **named(images, Source),
-        **named(molecules, Source),
-        **named(tables, Source),
-        **named(text, Source),
-        **named(trajectories, Source),
+        name: make
+        for kind in (images, tables, text, molecules, trajectories, audio, video)
+        for name, make in named(kind, Source).items()
     },
     Source,
     "a function that returns a jaxdiff.data.source.Source",
@@ -119,6 +117,8 @@ NET = Part(
         "columns": nets.Columns,
         "egnn": nets.EGNN,
         "set_transformer": nets.SetTransformer,
+        "diffwave": nets.DiffWave,
+        "unet_video": nets.UNetVideo,
     },
     Module,
     "a Flax module called as (x, t, condition, train) -> out, where out is like x, or logits of symbols",

@@ -40,11 +40,33 @@ _unet = {
     "outputs": (1, 2),  # which the loss decides
     "head_channels": (0, 2**20),
 }
+_diffwave = {
+    "channels": (1, 2**20),
+    "layers": (1, 1000),
+    "cycle": (1, 20),
+    "patch": (1, 2**16),
+    "num_classes": (0, MOST),
+    "outputs": (1, 2),  # which the loss decides
+}
+_unet_video = {
+    "channels": (1, 2**20),
+    "multipliers": (1, 2**10),
+    "blocks": (1, 1000),
+    "attention": COUNT,
+    "dropout": UNIT,
+    "num_classes": (0, MOST),
+    "patch": (1, 2**10),
+    "groups": COUNT,
+    "heads": COUNT,
+    "outputs": (1, 2),  # which the loss decides
+    "alone": UNIT,
+}
 _unet1d = {
     "channels": (2, 2**20),
     "multipliers": (1, 2**10),
     "blocks": (1, 1000),
     "kernel": (1, 2**10),
+    "patch": (1, 2**16),
     "stride": (1, 2**10),
     "dropout": UNIT,
     "num_classes": (0, MOST),
@@ -82,6 +104,7 @@ _sharp = {"temperature": (1e-3, 1e3), "top_p": UNIT}
 _block = {"block": (0, MOST)}
 _text = {"size": (2, 2**20), "length": (1, 2**20)}
 _windows = {**_text, "stride": (0, MOST)}
+_sound = {"length": (0, 2**24), "rate": (0, 10**6), "hop": (0, MOST)}
 _trips = {"trips": (1, 10**7), "steps": (2, 2**16), "seed": (0, MOST)}
 _moments = {"b1": UNIT, "b2": UNIT, "eps": UNIT, "eps_root": UNIT}
 _decoupled = {"weight_decay": (0, 1e6)}
@@ -102,6 +125,12 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "lines": {**_text, "length": (0, 2**20)},
         "conformers": {"most": (2, 2**12)},
         "people": {"n": (10, 10**7)},
+        "recordings": {**_sound, "channels": (1, 64)},
+        "waves": {**_sound, "held": (0, MOST)},
+        "clips": {**_images, "frames": (2, 2**16), "every": COUNT, "hop": (0, MOST), "pace": (0.1, 1000)},
+        "video_arrays": {"pace": (0.1, 1000)},
+        "moving_digits": {"n": COUNT, "frames": (2, 2**16), "size": (9, 2**10), "speed": (0, 100), "seed": (0, MOST)},
+        "notes": {"n": COUNT, "length": (16, 2**24), "rate": (1000, 10**6), "seed": (0, MOST)},
         "maze": {**_trips, "stride": COUNT},
         "maze_policy": _trips,
     },
@@ -117,6 +146,8 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
     "net": {
         "unet": {**_net, **_unet},
         "unet1d": _unet1d,
+        "diffwave": _diffwave,
+        "unet_video": _unet_video,
         "dit": _dit,
         "mlp": _mlp,
         "classifier": _net,

@@ -72,12 +72,16 @@ def to_unit_range(pixels: np.ndarray, low: float = 0, high: float = 255) -> np.n
 
 
 def labeled(source: Source, labels: np.ndarray | None, classes: int = 0) -> Source:
-    """A source with these labels, (size,) int32, of so many classes, as its condition; with none, the source itself."""
+    """A source with these labels, (size,) int32, of so many classes, as a condition; with none, the source itself."""
     if labels is None:
         return source
-    take = lambda indices: Batch(source.take(indices).x_0, {"label": labels[indices]})
-    known = source.known + labels.tobytes()
-    return source._replace(take=take, conditions={"label": class_label(classes)}, labels=lambda: labels, known=known)
+
+    def take(indices):
+        batch = source.take(indices)
+        return batch._replace(condition={**(batch.condition or {}), "label": labels[indices]})
+
+    known, conditions = source.known + labels.tobytes(), {**source.conditions, "label": class_label(classes)}
+    return source._replace(take=take, conditions=conditions, labels=lambda: labels, known=known)
 
 
 def fingerprint(source: Source) -> str:

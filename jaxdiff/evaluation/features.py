@@ -1,9 +1,12 @@
 """Features: what two sets of examples are compared by.
 
     pixels, columns     the values themselves: of images, of tables (the columns of mean 0 and deviation 1)
+    log_mel             of sounds: the power of 16 bands in each eighth of the time
     digits              a small network that the library trains on its own digits; others by the names of prepared sets,
                         such as fashion_mnist, and by a .npz of "images" and "labels"
     inception           the last pool of InceptionV3, of FID; inception_spatial, seven channels at 17x17
+    FOLDER, FILE.npz    of sounds: a small network that learns to tell the classes of these recordings by their log-mel
+                        spectrograms; of a .npz by the arrays "audio", "offsets" and "label"
     package.module:name a function of yours, `images (n, ...) -> features (n, d)`, in the data's own units
 
 A distance is named after its features (fd_pixels, fd_digits): distances of different features have nothing in common.
@@ -20,17 +23,20 @@ import jax
 import numpy as np
 
 from jaxdiff.config.names import import_name
+from jaxdiff.data import numpy_file
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import train_features, weights
+from jaxdiff.modalities import audio, images, make_codec, require
 from jaxdiff.modalities import find as find_modality
-from jaxdiff.modalities import images, require
+from jaxdiff.modalities.audio.measured import spectrograms
+from jaxdiff.modalities.audio.spec import rate_of
 from jaxdiff.modalities.images.resize import RESIZES, quantized
 from jaxdiff.nets import inception
 from jaxdiff.training.sharding import make_mesh, replicated, split
 from jaxdiff.types import Spec
 
-__all__ = ["Features", "digest", "find_features"]
+__all__ = ["Features", "digest", "find_features", "of_sounds"]
 
 AT_ONCE = 32
 """Images of 299x299 in a call on one device."""
@@ -72,6 +78,8 @@ def find_features(name: str, spec: Spec, resize: str = "tensorflow1", weights_fi
         return Features(name, scale, lambda x: {"features": kind.values(spec, x)})
     if ":" in name:
         return _own(name)
+    if spec.modality == "audio" and (Path(name).is_dir() or Path(name).suffix == ".npz"):
+        return of_sounds(Path(name).stem, _recorded(name, spec), spec)
     if name not in kind.FEATURES and not Path(name).suffix:
         raise unknown("features", name, [*kind.FEATURES, "package.module:name"])
     require("images", spec, f"features {name!r}")
@@ -110,15 +118,49 @@ def _learned(name: str, source: Source, spec: Spec) -> Features:
         size = "x".join(map(str, source.spec.shape))
         here = "x".join(map(str, spec.shape))
         raise InputError(f"features {name!r}: are of images of {size}, and these are {here}: take pixels, or your own")
+    return _network(name, source, lambda x: x)
+
+
+def _network(name: str, source: Source, look: Callable[[np.ndarray], np.ndarray]) -> Features:
+    """The features of a network trained on a source of images, of examples that `look` makes such of."""
     net = train_features.trained(name, source, weights.cache())
     told = {"sha256": weights.checksum(net.file), "accuracy_on_unseen": round(net.accuracy, 4), "file": net.file.name}
     run = _on_devices(train_features.apply, net.params)
 
     def apply(x):
-        features, logits = run(np.asarray(x, np.float32))
+        features, logits = run(np.asarray(look(x), np.float32))
         return {"features": features, "logits": logits}
 
     return Features(name, told, apply)
+
+
+def _recorded(name: str, spec: Spec) -> Source:
+    """Labeled sounds to learn features from, as long as those of a specification."""
+    (length, channels), rate = spec.shape, rate_of(spec)
+    if Path(name).is_dir():
+        return audio.recordings(name, length, rate, channels)
+    there = numpy_file.names_in(name) or []
+    return audio.waves(name, offset_key="offsets" if "offsets" in there else "", label_key="label", length=length)
+
+
+def of_sounds(name: str, source: Source, spec: Spec) -> Features:
+    """The features of a small network that learned the classes of labeled sounds by their log-mel spectrograms.
+
+    Raises:
+      InputError: the sounds have no labels, or another length or rate than those of the specification.
+    """
+    if (source.spec.shape, rate_of(source.spec)) != (spec.shape, rate_of(spec)):
+        raise InputError(
+            f"features {name!r}: are of other sounds: of shape {source.spec.shape} at {rate_of(source.spec)} Hz"
+        )
+    look = lambda x: (spectrograms(spec, x) + 1) / 2
+    decode, shape = make_codec(source.spec).decode, look(np.zeros((1, *spec.shape))).shape[1:]
+
+    def take(indices):
+        batch = source.take(indices)
+        return batch._replace(x_0=look(decode(batch.x_0)))
+
+    return _network(name, source._replace(spec=images.image_spec(shape), take=take), look)
 
 
 def _inception(name: str, spec: Spec, resize: str, weights_file: str) -> Features:

@@ -14,7 +14,7 @@ from jaxdiff.data import numpy_file
 from jaxdiff.data.source import Source, fingerprint
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation.weights import checksum
-from jaxdiff.modalities import images, make_codec, tables
+from jaxdiff.modalities import find, images, make_codec, tables
 from jaxdiff.modalities.images.folder import survey
 from jaxdiff.modalities.tables.mixed import rows_of
 from jaxdiff.modalities.tables.spec import check_names, mixed_columns
@@ -87,7 +87,7 @@ def of_model(model: Model, n: int, batch: int, seed: int, told: Mapping[str, Any
 
 
 def of_path(path: str, key: str = "", like: Spec | None = None) -> Examples:
-    """The examples of a .npy, a .npz, a .csv, a folder of pictures, or a known set by name.
+    """The examples of a .npy, a .npz, a .csv, a folder of pictures, sounds or videos, or a known set by name.
 
     Args:
       key: of the array in a .npz.
@@ -96,6 +96,8 @@ def of_path(path: str, key: str = "", like: Spec | None = None) -> Examples:
     Raises:
       InputError: nothing there that can be read.
     """
+    if like and like.modality in ("audio", "video"):
+        return _of_given(path, like)
     if Path(path).is_dir():
         size, channels = survey(path)
         height, width, channels = like.shape if like else (size, size, channels)
@@ -105,6 +107,13 @@ def of_path(path: str, key: str = "", like: Spec | None = None) -> Examples:
     if path == "digits" or (not Path(path).suffix and not Path(path).exists()):
         return of_source(images.digits("all") if path == "digits" else images.tfds(path), path)
     return of_file(path, key, like)
+
+
+def _of_given(path: str, like: Spec) -> Examples:
+    """Sounds or videos in files, brought to a specification."""
+    x = find(like.modality, "given").read(path, like)
+    told = {"name": Path(path).name, "sha256": hashlib.sha256(np.ascontiguousarray(x).tobytes()).hexdigest()}
+    return Examples(len(x), like, told, lambda start: (x[i : i + BATCH] for i in range(start, len(x), BATCH)))
 
 
 def _of_csv(path: str, like: Spec | None) -> Examples:

@@ -25,13 +25,16 @@ A folder's `__init__` says what one example is, and its `show` how examples are 
     measured.shares(spec, drawn, real, held_out)
                                     where there are some: further figures by name, of each that is given
 
+    given.read(path, spec)          of modalities that a task of several takes (`Pipeline.modality`): examples in
+                                    files, (n, ...), in the data's own units, brought to a specification
+
 There `drawn` and `real` are batches in the data's own units, with their conditions; `real` may be None. The frames,
 (time, n, ...), are as the network sees them.
 """
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -105,11 +108,14 @@ def has_space(spec: Spec) -> bool:
     return hasattr(find(spec.modality), "make_space")
 
 
-def require(modality: str, spec: Spec, what: str) -> None:
-    """Refuse what only one modality has, such as "train.augment=0.1", where the data is of another.
+def require(modality: str | Sequence[str], spec: Spec, what: str) -> None:
+    """Refuse what only one modality has, or several, such as "train.augment=0.1", where the data is of another.
 
     Raises:
       InputError: the data is of another modality.
     """
-    if spec.modality != modality:
-        raise InputError(f"{what}: is for {modality}, and this data is of the modality {spec.modality!r}: leave it out")
+    allowed = [modality] if isinstance(modality, str) else list(modality)
+    if spec.modality not in allowed:
+        raise InputError(
+            f"{what}: is for {' and '.join(allowed)}, and this data is of the modality {spec.modality!r}: leave it out"
+        )

@@ -2,6 +2,7 @@
 
 from jaxdiff.nets.classifier import Classifier
 from jaxdiff.nets.columns import Columns
+from jaxdiff.nets.diffwave import DiffWave
 from jaxdiff.nets.dit import DiT
 from jaxdiff.nets.egnn import EGNN
 from jaxdiff.nets.mlp import MLP
@@ -11,6 +12,7 @@ from jaxdiff.nets.set_transformer import SetTransformer
 from jaxdiff.nets.text import TextTransformer
 from jaxdiff.nets.unet import UNet, tensor_axis
 from jaxdiff.nets.unet1d import UNet1D
+from jaxdiff.nets.unet_video import UNetVideo
 
 __all__ = [
     "EGNN",
@@ -18,11 +20,13 @@ __all__ = [
     "Classifier",
     "Columns",
     "DiT",
+    "DiffWave",
     "MonotoneLogSNR",
     "Sequence",
     "SetTransformer",
     "TextTransformer",
     "UNet",
     "UNet1D",
+    "UNetVideo",
     "tensor_axis",
 ]

@@ -28,3 +28,10 @@ def to_space(x: jax.Array, patch: int) -> jax.Array:
     n, height, width, channels = x.shape
     squares = x.reshape(n, height, width, patch, patch, channels // patch**2)
     return squares.swapaxes(2, 3).reshape(n, height * patch, width * patch, channels // patch**2)
+
+
+def to_steps(h: jax.Array, patch: int, outputs: int) -> jax.Array:
+    """Channels (batch, steps / patch, outputs x patch x channels) as steps: (batch, steps, outputs x channels)."""
+    batch, steps, _ = h.shape
+    parts = h.reshape(batch, steps, outputs, patch, -1).swapaxes(2, 3)
+    return parts.reshape(batch, steps * patch, -1)

@@ -27,6 +27,7 @@ from flax.core import FrozenDict
 from jaxdiff.errors import InputError
 from jaxdiff.nets.attention import Attention
 from jaxdiff.nets.layers import INIT, ZERO, GroupNorm, SecondTime, sinusoidal
+from jaxdiff.nets.resize import to_steps
 from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
 
 __all__ = ["Convolution", "UNet1D"]
@@ -83,6 +84,7 @@ class UNet1D(nn.Module):
       multipliers: width of each level as a multiple of `channels`; one level more divides the steps once more.
       blocks: residual blocks a level, on each way.
       kernel: steps that a convolution sees, odd.
+      patch: steps that become the channels of one before all this and after it, as for sound; 1 to leave them.
       stride: by which each level but the last divides the number of steps.
       groups: of every normalization.
       attention: whether the steps of the lowest level attend to each other.
@@ -100,6 +102,7 @@ class UNet1D(nn.Module):
     multipliers: Sequence[int] = (1, 4, 8)
     blocks: int = 2
     kernel: int = 5
+    patch: int = 1
     stride: int = 2
     groups: int = 8
     attention: bool = False
@@ -124,7 +127,7 @@ class UNet1D(nn.Module):
         """Run the network.
 
         Args:
-          x: (batch, steps, channels); the steps divisible by `stride ** (levels - 1)`.
+          x: (batch, steps, channels); the steps divisible by `patch * stride ** (levels - 1)`.
           t: (batch,), or (batch, steps), in steps of a 1000-step chain.
           condition: what is known; initialize with all that the network is made for, see `condition_spec`.
           train: apply dropout; needs an rng named "dropout".
@@ -146,6 +149,7 @@ class UNet1D(nn.Module):
 
         beside = [given.get(part, jnp.zeros((*x.shape[:-1], n))) for part, n in sorted(self.images.items())]
         h, skips = jnp.concatenate([x, *beside], axis=-1), []
+        h = h.reshape(h.shape[0], h.shape[1] // self.patch, -1)
         for level in range(last + 1):
             for i in range(self.blocks):
                 h = block(h, level, f"down{level}_{i}")
@@ -168,7 +172,8 @@ class UNet1D(nn.Module):
 
         h = Convolution(self.channels, self.kernel, dtype=self.dtype, name="conv_last")(h)
         h = GroupNorm(self.groups, self.dtype, silu=True, name="norm_last")(h).astype(jnp.float32)
-        return nn.Dense(self.outputs * x.shape[-1], kernel_init=ZERO, name="conv_out")(h)
+        channels = self.outputs * self.patch * x.shape[-1]
+        return to_steps(nn.Dense(channels, kernel_init=ZERO, name="conv_out")(h), self.patch, self.outputs)
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes for such examples."""
@@ -202,11 +207,11 @@ class UNet1D(nn.Module):
                 f"net.multipliers={tuple(self.multipliers)}, net.kernel={self.kernel}: give at least one multiplier, "
                 "and an odd kernel"
             )
-        total = self.stride ** (len(self.multipliers) - 1)
+        total = self.patch * self.stride ** (len(self.multipliers) - 1)
         if shape[1] % total:
             raise InputError(
-                f"{shape[1]} steps: net 'unet1d' with {len(self.multipliers)} multipliers and stride {self.stride} "
-                f"takes a multiple of {total}: use such a length, or fewer multipliers"
+                f"{shape[1]} steps: net 'unet1d' with {len(self.multipliers)} multipliers, stride {self.stride} and "
+                f"patch {self.patch} takes a multiple of {total}: use such a length, or fewer multipliers"
             )
         if self.channels % self.groups:
             raise InputError(f"net.channels={self.channels}: must be a multiple of net.groups={self.groups}")

@@ -10,6 +10,7 @@ from jaxdiff.pipelines.cascade import cascade
 from jaxdiff.pipelines.conformers import conformers
 from jaxdiff.pipelines.denoise import denoise
 from jaxdiff.pipelines.guide import guide
+from jaxdiff.pipelines.hold import bridge, extend, hold
 from jaxdiff.pipelines.img2img import img2img
 from jaxdiff.pipelines.infill import impute, infill
 from jaxdiff.pipelines.inpaint import inpaint, outpaint
@@ -22,12 +23,15 @@ from jaxdiff.pipelines.upscale import upscale
 
 __all__ = [
     "autoguide",
+    "bridge",
     "cascade",
     "class_swap",
     "conformers",
     "denoise",
     "detect",
+    "extend",
     "guide",
+    "hold",
     "img2img",
     "impute",
     "infill",

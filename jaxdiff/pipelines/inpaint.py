@@ -26,7 +26,7 @@ from jaxdiff.pipelines.restore import (
 )
 from jaxdiff.types import Array, Key
 
-__all__ = ["DRAWING", "INPAINT", "PIPELINES", "inpaint", "outpaint", "small_shape"]
+__all__ = ["DRAWING", "INPAINT", "PIPELINES", "draw_around", "inpaint", "outpaint", "small_shape"]
 
 
 def _repaint(process, denoiser, sampler, inputs):
@@ -66,7 +66,27 @@ def inpaint(
     if not np.isin(mask, (0, 1)).all():
         raise InputError("mask: holds values other than 0 (to be drawn) and 1 (known)")
     mask = np.broadcast_to(mask.astype(np.float32), images.shape)
-    known = np.where(mask > 0, images, 0).astype(np.float32)
+    return draw_around(model, key, images, mask, method, repeats, noise, scale, draws, **options)
+
+
+def draw_around(
+    model: Model,
+    key: Key,
+    examples: np.ndarray,
+    mask: np.ndarray,
+    method: str,
+    repeats: int | None = None,
+    noise: float | None = None,
+    scale: float | None = None,
+    draws: int = 1,
+    **options,
+) -> Array:
+    """Draw what is unknown of examples of any modality of numbers, (n, ...), as the network sees them: see `inpaint`.
+
+    Args:
+      mask: shaped like the examples.
+    """
+    known = np.where(mask > 0, examples, 0).astype(np.float32)
     if method not in ("replace", "repaint", *METHODS):
         raise unknown("method of inpainting", method, ("replace", "repaint", *METHODS))
     if repeats is not None and method != "repaint":

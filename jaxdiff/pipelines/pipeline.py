@@ -90,7 +90,7 @@ class Pipeline(NamedTuple):
       whole: whether `run` divides its work itself, by `batch=` if it has that; it then gets no `first`, and, without
         input, all of `n`, if it takes that.
       labeled: whether `run` gets the labels of the input, `labels=`, (n,) or None.
-      modality: of the models that it is for.
+      modality: of the models that it is for; or several, whose input and results are in the data's own units.
       save: `(folder, model, outcome) -> names of the files`, the first to be looked at, of what is no picture.
     """
 
@@ -103,7 +103,7 @@ class Pipeline(NamedTuple):
     settle: Callable[[np.ndarray, dict], dict] = lambda images, arguments: arguments
     whole: bool = False
     labeled: bool = False
-    modality: str = "images"
+    modality: str | tuple[str, ...] = "images"
     save: Callable[[Path, Model, Outcome], list[str]] | None = None
 
 

@@ -136,7 +136,7 @@ def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--task=paint"], "unknown task 'paint' .*allowed are autoguide, cascade, class_swap"),
+        (["--task=paint"], "unknown task 'paint' .*allowed are autoguide, bridge, cascade, class_swap"),
         (["--task=img2img", "--input=nothing.png"], "--input nothing.png: is no picture, folder"),
         (["--task=inpaint", "--mask=half"], "--mask half: is no picture, and none of left, top, border, center"),
         (["--task=class_swap"], "class_swap: give --label, class of the input"),

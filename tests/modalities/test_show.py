@@ -15,7 +15,7 @@ from jaxdiff.modalities.text.spec import text_spec
 from jaxdiff.modalities.text.vocabulary import Vocabulary
 from jaxdiff.types import Batch, Spec
 
-KINDS = ("images", "molecules", "tables", "text", "trajectories")
+KINDS = ("audio", "images", "molecules", "tables", "text", "trajectories", "video")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,7 +48,10 @@ def test_texts_are_compared_by_their_symbols():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (Spec((4,), "smells"), "unknown modality 'smells': allowed are images, molecules, tables, text, trajectories"),
+        (
+            Spec((4,), "smells"),
+            "unknown modality 'smells': allowed are audio, images, molecules, tables, text, trajectories",
+        ),
         (Spec((4,), "images", -1, 1), r"an example of images has the axes \(height, width, channels\)"),
         (Spec((4, 4), "tables"), r"shape=\(4, 4\): an example of tables has the axes \(columns\)"),
         (Spec((4, 4, 1), "images"), "those of images are -1.0 and 1.0"),

@@ -146,6 +146,11 @@ def rescaled(source: Source, spec: Spec, what: str) -> Source:
     text = spec.details.get("text")
     if text and source.captions and source.spec.details.get("text") != text:
         source = tokenized(source, text)
+    rates = source.spec.details.get("rate"), spec.details.get("rate")
+    if source.spec.modality == spec.modality and rates[0] != rates[1]:
+        raise InputError(
+            f"{what}: has {rates[0]} samples a second, and the data of training {rates[1]}: make them the same"
+        )
     if source.spec.modality == spec.modality and source.spec.details != spec.details:
         mine, its, take = make_codec(source.spec), make_codec(spec), source.take
         between = translation(source.spec, spec, what) if spec.modality == "tables" else lambda table: table

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxdiff.data.below import class_names, is_hidden
 from jaxdiff.data.captions import captioned
 from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import InputError
@@ -68,7 +69,7 @@ def folder(
     root = Path(path)
     if not os.path.isdir(root):
         raise InputError(f"{path!r} is not a folder")
-    below = [f for f in sorted(root.rglob("*")) if not any(map(_is_hidden, f.relative_to(root).parts))]
+    below = [f for f in sorted(root.rglob("*")) if not any(map(is_hidden, f.relative_to(root).parts))]
     _refuse([_follow(f, root.resolve()) for f in below if f.is_symlink()])
     files = [f for f in below if f.suffix.lower() in SUFFIXES and f.is_file()]
     if not files:
@@ -77,7 +78,7 @@ def folder(
     _say_rest(path, below, {*files, *(_of_captions(root, files) if captions else ())})
     pool = ThreadPoolExecutor(16)
     _refuse(list(pool.map(_look, files)))
-    names = _classes([f.relative_to(root) for f in files], path)
+    names = class_names([f.relative_to(root) for f in files], path, "pictures")
     labels = np.array([names.index(f.relative_to(root).parts[0]) for f in files], np.int32) if names else None
 
     read = _reader(files, shape, cache_gb)
@@ -122,33 +123,12 @@ def _of_captions(root: Path, files: list[Path]) -> list[Path]:
     return [*(file.with_suffix(".txt") for file in files), *(root / name for name in FILES)]
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "__"))
-
-
-def _classes(files: list[Path], path: str) -> list[str]:
-    """The names of the classes of files (relative to the folder at `path`), in their order; none if they are of one."""
-    inside = {file.parts[0] for file in files if len(file.parts) > 1}
-    beside = [file for file in files if len(file.parts) == 1]
-    if beside and len(inside) > 1:
-        logger.warning(
-            "%r: %d pictures lie beside the folders of classes, %s the first, so that there are no classes: move them "
-            "into folders",
-            path,
-            len(beside),
-            beside[0],
-        )
-    if beside or len(inside) < 2:
-        return []
-    return sorted(inside, key=int) if all(name.isdecimal() for name in inside) else sorted(inside)
-
-
 def survey(path: str) -> tuple[int, int]:
     """The median of the shorter sides of the pictures below a folder, and 1 channel if all are grey, else 3.
 
     By some of them; 0 if there are none.
     """
-    below = [f for f in sorted(Path(path).rglob("*")) if not any(map(_is_hidden, f.relative_to(path).parts))]
+    below = [f for f in sorted(Path(path).rglob("*")) if not any(map(is_hidden, f.relative_to(path).parts))]
     files = [f for f in below if f.suffix.lower() in SUFFIXES and f.is_file()]
     sides, channels = [0], 1
     for i in np.unique(np.linspace(0, len(files) - 1, LOOKED_AT).astype(int)) if files else ():

@@ -1,0 +1,94 @@
+"""Clips in files: GIF by Pillow, MP4 by imageio, and folders of pictures, read as uint8 and written."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, ImageSequence
+
+from jaxdiff.errors import InputError
+
+__all__ = ["FRAMES", "MOVIES", "read_clip", "write_clip"]
+
+MOVIES = (".gif", ".mp4")
+FRAMES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+MODES = {1: "L", 3: "RGB"}
+
+
+def read_clip(path: Path, shape: tuple[int, ...], every: int = 1, least: int = 2) -> np.ndarray:
+    """The frames of a clip, one of `every`, brought to a shape (height, width, channels): uint8 (frames, *shape).
+
+    Raises:
+      InputError: it cannot be read, has fewer frames than `least`, or pictures of several sizes.
+    """
+    if shape[2] not in MODES:
+        raise InputError(f"data.channels={shape[2]}: must be 1 (grey) or 3 (RGB)")
+    sizes, frames = set(), []
+    try:
+        for i, picture in enumerate(_pictures(path)):
+            sizes.add(picture.size)
+            if i % every == 0:
+                fitted = ImageOps.fit(picture.convert(MODES[shape[2]]), (shape[1], shape[0]), Image.Resampling.LANCZOS)
+                frames.append(np.asarray(fitted).reshape(shape))
+    except InputError:
+        raise
+    except Exception as error:  # of a damaged file, decoders raise all kinds
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{str(path)!r} cannot be read as a clip: mend it or take it out ({reason})") from error
+    if len(sizes) > 1:
+        (a, b), (c, d) = sorted(sizes)[:2]
+        raise InputError(f"{str(path)!r} has frames of {a}x{b} and of {c}x{d}: bring them to one size")
+    if len(frames) < max(least, 2):
+        raise InputError(
+            f"{str(path)!r} has {len(frames)} frame(s), and {max(least, 2)} are needed: take it out, or set data.frames"
+        )
+    return np.stack(frames)
+
+
+def write_clip(path: str | Path, frames: np.ndarray, pace: float, note: str = "") -> None:
+    """Write frames, uint8 (frames, height, width, channels), as an endless GIF, or as MP4, by the suffix.
+
+    Raises:
+      InputError: another suffix, or, for MP4, no imageio with ffmpeg.
+    """
+    path, frames = Path(path), np.asarray(frames)
+    if path.suffix == ".mp4":
+        frames = np.broadcast_to(frames, (*frames.shape[:3], 3))
+        even = [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)]  # as its colors want
+        with _imageio().get_writer(path, fps=pace, macro_block_size=1) as writer:
+            for frame in np.pad(frames, even):
+                writer.append_data(frame)
+        return
+    if path.suffix != ".gif":
+        raise InputError(f"{str(path)!r}: a clip is written as .gif or .mp4")
+    first, *rest = [Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame) for frame in frames]
+    first.save(path, save_all=True, append_images=rest, duration=round(1000 / pace), loop=0, comment=note)
+
+
+def _pictures(path: Path) -> Iterable[Image.Image]:
+    if path.is_dir():
+        for file in sorted(path.iterdir()):
+            if file.suffix.lower() in FRAMES and not file.name.startswith("."):
+                with Image.open(file, formats=["PNG", "JPEG", "WEBP", "BMP"]) as picture:
+                    yield picture.copy()
+    elif path.suffix.lower() == ".mp4":
+        with _imageio().get_reader(path) as reader:
+            for frame in reader:
+                yield Image.fromarray(frame)
+    else:
+        with Image.open(path, formats=["GIF"]) as movie:
+            for frame in ImageSequence.Iterator(movie):
+                yield frame.copy()
+
+
+def _imageio() -> Any:
+    try:
+        import imageio.v2
+        import imageio_ffmpeg  # noqa: F401
+
+        return imageio.v2
+    except ImportError as error:
+        raise InputError(
+            f"MP4 is read and written by imageio: pip install 'jaxdiff[video]' ({error}); GIF needs nothing"
+        ) from error

@@ -1,0 +1,38 @@
+"""Given: videos in files, brought to what a model draws."""
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxdiff.data.source import to_unit_range
+from jaxdiff.errors import InputError
+from jaxdiff.modalities.video.file import FRAMES, MOVIES, read_clip
+from jaxdiff.types import Spec
+
+__all__ = ["read"]
+
+
+def read(path: str, spec: Spec) -> np.ndarray:
+    """A .gif, an .mp4, a folder of frames or of such files, or a .npy (n, *spec.shape): (n, *spec.shape) in [-1, 1].
+
+    Of longer clips the beginning is taken.
+
+    Raises:
+      InputError: none of these, or a clip that is damaged, too short, or of pictures of several sizes.
+    """
+    place, (frames, *shape) = Path(path).expanduser(), spec.shape
+    if place.suffix == ".npy" and place.is_file():
+        found = np.load(place, allow_pickle=False)
+        fits = found.shape[1:] == spec.shape and found.dtype.kind == "f" and np.isfinite(found).all()
+        if not fits or np.abs(found).max() > 1.001:
+            raise InputError(
+                f"{path!r} holds {found.dtype} of shape {found.shape}: must be (n, {spec.shape}) in [-1, 1]"
+            )
+        return found.astype(np.float32)
+    if place.is_dir() and not any(file.suffix.lower() in FRAMES for file in place.iterdir()):
+        files = sorted(file for file in place.iterdir() if file.is_dir() or file.suffix.lower() in MOVIES)
+    else:
+        files = [place]
+    if not files or not all(file.is_dir() or file.suffix.lower() in MOVIES for file in files):
+        raise InputError(f"{path!r} is no .gif, .mp4, .npy, folder of frames, or folder of such")
+    return to_unit_range(np.stack([read_clip(file, tuple(shape), 1, frames)[:frames] for file in files]))

@@ -1,0 +1,35 @@
+"""Measured: how videos are compared with others: by their pixels, rounded as a file keeps them."""
+
+import numpy as np
+
+from jaxdiff.errors import unknown
+from jaxdiff.modalities.video.show import strips
+from jaxdiff.types import Spec
+
+__all__ = ["FEATURES", "ROUNDINGS", "beside", "rounded", "values"]
+
+FEATURES = ("pixels",)
+ROUNDINGS = ("nearest", "none")
+
+
+def values(spec: Spec, x: np.ndarray) -> np.ndarray:
+    """The pixels of all frames, (n, pixels)."""
+    return np.asarray(x, np.float32).reshape(len(x), -1)
+
+
+def rounded(spec: Spec, x: np.ndarray, rounding: str) -> np.ndarray:
+    """Videos as 8 bits keep them, in [-1, 1] again; as they are with "none".
+
+    Raises:
+      InputError: there is no such rounding.
+    """
+    if rounding not in ROUNDINGS:
+        raise unknown("--rounding", rounding, ROUNDINGS)
+    x = np.asarray(x, np.float32)
+    return x if rounding == "none" else np.round((np.clip(x, -1, 1) + 1) * 127.5).astype(np.float32) / 127.5 - 1
+
+
+def beside(spec: Spec, x: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """A picture, uint8: the film strip of each of n videos above those of k real ones, (n, k, ...)."""
+    rows = np.concatenate([np.asarray(x)[:, None], real], 1)
+    return strips(rows.reshape(-1, *x.shape[1:]))
