@@ -104,7 +104,7 @@ def test_the_denoiser_and_the_loss_move_with_the_noise(name):
 
 @each([n for n in DISTINCT if n not in ("learned_range", "langevin", "dopri5")], ["ancestral"])
 def test_one_step_of_every_sampler_moves_with_the_noise(name, quick_compilation):
-    """Of all but dopri5, which chooses its steps by an error that rounding changes; see tests/gaussian/test_space.py."""
+    """Of all but dopri5, whose steps follow an error that rounding changes: see tests/gaussian/test_space.py."""
     entry = SAMPLERS[name]
     chain = schedules.edm(10.0) if entry.alpha_one else schedules.polynomial()
     apply, params, _ = network()
