@@ -102,10 +102,11 @@ def test_the_denoiser_and_the_loss_move_with_the_noise(name):
     near(squared_error(other, v(), apply, params, jax.random.key(0), Batch(move(x), moved), t), ours)
 
 
-@each([n for n in DISTINCT if n not in ("learned_range", "langevin")], ["ancestral"])
+@each([n for n in DISTINCT if n not in ("learned_range", "langevin", "dopri5")], ["ancestral"])
 def test_one_step_of_every_sampler_moves_with_the_noise(name, quick_compilation):
+    """Of all but dopri5, whose steps follow an error that rounding changes: see tests/gaussian/test_space.py."""
     entry = SAMPLERS[name]
-    chain = schedules.edm(10.0) if entry.alpha_one or name == "dopri5" else schedules.polynomial()
+    chain = schedules.edm(10.0) if entry.alpha_one else schedules.polynomial()
     apply, params, _ = network()
     process = on(within(chain, lambda condition: centered(condition["mask"])), {"mask": jnp.asarray(MASK)})
     denoiser = make_denoiser(process, v(unit_input=True), apply, params, {"mask": jnp.asarray(MASK)})
