@@ -164,7 +164,7 @@ def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
         (["--task=outpaint", "--draws=0"], "draws=0: must be a whole number"),
         (
             ["--task=img2img", "--draws=2"],
-            "--draws: goes with inpaint, outpaint, restore, super_resolve, not with img2img",
+            "--draws: goes with bridge, extend, inpaint, outpaint, restore, super_resolve, not with img2img",
         ),
         (["--task=outpaint", "--repeats=0"], "repeats=0: must be at least 1"),
         (["--task=upscale"], "this model was not trained to upscale"),
