@@ -54,7 +54,7 @@ def load(path: str | Path, weights: str | float = "", **parts: Any) -> Model:
 def released(path: str | Path) -> str | Path:
     """The folder of a model that comes with the library, if that is what is named; else the path as it is."""
     folder = Path(__file__).parents[1] / "released" / str(path)
-    named = isinstance(path, str) and re.fullmatch(r"[\w-]+", path) and not Path(path).exists()
+    named = isinstance(path, str) and re.fullmatch(r"[\w-]{1,100}", path) and not Path(path).exists()
     return folder if named and (folder / FILE).is_file() else path
 
 

@@ -12,7 +12,7 @@ ASKED = {
     "frames": [-1, 7, 1.5, "2", None, []],
     "steps": [0, -1, 101, 2.5, "5", [], NAN, 10**12],
     "sampler": ["ddimm", [], 3, {}],
-    "condition": [{"label": [0, 1]}, {"image": 0}, [0, 1], 3, "cat", [[1], [1, 2]], {}, [0.5]],
+    "condition": [{"label": [0, 1]}, {"image": 0}, [0, 1], 3, "cat", [[1], [1, 2]], [0.5]],
     "eta": [-0.1, 1.1, NAN, "much", None, [], [0.5, 0.5], 1j, 10**400],
     "clip": [-1, NAN, "wide", [], None, {}],
     "threshold": [-0.1, 1.1, NAN, []],

@@ -16,7 +16,8 @@ def returns(function):
 
 
 def test_every_public_sampler_is_registered():
-    assert public() == set(SAMPLERS) & public(), "add a line to tests/helpers/samplers.py"
+    of_frames = {"staggered"}  # whose denoiser takes times (batch, frames): tests/gaussian/test_gaussian.py
+    assert public() - of_frames == set(SAMPLERS) & public(), "add a line to tests/helpers/samplers.py"
     assert len(public()) >= 20
 
 

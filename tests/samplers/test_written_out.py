@@ -409,7 +409,7 @@ ALL = {
 }
 
 
-APART = {"annealed_langevin", "churned", "dopri5"}
+APART = {"annealed_langevin", "churned", "dopri5", "staggered"}
 """Those with tests of their own, below or in a file of their own."""
 
 

@@ -151,7 +151,7 @@ def check_kinds(process: Any, parameterization: Any, spec: Spec) -> None:
     its = takes.annotation if takes and takes.annotation in MEANINGS else Process
     if loss in LOSS.known.values() and its is not of:
         raise InputError(f"loss {name!r}: is not for {kind}, of which the process is: take {ours[1]}")
-    times = (spec.get("times") or {}).get("name")
+    times = spec["times"].get("name") if isinstance(spec.get("times"), Mapping) else None
     if of is not Process and times == "log_normal":
         raise InputError("times 'log_normal': are by noise levels, which symbols have not: take stratified")
     if of is not Process and times == "logit_normal" and spec.get("objective", "elbo") == "elbo":
