@@ -1,7 +1,7 @@
 """Build: from a configuration to the parts that it names, one function a part."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
