@@ -1,6 +1,7 @@
 """Load: a trained model from a run's folder."""
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def load(path: str | Path, weights: str | float = "", **parts: Any) -> Model:
     Raises:
       InputError: no run there, or none with a checkpoint; no such weights; or the run trained a classifier.
     """
-    if (Path(path) / INDEX).is_file():
+    if os.path.isfile(Path(path) / INDEX):  # which takes any path, also one that cannot be
         if weights:
             raise InputError(f"weights={weights}: a folder of diffusers has one kind; for files such as fp16, variant=")
         return load_foreign(Path(path), **parts)

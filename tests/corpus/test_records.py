@@ -57,7 +57,7 @@ RECORDS = {
     **{
         f"{name} {value!r}": (json.dumps(record(spec=SPEC._asdict() | {name: value})).encode(), message)
         for name, value, message in [
-            ("modality", "smells", "unknown modality 'smells': allowed are images, tables, text"),
+            ("modality", "smells", "unknown modality 'smells': allowed are audio, images"),
             ("modality", None, "modality"),
             ("modality", "tables", "an example of tables has the axes"),
             ("low", 0, "those of images are -1.0 and 1.0"),
