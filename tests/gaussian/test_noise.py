@@ -98,6 +98,8 @@ def test_every_formula_with_a_score_is_in_the_table():
         "sdedit",
         "as_noisy",
         "handed",  # moves x̂_0, whatever the noise
+        "held",  # shows states without noise
+        "context",  # with the noise that it is given
         "make_bind",
         "within",
         "cfg_pp",
