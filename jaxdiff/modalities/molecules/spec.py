@@ -35,7 +35,7 @@ _LINE = (
     "- H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
     "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe"
 )
-SYMBOLS: Sequence[str] = _LINE.split()
+SYMBOLS: tuple[str, ...] = tuple(_LINE.split())
 """Of the elements, by their atomic numbers; a dash for padding."""
 
 
