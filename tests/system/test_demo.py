@@ -97,14 +97,14 @@ def picture(page):
 
 def after(page, act):
     """What the page says of the images that come of an act."""
-    before = picture(page), page.inner_text("#said")
+    before = picture(page)
     act()
     page.wait_for_function(
-        """before => { const said = document.querySelector('#said').innerText;
-        return said != before[1] && document.querySelector('#picture img').src != before[0] }""",
-        arg=before,
+        "before => document.querySelector('#picture img').src != before",
+        arg=page.evaluate("before => new URL(before, document.baseURI).href", before),
         timeout=WAIT,
     )
+    time.sleep(1)  # what is said may come after the picture, and may be what was said before
     return page.inner_text("#said")
 
 
