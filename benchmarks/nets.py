@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxdiff import nets
 from jaxdiff.config import build
-from jaxdiff.nets import layers, unet
+from jaxdiff.nets import attention, layers, unet
 from jaxdiff.types import Network
 
 PAPER = {"channels": 128, "multipliers": (1, 2, 2, 2), "blocks": 2, "attention": (16,), "dropout": 0.0}
@@ -91,6 +91,7 @@ def usual_layers() -> Iterator[None]:
         mock.patch.object(unet, "GroupNorm", UsualNorm),
         mock.patch.object(layers, "GroupNorm", UsualNorm),
         mock.patch.object(unet, "Upsample", UsualUpsample),
-        mock.patch.object(layers, "attend", jax.nn.dot_product_attention),
+        mock.patch.object(attention, "GroupNorm", UsualNorm),
+        mock.patch.object(attention, "attend", jax.nn.dot_product_attention),
     ):
         yield

@@ -48,19 +48,7 @@ _diffwave = {
     "num_classes": (0, MOST),
     "outputs": (1, 2),  # which the loss decides
 }
-_unet_video = {
-    "channels": (1, 2**20),
-    "multipliers": (1, 2**10),
-    "blocks": (1, 1000),
-    "attention": COUNT,
-    "dropout": UNIT,
-    "num_classes": (0, MOST),
-    "patch": (1, 2**10),
-    "groups": COUNT,
-    "heads": COUNT,
-    "outputs": (1, 2),  # which the loss decides
-    "alone": UNIT,
-}
+_unet_video = _net | {"outputs": (1, 2), "alone": UNIT}  # the loss decides the outputs
 _unet1d = {
     "channels": (2, 2**20),
     "multipliers": (1, 2**10),

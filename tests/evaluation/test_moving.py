@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxdiff.evaluation.moving import classes_of, judge, nearest_way, psnr
+from jaxdiff.evaluation.moving import classes_of, judge, nearest_way, places_of, psnr
 from jaxdiff.modalities.video import moving_digits
 from jaxdiff.modalities.video.moving import fold
 
@@ -24,6 +24,15 @@ def test_places_follow_a_digit_and_overlook_specks(real):
     ink = (real.x_0[..., 0] + 1) / 2
     speck = ink.copy()
     speck[:, :, 0, 0] += 0.5
+    places = places_of(ink)
+    assert np.ptp(places, axis=1).max() > 2
+    far = np.linalg.norm(places, axis=-1) > 8  # where a window around the digit leaves the corner out
+    assert far.any()
+    np.testing.assert_allclose(places_of(speck)[far], places[far], atol=1e-6)
+    down = np.roll(ink, 1, axis=2)
+    stays = (ink[:, :, -1] == 0).all(-1)
+    moved = (places_of(down) - places)[stays]
+    np.testing.assert_allclose(moved, np.broadcast_to([1.0, 0.0], moved.shape), atol=0.05)
 
 
 def test_real_videos_are_judged_well_and_broken_ones_are_not(real):

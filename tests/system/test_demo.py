@@ -65,6 +65,7 @@ def url(folder, environment):
     yield f"http://127.0.0.1:{port}"
     server.terminate()
     server.wait()
+    server.stdout.close()
 
 
 @pytest.fixture(scope="module")

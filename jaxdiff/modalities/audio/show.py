@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from PIL.PngImagePlugin import PngInfo
 
 from jaxdiff.modalities.audio.measured import spectrograms
 from jaxdiff.modalities.audio.spec import rate_of
 from jaxdiff.modalities.audio.spectrogram import FLOOR
 from jaxdiff.modalities.audio.wave import write_wave
+from jaxdiff.modalities.figures import save_picture
 from jaxdiff.types import Batch, Spec
 
 __all__ = ["BESIDE", "CHAIN", "SHOWN", "describe", "preview", "save_chain", "save_samples", "tiles"]
@@ -45,7 +45,7 @@ def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[
     frames = np.asarray(frames) * spec.details.get("scale", 1)
     moments = np.round(np.linspace(0, len(frames) - 1, min(MOMENTS, len(frames)))).astype(int)
     shown = frames[moments].swapaxes(0, 1).reshape(-1, *spec.shape)
-    _save(folder / "chain.png", tiles(spectrograms(spec, shown), len(moments)), note)
+    save_picture(folder / "chain.png", tiles(spectrograms(spec, shown), len(moments)), note)
     return ["chain.png"]
 
 
@@ -67,7 +67,7 @@ def save_samples(folder: Path, spec: Spec, drawn: Batch, real: Batch | None, not
     first = lambda batch: (
         batch and Batch(batch.x_0[:LARGEST], {name: value[:LARGEST] for name, value in (batch.condition or {}).items()})
     )
-    _save(folder / "samples.png", preview(spec, first(drawn), first(real)), note)
+    save_picture(folder / "samples.png", preview(spec, first(drawn), first(real)), note)
     return ["samples.png", "samples.wav", "waves"]
 
 
@@ -109,9 +109,3 @@ def _names(spec: Spec, batch: Batch) -> list[str]:
     if label is None:
         return [""] * len(batch.x_0)
     return [names[i] if 0 <= i < len(names) else "" for i in np.asarray(label)]
-
-
-def _save(path: Path, picture: np.ndarray, note: str) -> None:
-    info = PngInfo()
-    info.add_text("Comment", note)
-    Image.fromarray(picture).save(path, pnginfo=info)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from PIL.PngImagePlugin import PngInfo
+
+from jaxdiff.modalities.figures import save_picture
 
 __all__ = [
     "TILE",
@@ -59,14 +60,6 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
 def save_grid(path: Path, images: np.ndarray, columns: int | None = None, note: str = "") -> None:
     """Write a grid as PNG, with a note in the file's text: where the images are from."""
     save_picture(path, grid(images, columns), note)
-
-
-def save_picture(path: Path, picture: np.ndarray, note: str = "") -> None:
-    """Write uint8 (height, width, channels) as PNG, with a note in the file's text."""
-    text = PngInfo()
-    if note:
-        text.add_text("Comment", note)
-    _picture(picture).save(path, pnginfo=text)
 
 
 def save_sheet(path: Path, images: np.ndarray, captions: Sequence[str], columns: int = 4, note: str = "") -> None:

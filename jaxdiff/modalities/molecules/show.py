@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
+from jaxdiff.modalities.figures import rendered, save_picture
 from jaxdiff.modalities.molecules import show_conformers, show_molecules
 from jaxdiff.types import Batch, Spec
 
@@ -22,7 +21,7 @@ def describe(spec: Spec) -> str:
 
 def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:
     """The first molecules as a picture of uint8 (height, width, 3), those that are not finite left out."""
-    return _rendered((show_conformers if _is_conformer(spec) else show_molecules).side_by_side(drawn, real))
+    return rendered((show_conformers if _is_conformer(spec) else show_molecules).side_by_side(drawn, real))
 
 
 def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[str]:
@@ -32,29 +31,15 @@ def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[
         figure = show_conformers.at_moments(np.asarray(frames), moments)
     else:
         figure = show_molecules.at_moments(spec, frames, moments)
-    _save(folder / "chain.png", _rendered(figure), note)
+    save_picture(folder / "chain.png", rendered(figure), note)
     return ["chain.png"]
 
 
 def save_samples(folder: Path, spec: Spec, drawn: Batch, real: Batch | None, note: str) -> list[str]:
     """Write figure.png, samples.sdf and, of molecules, samples.xyz and report.json."""
-    _save(folder / "figure.png", preview(spec, drawn, real), note)
+    save_picture(folder / "figure.png", preview(spec, drawn, real), note)
     return ["figure.png", *(show_conformers if _is_conformer(spec) else show_molecules).write(folder, drawn)]
 
 
 def _is_conformer(spec: Spec) -> bool:
     return "conformers" in spec.details
-
-
-def _rendered(figure) -> np.ndarray:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
-
-
-def _save(path: Path, picture: np.ndarray, note: str) -> None:
-    text = PngInfo()
-    text.add_text("Comment", note)
-    Image.fromarray(picture).save(path, pnginfo=text)

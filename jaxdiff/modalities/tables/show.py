@@ -4,9 +4,8 @@ import csv
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
+from jaxdiff.modalities.figures import rendered, save_picture
 from jaxdiff.modalities.tables import show_mixed
 from jaxdiff.modalities.tables.spec import make_codec
 from jaxdiff.types import Batch, Spec
@@ -36,7 +35,7 @@ def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:
     drawn are on both sides. Rows that are not finite are left out.
     """
     if "schema" in spec.details:
-        return _rendered(show_mixed.side_by_side(spec, drawn, real))
+        return rendered(show_mixed.side_by_side(spec, drawn, real))
     ours, its = _finite(drawn.x_0), None if real is None else _finite(real.x_0)
     names = _names(spec, ours.shape[1])[:COLUMNS]
     k, limits = len(names), _limits(ours if its is None or not len(its) else its)
@@ -62,7 +61,7 @@ def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:
             at.set_ylim(*limits[row])
     if axes[0, 0].get_legend_handles_labels()[0]:
         axes[0, 0].legend(fontsize=6, loc="upper right")
-    return _rendered(figure)
+    return rendered(figure)
 
 
 def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[str]:
@@ -71,7 +70,7 @@ def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[
 
     moments = np.round(np.linspace(0, len(frames) - 1, min(MOMENTS, len(frames)))).astype(int)
     if "schema" in spec.details:
-        _save(folder / "chain.png", _rendered(show_mixed.at_moments(spec, frames, moments)), note)
+        save_picture(folder / "chain.png", rendered(show_mixed.at_moments(spec, frames, moments)), note)
         return ["chain.png"]
     rows = make_codec(spec).decode(np.asarray(frames)[moments])
     names = _names(spec, rows.shape[-1])
@@ -89,7 +88,7 @@ def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[
         at.scatter(x[:, 0], x[:, 1], 3, DRAWN, alpha=0.5, linewidths=0)
         at.set_ylim(*limits[1])
         at.set_ylabel(names[1], fontsize=8)
-    _save(folder / "chain.png", _rendered(figure), note)
+    save_picture(folder / "chain.png", rendered(figure), note)
     return ["chain.png"]
 
 
@@ -97,7 +96,7 @@ def save_samples(folder: Path, spec: Spec, drawn: Batch, real: Batch | None, not
     """Write samples.csv, all rows in the table's units, with their class where one was asked for, and figure.png."""
     if "schema" in spec.details:
         some = Batch(np.asarray(drawn.x_0[:SHOWN]))
-        _save(folder / "figure.png", preview(spec, some, real), note)
+        save_picture(folder / "figure.png", preview(spec, some, real), note)
         return ["figure.png", *show_mixed.write(folder, spec, drawn, real)]
     label = (drawn.condition or {}).get("label")
     classes = spec.details.get("classes", [])
@@ -110,7 +109,7 @@ def save_samples(folder: Path, spec: Spec, drawn: Batch, real: Batch | None, not
             cells = [f"{value:.8g}" for value in row]
             out.writerow(cells if label is None else [*cells, named(int(label[i]))])
     some = Batch(np.asarray(drawn.x_0[:SHOWN]))
-    _save(folder / "figure.png", preview(spec, some, real), note)
+    save_picture(folder / "figure.png", preview(spec, some, real), note)
     return ["figure.png", "samples.csv"]
 
 
@@ -130,17 +129,3 @@ def _limits(rows: np.ndarray) -> np.ndarray:
     low, high = np.percentile(rows, [0.5, 99.5], axis=0)
     margin = np.maximum(0.1 * (high - low), 1e-6 * np.maximum(abs(high), 1e-6))
     return np.stack([low - margin, high + margin], axis=1)
-
-
-def _rendered(figure) -> np.ndarray:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
-
-
-def _save(path: Path, picture: np.ndarray, note: str) -> None:
-    text = PngInfo()
-    text.add_text("Comment", note)
-    Image.fromarray(picture).save(path, pnginfo=text)

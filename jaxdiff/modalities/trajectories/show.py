@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
+from jaxdiff.modalities.figures import rendered, save_picture
 from jaxdiff.modalities.trajectories.mazes import find_maze
 from jaxdiff.modalities.trajectories.spec import make_codec
 from jaxdiff.types import Batch, Spec
@@ -30,7 +29,7 @@ def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:
     for at, (name, batch) in zip(axes, parts, strict=True):
         _draw(at, spec, np.asarray(batch.x_0)[:SHOWN], limits)
         at.set_title(name, fontsize=9)
-    return _rendered(figure)
+    return rendered(_tidy(figure))
 
 
 def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[str]:
@@ -41,14 +40,14 @@ def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[
     for at, x, moment in zip(axes, states, moments, strict=True):
         _draw(at, spec, x, _limits([x]))
         at.set_title(f"state {moment}", fontsize=9)
-    _save(folder / "chain.png", _rendered(figure), note)
+    save_picture(folder / "chain.png", rendered(_tidy(figure)), note)
     return ["chain.png"]
 
 
 def save_samples(folder: Path, spec: Spec, drawn: Batch, real: Batch | None, note: str) -> list[str]:
     """Write tracks.png and samples.npz, with the array "windows" in the trajectories' own units."""
     some = Batch(np.asarray(drawn.x_0[:SHOWN]))
-    _save(folder / "tracks.png", preview(spec, some, real), note)
+    save_picture(folder / "tracks.png", preview(spec, some, real), note)
     np.savez(folder / "samples.npz", allow_pickle=False, windows=np.asarray(drawn.x_0))
     return ["tracks.png", "samples.npz"]
 
@@ -70,7 +69,7 @@ def draw_plans(spec: Spec, plans: np.ndarray, known: np.ndarray) -> np.ndarray:
             at.plot(*several[0][given][:, :2].T, "r*", markersize=8)
         else:
             at.plot(np.flatnonzero(given), several[0][given][:, 0], "r*", markersize=8)
-    return _rendered(figure)
+    return rendered(_tidy(figure))
 
 
 def _draw(at, spec: Spec, x: np.ndarray, limits) -> None:
@@ -116,18 +115,9 @@ def _figure(panels: int):
     return figure, figure.subplots(rows, columns, squeeze=False).reshape(-1)[:panels]
 
 
-def _rendered(figure) -> np.ndarray:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
+def _tidy(figure):
+    """The figure without the frames of places where nothing is drawn."""
     for at in figure.axes:
         if not at.has_data():
             at.set_axis_off()
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
-
-
-def _save(path: Path, picture: np.ndarray, note: str) -> None:
-    text = PngInfo()
-    text.add_text("Comment", note)
-    Image.fromarray(picture).save(path, pnginfo=text)
+    return figure

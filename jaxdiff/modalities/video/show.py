@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
+from jaxdiff.modalities.figures import save_picture
 from jaxdiff.modalities.video.file import write_clip
 from jaxdiff.modalities.video.spec import pace
 from jaxdiff.types import Batch, Spec
@@ -31,7 +30,7 @@ def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:
 def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[str]:
     """Write chain.png: the first video at moments of the reverse process, a film strip each, the last one below."""
     moments = np.round(np.linspace(0, len(frames) - 1, min(MOMENTS, len(frames)))).astype(int)
-    _save(folder / "chain.png", strips(np.asarray(frames)[moments, 0]), note)
+    save_picture(folder / "chain.png", strips(np.asarray(frames)[moments, 0]), note)
     return ["chain.png"]
 
 
@@ -49,7 +48,7 @@ def save_samples(folder: Path, spec: Spec, drawn: Batch, real: Batch | None, not
     for i, video in enumerate(x):
         write_clip(place / f"{i:04d}.gif", sheets(video[None]), pace(spec), note)
     first = lambda batch, n: batch and batch._replace(x_0=batch.x_0[:n])
-    _save(folder / "samples.png", preview(spec, first(drawn, SHOWN), first(real, SHOWN)), note)
+    save_picture(folder / "samples.png", preview(spec, first(drawn, SHOWN), first(real, SHOWN)), note)
     return ["samples.gif", "samples.png", "clips"]
 
 
@@ -74,9 +73,3 @@ def _sheet(images: np.ndarray, columns: int) -> np.ndarray:
     rows = pixels.reshape(-1, columns, *pixels.shape[1:]).swapaxes(1, 2)
     sheet = rows.reshape(rows.shape[0] * rows.shape[1], -1, pixels.shape[-1])
     return sheet if sheet.shape[-1] in (1, 3) else sheet[..., :1]
-
-
-def _save(path: Path, picture: np.ndarray, note: str) -> None:
-    info = PngInfo()
-    info.add_text("Comment", note)
-    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(path, pnginfo=info)
