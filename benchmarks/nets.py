@@ -65,10 +65,11 @@ class UsualNorm(nn.Module):
     groups: int = 32
     dtype: jnp.dtype = jnp.float32
     silu: bool = False
+    epsilon: float = 1e-6
 
     @nn.compact
     def __call__(self, x):
-        h = nn.GroupNorm(self.groups, dtype=self.dtype, name="norm")(x)
+        h = nn.GroupNorm(self.groups, epsilon=self.epsilon, dtype=self.dtype, name="norm")(x)
         return nn.silu(h) if self.silu else h
 
 
