@@ -1,5 +1,6 @@
 """Clips in files: GIF by Pillow, MP4 by imageio, and folders of pictures, read as uint8 and written."""
 
+import importlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -84,10 +85,8 @@ def _pictures(path: Path) -> Iterable[Image.Image]:
 
 def _imageio() -> Any:
     try:
-        import imageio.v2
-        import imageio_ffmpeg  # noqa: F401
-
-        return imageio.v2
+        importlib.import_module("imageio_ffmpeg")
+        return importlib.import_module("imageio.v2")
     except ImportError as error:
         raise InputError(
             f"MP4 is read and written by imageio: pip install 'jaxdiff[video]' ({error}); GIF needs nothing"
