@@ -117,7 +117,7 @@ def train(config: dict, workdir: Path, speed: Speed | None = None, progress: boo
                 # ---- log
                 if step % settings["log_every"] == 0 or last:
                     means = log.means(jax.device_get(pending))
-                    means |= clock.lap(len(pending) * n * settings["batch_size"])
+                    means |= clock.lap(sum(len(m["loss"]) for m in pending) * settings["batch_size"])
                     journal.scalars(step, means)
                     bar.update(step - bar.n)
                     seen = f"{step * settings['batch_size']:,} seen"
@@ -143,8 +143,9 @@ def train(config: dict, workdir: Path, speed: Speed | None = None, progress: boo
 
                 # ---- preview
                 if shown and not last and not reason:
-                    show()
-                    clock = log.Clock()
+                    jax.block_until_ready(pending)
+                    with clock.stopped():
+                        show()
                 if reason or (stop.abandoned() and (reason := asked())):
                     break
 

@@ -148,6 +148,13 @@ class Clock:
         yield
         self._waited += idle * (time.perf_counter() - start)
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Around what is no training, such as drawing pictures: it does not count."""
+        start = time.perf_counter()
+        yield
+        self._since += time.perf_counter() - start
+
     def lap(self, examples: int) -> dict[str, float]:
         """Examples per second, and the share of the time in which the devices waited for data, since the lap before."""
         passed = time.perf_counter() - self._since

@@ -83,6 +83,14 @@ def test_waiting_for_data_is_told(caplog):
     assert "of the time the devices wait for data" in caplog.text
 
 
+def test_what_is_no_training_does_not_count():
+    clock = Clock()
+    time.sleep(0.01)
+    with clock.stopped():
+        time.sleep(0.2)
+    assert 10 / 0.2 < clock.lap(10)["examples_per_s"] < 10 / 0.01
+
+
 ODD = {
     "an empty row": b"{}",
     "a number": b"5",
