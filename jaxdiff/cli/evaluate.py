@@ -93,7 +93,7 @@ def make_parser() -> Parser:
         help="a page of HTML; by default beside the JSON, or report.html in the folder of what is computed",
     )
     write("--save-reference", default="", metavar="STATS.npz", help="the reference's statistics, to share")
-    write("--convert", default="", metavar="FILE.pth", help="make .safetensors of InceptionV3's published weights")
+    write("--convert", default="", metavar="FILE", help="make .safetensors of InceptionV3's weights, a .pth or a .pb")
     return parser
 
 

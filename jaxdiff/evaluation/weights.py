@@ -1,8 +1,9 @@
 """Weights of a feature network in a file: found, read, checked, converted.
 
 The files are .safetensors or .npz of the tensors by the names of the network's PyTorch version, and hold no code. The
-one that FID is defined by is published as a PyTorch file, weights-inception-2015-12-05-6726825d.pth of torch-fidelity;
-`jaxdiff evaluate --convert FILE.pth` brings it, and others of these names, to .safetensors.
+one that FID is defined by is published as a TensorFlow graph, classify_image_graph_def.pb of inception-2015-12-05.tgz,
+and as a PyTorch file, weights-inception-2015-12-05-6726825d.pth of torch-fidelity; `jaxdiff evaluate --convert FILE`
+brings either, and others of these names, to .safetensors.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from jaxdiff.errors import InputError
+from jaxdiff.evaluation.graph_file import read_graph
 from jaxdiff.evaluation.torch_file import read_torch
 from jaxdiff.nets import inception
 from jaxdiff.training.files import replacing
@@ -64,7 +66,7 @@ def read(file: str | Path) -> dict[str, np.ndarray]:
         raise InputError(f"weights {str(path)!r} cannot be read: {' '.join(str(error).split())}") from error
     raise InputError(
         f"weights {str(path)!r}: must be a .safetensors or a .npz; `jaxdiff evaluate --convert {path}` makes one of a "
-        "PyTorch file"
+        "PyTorch file or a TensorFlow graph"
     )
 
 
@@ -84,9 +86,10 @@ def inception_file(given: str = "") -> Path:
 
 
 def convert(source: str | Path, target: Path | None = None) -> Path:
-    """Write InceptionV3's weights of a PyTorch file as .safetensors; by default where features "inception" look.
+    """Write InceptionV3's weights of a PyTorch file or a TensorFlow graph as .safetensors.
 
-    The name of a file that ends in eight hex digits tells how its SHA-256 begins, which is checked.
+    By default where features "inception" look. The name of a .pth that ends in eight hex digits tells how its SHA-256
+    begins, which is checked.
 
     Raises:
       InputError: the file cannot be read, is not as its name says, or holds other tensors than the network has.
@@ -96,7 +99,10 @@ def convert(source: str | Path, target: Path | None = None) -> Path:
         digits = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
         if digits and not checksum(path).startswith(digits[1]):
             raise ValueError(f"its SHA-256 does not begin with {digits[1]}: it is damaged, load it again")
-        tensors = read_torch(path) if path.suffix in (".pth", ".pt") else read(path)
+        if path.suffix == ".pb":
+            tensors = inception.of_graph(read_graph(path))
+        else:
+            tensors = read_torch(path) if path.suffix in (".pth", ".pt") else read(path)
         inception.variables(tensors)
     except KeyError as error:
         raise InputError(f"{str(path)!r}: no weights of InceptionV3: it lacks {error}") from error

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["CLASSES", "SIDE", "Inception", "Layers", "variables"]
+__all__ = ["CLASSES", "SIDE", "Inception", "Layers", "of_graph", "variables"]
 
 SIDE, CLASSES = 299, 1008
 EPSILON = 1e-3
@@ -213,3 +213,38 @@ def variables(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
         return value
 
     return jax.tree_util.tree_map_with_path(place, like)
+
+
+def of_graph(constants: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Tensors by the names and axes of the PyTorch version, from the constants of the TensorFlow graph of 2015.
+
+    Its scopes are numbered, "mixed_3/tower/conv_1": a branch of one convolution stands in its block, longer ones and
+    that of the pool each in a tower, and the two ends of a fork in a scope of their own.
+
+    Raises:
+      KeyError: a constant is missing; its argument is the name.
+    """
+    tensors = {"fc.weight": constants["softmax/weights"].T, "fc.bias": constants["softmax/biases"]}
+    norm = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+    for scope, layer in _scopes().items():
+        tensors[f"{layer}.conv.weight"] = constants[f"{scope}/conv2d_params"].transpose(3, 2, 0, 1)
+        tensors |= {f"{layer}.bn.{ours}": constants[f"{scope}/batchnorm/{theirs}"] for theirs, ours in norm.items()}
+    return tensors
+
+
+def _scopes() -> dict[str, str]:
+    """The scope of each convolution in the graph, and its name here."""
+    numbered = lambda name, i: f"{name}_{i}" if i else name
+    found = {numbered("conv", i): name for i, (name, *_) in enumerate([*STEM, *SECOND])}
+    for i, (layer, block) in enumerate(MIXED.items()):
+        towers = 0
+        for chain in [*block["branches"], *[[("branch_pool",), ()]] * bool(block.get("pool_width"))]:
+            place = numbered("mixed", i)
+            if len(chain) > 1:
+                place, towers = f"{place}/{numbered('tower', towers)}", towers + 1
+            for k, part in enumerate(filter(None, chain)):
+                if isinstance(part[0], str):
+                    found[f"{place}/{numbered('conv', k)}"] = f"{layer}.{part[0]}"
+                else:
+                    found |= {f"{place}/mixed/{numbered('conv', j)}": f"{layer}.{n}" for j, (n, *_) in enumerate(part)}
+    return found

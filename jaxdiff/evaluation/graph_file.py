@@ -1,0 +1,39 @@
+"""Graph file: the constants of a TensorFlow graph, a GraphDef in a .pb, read without TensorFlow. It holds no code."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from tensorboardX.proto.graph_pb2 import GraphDef
+from tensorboardX.proto.tensor_pb2 import TensorProto
+
+__all__ = ["read_graph"]
+
+FLOAT = 1
+"""DT_FLOAT, the type of what is kept."""
+
+
+def read_graph(path: str | Path) -> dict[str, np.ndarray]:
+    """The float32 constants of a graph by the names of their nodes.
+
+    Raises:
+      ValueError: the file holds something else than a graph, or a constant of fewer numbers than its shape says.
+      OSError: it cannot be read.
+    """
+    try:
+        graph = GraphDef.FromString(Path(path).read_bytes())
+    except DecodeError as error:
+        raise ValueError(f"it holds no graph: {error}") from error
+    constants = {node.name: node.attr["value"].tensor for node in graph.node if node.op == "Const"}
+    return {name: _array(name, tensor) for name, tensor in constants.items() if tensor.dtype == FLOAT}
+
+
+def _array(name: str, tensor: TensorProto) -> np.ndarray:
+    shape = tuple(dimension.size for dimension in tensor.tensor_shape.dim)
+    numbers = np.frombuffer(tensor.tensor_content, "<f4") if tensor.tensor_content else np.float32(tensor.float_val)
+    if len(numbers) == 1:  # stands for all
+        numbers = np.broadcast_to(numbers, math.prod(shape))
+    if len(numbers) != math.prod(shape):
+        raise ValueError(f"{name!r} of shape {shape} has {len(numbers)} numbers")
+    return np.array(numbers).reshape(shape)
