@@ -38,9 +38,14 @@ CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"
 """Compiled programs, shared by all tests and the processes that they start, and kept from one run to the next."""
 
 
+LONG = ("slow", "statistical", "parity")
+
+
 def pytest_configure(config):
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)  # so that no command that a test calls takes the user's
     jax.config.update("jax_compilation_cache_dir", str(CACHE))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(params=tiers(["ddpm", "ddpm_cosine", "vp", "cosine"], ["ddpm", "vp"]))
@@ -66,12 +71,19 @@ def own_traces():
     chex.clear_trace_counter()
 
 
+@pytest.fixture(autouse=True)
+def compilation(request):
+    """Programs are compiled in half the time and run slower, but for long tests, which may ask for that too."""
+    long = any(request.node.get_closest_marker(name) for name in LONG)
+    quick = not long or "quick_compilation" in request.fixturenames
+    jax.config.update("jax_disable_most_optimizations", quick)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
 @pytest.fixture
 def quick_compilation():
-    """For tests of many networks or samplers and few numbers: programs compiled in half the time, that run slower."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    """For long tests of many networks or samplers and few numbers."""
 
 
 @pytest.fixture(scope="session")

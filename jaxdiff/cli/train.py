@@ -143,8 +143,7 @@ def train(config: dict, workdir: Path, speed: Speed | None = None, progress: boo
 
                 # ---- preview
                 if shown and not last and not reason:
-                    jax.block_until_ready(pending)
-                    with clock.stopped():
+                    with clock.stopped(pending):
                         show()
                 if reason or (stop.abandoned() and (reason := asked())):
                     break

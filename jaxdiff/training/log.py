@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from tensorboardX import summary
 from tensorboardX.proto import event_pb2
@@ -149,8 +150,9 @@ class Clock:
         self._waited += idle * (time.perf_counter() - start)
 
     @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """Around what is no training, such as drawing pictures: it does not count."""
+    def stopped(self, running: Any = None) -> Iterator[None]:
+        """Around what is no training, such as drawing pictures: it does not count. What is `running` ends before."""
+        jax.block_until_ready(running)
         start = time.perf_counter()
         yield
         self._since += time.perf_counter() - start

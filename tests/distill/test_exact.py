@@ -49,7 +49,6 @@ def value_and_slope(loss, x_0, params=0.0, teacher=0.0):
     return jax.value_and_grad(run)(jnp.asarray(params))
 
 
-@pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("name", LOSSES)
 def test_no_gradient_at_the_exact_map(name, float64):
     """And more loss to both sides of it, with a slope that leads back."""
@@ -100,7 +99,6 @@ def test_with_an_exact_teacher_of_a_mixture(name, float64):
     assert abs(slope) < 0.02 * abs(steep)
 
 
-@pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("name", ["mean_flow", "continuous_training"])
 def test_no_gradient_in_the_mean_over_a_gaussian(name, float64):
     """Each pair of data and noise leads elsewhere than the flow, and all together lead along it."""

@@ -10,8 +10,6 @@ import pytest
 from jaxdiff.nets.attention import Attention, attend
 from jaxdiff.nets.layers import GroupNorm, Upsample, conv, convolve
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def agree(ours, theirs, *arguments, rtol=1e-5):
     """The same values, and the same gradients by every argument of a sum that weighs each output by its own."""

@@ -10,8 +10,6 @@ from jaxdiff.nets import TextTransformer
 from jaxdiff.nets.text import caption_spec, empty_caption
 from tests.helpers.nets import randomized
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SMALL = {"vocabulary": 20, "length": 7, "width": 8, "depth": 2, "heads": 2, "start": 1, "end": 2, "pad": 0}
 IDS = np.array([[1, 5, 6, 7, 2, 0, 0], [1, 2, 0, 0, 0, 0, 0], [1, 19, 9, 8, 7, 6, 2]])
 

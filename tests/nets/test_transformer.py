@@ -15,8 +15,6 @@ from jaxdiff.nets.transformer import (
 )
 from tests.helpers.nets import randomized
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def softmax(x):
     e = np.exp(x - x.max(-1, keepdims=True))

@@ -16,8 +16,6 @@ from jaxdiff.pipelines.classifier import Classifier, accuracy
 from jaxdiff.types import Batch, Spec
 from tests.helpers.configs import SPEC, get_config
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 MEANS = np.array([[2.0, 0.0], [0.0, 2.0], [-2.0, -2.0]])
 
 

@@ -11,8 +11,6 @@ from jaxdiff.gaussian import betas, grids
 from jaxdiff.gaussian.schedules import ddpm, vp
 from jaxdiff.samplers import Sampler, ancestral, ddim, sample, trajectory
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def denoiser(x_t, t):
     return 0.5 * jnp.tanh(x_t)
