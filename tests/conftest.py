@@ -18,8 +18,14 @@ FIRST = ["system", "training", "corpus"]
 """The folders with the longest tests, which begin first, since several processes share the tests."""
 
 
+TIERS = ("system", "corpus", "statistical", "slow", "parity")
+
+
 def pytest_collection_modifyitems(items):
-    """Mark the tests by folder; of the corpus the first case of each test, and those marked so, are unit tests."""
+    """Mark the tests by folder; of the corpus the first case of each test, and those marked so, are unit tests.
+
+    And so are all that belong to no other tier.
+    """
     seen = set()
     for item in items:
         folder = item.path.parent.name
@@ -31,6 +37,8 @@ def pytest_collection_modifyitems(items):
             if test in seen and not item.get_closest_marker("unit"):
                 item.add_marker(pytest.mark.corpus)
             seen.add(test)
+        if not any(item.get_closest_marker(tier) for tier in TIERS):
+            item.add_marker(pytest.mark.unit)
     items.sort(key=lambda item: FIRST.index(item.path.parent.name) if item.path.parent.name in FIRST else len(FIRST))
 
 
@@ -38,7 +46,7 @@ CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"
 """Compiled programs, shared by all tests and the processes that they start, and kept from one run to the next."""
 
 
-LONG = ("slow", "statistical", "parity")
+LONG = TIERS[2:]
 
 
 def pytest_configure(config):
