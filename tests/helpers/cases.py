@@ -69,7 +69,7 @@ def fuzzed(few, many=2000):
         def run_many(self):
             settle(many)()
 
-        run_many = pytest.mark.slow(run_many)
+        run_few, run_many = pytest.mark.system(run_few), pytest.mark.slow(run_many)
         return type(test.__name__, (), {"test_few": run_few, "test_many": run_many})
 
     return wrap
