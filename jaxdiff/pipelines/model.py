@@ -261,16 +261,7 @@ class Model:
         negative = options.pop("negative", None)
         name, fixed, traced = self._chosen(sampler, options)
         given, traced = self._led(condition, negative, traced, n, first)
-        if hooks.guide != PLAIN.guide or not traced.keys().isdisjoint(GUIDANCE):
-            check_guided(name)
-        if hooks.steer != PLAIN.steer or start is not None:
-            check_together(name, "a start" if start is not None else "what steers it")
-        if start is not None and (only := self._only()):
-            raise InputError(
-                f"start={start}: this model was distilled for the times of {only} steps, and knows no other"
-            )
-        if "cache" in traced and (hooks.guide, hooks.steer) != (PLAIN.guide, PLAIN.steer):
-            raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
+        self._check_task(name, traced, hooks, start)
         known = self.grid(steps) if isinstance(times, Tracer) else np.asarray(times)
         traced["first"] = jnp.uint32(first)
         mesh = drawing_mesh(self.mesh)
@@ -326,9 +317,17 @@ class Model:
             raise InputError("clip, threshold: a box would not turn with what is in space: leave them out, clip at inf")
         return name, fixed, traced
 
-    def _only(self) -> int:
-        """The one number of steps that the model was made for; 0 for any."""
-        return (self.config or {}).get("sample", {}).get("grid", {}).get("only", 0)
+    def _check_task(self, name: Any, traced: Mapping[str, Any], hooks: Hooks, start: Any) -> None:
+        """Refuse hooks and a start that do not go with a sampler, its options or the grid of a student."""
+        if hooks.guide != PLAIN.guide or not traced.keys().isdisjoint(GUIDANCE):
+            check_guided(name)
+        if hooks.steer != PLAIN.steer or start is not None:
+            check_together(name, "a start" if start is not None else "what steers it")
+        only = (self.config or {}).get("sample", {}).get("grid", {}).get("only", 0)
+        if start is not None and only:
+            raise InputError(f"start={start}: this model was distilled for the times of {only} steps: leave it out")
+        if "cache" in traced and (hooks.guide, hooks.steer) != (PLAIN.guide, PLAIN.steer):
+            raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
 
     def _led(
         self, condition: Given, negative: Given, traced: dict[str, Array], n: int, first: int
