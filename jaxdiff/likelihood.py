@@ -27,7 +27,15 @@ from jax.scipy.special import log_ndtr
 
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.denoiser import to_velocity
-from jaxdiff.gaussian.process import Process, perturb, posterior, prior_log_density, require_white, with_slopes
+from jaxdiff.gaussian.process import (
+    Process,
+    interior,
+    perturb,
+    posterior,
+    prior_log_density,
+    require_white,
+    with_slopes,
+)
 from jaxdiff.samplers.ancestral import Variance, fixed_small
 from jaxdiff.samplers.ode import integrate
 from jaxdiff.types import Array, Denoiser, Key, as_time, expand
@@ -208,7 +216,11 @@ def even_shares(key: Key, batch: int, ahead: Array | float = 0.0) -> Array:
 
 
 def continuous_term(process: Process, denoiser: Denoiser, key: Key, x_0: Array, t: Array) -> Array:
-    """The integrand of the continuous bound at times t (batch,), one draw for each example: (batch,)."""
+    """The integrand of the continuous bound at times t (batch,), one draw for each example: (batch,).
+
+    Where alpha or sigma is 0 it is what it is close by, as its weight is infinite there.
+    """
+    t = interior(process, t)
     x_t, eps = perturb(process, key, x_0, t)
     alpha, sigma = expand(process.alpha(t), x_t), expand(process.sigma(t), x_t)
     error = _sum((eps - (x_t - alpha * denoiser(x_t, t)) / sigma) ** 2)

@@ -36,6 +36,16 @@ def gaussian(chain, mean, std):
     return oracle.denoiser(chain, (np.ones(1), np.full((1, 1), mean), np.full((1, 1), std)))
 
 
+@pytest.mark.parametrize("name", ["flow", "cosine", "ddpm_zero_snr"])
+def test_the_continuous_bound_has_its_limit_at_pure_noise(name):
+    """Where alpha = 0 the weight is infinite and the error 0: what counts is close by, and not NaN."""
+    chain = oracle.PROCESSES[name]()
+    x, t = jnp.linspace(-1, 1, 4)[:, None], jnp.array([1.0, 1 - 1e-4, 1.0, 1 - 1e-4])
+    term = likelihood.continuous_term(chain, gaussian(chain, 0.5, 0.5), jax.random.key(0), x, t)
+    near = likelihood.continuous_term(chain, gaussian(chain, 0.5, 0.5), jax.random.key(0), x, jnp.full(4, 1 - 1e-4))
+    np.testing.assert_allclose(term, near, rtol=1e-3)
+
+
 @pytest.mark.parametrize("path", tiers(["vp", "sub_vp", "ve", "flow", "edm"], ["vp"]))
 @pytest.mark.parametrize("trace", ["exact", "hutchinson"])
 def test_the_flow_knows_the_mixture(path, trace, float64):

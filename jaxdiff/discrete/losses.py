@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.discrete.parameterization import Symbols, log_probabilities
-from jaxdiff.discrete.process import Replacement, perturb, plug_in, posterior, reverse_rates, slope
+from jaxdiff.discrete.process import Replacement, perturb, posterior, reverse_rates, slope
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.types import Array, Batch, Key, LossFn, Network, Params, TimeFunction, expand
 
@@ -140,15 +140,8 @@ def count_loss(process: Replacement, parameterization: Symbols, network: Network
     return loss_fn
 
 
-def chain_loss(
-    process: Replacement, parameterization: Symbols, network: Network, steps: int = 1000, exact: bool = True
-) -> LossFn:
-    """The bound of a chain of `steps` steps, one step drawn for each example.
-
-    Args:
-      exact: whether p(x_s | x_t) is `posterior`, or multinomial diffusion's and TabDDPM's `plug_in`.
-    """
-    law = posterior if exact else plug_in
+def chain_loss(process: Replacement, parameterization: Symbols, network: Network, steps: int = 1000) -> LossFn:
+    """The bound of a chain of `steps` steps, one step drawn for each example."""
 
     def loss_fn(params: Params, key: Key, batch: Batch):
         key_t, key_x = jax.random.split(key)
@@ -157,7 +150,7 @@ def chain_loss(
         s, t = i / steps, (i + 1) / steps
         x_t, log_p = _evaluated(process, parameterization, network, params, key_x, batch, t)
         true = posterior(process, s, t, x_t, jax.nn.one_hot(batch.x_0, process.symbols))
-        step = divergence(true, law(process, s, t, x_t, jnp.exp(log_p)))
+        step = divergence(true, posterior(process, s, t, x_t, jnp.exp(log_p)))
         loss = steps * step.mean()
         return loss, {"bits": loss / jnp.log(2), "cross_entropy": cross_entropy(log_p, batch.x_0).mean()}
 

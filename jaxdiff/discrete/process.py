@@ -191,6 +191,7 @@ def plug_in(process: Replacement, s: Array, t: Array, x_t: Array, x_0: Array) ->
     """q(x_s | x_t, x_0) with probabilities in place of the one-hot x_0, normalized (Hoogeboom et al. 2021, eq. 15).
 
     What multinomial diffusion and TabDDPM take for p(x_s | x_t): equal to `posterior` where x_0 is certain.
+    Probabilities that are trained to make it right are not E[one-hot(x_0) | x_t], which all samplers here ask for.
     """
     a_s, a_t, here, base_here = _at(process, s, t, x_t)
     keep = jnp.where(a_s > 0, a_t / jnp.where(a_s > 0, a_s, 1), 1)

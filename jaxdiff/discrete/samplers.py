@@ -86,7 +86,12 @@ def ancestral_symbols(
       temperature: of the denoiser's probabilities.
       top_p: the mass of the likeliest symbols that are drawn from.
       block: positions that are drawn together, one block after the other; 0 for all.
+
+    Raises:
+      InputError: blocks of a process without masks, whose denoiser would have to be told a time for each position.
     """
+    if block:
+        _require_masks(process, "ancestral_symbols", f" with block={block}")
     sharpened = _sharpened(denoiser, temperature, top_p)
 
     def step(key, state, t, s):
@@ -208,6 +213,7 @@ def infill(process: Replacement, sampler: Sampler, known: Array, free: Array) ->
     return Sampler(init, step)
 
 
-def _require_masks(process: Replacement, sampler: str) -> None:
+def _require_masks(process: Replacement, sampler: str, option: str = "") -> None:
     if not process.masks:
-        raise InputError(f"sampler {sampler!r}: is for masked processes: take ancestral_symbols")
+        other = "leave it out" if option else "take ancestral_symbols"
+        raise InputError(f"sampler {sampler!r}{option}: is for masked processes: {other}")

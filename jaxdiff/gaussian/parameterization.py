@@ -182,10 +182,11 @@ def target(process: Process, parameterization: Parameterization, x_0: Array, eps
 
 
 def to_x0(process: Process, parameterization: Parameterization, out: Array, x_t: Array, t: Array) -> Array:
-    """The x̂_0 that an output means, given x_t."""
+    """The x̂_0 that an output means, given x_t; where sigma = 0 it is `x_t / alpha`, also if the output says nothing."""
     _, b = parameterization.coefficients(process, t)
     sigma, d = process.sigma(t), determinant(process, parameterization, t)
-    return expand(b / d, x_t) * x_t - expand(sigma / d, x_t) * out
+    of_x_t = jnp.where(sigma > 0, b / d, 1 / process.alpha(t))
+    return expand(of_x_t, x_t) * x_t - expand(jnp.where(sigma > 0, sigma / d, 0), x_t) * out
 
 
 def to_eps(process: Process, parameterization: Parameterization, out: Array, x_t: Array, t: Array) -> Array:

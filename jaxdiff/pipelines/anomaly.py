@@ -37,6 +37,7 @@ from jaxdiff.pipelines.common import (
 from jaxdiff.pipelines.hooks import Inputs
 from jaxdiff.pipelines.img2img import SDEDIT
 from jaxdiff.pipelines.model import Given, Model
+from jaxdiff.pipelines.options import check_mean
 from jaxdiff.types import Array, Denoiser, Key, as_time, expand
 
 __all__ = ["LEVELS", "METHODS", "at_any_level", "denoising_error", "detect", "msma", "threshold"]
@@ -134,6 +135,8 @@ def detect(
         raise InputError("normal: goes with method 'msma', and only with it")
     if normal_condition is not None and normal is None:
         raise InputError("normal_condition: is known of the images of normal: give these, too")
+    if method != "reconstruction":
+        check_mean(model.samplers, f"method {method!r} of detection")
     images = checked_images(model, images)
     if method == "likelihood":
         return _likelihood(model, key, images, 5 if levels is None else levels, condition, first)

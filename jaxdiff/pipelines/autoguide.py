@@ -28,7 +28,7 @@ def autoguide(
     first: int = 0,
     **options,
 ) -> Array:
-    """Images of `w x̂ + (1 - w) x̂ of the worse model`, both under the same condition.
+    """Examples of `w x̂ + (1 - w) x̂ of the worse model`, both under the same condition, in the data's own units.
 
     Args:
       worse: such as the same network earlier in its training, or a smaller one.
@@ -46,9 +46,9 @@ def autoguide(
     inputs = Inputs(told, {"params": worse.params, "scale": jnp.float32(scale)})
     check_way("the worse model", worse.bind(worse.params, told).process, model, options)
     hooks = _by_worse(worse.bind)
-    return model.trajectory(
-        key, n, 0, condition=nothing_known(given), hooks=hooks, inputs=inputs, first=first, **options
-    )[0]
+    given = nothing_known(given)
+    drawn, _ = model.trajectory(key, n, 0, condition=given, hooks=hooks, inputs=inputs, first=first, **options)
+    return model.codec.decode(drawn)
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from jaxdiff.types import Array, Condition, Key
 __all__ = [
     "CLASSES",
     "check_level",
+    "check_pixels",
     "check_scale",
     "check_way",
     "checked_images",
@@ -44,13 +45,22 @@ def checked_images(model: Model, images: Any, anything: bool = False) -> np.ndar
     Raises:
       InputError: another shape, or values that are no images.
     """
-    require("images", model.spec, "this task")
+    check_pixels(model, "this task")
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != model.shape or not len(images):
         raise InputError(f"images of shape {images.shape}: this model takes (n, {', '.join(map(str, model.shape))})")
     if images.dtype.kind != "f" or not np.isfinite(images).all() or (not anything and np.abs(images).max() > 1.001):
         raise InputError(f"images of {images.dtype} from {images.min()} to {images.max()}: must be real, from -1 to 1")
     return images.astype(np.float32)
+
+
+def check_pixels(model: Model, what: str) -> None:
+    """Refuse a model of another modality, or of latents, which are no pixels, though they may have the same shape."""
+    require("images", model.spec, what)
+    if model.ends.pictures is not None:
+        raise InputError(
+            f"{what}: is for models of pixels, and this one draws latents: take `jaxdiff.pipelines.latents`"
+        )
 
 
 def measured_images(images: Any) -> np.ndarray:

@@ -218,7 +218,8 @@ def _bound(bind: Bind, params, condition, negative, scales: Sequence[Array], pat
         scale, rescale, low, high = scales
         guided = classifier_free(denoiser, bind(params, negative).denoiser, scale, rescale)
         denoiser = within(process, guided, denoiser, low, high)
-    if path is None or path is process:
+    # A process is bound to a space anew for each condition, and is the same all the while.
+    if path is None or (path.alpha, path.sigma) == (process.alpha, process.sigma):
         return known._replace(denoiser=denoiser)
     path = path._replace(noise=process.noise, space=process.space, space_of=None)
     change = functools.partial(transfer, process, path)

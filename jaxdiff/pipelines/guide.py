@@ -53,7 +53,7 @@ def guide(
         options["condition"] = np.full(n, -1)
     check_way("the classifier", classifier.process, model, options)
     hooks = _by_classifier(classifier.bind, classifier.process)
-    return model.trajectory(key, n, 0, hooks=hooks, inputs=inputs, first=first, **options)[0]
+    return model.codec.decode(model.trajectory(key, n, 0, hooks=hooks, inputs=inputs, first=first, **options)[0])
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from jaxdiff.gaussian.process import Process, log_snr, time_at
 from jaxdiff.guidance import sdedit as translating
 from jaxdiff.pipelines.common import CLASSES, LEAST, MOST, checked_images, nothing_known, path_of, repeated
 from jaxdiff.pipelines.model import Given, Model
+from jaxdiff.pipelines.options import check_mean
 from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline, class_number
 from jaxdiff.samplers import heun, invert, sample
 from jaxdiff.types import Array
@@ -25,7 +26,7 @@ def class_swap(model: Model, images: np.ndarray, condition: Given, to: Given, st
     DDIM's inversion (Song et al. 2021, section 4.3; Su et al. 2023), by Heun's method, not Euler's. With `to` the
     same condition the images come back, but for the error of `steps` steps.
     """
-    images, levels = checked_images(model, images), _levels(model, steps)
+    levels, images = _levels(model, steps), checked_images(model, images)
     if not model.conditions:
         raise InputError(
             f"class_swap: this model knows no classes, and nothing else of its images: take a run of {CLASSES}"
@@ -41,7 +42,7 @@ def interpolate(model: Model, a: np.ndarray, b: np.ndarray, frames: int = 9, ste
     Args:
       condition: of both: a class, or a `Condition` of one row; none by default.
     """
-    pair, levels = checked_images(model, np.stack([a, b])), _levels(model, steps)
+    levels, pair = _levels(model, steps), checked_images(model, np.stack([a, b]))
     if frames < 2:
         raise InputError(f"frames={frames}: must be at least 2")
     two, many = (nothing_known(repeated(condition, n)) for n in (2, frames))
@@ -55,6 +56,7 @@ def interpolate(model: Model, a: np.ndarray, b: np.ndarray, frames: int = 9, ste
 def _levels(model: Model, steps: int) -> np.ndarray:
     """Log-SNRs for both ways, from the noise to the image."""
     path_of(model)
+    check_mean(model.samplers, "inversion")
     if steps < 1:
         raise InputError(f"steps={steps}: must be at least 1")
     return np.linspace(-2 * np.log(MOST), -2 * np.log(LEAST), steps + 1).astype(np.float32)

@@ -30,9 +30,12 @@ from jaxdiff.pipelines.options import (
     check_allowed,
     check_applies,
     check_guided,
+    check_mean,
     check_start,
+    check_together,
     finite,
     from_time,
+    is_traced,
     is_whole,
     sigma_at,
 )
@@ -258,10 +261,7 @@ class Model:
         negative = options.pop("negative", None)
         name, fixed, traced = self._chosen(sampler, options)
         given, traced = self._led(condition, negative, traced, n, first)
-        if hooks.guide != PLAIN.guide or not traced.keys().isdisjoint(GUIDANCE):
-            check_guided(name)
-        if "cache" in traced and (hooks.guide, hooks.steer) != (PLAIN.guide, PLAIN.steer):
-            raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
+        self._check_task(name, traced, hooks, start)
         known = self.grid(steps) if isinstance(times, Tracer) else np.asarray(times)
         traced["first"] = jnp.uint32(first)
         mesh = drawing_mesh(self.mesh)
@@ -271,7 +271,7 @@ class Model:
                 raise InputError("progress: a chain of symbols is one call, without a bar: leave it out")
             draw, shape = make_symbol_draw(self.bind, mesh), (n, *self.shape)
             return draw(params, key, times, keep, given, traced, name, fixed, shape, inputs, hooks)
-        check_applies(name, self.path, known)
+        check_applies(name, self.path, known, traced.get("step_scale"))
         denoise = self.ends.denoise and (self.path is None or sigma_at(self.path, known[-1]) > 0)
         hooks = hooks._replace(begin=self.ends.begin) if hooks.begin is PLAIN.begin else hooks
         fed = Fed(params, key, jnp.asarray(times), jnp.asarray(keep), given, traced, inputs)
@@ -284,10 +284,12 @@ class Model:
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""
-        check_applies(self._chosen(None, {})[0], self.path, self.grid(self.steps))
+        name, _, traced = self._chosen(None, {})
+        check_applies(name, self.path, self.grid(self.steps), traced.get("step_scale"))
 
     def check_likelihood(self) -> None:
-        """Refuse a model whose noise has no density that the library knows."""
+        """Refuse a model whose noise has no density that the library knows, or that has learned jumps."""
+        check_mean(self.samplers, "likelihood")
         if self.path and not has_symbols(self.path) and not is_white(self.path):
             raise InputError("likelihood: is that of normal noise, and this model's noise is another")
 
@@ -306,10 +308,26 @@ class Model:
     def _chosen(self, sampler: Any, options: Mapping[str, Any]) -> tuple[Any, tuple, dict[str, Array]]:
         name, fixed, traced = chosen(sampler, options, self.sampler, self.options, self.path)
         check_allowed(self.samplers, name)
+        given = {**self.options, **self.sampler, **options}
+        for option in ("corrector", "eta"):
+            if is_traced(value := given.get(option)) or value:
+                check_mean(self.samplers, option)
         asked = {**self.options, **options}
         if has_space(self.spec) and (asked.get("clip", np.inf) != np.inf or "threshold" in asked):
             raise InputError("clip, threshold: a box would not turn with what is in space: leave them out, clip at inf")
         return name, fixed, traced
+
+    def _check_task(self, name: Any, traced: Mapping[str, Any], hooks: Hooks, start: Any) -> None:
+        """Refuse hooks and a start that do not go with a sampler, its options or the grid of a student."""
+        if hooks.guide != PLAIN.guide or not traced.keys().isdisjoint(GUIDANCE):
+            check_guided(name)
+        if hooks.steer != PLAIN.steer or start is not None:
+            check_together(name, "a start" if start is not None else "what steers it")
+        only = (self.config or {}).get("sample", {}).get("grid", {}).get("only", 0)
+        if start is not None and only:
+            raise InputError(f"start={start}: this model was distilled for the times of {only} steps: leave it out")
+        if "cache" in traced and (hooks.guide, hooks.steer) != (PLAIN.guide, PLAIN.steer):
+            raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
 
     def _led(
         self, condition: Given, negative: Given, traced: dict[str, Array], n: int, first: int

@@ -9,7 +9,16 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxdiff.config.names import in_words
-from jaxdiff.config.sampling import FEW_STEPS, FRAMEWISE, UNBOUNDED, AnyProcess, allows, has_symbols
+from jaxdiff.config.sampling import (
+    FEW_STEPS,
+    FRAMEWISE,
+    SAMPLERS,
+    UNBOUNDED,
+    AnyProcess,
+    allows,
+    has_symbols,
+    own_options,
+)
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, with_slopes
 from jaxdiff.types import Array
@@ -23,8 +32,10 @@ __all__ = [
     "check_applies",
     "check_guided",
     "check_led",
+    "check_mean",
     "check_number",
     "check_start",
+    "check_together",
     "finite",
     "from_time",
     "is_text",
@@ -147,11 +158,31 @@ def check_guided(name: Any) -> None:
         raise InputError(f"sampler {name!r}: jumps, and has the guidance of its training: take ddim, or no guidance")
 
 
-def check_applies(name: str, path: AnyProcess | None, times: np.ndarray) -> None:
+def check_mean(allowed: Sequence[str], what: str) -> None:
+    """Refuse to take a model of few steps for a denoiser: what it has learned is where jumps lead, not E[x_0 | x_t].
+
+    Args:
+      allowed: the samplers of the model, by `jaxdiff.losses.needs.Needs.samplers`.
+    """
+    if allowed and "any" not in allowed:
+        raise InputError(
+            f"{what}: asks for E[x_0 | x_t], and this model has learned jumps instead, for {' and '.join(allowed)}: "
+            "take the model that it was distilled from, or one of another loss"
+        )
+
+
+def check_together(name: Any, what: str) -> None:
+    """Refuse a sampler that has a time for each frame, where all of an example is taken to be at one time."""
+    if name in list(FRAMEWISE):
+        raise InputError(f"sampler {name!r}: has a time for each frame, and {what} knows one for all: take another")
+
+
+def check_applies(name: str, path: AnyProcess | None, times: np.ndarray, step_scale: Any = None) -> None:
     """Refuse a sampler that is undefined at an end of the grid, or amplifies errors without measure.
 
     Args:
       path: the process along which to sample; None if the parameters decide.
+      step_scale: of `churned`; None for its default.
     """
     if name == "dopri5" and times[-1] <= 0:
         data = path is not None and sigma_at(path, 0.0) == 0
@@ -170,6 +201,10 @@ def check_applies(name: str, path: AnyProcess | None, times: np.ndarray) -> None
     start = f"sampler {name!r} cannot start at t={times[0]:g}"
     if name in ("euler_maruyama", "srk") and alpha[0] < 1e-6:
         raise InputError(f"{start}, where alpha = 0: start the grid below, or take reverse_diffusion")
+    if name == "churned" and alpha[0] < 1e-6:
+        scale = own_options(SAMPLERS[name])["step_scale"].default if step_scale is None else step_scale
+        if is_traced(scale) or scale != 1:
+            raise InputError(f"{start}, where alpha = 0, with step_scale={scale}: start the grid below, or set it to 1")
     if name in FLOWS and not np.isfinite(slopes).all():
         raise InputError(f"{start}, where alpha falls infinitely fast: start the grid below, or take dpmpp_2m")
     if name in ("plms", "pndm"):

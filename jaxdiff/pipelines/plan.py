@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.config.sampling import FRAMEWISE
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.guidance import by_density, by_energy, context, held, inpainting
 from jaxdiff.modalities import require
@@ -91,8 +90,6 @@ def plan(
     if several < 1 or (reward and value):
         raise InputError(f"several={several}: draw at least one plan, led by a reward or by a value and not by both")
     states, mask = _placed(model, n, known)
-    if rule == "replace" and (options.get("sampler") or model.sampler["name"]) in FRAMEWISE:
-        raise InputError("rule 'replace': knows one time for all steps: take rule context, or another sampler")
     if rule == "context" and (mask.any(-1) != mask.all(-1)).any():
         raise InputError("known: a model of loss 'frames' is given whole states, of all channels: give them all")
     repeat = lambda a: jnp.asarray(np.repeat(a, several, axis=0))
@@ -191,11 +188,9 @@ def _hooks(rule: str, reward: Callable | None, value: Value | None, scaling: tup
         return denoiser
 
     def steer(process, denoiser, sampler, inputs):
-        if rule != "replace":
-            return sampler
         return inpainting.replace(process, sampler, inputs.each["known"], inputs.each["mask"])
 
-    return Hooks(guide=guide, steer=steer)
+    return Hooks(guide=guide, steer=steer) if rule == "replace" else Hooks(guide=guide)
 
 
 def _kept(denoiser, given):

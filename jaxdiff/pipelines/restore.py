@@ -18,12 +18,11 @@ from jaxdiff.gaussian.process import prior, time_at
 from jaxdiff.guidance import ddnm, dps, inpainting, linear, moment_matching, pigdm
 from jaxdiff.guidance.ddrm import Spectrum, ddrm, of_mask, of_operator
 from jaxdiff.guidance.ddrm import begin as by_the_spectrum
-from jaxdiff.modalities import require
 from jaxdiff.modalities.images import operators
-from jaxdiff.pipelines.common import draw_with, measured_images
+from jaxdiff.pipelines.common import check_pixels, draw_with, measured_images
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Model
-from jaxdiff.pipelines.options import is_traced
+from jaxdiff.pipelines.options import check_mean, is_traced
 from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.types import Array, Key, Operator
 
@@ -105,7 +104,7 @@ def restore(
     Raises:
       InputError: another operator or method, sizes that do not fit, or what the method has no use for.
     """
-    require("images", model.spec, "restore")
+    check_pixels(model, "restore")
     measured, height, width = measured_images(measured), *model.shape[:2]
     if operator not in OPERATORS or operator == "mask":
         raise unknown("operator", operator, set(OPERATORS) - {"mask"})
@@ -216,6 +215,7 @@ def mean_of_draws(model: Model, key: Key, hooks: Hooks, each: dict, shared: dict
 
 def restoring_options(model: Model, method: str, options: dict) -> dict:
     """The options with what restoring takes where they say nothing."""
+    check_mean(model.samplers, f"method {method!r}")
     if method in GUIDES and "sampler" not in options:
         options = RESTORING | options
     steps = options.get("steps")

@@ -1,7 +1,7 @@
 """Samplers of few steps: along a flow map, from a flow map with fresh noise, and by draws of the posterior.
 
     jump               x_s = X(x_t, t, s)
-    renoise            x_s = alpha_s X(x_t, t, 0) + sigma_s z              (Song et al. 2023, algorithm 1)
+    renoise            x_s ~ q(x_s | x_0 = X(x_t, t, 0))                   (Song et al. 2023, algorithm 1)
     posterior_jumps    x_0 ~ q(x_0 | x_t),  x_s ~ q(x_s | x_t, x_0)        (Xiao et al. 2022, equation 5)
 
 With the exact map or posterior each is exact for any number of steps: `jump` gives one and the same x_0, the others
@@ -34,11 +34,17 @@ def jump(flow_map: FlowMap) -> Sampler:
 
 
 def renoise(process: Process, flow_map: FlowMap) -> Sampler:
-    """To the data in one jump, and back to s with fresh noise: multistep consistency sampling."""
+    """To t = 0 in one jump, and back to s with fresh noise: multistep consistency sampling.
+
+    Where there is noise at t = 0 already, as with `ve`, only what s has beyond it is added.
+    """
 
     def step(key, state, t, s):
-        x_0 = flow_map(state.x, t, jnp.zeros_like(t))
-        return State(process.alpha(s) * x_0 + process.sigma(s) * process.noise(key, state.x))
+        zero = jnp.zeros_like(t)
+        x_0 = flow_map(state.x, t, zero)
+        scale = process.alpha(s) / process.alpha(zero)
+        left = process.sigma(s) ** 2 - (scale * process.sigma(zero)) ** 2
+        return State(scale * x_0 + jnp.sqrt(jnp.maximum(left, 0)) * process.noise(key, state.x))
 
     return Sampler(State, step)
 

@@ -129,6 +129,9 @@ def test_many_steps_of_the_uniform_process_approach_the_data():
     np.testing.assert_allclose(seen / len(x), law, atol=0.05)
     with pytest.raises(InputError, match="is for masked processes"):
         first_hitting(process, enumerated(process, SEQUENCES, LAW))
+    # Blocks have clocks of their own, and the denoiser is told one time, which only masks make up for.
+    with pytest.raises(InputError, match="block=1: is for masked processes: leave it out"):
+        ancestral_symbols(process, enumerated(process, SEQUENCES, LAW), block=1)
 
 
 def test_the_most_confident_draws_fill_every_mask_in_time():

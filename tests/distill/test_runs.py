@@ -12,7 +12,11 @@ from jaxdiff.cli.setup import prepare
 from jaxdiff.config.names import Given
 from jaxdiff.gaussian import grids, schedules
 from jaxdiff.gaussian.process import log_snr, time_at
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines import experiment
+from jaxdiff.pipelines.anomaly import detect
+from jaxdiff.pipelines.inpaint import inpaint
+from jaxdiff.pipelines.invert import interpolate
 from jaxdiff.pipelines.warm_start import check_teacher, for_players, warm_start
 from jaxdiff.training.step import init_state, make_train_step
 from jaxdiff.types import Batch, Spec
@@ -148,6 +152,29 @@ def test_what_a_student_does_not_know_is_refused():
         student("ddgan").sample(KEY, 2, sampler="heun")
     with refused("unknown option"):
         student("mean_flow").sample(KEY, 2, cache=2)
+    with refused("start=0.5: this model was distilled for the times of 4 steps"):
+        student("progressive").sample(KEY, 2, start=0.5)
+
+
+@pytest.mark.parametrize("name", ["progressive", "consistency_training"])
+def test_what_a_student_has_learned_is_no_posterior_mean(name):
+    """Scores, likelihoods and posteriors of formulas that ask for one are refused."""
+    model, x = student(name), np.zeros((2, 2, 2, 1), np.float32)
+    small = dataclasses.replace(model, spec=image_spec(x.shape[1:]))
+    asked = {
+        "corrector": lambda: model.sample(KEY, 2, corrector="langevin"),
+        "likelihood": model.check_likelihood,
+        "inversion": lambda: interpolate(model, x[0], x[1]),
+        "method 'denoising_error'": lambda: detect(model, KEY, x),
+        "method 'ddrm'": lambda: inpaint(small, KEY, x, x[:, :, :, :1], method="ddrm"),
+        "method 'dps'": lambda: inpaint(small, KEY, x, x[:, :, :, :1], method="dps"),
+    }
+    if name == "progressive":
+        asked["eta"] = lambda: model.sample(KEY, 2, eta=0.5)
+    for what, ask in asked.items():
+        with refused(f"{what}.*asks for E.x_0 . x_t., and this model has learned jumps"):
+            ask()
+    student("mean_flow").check_likelihood()  # which has learned both
     assert np.isfinite(student("mean_flow").sample(KEY, 2, steps=3, sampler="heun")).all()
 
 

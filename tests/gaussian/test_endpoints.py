@@ -179,3 +179,14 @@ def test_the_optimal_variance_is_finite_at_pure_noise():
     s, t = jnp.float32(0.5), jnp.float32(1.0)
     of_x_0, small = process.posterior(schedules.flow(), s, t)[1:]
     np.testing.assert_allclose(variance(schedules.flow(), None, s, t), small + of_x_0**2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("meaning", MEANINGS)
+def test_without_noise_x_t_is_the_data(meaning):
+    """Whatever the output means, also where it says nothing of the data."""
+    for path in ("flow", "vp", "edm"):
+        chain = oracle.PROCESSES[path]()
+        x_t, out = jnp.array([[0.5, -2.0]] * 2), jnp.array([[3.0, 1.0]] * 2)
+        found = to_x0(chain, MEANINGS[meaning](), out, x_t, jnp.array([0.0, 0.3]))
+        np.testing.assert_allclose(found[0], x_t[0] / chain.alpha(jnp.float32(0)), rtol=1e-6)
+        assert np.isfinite(found[1]).all()

@@ -11,6 +11,7 @@ from jaxdiff.gaussian import schedules
 from jaxdiff.gaussian.denoiser import to_velocity
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.posterior import mixture_posterior
+from jaxdiff.gaussian.process import perturb
 from jaxdiff.samplers import jump, posterior_jumps, renoise, sample
 from tests.helpers.cases import tiers
 
@@ -131,15 +132,21 @@ def test_on_the_straight_path_the_velocity_is_the_mean_velocity(float64):
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 @pytest.mark.parametrize("kind", ["renoise", "posterior_jumps"])
-def test_exact_draws_in_any_number_of_steps(kind, steps):
-    """The law of the samples is the mixture, by Kolmogorov and Smirnov's test."""
-    process = schedules.flow()
+@pytest.mark.parametrize("path", [schedules.flow, lambda: schedules.polynomial(0.1)], ids=["flow", "noisy data"])
+def test_exact_draws_in_any_number_of_steps(path, kind, steps):
+    """The law of the samples is that at t = 0, by Kolmogorov and Smirnov's test; there may be noise there, too."""
+    process = path()
     posterior = mixture_posterior(process, WEIGHTS, MEANS[:, None], STDS[:, None])
     sampler = renoise(process, mixture(process)) if kind == "renoise" else posterior_jumps(process, posterior)
-    x_1 = jax.random.normal(jax.random.key(1), (20_000, 1))
+    rng = np.random.default_rng(1)
+    chosen = rng.choice(len(WEIGHTS), 20_000, p=WEIGHTS / np.sum(WEIGHTS))
+    data = jnp.asarray(MEANS[chosen] + STDS[chosen] * rng.normal(size=chosen.shape), jnp.float32)[:, None]
+    x_1, _ = perturb(process, jax.random.key(1), data, jnp.float32(1))
     times = np.linspace(1, 0, steps + 1, dtype=np.float32)
     x_0 = np.asarray(jax.jit(lambda x: sample(sampler, jax.random.key(0), x, times))(x_1))[:, 0]
-    law = lambda x: sum(w * stats.norm.cdf(x, m, s) for w, m, s in zip(WEIGHTS, MEANS, STDS, strict=True))
+    alpha, sigma = (float(c(jnp.float32(0))) for c in (process.alpha, process.sigma))
+    widths = np.hypot(alpha * STDS, sigma)
+    law = lambda x: sum(w * stats.norm.cdf(x, alpha * m, s) for w, m, s in zip(WEIGHTS, MEANS, widths, strict=True))
     assert stats.kstest(x_0, law).pvalue > 1e-3
 
 

@@ -16,6 +16,9 @@ from jaxdiff.gaussian.schedules import cosine, flow, ncsn, vp
 from jaxdiff.modalities.images.low_resolution import as_condition
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines.classifier import Classifier
+from jaxdiff.pipelines.ends import Ends
+from jaxdiff.types import Codec
+from tests.helpers.cases import refused
 from tests.helpers.models import MEANS, PATH, SHAPE, STD, TRACES, N, a_model, conditional
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -51,6 +54,24 @@ def test_an_exact_classifier_guides_along_a_path_that_begins_without_data():
     drawn = pipelines.guide(model, jax.random.key(0), N, classifier(vp()), 1, sampler="ddim", steps=100)
     np.testing.assert_allclose(np.mean(drawn, 0), MEANS[1], atol=0.03)
     np.testing.assert_allclose(np.std(drawn, 0), STD, rtol=0.1)
+
+
+def test_latents_are_decoded_and_are_no_pixels():
+    """Though they may have the shape of pixels."""
+    codec, key = Codec(lambda x: x / 2, lambda z: 2 * z), jax.random.key(0)
+    model = dataclasses.replace(a_model(steps=4), ends=Ends(codec=codec, pictures=image_spec(SHAPE)))
+    plain = model.sample(key, 3)
+    np.testing.assert_allclose(pipelines.autoguide(model, key, 3, model, 1.0), plain, atol=1e-5)
+    np.testing.assert_allclose(pipelines.guide(model, key, 3, classifier(vp()), 0, 0.0), plain, atol=1e-5)
+    x = np.zeros((2, *SHAPE), np.float32)
+    tasks = {
+        "img2img": lambda: pipelines.img2img(model, key, x),
+        "inpaint": lambda: pipelines.inpaint(model, key, x, x),
+        "restore": lambda: pipelines.restore(model, key, x, "blur", kernel=np.ones((1, 1))),
+    }
+    for task in tasks.values():
+        with refused("for models of pixels, and this one draws latents"):
+            task()
 
 
 def test_at_scale_0_a_classifier_changes_nothing_and_scales_are_traced():

@@ -8,13 +8,16 @@ import pytest
 from jaxdiff import samplers
 from jaxdiff.config.sampling import SAMPLERS, Bound
 from jaxdiff.errors import InputError
-from jaxdiff.gaussian import grids
+from jaxdiff.gaussian import grids, schedules
 from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.parameterization import eps
+from jaxdiff.gaussian.process import on, within
 from jaxdiff.gaussian.schedules import edm, vp
+from jaxdiff.gaussian.space import centered
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.nets.conditional_unet import ConditionalUNet
 from jaxdiff.pipelines import latents
+from jaxdiff.pipelines.draw import _bound as bound_of
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import from_time
@@ -144,6 +147,18 @@ def test_another_path_gives_the_same_images():
         for path, t in ((None, times), (edm_path, there))
     ]
     np.testing.assert_allclose(draws[0], draws[1], rtol=2e-2, atol=2e-2)
+
+
+def test_a_process_that_is_bound_to_a_space_is_no_other_path():
+    """A learned variance is kept, and the network is asked at the times of the grid, not at those of their log-SNR."""
+    trained = within(schedules.cosine(), lambda condition: centered(condition["mask"]))
+    fraction = lambda x_t, t: x_t
+    denoiser = lambda x_t, t: x_t
+    bind = lambda params, condition: Bound(on(trained, condition), denoiser, fraction)
+    bound = bound_of(bind, {}, {"mask": jnp.ones((2, 4))}, None, [], trained)
+    assert (bound.denoiser, bound.fraction) == (denoiser, fraction)
+    other = bound_of(bind, {}, {"mask": jnp.ones((2, 4))}, None, [], PATH)
+    assert (other.denoiser, other.fraction) != (denoiser, fraction)
 
 
 def test_trajectory_goes_from_noise_to_the_sample(model):

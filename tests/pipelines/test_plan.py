@@ -16,7 +16,9 @@ from jaxdiff.gaussian.schedules import cosine, vp
 from jaxdiff.guidance import by_density, by_energy
 from jaxdiff.modalities.trajectories.spec import track_spec
 from jaxdiff.pipelines import plan, rollout
+from jaxdiff.pipelines.inpaint import draw_around
 from jaxdiff.pipelines.model import Model
+from tests.helpers.cases import refused
 
 STEPS, SPREAD, WEIGHT = 20, 0.7, 0.4
 
@@ -108,6 +110,17 @@ def test_plans_between_a_start_and_a_goal_are_conditional():
     np.testing.assert_allclose(x[:, free].mean(0), expected, atol=0.03)
     np.testing.assert_allclose(np.cov(x[:, free].T), spread, atol=0.03)
     np.testing.assert_allclose(x[:, ends], np.tile([1.0, 0.0], (n, 1)), atol=1e-6)
+
+
+def test_what_takes_all_frames_to_be_at_one_time_is_refused_where_they_are_not():
+    model = exact_model(*walk(), "frames")
+    x, mask = np.zeros((2, 8, 1), np.float32), np.zeros((2, 8, 1), np.float32)
+    mask[:, 0] = 1
+    for method in ("replace", "repaint", "dps"):
+        with refused("staggered.*has a time for each frame"):
+            draw_around(model, jax.random.key(0), x, mask, method, start=1.0 if method == "dps" else None)
+    with refused("staggered.*has a time for each frame"):
+        plan(model, jax.random.key(0), 2, {0: np.array([1.0])}, rule="replace")
 
 
 @pytest.mark.slow
