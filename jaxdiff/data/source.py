@@ -87,7 +87,7 @@ def labeled(source: Source, labels: np.ndarray | None, classes: int = 0) -> Sour
 
 def content(array: np.ndarray) -> bytes:
     """The SHA-256 of an array that a source holds in memory, for `Source.known`."""
-    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).digest()
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).digest()
 
 
 def fingerprint(source: Source) -> str:

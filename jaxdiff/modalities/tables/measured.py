@@ -34,7 +34,7 @@ def _without_codes(columns: Sequence[schema.Column], table: np.ndarray) -> np.nd
     numbers, codes = np.split(x, [x.shape[1] - len(each)], axis=1)
     apart = [np.eye(n)[code.astype(int)] / np.sqrt(2) for n, code in zip(each, codes.T, strict=True)]
     found = np.concatenate([numbers, *apart], axis=1)
-    return np.where(fits.all(1)[:, None], found, np.nan).astype(np.float32)
+    return np.where(np.all(fits, axis=1, keepdims=True), found, np.nan).astype(np.float32)
 
 
 def rounded(spec: Spec, x: np.ndarray, rounding: str) -> np.ndarray:
