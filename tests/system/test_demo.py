@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.helpers.processes import TINY
 
-GRADIO = importlib.util.find_spec("gradio")  # which opens sockets when it is imported
+GRADIO = importlib.util.find_spec("gradio")  # whose import takes seconds
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="a browser is driven by Playwright: pip install playwright"
 )
