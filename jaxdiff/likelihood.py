@@ -145,9 +145,9 @@ def prior_kl(process: Process, x_0: Array, t: Array | float = 1.0) -> Array:
     """KL(q(x_t | x_0) || p(x_t)), with p the normal that `prior` draws from.
 
     Raises:
-      InputError: the process declares noise that is not white; so for the bounds and the likelihood below.
+      InputError: the process has noise that is not `normal`; so for the bounds and the likelihood below.
     """
-    _require_declared_white(process)
+    require_white(process, "a likelihood")
     t = as_time(t, x_0)
     alpha, variance = process.alpha(t), process.sigma(t) ** 2
     return _normal_kl(process, alpha * x_0, variance, alpha**2 + variance)
@@ -168,7 +168,7 @@ def discrete_bound(
       times: (steps + 1,), falling to 0: the first is the prior's, and the step to 0 is the decoder's.
       variance: of the reverse steps, as for `ancestral`.
     """
-    _require_declared_white(process)
+    require_white(process, "a likelihood")
     times = as_time(times, x_0)
 
     def term(i, t, s):
@@ -191,7 +191,7 @@ def continuous_bound(
 
     The times of a batch are stratified (Kingma et al. 2021, appendix I.1). sigma(t_min) must not be 0.
     """
-    _require_declared_white(process)
+    require_white(process, "a likelihood")
     with jax.ensure_compile_time_eval():
         last = process.sigma(jnp.float32(t_min)) == 0
     if not isinstance(last, Tracer) and last:
@@ -300,11 +300,6 @@ def _normal_kl(process: Process, gap: Array, variance_q: Array, variance_p: Arra
         return _sum(normal_kl(gap, variance_q, jnp.zeros_like(gap), variance_p))
     widths = normal_kl(jnp.zeros(()), variance_q, jnp.zeros(()), variance_p)
     return process.space.dimension(gap) * widths + 0.5 * _sum(gap**2) / variance_p
-
-
-def _require_declared_white(process: Process) -> None:
-    if not process.white:
-        raise InputError("a likelihood is that of normal noise, and this process declares another")
 
 
 def _sum(terms: Array) -> Array:

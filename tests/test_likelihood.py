@@ -9,6 +9,7 @@ from scipy import integrate, stats
 from jaxdiff import likelihood
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import grids, process, schedules
+from jaxdiff.gaussian.noise import Projected, normal
 from jaxdiff.likelihood import (
     bits_per_dim,
     continuous_bound,
@@ -111,7 +112,7 @@ def test_each_term_of_the_discrete_bound(float64):
     )
     np.testing.assert_allclose(normal_kl(0.0, variance, 0.2, 2 * variance), by_hand, rtol=1e-6)
 
-    still = chain._replace(noise=lambda key, x: jnp.zeros_like(x))
+    still = chain._replace(noise=Projected(normal, jnp.zeros_like))
     bound = discrete_bound(
         still,
         lambda x, t: jnp.zeros_like(x),
@@ -142,7 +143,7 @@ def test_the_bound_does_not_see_the_schedules_interior(float64):
     own = -stats.norm.logpdf(np.asarray(x_0), mean, std).mean()
     totals = []
     for curve in curves:
-        chain = schedules.from_log_snr(curve)._replace(noise=lambda key, x: jnp.asarray(w))
+        chain = schedules.from_log_snr(curve)._replace(noise=Projected(normal, lambda x: jnp.asarray(w)))
         bound = continuous_bound(chain, gaussian(chain, mean, std), jax.random.key(2), x_0, normal_decoder())
         totals.append(bound.total().mean() - own)
     np.testing.assert_allclose(totals, totals[0], atol=1e-3)

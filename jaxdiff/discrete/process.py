@@ -38,6 +38,7 @@ __all__ = [
     "marginals",
     "masked",
     "multinomial",
+    "onward",
     "perturb",
     "plug_in",
     "posterior",
@@ -161,6 +162,13 @@ def perturb(process: Replacement, key: Key, x_0: Array, t: Array) -> Array:
     first, second = jax.random.split(key)
     kept = process.noise(first, x_0) < expand(process.alpha(jnp.asarray(t)), x_0)
     return jnp.where(kept, x_0, _drawn(process, second, x_0))
+
+
+def onward(process: Replacement, key: Key, x_s: Array, s: Array, t: Array) -> Array:
+    """Draw `x_t ~ q(x_t | x_s)`, s <= t, shaped like x_s: how the process goes on from a state."""
+    alpha_s = process.alpha(jnp.asarray(s))
+    keep = process.alpha(jnp.asarray(t)) / jnp.where(alpha_s > 0, alpha_s, 1)
+    return perturb(process._replace(alpha=lambda t: keep), key, x_s, t)
 
 
 def prior(process: Replacement, key: Key, x: Array) -> Array:

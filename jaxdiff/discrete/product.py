@@ -223,27 +223,45 @@ def columnwise(
     return Sampler(State, step)
 
 
-def replaced(process: Product, sampler: Sampler, known: Parts, free: Parts) -> Sampler:
+def replaced(process: Product, sampler: Sampler, known: Parts, free: Parts, repeats: int | Array = 1) -> Sampler:
     """Draws the free entries, and keeps the others: symbols as `infill` does, numbers noised to each state's time.
+
+    What is drawn sees known numbers only through their noise, and follows them too little. So each step is taken
+    several times, going back up in between (Lugmayr et al. 2022, RePaint, algorithm 1, with jumps of one step).
 
     Args:
       known, free: the parts, and which of their entries are to be drawn.
+      repeats: of each step.
     """
+
+    def placed(x, numbers, symbols):
+        fixed = {"numbers": numbers, "symbols": known["symbols"] if process.symbols.masks else symbols}
+        return jax.tree.map(jnp.where, dict(free), dict(x), fixed)
 
     def put(key, x, s):
         noised, _ = perturb(process, key, known, s)
-        fixed = {
-            "numbers": noised["numbers"],
-            "symbols": known["symbols"] if process.symbols.masks else noised["symbols"],
-        }
-        return jax.tree.map(jnp.where, dict(free), dict(x), fixed)
+        return placed(x, noised["numbers"], noised["symbols"])
 
     def init(x):
-        return sampler.init(put(jax.random.key(1), x, jnp.ones(())))
+        alpha, sigma = process.numbers.alpha(jnp.ones(())), process.numbers.sigma(jnp.ones(()))
+        noise = x["numbers"] / jnp.hypot(alpha, sigma)  # as `prior` drew it
+        return sampler.init(placed(x, alpha * known["numbers"] + sigma * noise, x["symbols"]))
+
+    def up(key, x, s, t):
+        of_numbers, of_symbols = jax.random.split(key)
+        scale, variance = gaussian.transition(process.numbers, s, t)
+        noise = process.numbers.noise(of_numbers, x["numbers"])
+        numbers = scale * x["numbers"] + jnp.sqrt(variance) * noise
+        return {"numbers": numbers, "symbols": replacement.onward(process.symbols, of_symbols, x["symbols"], s, t)}
 
     def step(key, state, t, s):
-        first, second = jax.random.split(key)
-        after = sampler.step(first, state, t, s)
+        def again(i, x):
+            down, back, fix = jax.random.split(jax.random.fold_in(key, i), 3)
+            return put(fix, up(back, sampler.step(down, state._replace(x=x), t, s).x, s, t), t)
+
+        x = jax.lax.fori_loop(0, repeats - 1, again, dict(state.x))
+        first, second = jax.random.split(jax.random.fold_in(key, repeats - 1))
+        after = sampler.step(first, state._replace(x=x), t, s)
         return after._replace(x=put(second, after.x, s))
 
     return Sampler(init, step)

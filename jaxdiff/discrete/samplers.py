@@ -202,8 +202,8 @@ def infill(process: Replacement, sampler: Sampler, known: Array, free: Array) ->
         fixed = known if process.masks else perturb(process, key, known, s)
         return jnp.where(free, x, fixed)
 
-    def init(x):
-        return sampler.init(put(jax.random.key(0), x, jnp.ones(())))
+    def init(x):  # at t = 1 the known symbols of other processes than masked ones are noise, too
+        return sampler.init(jnp.where(free, x, known) if process.masks else x)
 
     def step(key, state, t, s):
         first, second = jax.random.split(key)

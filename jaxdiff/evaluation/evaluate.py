@@ -102,7 +102,12 @@ def evaluate(
 
     Returns: plain data: "samples", "reference", "held_out", "features": what they are; "figures": by keys such as
     "fd_pixels"; "floor": by features; "warnings".
+
+    Raises:
+      InputError: too few examples, more groups than samples, or a reference of other features.
     """
+    if how.groups > max(samples.size, FEWEST):
+        raise InputError(f"--intervals {how.groups}: there are {samples.size} samples to be parted: take fewer groups")
     rows, about = featured(samples, how, folder, told)
     others, about_others = featured(held_out, how, cache) if held_out else ({}, None)
     result: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """Features: what two sets of examples are compared by.
 
-    pixels, columns     the values themselves: of images, of tables (the columns of mean 0 and deviation 1)
+    pixels, columns     the values themselves: of images, of tables (the columns of mean 0 and deviation 1, and of each
+                        category a column for each of its values)
     log_mel             of sounds: the power of 16 bands in each eighth of the time
     digits              a small network that the library trains on its own digits; others by the names of prepared sets,
                         such as fashion_mnist, and by a .npz of "images" and "labels"
@@ -75,6 +76,7 @@ def find_features(name: str, spec: Spec, resize: str = "tensorflow1", weights_fi
     kind = find_modality(spec.modality, "measured")
     if name == kind.FEATURES[0]:
         scale = {} if spec.modality == "images" else {"scale": digest(spec.details)}  # that of the spec, but of pixels
+        scale |= {"categories": "a column for each value"} if "schema" in spec.details else {}
         return Features(name, scale, lambda x: {"features": kind.values(spec, x)})
     if ":" in name:
         return _own(name)

@@ -57,8 +57,6 @@ class Process(NamedTuple):
     """`(s, t) -> lambda(s) - lambda(t)`, where the process knows it better than as a difference."""
     inverse: TimeFunction | None = None
     """`lambda -> t`, where it is known in closed form."""
-    white: bool = True
-    """Whether the noise was declared to be white, as likelihoods take it."""
     space: Space = everywhere
     """The part of R^n that data and noise live in."""
     space_of: Callable[[Condition], Space] | None = None

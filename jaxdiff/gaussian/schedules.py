@@ -262,7 +262,7 @@ def interpolant(alpha: TimeFunction, sigma: TimeFunction, noise: Noise = normal)
     Raises:
       InputError: alpha or sigma is negative somewhere, or the log-SNR does not fall strictly from t = 0 to 1.
     """
-    process = Process(alpha, sigma, noise, white=noise is normal)
+    process = Process(alpha, sigma, noise)
     with jax.ensure_compile_time_eval():
         t = jnp.linspace(0, 1, 257)
         a, b, ratio = alpha(t), sigma(t), np.asarray(log_snr(process, t[1:-1]))

@@ -60,6 +60,8 @@ def _net(folder: Path) -> TextTransformer:
         activation, end = config.get("hidden_act", "quick_gelu"), config.get("eos_token_id", 49_407)
         if activation not in ACTIVATIONS:
             raise InputError(f"{str(folder)!r}: hidden_act={activation!r}: known are {', '.join(ACTIVATIONS)}")
+        if (epsilon := config.get("layer_norm_eps", 1e-5)) != 1e-5:
+            raise InputError(f"{str(folder)!r}: layer_norm_eps={epsilon}: only 1e-05 can be read")
         vocabulary, old = config.get("vocab_size", 49_408), end == OLD_END
         return TextTransformer(
             vocabulary=vocabulary,

@@ -17,7 +17,7 @@ from jaxdiff.modalities.text.spec import vocabulary_of
 from jaxdiff.modalities.text.vocabulary import encode
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Model
-from jaxdiff.pipelines.options import finite
+from jaxdiff.pipelines.options import finite, is_whole
 from jaxdiff.types import Array, Key
 
 __all__ = ["impute", "infill", "infill_symbols"]
@@ -30,7 +30,8 @@ def _keep_symbols(process, denoiser, sampler, inputs):
 def _keep_parts(process, denoiser, sampler, inputs):
     known, free = product.parted(process, inputs.each["known"]), inputs.each["free"]
     count = known["numbers"].shape[-1]
-    return product.replaced(process, sampler, known, {"numbers": free[:, :count], "symbols": free[:, count:]})
+    parts = {"numbers": free[:, :count], "symbols": free[:, count:]}
+    return product.replaced(process, sampler, known, parts, inputs.shared["repeats"])
 
 
 SYMBOLS, PARTS = Hooks(steer=_keep_symbols), Hooks(steer=_keep_parts)
@@ -85,27 +86,34 @@ def infill_symbols(model: Model, key: Key, known: np.ndarray, free: np.ndarray, 
     return model.trajectory(key, len(known), 0, hooks=SYMBOLS, inputs=inputs, **options)[0]
 
 
-def impute(model: Model, key: Key, table: np.ndarray, free: np.ndarray, **options: Any) -> np.ndarray:
+def impute(
+    model: Model, key: Key, table: np.ndarray, free: np.ndarray, repeats: int = 10, **options: Any
+) -> np.ndarray:
     """Draw unknown cells of rows of a table of mixed columns, and keep the others.
 
     Args:
-      table: (n, columns), as `Model.sample` returns rows.
+      table: (n, columns), as `Model.sample` returns rows; what stands in a free cell does not matter.
       free: (n, columns) or (columns,), whether a cell is to be drawn.
+      repeats: of each step (`jaxdiff.discrete.product.replaced`): more follow known numbers better, and take longer.
+      **options: those of `Model.sample`.
 
     Raises:
-      InputError: shapes that do not fit, or nothing that is free.
+      InputError: shapes that do not fit, known cells that are none of their column, or nothing that is free.
     """
     if not isinstance(model.path, Product):
         raise InputError("impute: is for tables of mixed columns: train one with configs/tables.py")
     columns = mixed_columns(model.spec)
     table = np.asarray(table, np.float64)
     free = _checked(free, table.shape, (len(columns),))
+    if not is_whole(repeats):
+        raise InputError(f"repeats={repeats}: must be a whole number from 1 on")
     numbers = [i for i, column in enumerate(columns) if column.kind == "number"]
     categories = [i for i, column in enumerate(columns) if column.kind == "category"]
     order = numbers + categories + [i for i in numbers if columns[i].missing is not None]
-    known = model.codec.encode(np.where(free & np.isin(np.arange(len(columns)), categories), 0, table))
+    known = model.codec.encode(np.where(free, 0, table))
     places = free[:, order] if len(order) == model.shape[0] else np.pad(free[:, order], ((0, 0), (0, 1)))
-    inputs = Inputs(each={"known": jnp.asarray(known), "free": jnp.asarray(places)})
+    each = {"known": jnp.asarray(known), "free": jnp.asarray(places)}
+    inputs = Inputs(each, {"repeats": jnp.int32(repeats)})
     drawn = model.trajectory(key, len(table), 0, hooks=PARTS, inputs=inputs, **options)[0]
     return np.where(free, model.codec.decode(finite(np.asarray(drawn), "rows")), table)  # NaN would be a missing cell
 

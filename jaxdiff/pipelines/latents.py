@@ -98,7 +98,7 @@ def fill(
       noise: to begin with, standard normal (n, *model.shape).
 
     Raises:
-      InputError: sizes that do not fit, or a mask of other values.
+      InputError: sizes that do not fit, a mask of other values, or one that hides less than a latent of a picture.
     """
     pictures, mask = measured_images(pictures), np.asarray(mask, np.float32)
     z, n = _encoded(model, pictures), len(pictures)
@@ -108,6 +108,10 @@ def fill(
     mask = np.broadcast_to(mask, (n, *shape))
     factor = shape[0] // model.shape[0]
     small = mask[:, ::factor, ::factor]
+    if ((mask == 0).any((1, 2, 3)) & (small == 1).all((1, 2, 3))).any():
+        raise InputError(
+            f"mask: what is unknown lies between the latents, each of {factor}x{factor} pixels: enlarge it"
+        )
     noise = _latents(model, noise, n) if noise is not None else _noise(model, key, n, options)
     skipped = _skipped(model, strength, options)
     each = {"z": z, "noise": noise}

@@ -286,6 +286,12 @@ def test_tables_are_on_the_scale_of_their_reference_whatever_was_measured_before
         of_path("swapped.csv", like=real.spec)
 
 
+def test_more_groups_than_samples_are_refused(files, how, tmp_path, cache):
+    samples = of_file("samples.npy")
+    with pytest.raises(InputError, match="--intervals 301: there are 300 samples"):
+        evaluate(samples, {}, None, how._replace(groups=301), tmp_path / "work", cache)
+
+
 def test_two_features_of_one_name_are_refused(how, cache):
     with pytest.raises(InputError, match="two of them are named 'pixels'"):
         featured(of_source(digits("all"), "digits"), how._replace(features=[*how.features, *how.features]), cache)

@@ -76,9 +76,8 @@ ASSUME_WHITE = {
 @pytest.mark.parametrize("noise", [colored, simplex()], ids=["colored", "simplex"])
 @pytest.mark.parametrize("name", ASSUME_WHITE)
 def test_formulas_of_white_noise_refuse_another(name, noise):
-    vp = schedules.vp()
     with pytest.raises(InputError, match="normal noise"):
-        ASSUME_WHITE[name](schedules.interpolant(vp.alpha, vp.sigma, noise))
+        ASSUME_WHITE[name](schedules.vp()._replace(noise=noise))
 
 
 @pytest.mark.parametrize("name", sorted(set(ASSUME_WHITE) - {"log_likelihood", "discrete_bound", "continuous_bound"}))

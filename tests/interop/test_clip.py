@@ -79,6 +79,13 @@ def test_every_tensor_is_used(tmp_path):
         read_clip(tmp_path)
 
 
+def test_a_norm_of_another_epsilon_is_refused(tmp_path):
+    save_file({"x": np.zeros(1, "f")}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(OPTIONS | {"layer_norm_eps": 1e-6}))
+    with pytest.raises(InputError, match="layer_norm_eps=1e-06: only 1e-05 can be read"):
+        read_clip(tmp_path)
+
+
 CLIP_LIKE = ["a photo of the cat's whiskers", "it isn't 1234 years old, they've said", "naïve façade, über-straße!"]
 
 

@@ -65,6 +65,9 @@ def of_list(content, name="captions.json"):
         (of_list(json.dumps(dict.fromkeys(NAMES, ""))), "auto", "all captions are empty"),
         (of_list('{"a.png": ["two", "captions"]}'), "auto", r"'text' of .* is no text"),
         (of_list("[{"), "auto", "captions.json' cannot be read as captions"),
+        (of_list('{"a.png": "one", "a.png": "two"}'), "auto", "'a.png' stands there twice"),
+        (of_list('{"a.png": "one", "./a.png": "two"}'), "auto", "several captions of './a.png'"),
+        (of_list("file_name,text\na.png,x\na.png,y\n", "captions.csv"), "auto", "several captions of 'a.png'"),
         (of_list("a,b\n1,2\n", "captions.csv"), "auto", r"no 'file_name' among \['a', 'b'\]"),
         (
             of_list("file_name,text\na.png,x\nc.png,a green one, with a comma\n", "captions.csv"),

@@ -38,6 +38,14 @@ def test_quantile_maps_are_normal_and_come_back(values):
         assert set(drawn) <= set(values)
 
 
+def test_beyond_the_values_that_were_seen_are_the_outermost():
+    """92 of 100 are the largest: also above it a number lies in the middle of their mass."""
+    known = learn_quantiles(np.append(np.arange(8.0), np.full(92, 100.0)))
+    beyond = np.array([-5.0, 0.0, 100.0, 100.5, 900.0])
+    z = to_normal(known, beyond, np.full(5, 0.5))
+    np.testing.assert_allclose(z, stats.norm.ppf([0.005, 0.005, 0.54, 0.54, 0.54]), atol=1e-9)
+
+
 def written(tmp_path, text, name="a.csv"):
     (tmp_path / name).write_text(text)
     return str(tmp_path / name)
@@ -226,6 +234,35 @@ def test_a_number_that_was_never_missing_is_not_made_up(tmp_path):
     assert held.take(np.arange(3)).x_0.shape == (3, 2)
     with pytest.raises(InputError, match="a number is missing in a column"):
         held.take(np.arange(5))
+
+
+def test_categories_are_as_far_from_each_other_whatever_their_numbers_are():
+    source = people(60)
+    row = make_codec(source.spec).decode(source.take(np.arange(1)).x_0)
+    rows = np.repeat(row, 4, 0)
+    rows[:, 1] = np.arange(4)
+    x = measured.values(source.spec, rows)
+    far = np.sqrt(((x[:, None] - x) ** 2).sum(-1))
+    np.testing.assert_allclose(far, 1 - np.eye(4), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (1, 4, "row 2 has 4 in column 'work', which takes a number of a category, 0 to 3"),
+        (3, 0.5, "row 2 has 0.5 in column 'married'"),
+        (5, np.nan, "row 2 has nan in column 'income'"),
+        (0, np.nan, "row 2 has nan in column 'age', which takes a number, none missing"),
+        (2, np.inf, "row 2 has inf in column 'hours'"),
+    ],
+)
+def test_a_cell_that_is_none_of_its_column_is_refused_and_measured_as_nothing(place, value, message):
+    source = people(60)
+    table = make_codec(source.spec).decode(source.take(np.arange(3)).x_0)
+    table[1, place] = value
+    with pytest.raises(InputError, match=message):
+        make_codec(source.spec).encode(table)
+    np.testing.assert_array_equal(np.isfinite(measured.values(source.spec, table)).all(1), [True, False, True])
 
 
 def test_equal_rows_have_equal_features():

@@ -56,6 +56,17 @@ def test_windows_are_those_of_the_text(verse):
     assert len(fingerprint(source)) == 64
 
 
+def test_another_letter_anywhere_is_other_data(tmp_path):
+    """Of 200 windows, or lines, the fingerprint reads 64: one letter in another of them tells, too."""
+    lines_of = lambda word: "\n".join(["abcd efg"] * 150 + [word] + ["abcd efg"] * 49)
+    for make, options in ((text, {"length": 9}), (lines, {})):
+        told = set()
+        for word in ("abcd efg", "abcd egf"):
+            (tmp_path / "a.txt").write_text(lines_of(word) + "\n")
+            told.add(fingerprint(make(str(tmp_path / "a.txt"), **options)))
+        assert len(told) == 2
+
+
 def test_the_last_twentieth_is_held_out_with_the_vocabulary_of_the_whole(verse):
     train, test = text(verse, 16, split="train"), text(verse, 16, split="test")
     assert train.spec == test.spec

@@ -177,8 +177,15 @@ def test_cells_are_imputed_and_the_others_stay(table):
     filled = pipelines.impute(model, jax.random.key(2), rows, free)
     np.testing.assert_array_equal(filled[:, [1, 2, 4, 5]], rows[:, [1, 2, 4, 5]])
     assert set(filled[:, 3]) <= {0, 1}
-    with pytest.raises(InputError, match="row 1 is known as a whole"):
-        pipelines.impute(model, jax.random.key(0), rows, np.zeros(6, bool))
+    rows[:, 3] = np.nan
+    assert np.isfinite(pipelines.impute(model, jax.random.key(2), rows, free)[:, 3]).all()
+    for known, options, message in [
+        (np.zeros(6, bool), {}, "row 1 is known as a whole"),
+        (np.arange(6) < 1, {}, "row 1 has nan in column 'married'"),
+        (free, {"repeats": 0}, "repeats=0: must be a whole number from 1 on"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            pipelines.impute(model, jax.random.key(0), rows, known, **options)
 
 
 @pytest.mark.slow

@@ -145,6 +145,7 @@ def test_a_unet_reads_captions_too():
         ({"net.text.widht": 8}, r"unknown field 'config.net.text.widht' \(did you mean 'config.net.text.width'"),
         ({"net.text.width": "wide"}, "config.net.text.width='wide': must be a whole number"),
         ({"net.text.vocabulary": 100}, "vocabulary=100: 256 bytes and 3 special ids need at least 259"),
+        ({"net.text.length": 2}, "config.net.text.length=2: holds no more than a start and an end"),
         ({"net.text.tokenizer": "/nowhere"}, "no tokenizer at '/nowhere'"),
         ({"net.text.heads": 3}, "net.text.width=16 is not a multiple of net.text.heads=3"),
     ],

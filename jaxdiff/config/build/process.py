@@ -55,7 +55,7 @@ def make_process(spec: Spec, learned: bool = False, law: Any = None) -> Any:
             f"process {spec['name']!r} is learned in training: it needs a loss that learns it, such as bound, and "
             "cannot be chosen for sampling, or shifted"
         )
-    return made._replace(noise=NOISE.make(noise), white=False) if noise else made
+    return made._replace(noise=NOISE.make(noise)) if noise else made
 
 
 def make_path(config: Mapping[str, Any], process: Any) -> Process | Replacement | None:
@@ -73,7 +73,7 @@ def make_path(config: Mapping[str, Any], process: Any) -> Process | Replacement 
     noise = _noise(spec)
     if noise and noise != _noise(config["process"]):
         raise InputError(f"sample.process.noise={noise}: must be that of process, or be left out")
-    return path._replace(noise=process.noise if process else normal, white=process.white if process else True)
+    return path._replace(noise=process.noise if process else normal)
 
 
 def _noise(spec: Spec) -> Spec | None:

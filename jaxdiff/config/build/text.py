@@ -37,6 +37,8 @@ def text_of(net: Mapping[str, Any]) -> Mapping[str, Any]:
             raise unknown("field", f"config.net.text.{name}", [f"config.net.text.{k}" for k in allowed])
         kind = str if name in ("tokenizer", "activation") else bool if name in ("causal", "legacy_pool") else int
         check_value(f"config.net.text.{name}", value, kind, 0 if name in ("length", "hidden") else 1, 2**20)
+    if 0 < options.get("length", 0) < 3:
+        raise InputError(f"config.net.text.length={options['length']}: holds no more than a start and an end: take 3")
     return options
 
 

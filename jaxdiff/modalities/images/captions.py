@@ -51,14 +51,19 @@ def read_captions(root: Path, files: Sequence[Path], captions: str = "auto") -> 
       captions: as for `find_list`.
 
     Raises:
-      InputError: pictures without a caption, captions without a picture, an empty file, or one that cannot be read.
+      InputError: pictures without a caption, captions without a picture, several of one, an empty
+        file, or one that cannot be read.
     """
     file = find_list(root, captions)
     if file is None:
         texts = [picture.with_suffix(".txt") for picture in files]
         _refuse_missing([p for p, t in zip(files, texts, strict=True) if not t.is_file()], "a .txt beside it")
         return [_text(text).strip() for text in texts]
-    known = {(file.parent / name).resolve(): text for name, text in _listed(file)}
+    known: dict[Path, str] = {}
+    for name, text in _listed(file):
+        place = (file.parent / name).resolve()
+        if known.setdefault(place, text) != text:
+            raise InputError(f"{str(file)!r} has several captions of {name!r}: leave one of them")
     if not known:
         raise InputError(f"{str(file)!r} holds no captions: write one for each picture")
     pictures = {picture.resolve(): picture for picture in files}
@@ -96,15 +101,23 @@ def _listed(file: Path) -> list[tuple[str, str]]:
             if long := [i for i, row in enumerate(rows, 1) if None in row]:
                 raise ValueError(f"row {long[0]} has more cells than the header: put texts with commas in quotes")
         elif file.suffix == ".jsonl":
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            rows = [json.loads(line, object_pairs_hook=_once) for line in text.splitlines() if line.strip()]
         else:
-            content = json.loads(text) if text.strip() else []
+            content = json.loads(text, object_pairs_hook=_once) if text.strip() else []
             if isinstance(content, dict):
                 content = [{NAMES[0]: name, TEXTS[0]: caption} for name, caption in content.items()]
             rows = content
         return [(_field(row, NAMES), _field(row, TEXTS)) for row in rows]
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise InputError(f"{str(file)!r} cannot be read as captions: {error}; see docs/words.md") from error
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON, none of whose names stands twice, of which `dict` would keep the last."""
+    found, names = dict(pairs), [name for name, _ in pairs]
+    if len(found) < len(names):
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
+    return found
 
 
 def _field(row: dict, names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdiff.data.source import Source, labeled, to_unit_range
+from jaxdiff.data.source import Source, content, labeled, to_unit_range
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
@@ -50,7 +50,7 @@ def image_array(
     count = max(len(names), int(numbers.max()) + 1) if numbers is not None else 0
     spec = image_spec(images.shape[1:], 256 if images.dtype == np.uint8 else None, names)
     take = lambda i: Batch(to_unit_range(images[i], low, high))
-    return labeled(Source(len(images), spec, take, flip=flip), numbers, count)
+    return labeled(Source(len(images), spec, take, flip=flip, known=content(images)), numbers, count)
 
 
 def _range(images: np.ndarray, given: tuple[float, float] | None) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdiff.data.source import Source, labeled
+from jaxdiff.data.source import Source, content, labeled
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.tables import schema
 from jaxdiff.modalities.tables.schema import Column
@@ -93,14 +93,14 @@ def split_of(n: int, split: str) -> tuple[np.ndarray, np.ndarray]:
 def _source(known: list[Column], train: np.ndarray, table: np.ndarray, label: str) -> Source:
     """Rows as examples; the class is no column of theirs."""
     if not label:
-        x_0 = schema.packed(known, table)
-        return Source(len(x_0), mixed_spec(known, schema.packed(known, train)), lambda indices: Batch(x_0[indices]))
+        x_0, spec = schema.packed(known, table), mixed_spec(known, schema.packed(known, train))
+        return Source(len(x_0), spec, lambda indices: Batch(x_0[indices]), known=content(x_0))
     place = [column.name for column in known].index(label)
     rest = [column for column in known if column.name != label]
     others = [i for i in range(len(known)) if i != place]
     x_0 = schema.packed(rest, table[:, others])
     spec = mixed_spec(rest, schema.packed(rest, train[:, others]), label, known[place].values, place)
-    source = Source(len(x_0), spec, lambda indices: Batch(x_0[indices]))
+    source = Source(len(x_0), spec, lambda indices: Batch(x_0[indices]), known=content(x_0))
     return labeled(source, table[:, place].astype(np.int32), len(known[place].values))
 
 
@@ -147,15 +147,15 @@ def read_csv(path: str, separator: str = ",") -> tuple[list[str], list[list[str]
     if place.suffix == ".parquet":
         return _read_parquet(path)
     try:
-        content = place.read_bytes()
-        content = gzip.decompress(content) if place.suffix == ".gz" else content
+        stored = place.read_bytes()
+        stored = gzip.decompress(stored) if place.suffix == ".gz" else stored
     except (OSError, EOFError) as error:
         raise InputError(f"{path!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
-        text = content.decode("utf-8-sig")
+        text = stored.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start)
-        raise InputError(f"{path!r}: row {row} is no UTF-8 (0x{content[error.start]:02x}): convert the file") from error
+        row = stored.count(b"\n", 0, error.start)
+        raise InputError(f"{path!r}: row {row} is no UTF-8 (0x{stored[error.start]:02x}): convert the file") from error
     try:
         lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text), delimiter=separator) if line]
     except (csv.Error, TypeError) as error:

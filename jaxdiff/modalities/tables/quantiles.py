@@ -40,12 +40,16 @@ def learn_quantiles(column: np.ndarray, knots: int = KNOTS) -> Quantiles:
 
 
 def to_normal(quantiles: Quantiles, column: np.ndarray, dither: np.ndarray) -> np.ndarray:
-    """Numbers (n,) to normal ones; `dither` (n,) in [0, 1] says where within the mass of a value."""
+    """Numbers (n,) to normal ones; `dither` (n,) in [0, 1] says where within the mass of a value.
+
+    Beyond those that the map was learned from they count as the outermost of them.
+    """
     values, below, upto = quantiles
+    column = np.clip(column, values[0], values[-1])
     at = np.clip(np.searchsorted(values, column, "right") - 1, 0, len(values) - 1)
     after = np.minimum(at + 1, len(values) - 1)
     gap = np.where(after > at, values[after] - values[at], 1)
-    share = np.clip((column - values[at]) / gap, 0, 1)
+    share = (column - values[at]) / gap
     on = column <= values[at]
     level = np.where(on, below[at] + dither * (upto[at] - below[at]), upto[at] + share * (below[after] - upto[at]))
     return ndtri(np.clip(level, OUTERMOST, 1 - OUTERMOST))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxdiff.data.source import Source, labeled
+from jaxdiff.data.source import Source, content, labeled
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.tables.cleaning import learn_cleaning
 from jaxdiff.modalities.tables.spec import table_spec
@@ -47,7 +47,8 @@ def rows_source(
         classes = classes or [str(c) for c in range(int(labels.max()) + 1)]
     x_0 = cleaning.apply(rows)
     spec = table_spec(cleaning, columns, "" if labels is None else label, () if labels is None else classes)
-    return labeled(Source(len(x_0), spec, lambda indices: Batch(x_0[indices])), labels, len(classes))
+    source = Source(len(x_0), spec, lambda indices: Batch(x_0[indices]), known=content(x_0))
+    return labeled(source, labels, len(classes))
 
 
 def _numbers(labels: np.ndarray, n: int, classes: int) -> np.ndarray:

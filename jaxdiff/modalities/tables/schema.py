@@ -21,6 +21,7 @@ __all__ = [
     "MISSING",
     "Column",
     "cells",
+    "fitting",
     "infer",
     "law_of",
     "learned",
@@ -166,15 +167,38 @@ def sizes(columns: Sequence[Column]) -> list[int]:
     ]
 
 
+def fitting(columns: Sequence[Column], table: np.ndarray) -> np.ndarray:
+    """Which cells of a table hold a value of their column, (n, columns): a category, or a number that may be missing.
+
+    Raises:
+      InputError: another number of columns.
+    """
+    if table.ndim != 2 or table.shape[1] != len(columns):
+        raise InputError(f"a table of shape {table.shape}: this model takes (n, {len(columns)})")
+    fits = np.isfinite(table)
+    for place, column in enumerate(columns):
+        if column.kind == "category":
+            fits[:, place] = np.isin(table[:, place], np.arange(len(column.values)))
+        elif column.missing is not None:
+            fits[:, place] |= np.isnan(table[:, place])
+    return fits
+
+
 def packed(columns: Sequence[Column], table: np.ndarray, middle: bool = False) -> np.ndarray:
     """A table as a network sees it, (n, numbers + columns of symbols), float32; dither is drawn with a fixed seed.
 
     Args:
       middle: place each value in the middle of its mass in place of that, so that equal rows are equal.
+
+    Raises:
+      InputError: another number of columns, or a cell that holds none of its column's values.
     """
     table = np.asarray(table, np.float64)
-    if table.ndim != 2 or table.shape[1] != len(columns):
-        raise InputError(f"a table of shape {table.shape}: this model takes (n, {len(columns)})")
+    if not (fits := fitting(columns, table)).all():
+        row, place = np.argwhere(~fits)[0]
+        column, value = columns[place], table[row, place]
+        wanted = f"a number of a category, 0 to {len(column.values) - 1}" if column.values else "a number, none missing"
+        raise InputError(f"a table: row {row + 1} has {value:g} in column {column.name!r}, which takes {wanted}")
     dither = np.full(table.shape, 0.5) if middle else np.random.default_rng(0).random(table.shape)
     numbers, symbols, lost = [], [], []
     for place, column in enumerate(columns):

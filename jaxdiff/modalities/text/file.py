@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdiff.data.source import Source
+from jaxdiff.data.source import Source, content
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.text.spec import encoded, text_spec
 from jaxdiff.modalities.text.vocabulary import Vocabulary, encode, learn_vocabulary
@@ -25,17 +25,17 @@ def read_text(path: str) -> str:
       InputError: no such file, an empty one, or another encoding; the line is named.
     """
     try:
-        content = Path(path).expanduser().read_bytes()
-        content = gzip.decompress(content) if Path(path).suffix == ".gz" else content
+        stored = Path(path).expanduser().read_bytes()
+        stored = gzip.decompress(stored) if Path(path).suffix == ".gz" else stored
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
-        plain = content.decode("utf-8-sig")
+        plain = stored.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - content.rfind(b"\n", 0, error.start)
+        line = stored.count(b"\n", 0, error.start) + 1
+        column = error.start - stored.rfind(b"\n", 0, error.start)
         raise InputError(
-            f"{path!r}: line {line}, byte {column} is no UTF-8 (0x{content[error.start]:02x}): convert the whole file "
+            f"{path!r}: line {line}, byte {column} is no UTF-8 (0x{stored[error.start]:02x}): convert the whole file "
             "to UTF-8"
         ) from error
     plain = plain.replace("\r\n", "\n").replace("\r", "\n")
@@ -72,16 +72,16 @@ def manual(
     """
     from pydoc_data.topics import topics  # half a megabyte
 
-    content = "\n".join(topics[name] for name in sorted(topics))
-    content = content.encode("ascii", "ignore").decode()
-    return _windows(content, "the embedded manual", length, symbols, size, split, stride)
+    whole = "\n".join(topics[name] for name in sorted(topics))
+    whole = whole.encode("ascii", "ignore").decode()
+    return _windows(whole, "the embedded manual", length, symbols, size, split, stride)
 
 
-def _windows(content: str, what: str, length: int, symbols: str, size: int, split: str, stride: int) -> Source:
+def _windows(whole: str, what: str, length: int, symbols: str, size: int, split: str, stride: int) -> Source:
     if split not in SPLITS:
         raise unknown("split of a text", split, SPLITS)
-    vocabulary = learn_vocabulary(content, symbols, size)
-    ids = encode(vocabulary, content)
+    vocabulary = learn_vocabulary(whole, symbols, size)
+    ids = encode(vocabulary, whole)
     law = _law(vocabulary, ids)
     cut = int(len(ids) * (1 - HELD))
     part = {"all": ids, "train": ids[:cut], "test": ids[cut:]}[split]
@@ -94,6 +94,7 @@ def _windows(content: str, what: str, length: int, symbols: str, size: int, spli
         (len(part) - length) // stride + 1,
         text_spec(vocabulary, law, length),
         lambda indices: Batch(part[np.asarray(indices)[:, None] * stride + np.arange(length)]),
+        known=content(part),
     )
 
 
@@ -119,7 +120,8 @@ def lines(path: str, length: int = 0, symbols: str = "characters", size: int = 5
     x_0 = encoded(vocabulary, every, length, f"{path!r}, line")
     law = _law(vocabulary, x_0.reshape(-1))
     x_0 = x_0[chosen]
-    return Source(len(x_0), text_spec(vocabulary, law, length), lambda indices: Batch(x_0[indices]))
+    spec = text_spec(vocabulary, law, length)
+    return Source(len(x_0), spec, lambda indices: Batch(x_0[indices]), known=content(x_0))
 
 
 def _law(vocabulary: Vocabulary, ids: np.ndarray) -> np.ndarray:
