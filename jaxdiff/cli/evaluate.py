@@ -218,13 +218,14 @@ def drawn(
     if model.conditions.keys() - {"label", *completed(model.spec)}:
         raise InputError(f"evaluate: this model is told {', '.join(model.conditions)}: give what it drew as --samples")
     told = {"workdir": str(folder), "label": given.label, "params_sha256": weights.of_params(model.params)}
-    if given.label is not None:
-        options["condition"] = class_number(given.label, model)
+    label = None if given.label is None else class_number(given.label, model)
+    if label is not None:
+        options["condition"] = label
     samples = of_model(model, given.num, given.batch, given.seed, told, **options)
     source = build.rescaled(build.source(config), model.spec, "data")
     others = build.held_out(config, model.spec) if config.get("held_out") else None
-    label = options.get("condition", -1)  # -1 is that of none
-    of = lambda source, name: of_source(source, name, None if label < 0 else label)
+    alone = label if label is not None and label >= 0 else None  # -1 is that of none
+    of = lambda source, name: of_source(source, name, alone)
     return samples, of(source, "data"), others and of(others, "held_out")
 
 

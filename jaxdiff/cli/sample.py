@@ -297,7 +297,7 @@ def real_examples(config: dict, model: Model) -> Batch | None:
     try:
         return preview.decoded(model, preview.compared(config, model))
     except InputError as error:
-        print(f"no real data is shown beside: {error}")
+        print(f"no real data is shown beside: {error}", file=sys.stderr)
         return None
 
 

@@ -64,7 +64,8 @@ def of_source(source: Source, name: str, label: int | None = None) -> Examples:
     Raises:
       InputError: there are no labels, or none of this class.
     """
-    decode, told = make_codec(source.spec).decode, {"name": name, "fingerprint": fingerprint(source)}
+    decode = make_codec(source.spec).decode
+    told: dict[str, Any] = {"name": name, "fingerprint": fingerprint(source)}
     chosen = np.arange(source.size)
     if label is not None:
         chosen = np.flatnonzero(source.labels() == label) if source.labels else chosen[:0]
