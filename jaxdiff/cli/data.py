@@ -32,7 +32,6 @@ from jaxdiff.modalities import find, make_codec
 from jaxdiff.modalities.images import arrays, digits, folder, pictures, tfds
 from jaxdiff.modalities.images.tfds import ORIGINALS, import_tfds, open_prepared
 from jaxdiff.modalities.tables import table
-from jaxdiff.modalities.trajectories import maze
 from jaxdiff.modalities.trajectories.mazes import MAZES
 from jaxdiff.types import Batch
 
@@ -41,9 +40,38 @@ __all__ = ["findings", "inspect", "main", "make_parser", "open_source", "readabl
 BATCH, CLASSES = 256, 20
 
 
+TAKES = {
+    "digits": (),
+    "a folder": ("size", "width", "channels"),
+    "a .csv": ("label_key", "missing"),
+    "a .npy or .npz": ("key", "label_key", "low", "high"),
+    "a prepared set": ("split", "data_dir", "size", "width", "channels"),
+}
+"""The options of `inspect` that are for each kind of source; the others are for all."""
+
+
+def check_taken(args: argparse.Namespace, kind: str) -> None:
+    """Refuse options that are not for a kind of source.
+
+    Raises:
+      InputError: there is one.
+    """
+    default = make_parser().parse_args(["inspect", args.source])
+    for name in sorted({name for names in TAKES.values() for name in names} - {*TAKES[kind]}):
+        if getattr(args, name) != getattr(default, name):
+            raise InputError(f"--{name.replace('_', '-')}: is not for {kind}, as {args.source!r} is: leave it out")
+
+
 def open_source(args: argparse.Namespace) -> Source:
-    """Open the source that the command line names."""
+    """Open the source that the command line names.
+
+    Raises:
+      InputError: there is none, or an option that is not for it.
+    """
     path = Path(args.source)
+    by_suffix = {".csv": "a .csv", ".npy": "a .npy or .npz", ".npz": "a .npy or .npz"}
+    plain = "a folder" if path.is_dir() else by_suffix.get(path.suffix, "a prepared set")
+    check_taken(args, "digits" if args.source == "digits" else plain)
     if args.source == "digits":
         return digits()
     if path.is_dir():
@@ -60,7 +88,11 @@ def inspect(source: Source, sheet: Path | None = None, as_json: bool = False) ->
     show = find(source.spec.modality, "show")
     found, kept = findings(source, show.SHOWN)
     if sheet and len(kept):
-        pictures.save_picture(sheet, show.preview(source.spec, Batch(make_codec(source.spec).decode(kept)), None))
+        picture = show.preview(source.spec, Batch(make_codec(source.spec).decode(kept)), None)
+        try:
+            pictures.save_picture(sheet, picture)
+        except ValueError as error:  # of another suffix
+            raise InputError(f"--sheet {sheet}: {error}: name a picture, such as sheet.png") from error
         found["sheet"] = str(sheet)
     if as_json:
         print(json.dumps(found))
@@ -132,7 +164,12 @@ def run_prepare(args: argparse.Namespace) -> int:
 
 def run_maze(args: argparse.Namespace) -> int:
     """Write trips through a maze, and print their hash."""
-    source = maze(args.layout, args.trips, args.steps, args.stride, args.split, args.seed)
+    from jaxdiff.config.parts import DATA  # a second to import
+
+    if args.out.suffix != ".npz":
+        raise InputError(f"{str(args.out)!r}: must be a .npz, such as trips.npz")
+    given = {name: getattr(args, name) for name in ("layout", "trips", "steps", "stride", "split", "seed")}
+    source = DATA.make({"name": "maze", **given})
     windows = make_codec(source.spec).decode(source.take(np.arange(source.size)).x_0)
     np.savez(args.out, allow_pickle=False, windows=windows)
     digest = hashlib.sha256(np.ascontiguousarray(windows).tobytes()).hexdigest()

@@ -7,13 +7,15 @@
   jaxdiff evaluate --reference FOLDER --save-reference STATS.npz       save them, to share
   jaxdiff evaluate --convert weights-inception-2015-12-05-6726825d.pth
 
-Of a run the reference is its training data, and real examples in place of samples are its held-out data. Figures are
-named after their features: fd_pixels, kid_digits, precision_inception. Beside each stands what as many real examples
-have, disjoint from the reference. What is computed lies in the run's folder, below evaluation/, or in the user's cache:
-the same command goes on where it was killed. Writes a page with pictures, beside the JSON.
+Of a run the reference is its training data, and real examples in place of samples are its held-out data; with --label
+those of that class. Figures are named after their features: fd_pixels, kid_digits, precision_inception. Beside each
+stands what as many real examples have, disjoint from the reference. What is computed lies in the run's folder, below
+evaluation/, or in the user's cache: the same command goes on where it was killed. Writes a page with pictures, beside
+the JSON.
 """
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
@@ -29,11 +31,13 @@ from jaxdiff.cli.parser import Parser
 from jaxdiff.cli.sample import opened, parse_option
 from jaxdiff.config import build
 from jaxdiff.config.sampling import OPTIONS
+from jaxdiff.data import numpy_file
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import report, statistics, weights
 from jaxdiff.evaluation.evaluate import How, evaluate, reference_of
 from jaxdiff.evaluation.features import find_features
 from jaxdiff.evaluation.held_out import measure as held_out_bits
+from jaxdiff.evaluation.held_out import unit_of
 from jaxdiff.evaluation.neighbors import nearest
 from jaxdiff.evaluation.sets import Examples, first, of_model, of_path, of_source
 from jaxdiff.evaluation.statistics import Statistics
@@ -51,6 +55,8 @@ from jaxdiff.types import Batch, Spec
 __all__ = ["main", "make_parser"]
 
 NUM, BATCH = 10_000, 256
+DRAWING = ("sampler", "steps", "guidance", "label", "weights", "option", "num", "batch", "likelihood")
+MEASURING = ("held_out", "extrapolate", "intervals", "floor", "json", "report")
 BESIDE, NEAREST = 8, 3
 """Samples in the report that stand beside training examples, and how many of these are shown of each."""
 
@@ -121,7 +127,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def check(given: argparse.Namespace) -> None:
     """Refuse what does not go together, and numbers out of their range."""
+    default = vars(make_parser().parse_args([]))
+    said = [name for name in default if getattr(given, name) != default[name]]
     if given.convert:
+        _refuse([name for name in said if name != "convert"], "goes without --convert")
         return
     if bool(given.workdir) + bool(given.samples) > 1:
         raise InputError("--workdir and --samples: give one of them")
@@ -129,15 +138,23 @@ def check(given: argparse.Namespace) -> None:
         raise InputError("give --workdir RUN, or --samples with --reference, or --reference with --save-reference")
     if given.samples and not given.reference:
         raise InputError("--samples: go with a --reference: what are they compared with?")
-    drawing = {"sampler": None, "steps": None, "guidance": None, "label": None, "weights": "", "option": []}
-    drawing |= {"num": NUM, "batch": BATCH, "likelihood": 0}
-    if wrong := [name for name, default in drawing.items() if not given.workdir and getattr(given, name) != default]:
-        raise InputError(f"--{wrong[0]}: is for drawing from a run, and none is drawn from: leave it out")
-    if given.resize != "tensorflow1" and "inception" not in given.features:
-        raise InputError(f"--resize {given.resize}: is for --features inception: leave it out")
+    if not given.workdir:
+        _refuse([name for name in DRAWING if name in said], "is for drawing from a run, and none is drawn from")
+    if not given.samples:
+        _refuse([name for name in ("key",) if name in said], "is of --samples")
+    if not (given.workdir or given.samples):
+        _refuse([name for name in MEASURING if name in said], "is for measuring, and there are no samples")
+    if "inception" not in given.features:
+        _refuse([name for name in ("resize", "weights_file") if name in said], "is for --features inception")
     for name, least in (("num", 2), ("batch", 1), ("intervals", 0), ("floor", 0), ("seed", 0), ("likelihood", 0)):
         if getattr(given, name) < least or (name == "intervals" and given.intervals == 1):
             raise InputError(f"--{name} {getattr(given, name)}: at least {max(least, 2 * (name == 'intervals'))}")
+
+
+def _refuse(names: list[str], why: str) -> None:
+    """Refuse the first of some flags."""
+    if names:
+        raise InputError(f"--{names[0].replace('_', '-')}: {why}: leave it out")
 
 
 def run(given: argparse.Namespace) -> None:
@@ -168,6 +185,7 @@ def run(given: argparse.Namespace) -> None:
                 f"{samples.spec.modality} of shape {samples.spec.shape}: they must be the same"
             )
     how = how_of(given, samples.spec)
+    likelihood = bits(model, config, given) if model and given.likelihood else {}
     known = known_of(given, real, how)
     with tqdm(total=samples.size, unit="example", disable=is_quiet()) as bar:
         result = evaluate(samples, known, held_out, how, above, weights.cache(), lambda n: bar.update(n - bar.n))
@@ -177,13 +195,13 @@ def run(given: argparse.Namespace) -> None:
         result["shares"] = kind.shares(samples.spec, *all_of)
     if given.save_reference:
         statistics.save(given.save_reference, known, how.features)
-    if model and given.likelihood:
-        result["likelihood"] = bits(model, config, given)
+    if likelihood:
+        result |= {"likelihood": likelihood, "unit": unit_of(samples.spec)}
     write(given, result, samples, real, above)
 
 
 def bits(model: Model, config: dict, given: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Bits per dimension of held-out examples of a run, evenly spread: {name: {"mean", "error"}}."""
+    """The likelihood of held-out examples of a run, evenly spread: {name: {"mean", "error"}}."""
     source = build.held_out(config, model.spec)
     figures = held_out_bits(model, source, jax.random.key(given.seed), given.likelihood)
     return {name.strip(): figure._asdict() for name, figure in figures.items()}
@@ -200,12 +218,15 @@ def drawn(
     if model.conditions.keys() - {"label", *completed(model.spec)}:
         raise InputError(f"evaluate: this model is told {', '.join(model.conditions)}: give what it drew as --samples")
     told = {"workdir": str(folder), "label": given.label, "params_sha256": weights.of_params(model.params)}
-    if given.label is not None:
-        options["condition"] = class_number(given.label, model)
+    label = None if given.label is None else class_number(given.label, model)
+    if label is not None:
+        options["condition"] = label
     samples = of_model(model, given.num, given.batch, given.seed, told, **options)
     source = build.rescaled(build.source(config), model.spec, "data")
-    held_out = of_source(build.held_out(config, model.spec), "held_out") if config.get("held_out") else None
-    return samples, of_source(source, "data"), held_out
+    others = build.held_out(config, model.spec) if config.get("held_out") else None
+    alone = label if label is not None and label >= 0 else None  # -1 is that of none
+    of = lambda source, name: of_source(source, name, alone)
+    return samples, of(source, "data"), others and of(others, "held_out")
 
 
 def how_of(given: argparse.Namespace, spec: Spec) -> How:
@@ -221,8 +242,10 @@ def is_statistics(path: str) -> bool:
     """Tell whether a file holds statistics, and no examples."""
     if not Path(path).is_file() or Path(path).suffix != ".npz":
         return False
-    with np.load(path, allow_pickle=False) as content:
-        return "told" in content.files or {"mu", "sigma"} <= set(content.files)
+    with contextlib.suppress(Exception):  # the reader of examples says what is wrong with a file
+        names = set(numpy_file.names_in(path) or [])
+        return "told" in names or {"mu", "sigma"} <= names
+    return False
 
 
 def known_of(given: argparse.Namespace, real: Examples | None, how: How) -> dict[str, Statistics]:

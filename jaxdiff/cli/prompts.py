@@ -12,9 +12,8 @@ from jaxdiff.modalities import require
 from jaxdiff.pipelines.conditions import Given
 from jaxdiff.pipelines.model import Model
 
-__all__ = ["FLAGS", "add_arguments", "check", "check_molecules", "make_told", "options_of", "read_prompts", "told"]
+__all__ = ["add_arguments", "check", "make_told", "options_of", "read_prompts", "told"]
 
-FLAGS = ("prompt", "prompts", "negative")
 MOLECULES = ("atoms", "property")
 
 
@@ -29,27 +28,12 @@ def check(arguments: argparse.Namespace) -> None:
     """Refuse what would be ignored.
 
     Raises:
-      InputError: captions twice, with a task, or instead of drawing; a negative one without guidance.
+      InputError: captions twice; a negative one without guidance.
     """
-    if arguments.prompt and arguments.prompts:
+    if arguments.prompt and arguments.prompts is not None:
         raise InputError("--prompts: captions are given by --prompt, too: leave one of them out")
-    for name in FLAGS:
-        if getattr(arguments, name) and (arguments.task or arguments.likelihood):
-            raise InputError(f"--{name}: goes with drawing alone, without a task: leave it out")
     if arguments.negative and arguments.guidance is None:
         raise InputError("--negative: is led away from by --guidance, such as --guidance 3: give both")
-
-
-def check_molecules(arguments: argparse.Namespace) -> None:
-    """Refuse what only molecules that are drawn can be asked for, elsewhere.
-
-    Raises:
-      InputError: with a task, a text to fill, or instead of drawing.
-    """
-    for name in MOLECULES:
-        value = getattr(arguments, name)
-        if value is not None and (arguments.task or arguments.likelihood or arguments.fill is not None):
-            raise InputError(f"--{name} {value}: goes with drawing molecules alone: leave it out")
 
 
 def read_prompts(arguments: argparse.Namespace) -> list[str]:
@@ -58,7 +42,7 @@ def read_prompts(arguments: argparse.Namespace) -> list[str]:
     Raises:
       InputError: the file cannot be read, or is empty.
     """
-    if not arguments.prompts:
+    if arguments.prompts is None:
         return arguments.prompt or []
     try:
         lines = [line.strip() for line in Path(arguments.prompts).read_text(encoding="utf-8-sig").splitlines()]
@@ -97,8 +81,10 @@ def make_told(arguments: argparse.Namespace, model: Model) -> Callable[[int], Gi
         require("molecules", model.spec, f"--{name} {value}")
 
     def made(n):
-        given = asked or told(model, arguments.label, captions, arguments.first, n)
-        return model.completed(key, given, n, arguments.first)
+        known = told(model, arguments.label, captions, arguments.first, n)
+        if asked and known is not None:
+            raise InputError(f"--{next(iter(asked))}: is of molecules, which have no classes: leave --label out")
+        return model.completed(key, asked or known, n, arguments.first)
 
     return made
 

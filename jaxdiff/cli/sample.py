@@ -33,7 +33,7 @@ import jax
 import numpy as np
 from tqdm.auto import tqdm
 
-from jaxdiff.cli import preview, prompts, tasks
+from jaxdiff.cli import modes, preview, prompts, tasks
 from jaxdiff.cli.conform import conformed
 from jaxdiff.cli.fill import filled
 from jaxdiff.cli.parser import Parser
@@ -147,21 +147,9 @@ def check(arguments: argparse.Namespace) -> None:
             raise InputError(f"--{name} {getattr(arguments, name)}: draw at least one example")
     if not 0 <= arguments.seed < 2**32:
         raise InputError(f"--seed {arguments.seed}: must be from 0 to {2**32 - 1}")
-    if arguments.first < 0 or (arguments.first and (arguments.task or arguments.likelihood)):
-        raise InputError(f"--first {arguments.first}: a number from 0, and only for drawing without a task")
-    if arguments.json and (arguments.task or arguments.likelihood):
-        raise InputError("--json: goes with drawing alone; leave it out")
-    if arguments.fill is not None and (arguments.task or arguments.likelihood or arguments.json or arguments.label):
-        raise InputError("--fill: goes with drawing texts alone, without --task, --likelihood, --json and --label")
-    drawing = ("task", "sampler", "steps", "label", *OPTIONAL)
-    ignored = [name for name in drawing if getattr(arguments, name) is not None] + arguments.option
-    if arguments.smiles is not None and (arguments.task or arguments.likelihood or arguments.json or arguments.label):
-        raise InputError("--smiles: goes with drawing conformers, without --task, --likelihood, --json and --label")
-    if arguments.likelihood and ignored:
-        raise InputError(f"{ignored[0]}: is for drawing, and --likelihood draws nothing")
-    prompts.check_molecules(arguments)
-    if arguments.examples is not None and not arguments.likelihood:
-        raise InputError("--examples: goes with --likelihood")
+    if arguments.first < 0:
+        raise InputError(f"--first {arguments.first}: must be a number from 0")
+    modes.check(arguments, make_parser(arguments.task).parse_args([]), OPTIONAL)
     prompts.check(arguments)
     tasks.check(arguments, sampling(arguments))
 
@@ -309,7 +297,7 @@ def real_examples(config: dict, model: Model) -> Batch | None:
     try:
         return preview.decoded(model, preview.compared(config, model))
     except InputError as error:
-        print(f"no real data is shown beside: {error}")
+        print(f"no real data is shown beside: {error}", file=sys.stderr)
         return None
 
 
@@ -320,8 +308,7 @@ def report(arguments: argparse.Namespace) -> None:
     source = build.held_out(config, model.spec)
     n = min(source.size, 1000) if arguments.examples is None else arguments.examples
     chain = config["sample"]["grid"].get("total", 0) if config["process"]["name"] == "ddpm" else 0
-    unit = "nats" if model.spec.modality == "molecules" else "bits per dimension"
-    print(f"{folder}: {model.weights}, {n} held-out examples, {unit}")
+    print(f"{folder}: {model.weights}, {n} held-out examples, {held_out.unit_of(model.spec)}")
     figures = held_out.measure(model, source, jax.random.key(arguments.seed), n, chain=chain)
     if lost := [name.strip() for name, figure in figures.items() if not np.isfinite(figure).all()]:
         raise InputError(f"{', '.join(lost)}: not finite with {model.weights}: take other --weights")

@@ -2,12 +2,13 @@
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from jaxdiff.errors import InputError
 
-__all__ = ["class_names", "files_below", "is_hidden"]
+__all__ = ["by_number", "class_names", "files_below", "is_hidden"]
 
 logger = logging.getLogger(__name__)
 
@@ -15,6 +16,12 @@ logger = logging.getLogger(__name__)
 def is_hidden(name: str) -> bool:
     """Tell whether a file or folder is one that systems keep for themselves, such as .cache and __MACOSX."""
     return name.startswith((".", "__"))
+
+
+def by_number(name: str) -> list[tuple[str, int, str]]:
+    """The key by which names are sorted with the numbers in them as numbers: 2.png before 10.png."""
+    parts = re.split("([0-9]+)", name)
+    return [(text, int(digits or -1), digits) for text, digits in zip(parts[::2], [*parts[1::2], ""], strict=True)]
 
 
 def files_below(path: str, suffixes: Sequence[str]) -> tuple[Path, list[Path]]:
@@ -52,4 +59,5 @@ def class_names(files: Sequence[Path], path: str, what: str) -> list[str]:
         )
     if beside or len(inside) < 2:
         return []
-    return sorted(inside, key=int) if all(name.isdecimal() for name in inside) else sorted(inside)
+    numbered = all(name.isdecimal() for name in inside)
+    return sorted(inside, key=lambda name: (int(name) if numbered else 0, name))

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxdiff.errors import InputError, unknown
 
-__all__ = ["MEMORY", "Rows", "load", "member", "names_in"]
+__all__ = ["MEMORY", "Rows", "array_of", "load", "member", "names_in"]
 
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux says what a container or a job may have."""
@@ -95,6 +95,23 @@ def member(path: str, key: str, fields: str) -> np.ndarray:
     """
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
         return _member(content, key, path, fields)
+
+
+def array_of(path: str | Path) -> np.ndarray:
+    """The array of a .npy, as a whole.
+
+    Raises:
+      InputError: it cannot be read, or is empty.
+    """
+    try:
+        with open(path, "rb") as file:
+            found = np.load(file, allow_pickle=False)
+            shape = found.shape  # a .npz has none
+    except Exception as error:  # of a damaged file, NumPy raises all kinds
+        raise InputError(f"{str(path)!r} cannot be read as a .npy: {' '.join(str(error).split())}") from error
+    if 0 in shape:
+        raise InputError(f"{str(path)!r} holds an array of shape {shape}: there is nothing in it")
+    return found
 
 
 def names_in(path: str | Path) -> list[str] | None:

@@ -8,6 +8,7 @@ such epochs of the class.
 
 import functools
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -31,10 +32,12 @@ __all__ = [
     "labeled",
     "read",
     "read_ahead",
+    "say_gaps",
     "select",
     "to_unit_range",
 ]
 
+logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 FINGERPRINT = 64
@@ -88,6 +91,25 @@ def labeled(source: Source, labels: np.ndarray | None, classes: int = 0) -> Sour
 def content(array: np.ndarray) -> bytes:
     """The SHA-256 of an array that a source holds in memory, for `Source.known`."""
     return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).digest()
+
+
+def say_gaps(labels: np.ndarray, where: str) -> None:
+    """Warn of classes that no example is of: a model draws them in turn with the others, and never learns them.
+
+    Args:
+      labels: of all examples, whole numbers from 0.
+      where: they are from, for the message.
+    """
+    there = np.unique(labels)
+    if lost := int(there[-1]) + 1 - len(there):
+        first = int(np.argmax(np.append(there, -1) != np.arange(len(there) + 1)))
+        logger.warning(
+            "%s: %d of %d classes have no example, %d the first, and are never learned: number those there are from 0",
+            where,
+            lost,
+            there[-1] + 1,
+            first,
+        )
 
 
 def fingerprint(source: Source) -> str:

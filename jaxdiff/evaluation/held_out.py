@@ -37,13 +37,18 @@ from jaxdiff.modalities.images.operators import downsampled
 from jaxdiff.pipelines.draw import named_variance
 from jaxdiff.pipelines.model import Model
 from jaxdiff.training.sharding import drawing_mesh, on_mesh
-from jaxdiff.types import Batch, Key, Params, expand
+from jaxdiff.types import Batch, Key, Params, Spec, expand
 
-__all__ = ["Figure", "examples", "make_monitor", "measure"]
+__all__ = ["Figure", "examples", "make_monitor", "measure", "unit_of"]
 
 
 BANDS = 4
 """Parts of the times, from the data to the noise."""
+
+
+def unit_of(spec: Spec) -> str:
+    """The unit of the likelihood of examples."""
+    return {"molecules": "nats", "text": "bits a symbol"}.get(spec.modality, "bits per dimension")
 
 
 def examples(model: Model, source: Source, n: int) -> Batch:

@@ -55,15 +55,29 @@ def first(examples: Examples, n: int) -> np.ndarray:
     return np.concatenate(some)
 
 
-def of_source(source: Source, name: str) -> Examples:
-    """The examples of a source."""
+def of_source(source: Source, name: str, label: int | None = None) -> Examples:
+    """The examples of a source.
+
+    Args:
+      label: of those of one class alone.
+
+    Raises:
+      InputError: there are no labels, or none of this class.
+    """
     decode = make_codec(source.spec).decode
+    told: dict[str, Any] = {"name": name, "fingerprint": fingerprint(source)}
+    chosen = np.arange(source.size)
+    if label is not None:
+        chosen = np.flatnonzero(source.labels() == label) if source.labels else chosen[:0]
+        told["label"] = label
+    if not len(chosen):
+        raise InputError(f"--label {label}: {name} has no example of this class: leave it out")
 
     def batches(start):
-        for i in range(start, source.size, BATCH):
-            yield np.asarray(decode(source.take(np.arange(i, min(i + BATCH, source.size))).x_0))
+        for i in range(start, len(chosen), BATCH):
+            yield np.asarray(decode(source.take(chosen[i : i + BATCH]).x_0))
 
-    return Examples(source.size, source.spec, {"name": name, "fingerprint": fingerprint(source)}, batches)
+    return Examples(len(chosen), source.spec, told, batches)
 
 
 def of_model(model: Model, n: int, batch: int, seed: int, told: Mapping[str, Any], **options: Any) -> Examples:

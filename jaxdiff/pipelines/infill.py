@@ -15,6 +15,7 @@ from jaxdiff.modalities import require
 from jaxdiff.modalities.tables.spec import mixed_columns
 from jaxdiff.modalities.text.spec import vocabulary_of
 from jaxdiff.modalities.text.vocabulary import encode
+from jaxdiff.pipelines.common import draw_with
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite, is_whole
@@ -43,7 +44,7 @@ def infill(model: Model, key: Key, texts: Sequence[str], blank: str = "_", **opt
     Args:
       texts: each of as many symbols as the model's, or fewer, which leaves the rest to it; each blank is one symbol.
       blank: a character that stands for one unknown symbol.
-      **options: those of `Model.sample`.
+      **options: those of `Model.sample`; a class that is not given is unknown.
 
     Raises:
       InputError: the model is not of text in characters, a text is too long, or nothing is left to draw.
@@ -83,7 +84,7 @@ def infill_symbols(model: Model, key: Key, known: np.ndarray, free: np.ndarray, 
     if (np.where(free, 0, known) >= model.path.symbols).any():
         raise InputError(f"known: holds {known.max()}, and this model has {model.path.symbols} symbols, from 0 on")
     inputs = Inputs(each={"known": jnp.asarray(known, jnp.int32), "free": jnp.asarray(free)})
-    return model.trajectory(key, len(known), 0, hooks=SYMBOLS, inputs=inputs, **options)[0]
+    return draw_with(model, key, len(known), SYMBOLS, inputs, **options)
 
 
 def impute(
@@ -95,10 +96,11 @@ def impute(
       table: (n, columns), as `Model.sample` returns rows; what stands in a free cell does not matter.
       free: (n, columns) or (columns,), whether a cell is to be drawn.
       repeats: of each step (`jaxdiff.discrete.product.replaced`): more follow known numbers better, and take longer.
-      **options: those of `Model.sample`.
+      **options: those of `Model.sample`; a class that is not given is unknown.
 
     Raises:
-      InputError: shapes that do not fit, known cells that are none of their column, or nothing that is free.
+      InputError: shapes that do not fit, known cells that are none of their column, nothing that is free, or no class
+        for a model that was never without.
     """
     if not isinstance(model.path, Product):
         raise InputError("impute: is for tables of mixed columns: train one with configs/tables.py")
@@ -113,8 +115,7 @@ def impute(
     known = model.codec.encode(np.where(free, 0, table))
     places = free[:, order] if len(order) == model.shape[0] else np.pad(free[:, order], ((0, 0), (0, 1)))
     each = {"known": jnp.asarray(known), "free": jnp.asarray(places)}
-    inputs = Inputs(each, {"repeats": jnp.int32(repeats)})
-    drawn = model.trajectory(key, len(table), 0, hooks=PARTS, inputs=inputs, **options)[0]
+    drawn = draw_with(model, key, len(table), PARTS, Inputs(each, {"repeats": jnp.int32(repeats)}), **options)
     return np.where(free, model.codec.decode(finite(np.asarray(drawn), "rows")), table)  # NaN would be a missing cell
 
 

@@ -18,7 +18,7 @@ from jaxdiff.config.sampling import GUIDANCE, AnyProcess, Bind, has_symbols
 from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import is_white
-from jaxdiff.modalities import complete, find, has_space, make_codec
+from jaxdiff.modalities import complete, completed, find, has_space, make_codec
 from jaxdiff.pipelines.chosen import check_guidable, chosen
 from jaxdiff.pipelines.conditions import Given, Known, checked, prompted
 from jaxdiff.pipelines.draw import Fed, How
@@ -104,7 +104,7 @@ class Model:
 
         Args:
           dtype: of the parameters there, float32 or float16.
-          picture: draw a few examples for the card.
+          picture: draw a few examples for the card, where the model draws without being told more than a class.
           **said: for the card: the model's `license`, the `data` that it was trained on, what else there is `about` it.
 
         Raises:
@@ -114,8 +114,10 @@ class Model:
             raise InputError("save: this model was put together by hand: save one that was trained or loaded")
         check_new(path)
         key = jax.random.key(0)
-        given, drawn = self.check_condition(self.completed(key, None, 16), 16), None
-        if picture:
+        drawn, usual = None, ("label", *completed(self.spec))
+        told = [one for name, one in self.conditions.items() if name not in usual]
+        if picture and all(self.guidable and one.missing is not None for one in told):
+            given = self.check_condition(self.completed(key, None, 16), 16)
             x_0 = self.sample(key, 16, min(self.steps, 100), condition=given)
             drawn = Batch(np.asarray(x_0), given)
         config = {**self.config, "sample": self._sampling(self.config["sample"])}

@@ -57,12 +57,36 @@ def test_a_table(capsys, tmp_path):
         (["{}/a.npz"], "is not there: give the path of a .npy or .npz file"),
         (["{}"], "no picture below"),
         (["digits", "--sheet", "{}/none/sheet.png"], "No such file or directory"),
+        (["digits", "--sheet", "{}/sheet.foo"], "name a picture, such as sheet.png"),
+        (["digits", "--size", "4"], "--size: is not for digits"),
+        (["a.npz", "--channels", "3"], "--channels: is not for a .npy or .npz"),
+        (["a.csv", "--key", "x"], "--key: is not for a .csv"),
+        (["{}", "--label-key", "x"], "--label-key: is not for a folder"),
+        (["mnist", "--missing", "drop"], "--missing: is not for a prepared set"),
     ],
 )
 def test_bad_input_is_one_line(capsys, tmp_path, arguments, message):
     assert main(["inspect", *(a.format(tmp_path) for a in arguments)]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trips"], "must be a .npz"),
+        (["{}/a.npz", "--trips=0"], "trips=0: must be a whole number from 1"),
+        (["{}/a.npz", "--trips=3", "--steps=1"], "steps=1: must be a whole number from 2"),
+        (["{}/a.npz", "--trips=3", "--stride=0"], "stride=0: must be a whole number from 1"),
+        (["{}/a.npz", "--trips=3", "--seed=-1"], "seed=-1: must be a whole number from 0"),
+        (["{}/a.npz", "--trips=3", "--layout=tiny"], "unknown maze 'tiny'"),
+    ],
+)
+def test_trips_that_cannot_be_are_one_line(capsys, tmp_path, arguments, message):
+    assert main(["maze", *(a.format(tmp_path) for a in arguments)]) == 2
+    err = capsys.readouterr().err
     assert message in err
     assert len(err.strip().splitlines()) == 1
 

@@ -1,7 +1,19 @@
+import re
+
 import numpy as np
 import pytest
 
-from jaxdiff.data.source import Source, balanced, batches, fingerprint, indices, labeled, select, to_unit_range
+from jaxdiff.data.source import (
+    Source,
+    balanced,
+    batches,
+    fingerprint,
+    indices,
+    labeled,
+    say_gaps,
+    select,
+    to_unit_range,
+)
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.pictures import to_uint8
 from jaxdiff.modalities.images.spec import image_spec
@@ -111,6 +123,15 @@ CLASSES = np.arange(200, dtype=np.int32) % 3
 def test_the_fingerprint_is_that_of_the_data(other):
     assert of(PIXELS, CLASSES) == of(PIXELS.copy(), CLASSES.copy())
     assert of(*other) != of(PIXELS, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [([1, 2, 2], "1 of 3 classes have no example, 0 the"), ([0, 1, 9], "7 of 10 classes .* 2 the"), ([1, 0], "")],
+)
+def test_classes_without_examples_are_said(caplog, labels, said):
+    say_gaps(np.array(labels), "labels")
+    assert re.search(said, caplog.text) if said else not caplog.text
 
 
 def test_the_fingerprint_reads_few_examples():

@@ -12,6 +12,8 @@ from jaxdiff.evaluation import report, statistics
 from jaxdiff.evaluation.evaluate import How, evaluate, featured, reference_of
 from jaxdiff.evaluation.features import Features, find_features
 from jaxdiff.evaluation.frechet import frechet_distance
+from jaxdiff.evaluation.held_out import unit_of
+from jaxdiff.evaluation.report import table
 from jaxdiff.evaluation.sets import first, of_file, of_model, of_path, of_source
 from jaxdiff.modalities.images import digits, pictures
 from jaxdiff.modalities.images.spec import image_spec
@@ -208,13 +210,18 @@ LINES = {
     "--reference real.npy": "--save-reference",
     "--samples samples.npy --reference real.npy --steps 5": "--steps: is for drawing from a run",
     "--samples samples.npy --reference real.npy --num 5": "--num: is for drawing from a run",
-    "--samples samples.npy --reference real.npy --resize clean": "--resize clean: is for --features inception",
+    "--samples samples.npy --reference real.npy --resize clean": "--resize: is for --features inception",
     "--samples samples.npy --reference real.npy --features pixel": "did you mean 'pixels'",
     "--samples samples.npy --reference real.npy --features inception --resize clean": "no weights of InceptionV3 at",
     "--samples samples.npy --reference real.npy --features nowhere:f": "that can be imported",
     "--samples samples.npy --reference real.npy --features digits": "are of images of 8x8x1, and these are 4x4x1",
     "--samples samples.npy --reference real.npy --rounding up": "unknown --rounding 'up'",
     "--samples samples.npy --reference real.npy --intervals 1": "--intervals 1: at least 2",
+    "--samples samples.npy --reference real.npy --weights-file a": "--weights-file: is for --features inception",
+    "--workdir run --key x": "--key: is of --samples",
+    "--reference real.npy --save-reference s.npz --json a": "--json: is for measuring, and there are no samples",
+    "--reference real.npy --save-reference s.npz --floor 0": "--floor: is for measuring, and there are no samples",
+    "--convert a.pth --samples samples.npy": "--samples: goes without --convert",
     "--convert real.npy": "weights",
 }
 
@@ -290,6 +297,26 @@ def test_more_groups_than_samples_are_refused(files, how, tmp_path, cache):
     samples = of_file("samples.npy")
     with pytest.raises(InputError, match="--intervals 301: there are 300 samples"):
         evaluate(samples, {}, None, how._replace(groups=301), tmp_path / "work", cache)
+
+
+def test_examples_of_one_class_alone():
+    source = digits("test")
+    some = of_source(source, "digits", 3)
+    labels = source.take(np.arange(source.size)).condition["label"]
+    np.testing.assert_array_equal(first(some, some.size), source.take(np.flatnonzero(labels == 3)).x_0)
+    assert next(some.batches(5)).shape[0] == some.size - 5
+    assert some.told != of_source(source, "digits", 4).told
+    with refused("--label 12: digits has no example of this class"):
+        of_source(source, "digits", 12)
+
+
+def test_likelihoods_are_told_in_their_units():
+    figure = {"mean": 1.0, "error": 0.1}
+    names = {"images": "probability flow", "molecules": "bound, nats a molecule", "text": "bound, bits a symbol"}
+    for modality, name in names.items():
+        found = {"figures": {}, "features": {}, "floor": {}, "likelihood": {name: figure}}
+        (row,) = table({**found, "unit": unit_of(Spec((2,), modality))})[1]
+        assert row[0] == ("probability flow, bits per dimension" if modality == "images" else name)
 
 
 def test_two_features_of_one_name_are_refused(how, cache):

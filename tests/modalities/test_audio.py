@@ -7,6 +7,7 @@ from scipy.io import wavfile
 
 import jaxdiff
 from jaxdiff.config import build
+from jaxdiff.config.build import rescaled
 from jaxdiff.data.source import fingerprint
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation.sets import of_path
@@ -244,6 +245,13 @@ def test_sounds_are_shown_and_saved(tmp_path, rng):
     assert show.save_chain(tmp_path, spec, rng.normal(size=(4, 2, 1024, 1)), "note") == ["chain.png"]
     with Image.open(tmp_path / "chain.png") as chain:
         assert chain.info["Comment"] == "note"
+
+
+def test_other_speakers_are_not_taken_for_those_of_training(tmp_path):
+    source = recordings(a_folder(tmp_path / "f", 2), speakers=True)
+    others = source.spec._replace(details={**source.spec.details, "speakers": ["ann", "zoe"]})
+    with pytest.raises(InputError, match="held_out: its speakers are .*'ann', 'zoe'.*, and those of the data"):
+        rescaled(source._replace(spec=others), source.spec, "held_out")
 
 
 def test_given_sounds_are_brought_to_the_models_length(tmp_path):

@@ -3,11 +3,13 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from jaxdiff.data.below import class_names
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import folder
 from tests.helpers.array_files import classes_of
@@ -166,6 +168,12 @@ def test_classes_have_names_and_numbers_are_in_their_order(tmp_path):
     assert source.labels().tolist() == [2, 0, 1]  # files in the order of their paths: 10, 2, 9
     pictures_of(tmp_path, "cat/a.jpg")
     assert folder(str(tmp_path), size=8, channels=1).spec.details == {"classes": ["10", "2", "9", "cat"]}
+
+
+def test_classes_whose_numbers_are_equal_have_one_order():
+    names = sorted("0" * zeros + str(number) for number in (1, 2) for zeros in range(12))
+    ordered = class_names([Path(name) / "a.jpg" for name in names], "pictures", "pictures")
+    assert ordered == sorted(names, key=lambda name: (int(name), name))
 
 
 @pytest.mark.parametrize("hidden", [".ipynb_checkpoints", ".Trash", "__MACOSX", "cat/.thumbs"])

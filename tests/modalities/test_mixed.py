@@ -83,6 +83,11 @@ def test_a_schema_is_inferred_and_cells_come_back(tmp_path):
     np.testing.assert_allclose(law[3], [0.9, 0.1, 0], atol=1e-5)
 
 
+def test_no_zero_is_negative():
+    whole, small = schema.Column("a", "number"), schema.Column("a", "number", decimals=-1)
+    assert schema.cells([whole, small], np.array([[-0.3, -0.0], [-0.7, -1e-9]])) == [["0", "0"], ["-1", "-1e-09"]]
+
+
 def test_kinds_may_be_given_and_columns_left_out(tmp_path):
     source = columns(a_csv(tmp_path), ignore="id, note", numbers="flag")
     assert source.spec.details["columns"] == ["price", "kind", "flag"]

@@ -4,10 +4,11 @@ import jax
 import numpy as np
 import pytest
 
+from jaxdiff.config.build import rescaled
 from jaxdiff.modalities.molecules import bonds, chemistry, complete
 from jaxdiff.modalities.molecules.measured import values
 from jaxdiff.modalities.molecules.source import molecules
-from jaxdiff.modalities.molecules.spec import make_codec, sizes_of
+from jaxdiff.modalities.molecules.spec import make_codec, sizes_of, told_property
 from tests.helpers.cases import cases, refused
 
 CH = 1.09
@@ -161,6 +162,18 @@ def test_more_atoms_than_there_is_room_for_and_strange_elements_are_refused(tmp_
     codec = make_codec(molecules(written(tmp_path, [METHANE, WATER])).spec)
     with refused("element S"):
         codec.encode(stacked([THIOL]))
+
+
+def test_a_property_of_other_molecules_is_told_by_the_moments_of_training(tmp_path):
+    energy = np.array([3.0, 5, 4, 9])
+    for name, scale in (("energy", 1), ("other", 10)):
+        np.savez(tmp_path / f"{name}.npz", energy=scale * energy + 3, mass=energy, **arrays(SMALL))
+    source = molecules(str(tmp_path / "energy.npz"), property="energy")
+    other = rescaled(molecules(str(tmp_path / "other.npz"), property="energy"), source.spec, "held_out")
+    told = other.take(np.arange(4)).condition["property"]
+    np.testing.assert_allclose(told, told_property(source.spec, 10 * energy + 3, 4), rtol=1e-5)
+    with refused("property 'mass': that of the data of training is 'energy'"):
+        rescaled(molecules(str(tmp_path / "other.npz"), property="mass"), source.spec, "held_out")
 
 
 def test_a_property_is_told_in_deviations(tmp_path):

@@ -61,6 +61,19 @@ def test_splits_have_other_handwritings_and_seeds_other_ways():
     assert not np.array_equal(first, moving_digits("test", n=3).take(np.arange(3)).x_0)
 
 
+def test_the_frames_of_a_folder_are_in_the_order_of_their_numbers(tmp_path):
+    for i in range(1, 13):
+        Image.fromarray(np.full((4, 4), 20 * i, np.uint8)).save(tmp_path / f"frame {i}.png")
+    assert read_clip(tmp_path, (4, 4, 1))[:, 0, 0, 0].tolist() == [20 * i for i in range(1, 13)]
+
+
+@pytest.mark.parametrize("pace", [8, 24, 300])
+def test_frames_that_are_alike_come_back_from_a_gif(tmp_path, pace):
+    frames = a_clip()[[0, 0, 0, 1, 2, 2, *[3] * 40, 4]]
+    write_clip(tmp_path / "a.gif", frames, pace)
+    np.testing.assert_array_equal(read_clip(tmp_path / "a.gif", frames.shape[1:]), frames)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"split": "half"}, "unknown split"), ({"size": 8}, "more than 8 pixels"), ({"frames": 1}, "two frames at least")],

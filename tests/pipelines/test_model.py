@@ -17,11 +17,13 @@ from jaxdiff.gaussian.space import centered
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.nets.conditional_unet import ConditionalUNet
 from jaxdiff.pipelines import latents
+from jaxdiff.pipelines import model as models
 from jaxdiff.pipelines.draw import _bound as bound_of
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import from_time
 from jaxdiff.types import ConditionSpec, class_label
+from tests.helpers.models import conditional
 from tests.helpers.samplers import SAMPLERS as REGISTRY
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -389,3 +391,10 @@ def test_the_noise_of_a_latent_follows_from_its_number(model):
     key = jax.random.key(0)
     some = latents._noise(model, key, 2, {"first": 3, "noise_scale": 2.0})
     np.testing.assert_allclose(some, 2 * latents._noise(model, key, 5, {})[3:], rtol=1e-6)
+
+
+def test_a_model_that_has_to_be_told_something_is_saved_without_a_picture(monkeypatch, tmp_path):
+    kept = []
+    monkeypatch.setattr(models, "save_folder", lambda *given: kept.append(given[5]))
+    dataclasses.replace(conditional(), guidable=False, config={"sample": {}}).save(tmp_path / "new")
+    assert kept == [None]

@@ -18,6 +18,7 @@ from jaxdiff.modalities.trajectories.spec import track_spec
 from jaxdiff.pipelines import plan, rollout
 from jaxdiff.pipelines.inpaint import draw_around
 from jaxdiff.pipelines.model import Model
+from jaxdiff.pipelines.plan import _rollout
 from tests.helpers.cases import refused
 
 STEPS, SPREAD, WEIGHT = 20, 0.7, 0.4
@@ -154,6 +155,15 @@ def test_held_states_reach_the_network_free_of_noise():
     jax.effects_barrier()
     np.testing.assert_allclose(np.stack(seen)[:, :, 2], 0.5)
     assert np.abs(np.stack(seen)[0, :, 3] - 0.5).min() > 0
+
+
+@pytest.mark.parametrize("loss", ["frames", "diffusion"])
+def test_rollouts_are_the_same_in_any_batch(loss):
+    model = exact_model(np.zeros((4, 1)), np.eye(4), loss)
+    made = lambda n, first: _rollout(model, jax.random.key(0), n, length=7, seen=2, steps=3, first=first)
+    whole = made(3, 0)
+    np.testing.assert_allclose(np.concatenate([made(2, 0), made(1, 2)]), whole, atol=1e-5)
+    assert np.abs(whole[0] - whole[1]).min() > 1e-3
 
 
 @pytest.mark.slow

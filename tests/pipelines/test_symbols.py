@@ -16,6 +16,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.evaluation import held_out
 from jaxdiff.modalities import find
 from jaxdiff.pipelines import experiment
+from jaxdiff.pipelines.model import Model
 from jaxdiff.types import Batch, class_label
 from tests.helpers.configs import get_config, with_field
 
@@ -186,6 +187,19 @@ def test_cells_are_imputed_and_the_others_stay(table):
     ]:
         with pytest.raises(InputError, match=message):
             pipelines.impute(model, jax.random.key(0), rows, known, **options)
+
+
+def test_a_class_that_is_not_given_is_unknown_where_cells_are_imputed(monkeypatch):
+    given = []
+    config = a_table(num_classes=2)
+    config["data"]["label"] = config["held_out"]["label"] = True
+    config["train"]["cond_dropout"] = 0.1
+    model = untrained(config)
+    monkeypatch.setattr(Model, "check_condition", lambda *args, **further: given.append(args[1]) or 1 / 0)
+    for condition, told in ((None, {}), (1, 1)):
+        with pytest.raises(ZeroDivisionError):
+            pipelines.impute(model, jax.random.key(0), np.ones((2, 5)), np.arange(5) < 1, condition=condition)
+        assert given.pop() == told
 
 
 @pytest.mark.slow

@@ -266,7 +266,10 @@ def test_likelihood_of_held_out_data(call, finished):
         (["--workdir={run}", "--option=steps=5"], "unknown --option 'steps'"),
         (["--workdir={run}", "--seed=-1"], "--seed -1: must be from 0 to 4294967295"),
         (["--workdir={run}", "--examples=5"], "--examples: goes with --likelihood"),
-        (["--workdir={run}", "--likelihood", "--label=9"], "label: is for drawing, and --likelihood draws nothing"),
+        (
+            ["--workdir={run}", "--likelihood", "--label=9"],
+            "--label: goes with plain drawing and --task",
+        ),
         (["--workdir={run}", "--likelihood", "--examples=1000"], "n=1000: there are 360 held-out examples"),
     ],
 )

@@ -94,8 +94,9 @@ def test_a_file_of_ones_own_which_is_gone_when_it_is_drawn(call, tmp_path):
     tiny = [text for text in TINY if "held_out" not in text]
     call("train.py", f"--config=configs/table.py:file={path}", *tiny, f"--workdir={tmp_path / 'run'}")
     path.unlink()
-    out, _ = call("sample.py", f"--workdir={tmp_path / 'run'}", "--num=20")
-    assert "no real data is shown beside: " in out
+    out, err = call("sample.py", f"--workdir={tmp_path / 'run'}", "--num=20", "--json")
+    assert "no real data is shown beside: " in err
+    assert json.loads(out)["num"] == 20
     drawn = np.loadtxt(tmp_path / "run" / "samples" / "samples.csv", delimiter=",", skiprows=1)
     assert drawn.shape == (20, 2)
     assert 500 < drawn[:, 1].mean() < 1500

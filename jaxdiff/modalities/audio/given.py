@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdiff.data.below import files_below
+from jaxdiff.data.numpy_file import array_of
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.audio.spec import rate_of
 from jaxdiff.modalities.audio.wave import fitted
@@ -23,7 +24,7 @@ def read(path: str, spec: Spec) -> np.ndarray:
     """
     place, (length, channels) = Path(path).expanduser(), spec.shape
     if place.suffix.lower() == ".npy" and place.is_file():
-        found = np.load(place, allow_pickle=False)
+        found = array_of(place)
         if found.ndim != 3 or found.shape[2] != channels or found.dtype.kind != "f" or not np.isfinite(found).all():
             raise InputError(
                 f"{path!r} holds {found.dtype} of shape {found.shape}: must be (n, samples, {channels}), real"

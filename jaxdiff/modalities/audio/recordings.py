@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxdiff.data.below import class_names, files_below
 from jaxdiff.data.numpy_file import member, names_in
-from jaxdiff.data.source import Source, labeled
+from jaxdiff.data.source import Source, labeled, say_gaps
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.audio.spec import audio_spec
 from jaxdiff.modalities.audio.wave import fitted, read_wave
@@ -180,6 +180,7 @@ def _numbered(read, listed, key: str, field: str, n: int) -> tuple[np.ndarray | 
         return None, []
     numbers = _numbers(read(key, field), key, n)
     count = int(numbers.max()) + 1
+    say_gaps(numbers, f"data.{field}={key!r}")
     names = list(map(str, read(f"{key}_names", field))) if f"{key}_names" in listed else list(map(str, range(count)))
     if len(names) < count:
         raise InputError(f"{key!r} goes up to {count - 1}, and '{key}_names' holds {len(names)} names: add the others")

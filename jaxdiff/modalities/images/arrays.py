@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdiff.data import numpy_file
 from jaxdiff.data.captions import captioned
-from jaxdiff.data.source import Source, labeled, to_unit_range
+from jaxdiff.data.source import Source, labeled, say_gaps, to_unit_range
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
@@ -75,6 +75,7 @@ def arrays(
         if not whole or labels.min() < 0 or labels.max() >= LABELS:
             raise InputError(f"{label_key!r} in {path!r} must hold one label, an integer from 0, for each image")
         labels = labels.astype(np.int32)
+        say_gaps(labels, f"{label_key!r} in {path!r}")
 
     def take(indices):
         return Batch(to_unit_range(images.take(indices).reshape(-1, *shape[1:]), low, high))

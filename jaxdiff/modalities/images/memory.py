@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdiff.data.source import Source, content, labeled, to_unit_range
+from jaxdiff.data.source import Source, content, labeled, say_gaps, to_unit_range
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
@@ -91,6 +91,7 @@ def _labels(labels: Any, n: int, classes: Sequence[str]) -> tuple[np.ndarray | N
         return np.array([number[str(label)] for label in found], np.int32), list(number)
     if found.dtype.kind not in "iu" or found.min() < 0 or found.max() >= 2**31:
         raise InputError(f"labels such as {found[0]!r} and {found[-1]!r}: must be whole numbers from 0, or texts")
+    say_gaps(found, "labels")
     if names and found.max() >= len(names):
         raise InputError(f"labels up to {found.max()}: classes has {len(names)} names")
     return found.astype(np.int32), names

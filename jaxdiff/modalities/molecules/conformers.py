@@ -171,11 +171,12 @@ def _padded(x: np.ndarray, most: int) -> np.ndarray:
 
 def _from_npz(path: str, split: str, most: int) -> Iterator[Any]:
     try:
-        with np.load(Path(path).expanduser(), allow_pickle=False) as file:
+        with open(Path(path).expanduser(), "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ARRAYS}
             test = file["test"] if "test" in file.files else None
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path!r}: is no .npz with the arrays {', '.join(ARRAYS)} ({error})") from error
+    except Exception as error:  # of a damaged file, NumPy, zipfile and zlib raise all kinds
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path!r}: is no .npz with the arrays {', '.join(ARRAYS)} ({reason})") from error
     if split != "all" and test is None:
         raise InputError(f"{path!r}: has no array 'test' that says what is held out: add it, or take data.split='all'")
     numbers, offsets, edges = arrays["atomic_numbers"], arrays["offsets"], arrays["bond_offsets"]
@@ -196,7 +197,11 @@ def _from_sdf(path: str, split: str) -> Iterator[Any]:
     place = Path(path).expanduser()
     if not place.is_file():
         raise InputError(f"{path!r}: is no file: name an .sdf or an .npz of molecules")
-    molecules = [molecule and _of_sdf(chem, molecule) for molecule in chem.SDMolSupplier(str(place), removeHs=False)]
+    try:
+        found = list(chem.SDMolSupplier(str(place), removeHs=False))
+    except OSError as error:  # of an empty one
+        raise InputError(f"{path!r} cannot be read as an .sdf: {' '.join(str(error).split())}") from error
+    molecules = [molecule and _of_sdf(chem, molecule) for molecule in found]
     if split == "all":
         yield from molecules
         return

@@ -136,7 +136,7 @@ def _property(path: str, name: str, extra: Mapping[str, Any], n: int) -> np.ndar
 
 
 def _npz(path: Path) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
-    with np.load(path, allow_pickle=False) as file:
+    with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     lost = sorted({"atomic_numbers", "positions"} - arrays.keys())
     if lost:

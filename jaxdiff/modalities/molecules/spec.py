@@ -5,7 +5,7 @@ padding. A network sees (atoms, 3 + elements + 1): centered coordinates, the ele
 the atomic number times 1/10. An atom that is drawn is the element of its largest feature.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ __all__ = [
     "make_codec",
     "mask_of",
     "molecule_spec",
+    "retold",
     "sizes_of",
     "told_property",
 ]
@@ -138,6 +139,28 @@ def told_property(spec: Spec, values: np.ndarray | float, n: int) -> np.ndarray:
         raise InputError(f"property of shape {values.shape}: must be one finite number for all, or {n}")
     deviations = np.broadcast_to((values - kept["mean"]) / kept["std"], (n,))
     return np.stack([deviations, np.ones(n)], -1).astype(np.float32)
+
+
+def retold(its: Spec, ours: Spec) -> Callable[[Condition | None], Condition | None]:
+    """From what is known of molecules of one data set to what is told of those of another: a property by its moments.
+
+    Raises:
+      InputError: it is another property.
+    """
+    there, here = (spec.details.get("property") for spec in (its, ours))
+    if not there or not here or there == here:
+        return lambda condition: condition
+    if there["name"] != here["name"]:
+        raise InputError(f"property {there['name']!r}: that of the data of training is {here['name']!r}: take the same")
+
+    def retell(condition):
+        if not condition or "property" not in condition:
+            return condition
+        deviations, known = np.asarray(condition["property"], np.float64).T
+        again = (deviations * there["std"] + there["mean"] - here["mean"]) / here["std"]
+        return {**condition, "property": np.stack([again, known], -1).astype(np.float32)}
+
+    return retell
 
 
 def _known(spec: Spec) -> tuple[np.ndarray, list[int]]:

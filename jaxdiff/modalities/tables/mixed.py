@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import logging
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -149,7 +150,7 @@ def read_csv(path: str, separator: str = ",") -> tuple[list[str], list[list[str]
     try:
         stored = place.read_bytes()
         stored = gzip.decompress(stored) if place.suffix == ".gz" else stored
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
         text = stored.decode("utf-8-sig")

@@ -146,7 +146,9 @@ def cells(columns: Sequence[Column], table: np.ndarray) -> list[list[str]]:
 def _written(column: Column, value: float) -> str:
     if not np.isfinite(value):
         return column.missing or ""
-    return f"{value:.8g}" if column.decimals < 0 else f"{value:.{column.decimals}f}"
+    if column.decimals < 0:
+        return f"{value + 0.0:.8g}"
+    return f"{np.round(value, column.decimals) + 0.0:.{column.decimals}f}"  # no minus before a 0
 
 
 def learned(columns: Sequence[Column], table: np.ndarray) -> list[Column]:

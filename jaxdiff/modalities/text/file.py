@@ -142,10 +142,11 @@ def _listed(path: str, split: str) -> tuple[list[str], np.ndarray]:
     """All lines of a file, and the numbers of those of a split."""
     if Path(path).suffix == ".npz":
         try:
-            with np.load(Path(path).expanduser(), allow_pickle=False) as arrays:
+            with open(Path(path).expanduser(), "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 parts = {name: [_string(s) for s in arrays[name].tolist()] for name in ("train", "test")}
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(f"{path!r}: holds no arrays 'train' and 'test' of strings ({error})") from error
+        except Exception as error:  # of a damaged file, NumPy, zipfile and zlib raise all kinds
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path!r}: holds no arrays 'train' and 'test' of strings ({reason})") from error
         every, first = parts["train"] + parts["test"], len(parts["train"])
         numbers = np.arange(len(every))
         chosen = {"all": numbers, "train": numbers[:first], "test": numbers[first:]}[split]

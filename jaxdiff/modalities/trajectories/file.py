@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdiff.data import numpy_file
-from jaxdiff.data.source import Source
+from jaxdiff.data.source import Source, say_gaps
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.trajectories.spec import make_codec, scaling_of, track_spec
 from jaxdiff.types import Batch, ConditionSpec, class_label
@@ -45,6 +45,7 @@ def tracks(
         labels = arrays[label]
         if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
             raise InputError(f"{path!r}: array {label!r} of {labels.dtype}: classes are (n,) whole numbers from 0")
+        say_gaps(labels, f"{path!r}: array {label!r}")
         conditions["label"] = labels.astype(np.int32)
     for name, rows in conditions.items():
         if len(rows) != len(windows):

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxdiff.data import numpy_file
 from jaxdiff.data.below import class_names, files_below
-from jaxdiff.data.source import Source, labeled, to_unit_range
+from jaxdiff.data.source import Source, labeled, say_gaps, to_unit_range
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.video.file import FRAMES, MOVIES, read_clip
 from jaxdiff.modalities.video.spec import PACE, video_spec
@@ -114,6 +114,8 @@ def video_arrays(
         return Batch(to_unit_range(rows.take(chosen[np.asarray(indices)]).reshape(-1, *shape[1:]), low, high))
 
     count = 0 if labels is None else int(labels.max()) + 1
+    if labels is not None:
+        say_gaps(labels, f"{label_key!r} in {path!r}")
     source = Source(len(chosen), video_spec(shape[1:], pace, levels, list(map(str, range(count)))), take)
     return labeled(source, _of(labels, chosen), count)
 

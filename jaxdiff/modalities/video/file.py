@@ -1,4 +1,8 @@
-"""Clips in files: GIF by Pillow, MP4 by imageio, and folders of pictures, read as uint8 and written."""
+"""Clips in files: GIF by Pillow, MP4 by imageio, and folders of pictures, read as uint8 and written.
+
+Pictures of a folder are frames in the order of their names, of numbers in that of the numbers. A GIF holds frames that
+are alike as one that lasts longer, which is read as so many as it lasts of the shortest.
+"""
 
 import importlib
 from collections.abc import Iterable
@@ -8,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
+from jaxdiff.data.below import by_number
 from jaxdiff.errors import InputError
 
 __all__ = ["FRAMES", "MOVIES", "read_clip", "write_clip"]
@@ -64,12 +69,12 @@ def write_clip(path: str | Path, frames: np.ndarray, pace: float, note: str = ""
     if path.suffix != ".gif":
         raise InputError(f"{str(path)!r}: a clip is written as .gif or .mp4")
     first, *rest = [Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame) for frame in frames]
-    first.save(path, save_all=True, append_images=rest, duration=round(1000 / pace), loop=0, comment=note)
+    first.save(path, save_all=True, append_images=rest, duration=10 * max(round(100 / pace), 1), loop=0, comment=note)
 
 
 def _pictures(path: Path) -> Iterable[Image.Image]:
     if path.is_dir():
-        for file in sorted(path.iterdir()):
+        for file in sorted(path.iterdir(), key=lambda file: by_number(file.name)):
             if file.suffix.lower() in FRAMES and not file.name.startswith("."):
                 with Image.open(file, formats=["PNG", "JPEG", "WEBP", "BMP"]) as picture:
                     yield picture.copy()
@@ -79,8 +84,11 @@ def _pictures(path: Path) -> Iterable[Image.Image]:
                 yield Image.fromarray(frame)
     else:
         with Image.open(path, formats=["GIF"]) as movie:
-            for frame in ImageSequence.Iterator(movie):
-                yield frame.copy()
+            lasts = [frame.info.get("duration", 0) for frame in ImageSequence.Iterator(movie)]
+            least = min([last for last in lasts if last > 0], default=0)
+            for frame, last in zip(ImageSequence.Iterator(movie), lasts, strict=True):
+                for _ in range(max(1, round(last / least)) if least else 1):
+                    yield frame.copy()
 
 
 def _imageio() -> Any:

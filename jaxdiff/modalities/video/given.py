@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxdiff.data.below import is_hidden
+from jaxdiff.data.numpy_file import array_of
 from jaxdiff.data.source import to_unit_range
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.video.file import FRAMES, MOVIES, read_clip
@@ -22,7 +24,7 @@ def read(path: str, spec: Spec) -> np.ndarray:
     """
     place, (frames, *shape) = Path(path).expanduser(), spec.shape
     if place.suffix == ".npy" and place.is_file():
-        found = np.load(place, allow_pickle=False)
+        found = array_of(place)
         fits = found.shape[1:] == spec.shape and found.dtype.kind == "f" and np.isfinite(found).all()
         if not fits or np.abs(found).max() > 1.001:
             raise InputError(
@@ -30,7 +32,8 @@ def read(path: str, spec: Spec) -> np.ndarray:
             )
         return found.astype(np.float32)
     if place.is_dir() and not any(file.suffix.lower() in FRAMES for file in place.iterdir()):
-        files = sorted(file for file in place.iterdir() if file.is_dir() or file.suffix.lower() in MOVIES)
+        there = sorted(file for file in place.iterdir() if not is_hidden(file.name))
+        files = [file for file in there if file.is_dir() or file.suffix.lower() in MOVIES]
     else:
         files = [place]
     if not files or not all(file.is_dir() or file.suffix.lower() in MOVIES for file in files):
