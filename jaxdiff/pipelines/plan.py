@@ -154,7 +154,7 @@ def rollout(model: Model, key: Key, seen: np.ndarray, steps: int, **options: Any
     Each window is a plan whose first states are the last that were seen or drawn: as many as there were at first.
 
     Raises:
-      InputError: nothing is seen, or so much that a window has nothing to draw.
+      InputError: nothing is seen, some of it is not finite, or so much that a window has nothing to draw.
     """
     seen = np.asarray(seen, np.float32)
     overlap = seen.shape[1] if seen.ndim == 3 else 0
@@ -162,6 +162,8 @@ def rollout(model: Model, key: Key, seen: np.ndarray, steps: int, **options: Any
         raise InputError(
             f"seen of shape {seen.shape}: give (n, from 1 to {model.shape[0] - 1} steps, {model.shape[1]})"
         )
+    if not np.isfinite(seen).all():
+        raise InputError("seen: must be finite numbers")
     parts, last, total = [seen], seen, overlap
     while total < steps:
         known = dict(enumerate(last.swapaxes(0, 1)))

@@ -178,6 +178,12 @@ def test_what_cannot_be_planned_is_refused(known, options, message):
         plan(model, jax.random.key(0), 1, known, **options)
 
 
+def test_a_rollout_does_not_go_on_from_what_is_unknown():
+    model = exact_model(np.zeros((4, 2)), np.eye(8))
+    with pytest.raises(InputError, match="seen: must be finite"):
+        rollout(model, jax.random.key(0), np.full((1, 2, 2), np.nan), 6)
+
+
 def test_half_a_state_is_refused_by_a_model_of_frames():
     model = exact_model(np.zeros((4, 2)), np.eye(8), "frames")
     with pytest.raises(InputError, match="whole states"):
