@@ -285,3 +285,13 @@ def test_a_notebook_shows_sounds_with_players_and_videos_that_move(rng):
         jaxdiff.show(np.zeros((2, 100, 1)), pace=8)
     with pytest.raises(InputError, match="give one of them"):
         jaxdiff.show(np.zeros((2, 100, 1)), pace=8, rate=RATE)
+
+
+def test_held_out_sounds_of_other_speakers_are_refused(tmp_path):
+    some = recordings(a_folder(tmp_path / "some"), speakers=True)
+    a_folder(tmp_path / "other")
+    for place in (tmp_path / "other").glob("*/ann"):
+        place.rename(place.parent / "cid")
+    other = recordings(str(tmp_path / "other"), speakers=True)
+    with pytest.raises(InputError, match=r"its speakers are \['bob', 'cid'\]"):
+        build.rescaled(other, some.spec, "held_out")

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxdiff.config.build.data import rescaled
 from jaxdiff.modalities.molecules import bonds, chemistry, complete
 from jaxdiff.modalities.molecules.measured import values
 from jaxdiff.modalities.molecules.source import molecules
@@ -188,3 +189,46 @@ def test_files_of_other_kinds_hold_the_same(tmp_path):
     for name in ("some.xyz", "some.sdf"):
         other = molecules(str(tmp_path / name)).take(np.arange(4))
         np.testing.assert_allclose(other.x_0, plain.x_0, atol=2e-4)
+
+
+def test_a_property_of_other_molecules_is_told_on_the_scale_of_training(tmp_path):
+    energies = {"some": np.float32([1, 2, 3, 6]), "other": np.float32([40, 10, 20, 30])}
+    for name, energy in energies.items():
+        np.savez(tmp_path / f"{name}.npz", **arrays(SMALL), energy=energy, mass=energy)
+    some, other = (molecules(str(tmp_path / f"{name}.npz"), property="energy") for name in energies)
+    told = rescaled(other, some.spec, "held_out").take(np.arange(4)).condition["property"]
+    np.testing.assert_allclose(told[:, 0], (energies["other"] - 3) / np.std(energies["some"]), rtol=1e-5)
+    np.testing.assert_array_equal(told[:, 1], 1)
+    with refused("property 'mass': the data of training has 'energy'"):
+        rescaled(molecules(str(tmp_path / "other.npz"), property="mass"), some.spec, "held_out")
+
+
+def test_atoms_that_are_no_elements_are_refused(tmp_path):
+    (tmp_path / "some.xyz").write_text("3\n\nO 0 0 0\nH 0 0 0.96\n- 0 0.96 0\n")
+    with refused("molecule 1 has '-'"):
+        molecules(str(tmp_path / "some.xyz"))
+    block = "\n\n\n  2  1  0  0  0  0  0  0  0  0999 V2000\n" + "".join(
+        f"    0.0000    0.0000{z:10.4f} {name:3} 0  0\n" for z, name in ((0, "C"), (1.5, "*"))
+    )
+    (tmp_path / "some.sdf").write_text(block + "  1  2  1  0\nM  END\n$$$$\n")
+    with refused("molecule 1 has an atom that is no element"):
+        molecules(str(tmp_path / "some.sdf"))
+
+
+def test_drawings_are_refused(tmp_path):
+    from rdkit import Chem
+    from rdkit.Chem import AllChem
+
+    from jaxdiff.modalities.molecules import conformers
+    from jaxdiff.modalities.molecules.graphs import read_smiles
+
+    molecule = read_smiles("CC(N)C(=O)O")
+    AllChem.Compute2DCoords(molecule)  # pyright: ignore[reportAttributeAccessIssue]
+    (tmp_path / "flat.sdf").write_text(Chem.MolToMolBlock(molecule) + "$$$$\n")
+    for read in (molecules, conformers):
+        with refused("molecule 1: has coordinates of a drawing"):
+            read(str(tmp_path / "flat.sdf"))
+    solid = Chem.AddHs(Chem.MolFromSmiles("O"))  # flat, but in space
+    AllChem.EmbedMolecule(solid, randomSeed=1)  # pyright: ignore[reportAttributeAccessIssue]
+    (tmp_path / "water.sdf").write_text(Chem.MolToMolBlock(solid) + "$$$$\n")
+    assert molecules(str(tmp_path / "water.sdf")).size == 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.modalities.molecules.graphs import rdkit
+from jaxdiff.modalities.molecules.graphs import check_solid, rdkit
 from jaxdiff.modalities.molecules.spec import SYMBOLS, make_codec, mask_of, molecule_spec, told_property
 from jaxdiff.types import Batch, ConditionSpec
 
@@ -156,7 +156,10 @@ def _sdf(path: Path) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
     for i, one in enumerate(chem.SDMolSupplier(str(path), sanitize=False, removeHs=False)):
         if one is None or not one.GetNumConformers():
             raise InputError(f"{str(path)!r}: molecule {i + 1} cannot be read with coordinates: leave it out")
+        check_solid(one, f"{str(path)!r}: molecule {i + 1}")
         atomic = [atom.GetAtomicNum() for atom in one.GetAtoms()]
+        if 0 in atomic:
+            raise InputError(f"{str(path)!r}: molecule {i + 1} has an atom that is no element: leave it out")
         found.append((atomic, one.GetConformer().GetPositions()))
     return (*_padded(found), {})
 
@@ -171,7 +174,10 @@ def _xyz(path: Path) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
         rows = [line.split() for line in lines[at + 2 : at + 2 + int(lines[at])]]
         if len(rows) < int(lines[at]):
             raise InputError(f"{str(path)!r}: ends within molecule {len(found) + 1}")
-        atomic = [SYMBOLS.index(row[0].capitalize()) for row in rows]
+        symbols = [row[0].capitalize() for row in rows]
+        if strange := [symbol for symbol in symbols if symbol not in SYMBOLS[1:]]:
+            raise InputError(f"{str(path)!r}: molecule {len(found) + 1} has {strange[0]!r}: elements are H to Xe")
+        atomic = [SYMBOLS.index(symbol) for symbol in symbols]
         found.append((atomic, np.array([[float(v) for v in row[1:4]] for row in rows]).reshape(-1, 3)))
         at += 2 + len(rows)
     return (*_padded(found), {})

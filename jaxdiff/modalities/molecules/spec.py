@@ -5,7 +5,7 @@ padding. A network sees (atoms, 3 + elements + 1): centered coordinates, the ele
 the atomic number times 1/10. An atom that is drawn is the element of its largest feature.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ __all__ = [
     "make_codec",
     "mask_of",
     "molecule_spec",
+    "retold",
     "sizes_of",
     "told_property",
 ]
@@ -138,6 +139,28 @@ def told_property(spec: Spec, values: np.ndarray | float, n: int) -> np.ndarray:
         raise InputError(f"property of shape {values.shape}: must be one finite number for all, or {n}")
     deviations = np.broadcast_to((values - kept["mean"]) / kept["std"], (n,))
     return np.stack([deviations, np.ones(n)], -1).astype(np.float32)
+
+
+def retold(its: Spec, spec: Spec) -> Callable[[Condition], Condition]:
+    """From a property in deviations from the mean of one data set to that in those of another.
+
+    Raises:
+      InputError: they are two properties.
+    """
+    old, new = its.details.get("property"), spec.details.get("property")
+    if not old or not new:
+        return lambda condition: condition
+    if old["name"] != new["name"]:
+        raise InputError(f"property {old['name']!r}: the data of training has {new['name']!r}: set data.property to it")
+
+    def again(condition):
+        if "property" not in condition:
+            return condition
+        deviations, known = np.moveaxis(np.asarray(condition["property"], np.float64), -1, 0)
+        moved = (deviations * old["std"] + old["mean"] - new["mean"]) / new["std"]
+        return {**condition, "property": np.stack([moved * known, known], -1).astype(np.float32)}
+
+    return again
 
 
 def _known(spec: Spec) -> tuple[np.ndarray, list[int]]:
