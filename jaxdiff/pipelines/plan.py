@@ -21,6 +21,7 @@ import numpy as np
 
 from jaxdiff.config.sampling import FRAMEWISE
 from jaxdiff.errors import InputError, unknown
+from jaxdiff.gaussian.noise import by_example, normal
 from jaxdiff.guidance import by_density, by_energy, context, held, inpainting
 from jaxdiff.modalities import require
 from jaxdiff.modalities.trajectories.mazes import RADIUS, find_maze
@@ -100,7 +101,8 @@ def plan(
     if isinstance(options.get("condition"), Mapping):
         options["condition"] = jax.tree.map(repeat, dict(options["condition"]))
     if rule == "context":
-        each["eps"] = jax.random.normal(jax.random.fold_in(key, 1), each["known"].shape)
+        index = options.get("first", 0) + jnp.arange(n * several)
+        each["eps"] = by_example(normal, index)(jax.random.fold_in(key, 1), each["known"])
     shared = {"scale": jnp.float32(scale), "level": jnp.float32(level)}
     details = model.spec.details
     scaling = tuple(details.get("shift", (0.0,))), tuple(details.get("scale", (1.0,)))
@@ -148,10 +150,11 @@ def rule_of(model: Model) -> str:
     return {"held": "held", "frames": "context"}.get(loss, "replace")
 
 
-def rollout(model: Model, key: Key, seen: np.ndarray, steps: int, **options: Any) -> np.ndarray:
-    """Continue trajectories (n, seen steps, channels) to so many steps, window by window, in their own units.
+def rollout(model: Model, key: Key, seen: np.ndarray, length: int, **options: Any) -> np.ndarray:
+    """Continue trajectories (n, seen steps, channels) to a length in steps, window by window, in their own units.
 
-    Each window is a plan whose first states are the last that were seen or drawn: as many as there were at first.
+    Each window is a plan whose first states are the last that were seen or drawn: as many as there were at first; the
+    options are those of `plan`.
 
     Raises:
       InputError: nothing is seen, some of it is not finite, or so much that a window has nothing to draw.
@@ -165,12 +168,12 @@ def rollout(model: Model, key: Key, seen: np.ndarray, steps: int, **options: Any
     if not np.isfinite(seen).all():
         raise InputError("seen: must be finite numbers")
     parts, last, total = [seen], seen, overlap
-    while total < steps:
+    while total < length:
         known = dict(enumerate(last.swapaxes(0, 1)))
         window = plan(model, jax.random.fold_in(key, total), len(seen), known, **options).states[:, 0]
         parts.append(window[:, overlap:])
         last, total = window[:, -overlap:], total + model.shape[0] - overlap
-    return np.concatenate(parts, axis=1)[:, :steps]
+    return np.concatenate(parts, axis=1)[:, :length]
 
 
 @functools.lru_cache(maxsize=32)
@@ -269,7 +272,7 @@ def _rollout(model, key, n, length=0, seen=0, **options):
     seen, length = seen or model.shape[0] // 4, length or 2 * model.shape[0]
     first = options.pop("first", 0)
     begun = np.asarray(model.codec.decode(draw_with(model, key, n, Hooks(), Inputs(), first=first, **options)))
-    return rollout(model, jax.random.fold_in(key, 1 + first), begun[:, :seen], length, **options)
+    return rollout(model, jax.random.fold_in(key, 1), begun[:, :seen], length, first=first, **options)
 
 
 def _save(folder, model: Model, outcome: Outcome) -> list[str]:
