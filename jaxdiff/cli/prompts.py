@@ -44,11 +44,11 @@ def check_molecules(arguments: argparse.Namespace) -> None:
     """Refuse what only molecules that are drawn can be asked for, elsewhere.
 
     Raises:
-      InputError: with a task, a text to fill, or instead of drawing.
+      InputError: with a text to fill, or instead of drawing; tasks say themselves what they take.
     """
     for name in MOLECULES:
         value = getattr(arguments, name)
-        if value is not None and (arguments.task or arguments.likelihood or arguments.fill is not None):
+        if value is not None and (arguments.likelihood or arguments.fill is not None):
             raise InputError(f"--{name} {value}: goes with drawing molecules alone: leave it out")
 
 

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff.config.names import import_name
 from jaxdiff.config.sampling import FRAMEWISE
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.noise import by_example, normal
@@ -111,7 +112,9 @@ def plan(
     plans = np.asarray(model.codec.decode(finite(np.asarray(drawn), "plans")))
     plans = np.where(np.repeat(mask, several, axis=0), np.repeat(states, several, axis=0), plans).astype(np.float32)
     ranked = rank or (functools.partial(_minus, reward) if reward else functools.partial(cost, model))
-    return _ranked(plans.reshape(n, several, *model.shape), np.reshape(ranked(plans), (n, several)))
+    if (costs := np.asarray(ranked(plans))).shape != (n * several,):
+        raise InputError(f"reward, rank: gave shape {costs.shape} for {n * several} plans: must be a number for each")
+    return _ranked(plans.reshape(n, several, *model.shape), costs.reshape(n, several))
 
 
 def _ranked(plans: np.ndarray, costs: np.ndarray) -> Plans:
@@ -255,8 +258,22 @@ def _via(words: list[str], model: Model) -> dict[int, np.ndarray]:
     return found
 
 
+REWARD = "package.module:name of a function states (batch, steps, channels) -> (batch,), differentiable by JAX"
+VALUE = "package.module:name of a function (x_t, t) -> (batch,) of noisy trajectories as the network sees them"
+
+
+def _reward(name: str, model: Model) -> Callable:
+    return import_name("reward", name, REWARD, callable)
+
+
+def _value(name: str, model: Model) -> Callable:
+    return import_name("value", name, VALUE, callable)
+
+
 def _plan(model, key, n, start=None, goal=None, via=None, **options):
     """Plans for the command line: n of one problem, ranked."""
+    if "scale" in options and not options.keys() & {"reward", "value"}:
+        raise InputError("--scale: is of a reward or a value, and none is given: give one, or leave it out")
     ends = {place: state for place, state in ((0, start), (-1, goal)) if state is not None}
     if twice := ends.keys() & (via or {}).keys():
         raise InputError(f"--via {min(twice)}: that step is the start or the goal, which are given: leave one out")
@@ -296,6 +313,9 @@ PIPELINES = {
             Argument("start", "the first state: numbers with commas, --start=X,Y", read=_state, default="free"),
             Argument("goal", "the last state", read=_state, default="free"),
             Argument("via", "further states, each as STEP:X,Y", read=_via, many=True, default="none"),
+            Argument("reward", f"what plans are led and ranked by, {REWARD}", read=_reward, default="none"),
+            Argument("value", f"what they are led by in its place, {VALUE}", read=_value, default="none"),
+            Argument("scale", "factor on the gradient of either", float, default="1"),
             Argument("rule", f"how they are held: {', '.join(RULES)}", default="as in training"),
         ),
         takes=None,
