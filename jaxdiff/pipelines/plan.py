@@ -112,13 +112,14 @@ def plan(
     plans = np.asarray(model.codec.decode(finite(np.asarray(drawn), "plans")))
     plans = np.where(np.repeat(mask, several, axis=0), np.repeat(states, several, axis=0), plans).astype(np.float32)
     ranked = rank or (functools.partial(_minus, reward) if reward else functools.partial(cost, model))
-    if (costs := np.asarray(ranked(plans))).shape != (n * several,):
-        raise InputError(f"reward, rank: gave shape {costs.shape} for {n * several} plans: must be a number for each")
-    return _ranked(plans.reshape(n, several, *model.shape), costs.reshape(n, several))
+    return _ranked(plans.reshape(n, several, *model.shape), np.asarray(ranked(plans)))
 
 
 def _ranked(plans: np.ndarray, costs: np.ndarray) -> Plans:
-    order = np.argsort(costs, axis=1)
+    n, several = plans.shape[:2]
+    if costs.shape != (n * several,):
+        raise InputError(f"reward, rank: gave shape {costs.shape} for {n * several} plans: must be a number for each")
+    order = np.argsort(costs := costs.reshape(n, several), axis=1)
     return Plans(np.take_along_axis(plans, order[..., None, None], 1), np.take_along_axis(costs, order, 1))
 
 
