@@ -1,7 +1,7 @@
 """Molecules with the coordinates and elements of all atoms: equivariant diffusion (Hoogeboom et al. 2022, EDM).
 
     python train.py --config=configs/molecules.py:npz=FILE.npz     arrays atomic_numbers and positions, see below
-    python train.py --config=configs/molecules.py:sdf=FILE.sdf     or xyz=FILE.xyz
+    python train.py --config=configs/molecules.py:sdf=FILE.sdf     or xyz=FILE.xyz, pdb=FILE.pdb
     python sample.py --workdir runs/molecules --num 100            samples.sdf, samples.xyz, report.json and a picture
     python sample.py --workdir runs/molecules --num 100 --atoms 17
     python train.py --config=configs/molecules.py:npz=FILE.npz,property=energy     an array (n,) as a condition
@@ -22,8 +22,8 @@ def get_config(setting: str = "") -> ConfigDict:
     """The configuration of one of the settings above."""
     name, _, path = setting.partition("=")
     path, _, asked = path.partition(",property=")
-    if name not in ("npz", "sdf", "xyz") or not path:
-        raise unknown("setting", setting, ["npz=FILE", "npz=FILE,property=ARRAY", "sdf=FILE", "xyz=FILE"])
+    if name not in ("npz", "sdf", "xyz", "pdb") or not path:
+        raise unknown("setting", setting, ["npz=FILE", "npz=FILE,property=ARRAY", "sdf=FILE", "xyz=FILE", "pdb=FILE"])
     config = ConfigDict(schema.defaults())
     data = {"name": "molecules", "path": path, "unit": "angstrom", "atoms": 0, "property": asked}
     config.data = ConfigDict({**data, "split": "train"})

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 SHOWN = 64
-OF_SAMPLE = ("label", "steps")
+OF_SAMPLE = ("label", "steps", "atoms", "property")
 """Flags that sample.py has without a task, too."""
 CONTRACT = "a jaxdiff.pipelines.pipeline.Pipeline"
 PIPELINES: dict[str, Pipeline] = {

@@ -21,6 +21,6 @@ def ddnm(
 
     def denoise(x_t, t):
         x_0, variance = denoiser(x_t, t), posterior_variance(process, t, std)
-        return x_0 + variance * _pull(operator, y - operator(x_0), x_0, variance, noise, iterations)
+        return x_0 + variance * _pull(process, operator, y - operator(x_0), x_0, variance, noise, iterations)
 
     return denoise

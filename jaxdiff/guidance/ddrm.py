@@ -18,7 +18,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, require_white
+from jaxdiff.gaussian.space import everywhere
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Denoiser, Operator
 
@@ -98,9 +100,11 @@ def ddrm(
       eta_b: in [0, 1], how much of what y tells is taken where it tells more.
 
     Raises:
-      InputError: the process has noise other than `normal`.
+      InputError: the process has noise other than `normal`, or its data lives in a part of R^n.
     """
     require_white(process, "DDRM")
+    if process.space is not everywhere:
+        raise InputError("DDRM: its directions are those of all of R^n, and this data lives in a part: take pigdm")
     S, seen = spectrum.values, spectrum.measured(y)
     kept = jnp.sqrt(1 - jnp.square(jnp.asarray(eta, y.dtype)))
 

@@ -22,7 +22,7 @@ def dps(
 
         gradient = jax.grad(distance)(state.x)
         moved = sampler.step(key, state, t, s)
-        return moved._replace(x=moved.x - scale * gradient)
+        return moved._replace(x=moved.x - scale * process.space.project(gradient))
 
     return sampler._replace(step=step)
 

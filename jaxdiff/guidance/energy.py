@@ -1,6 +1,8 @@
 """Guidance by a density, such as a classifier's, or by an energy of the data.
 
 q(x_t) p(y | x_t)^w                x̂ + w sigma² / alpha ∇ log p(y | x_t)    (Dhariwal and Nichol 2021)
+
+The gradient is that along the space of the process (`jaxdiff.gaussian.space`), which x̂_0 does not leave.
 """
 
 from collections.abc import Callable
@@ -32,7 +34,7 @@ def by_density(process: Process, denoiser: Denoiser, log_density: LogDensity, sc
     def denoise(x_t, t):
         t = interior(process, as_time(t, x_t))
         gradient = jax.grad(lambda x: jnp.sum(log_density(x, t)))(x_t)
-        return denoiser(x_t, t) + scale * expand(score_scale(process, t), x_t) * gradient
+        return denoiser(x_t, t) + process.space.project(scale * expand(score_scale(process, t), x_t) * gradient)
 
     return denoise
 
@@ -54,6 +56,6 @@ def by_energy(
         t = interior(process, as_time(t, x_t))
         x_0, back = jax.vjp(lambda x: denoiser(x, t), x_t)
         (gradient,) = back(jax.grad(lambda x: jnp.sum(energy(x)))(x_0))
-        return x_0 - scale * expand(score_scale(process, t), x_t) * gradient
+        return x_0 - process.space.project(scale * expand(score_scale(process, t), x_t) * gradient)
 
     return denoise

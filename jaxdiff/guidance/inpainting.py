@@ -6,7 +6,13 @@
 
 Both are sampler -> sampler, and approximate: the drawn part sees the known one only through its noise. Closer to the
 posterior is `jaxdiff.guidance.linear` with `masked`.
+
+Of points whose mean is 0 (`jaxdiff.gaussian.space.centered`), such as the atoms of a molecule, what is known of some is
+how they lie to each other, and not where: `keep_shape` puts it in place, and leaves the mean alone. It is a projection
+that is orthogonal in that space, so that noise on what is known is independent of that on the rest, as it is of pixels.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -15,32 +21,55 @@ from jaxdiff.gaussian.process import Process, transition
 from jaxdiff.samplers.base import Sampler
 from jaxdiff.types import Array
 
-__all__ = ["keep", "repaint", "replace"]
+__all__ = ["Put", "keep", "keep_shape", "repaint", "replace"]
+
+Put = Callable[[Array, Array, Array], Array]
+"""`(x, image, mask) -> x` with what is known of the image."""
 
 
-def replace(process: Process, sampler: Sampler, image: Array, mask: Array) -> Sampler:
+def keep(x: Array, image: Array, mask: Array) -> Array:
+    """The image where it is known, exactly, and x elsewhere."""
+    return jnp.where(mask > 0, image, x)
+
+
+def keep_shape(x: Array, image: Array, mask: Array) -> Array:
+    """The known points of an image, moved together to where their mean is in x, and x elsewhere.
+
+    Args:
+      x, image: (batch, points, channels), the first three of which are coordinates.
+      mask: (batch, points, 1), 1 where a point is known.
+    """
+    count = jnp.maximum(jnp.sum(mask, 1, keepdims=True), 1)
+    shift = jnp.sum(mask * (x - image)[..., :3], 1, keepdims=True) / count
+    return keep(x, jnp.concatenate([image[..., :3] + shift, image[..., 3:]], axis=-1), mask)
+
+
+def replace(process: Process, sampler: Sampler, image: Array, mask: Array, put: Put = keep) -> Sampler:
     """The sampler, with the known part put in its place after each step.
 
     Args:
       image: (batch, ...); what it holds where it is unknown does not matter.
       mask: broadcast against it: 1 where it is known, 0 where it is to be drawn.
+      put: how it is put in its place: `keep`, or `keep_shape`.
     """
 
     def step(key, state, t, s):
         first, second = jax.random.split(key)
         moved = sampler.step(first, state, t, s)
         noised = process.alpha(s) * image + process.sigma(s) * process.noise(second, image)
-        return moved._replace(x=keep(moved.x, noised.astype(moved.x.dtype), mask))
+        return moved._replace(x=put(moved.x, noised.astype(moved.x.dtype), mask))
 
     return sampler._replace(step=step)
 
 
-def repaint(process: Process, sampler: Sampler, image: Array, mask: Array, repeats: int | Array = 10) -> Sampler:
+def repaint(
+    process: Process, sampler: Sampler, image: Array, mask: Array, repeats: int | Array = 10, put: Put = keep
+) -> Sampler:
     """Replace, with each step taken `repeats` times: after all but the last, noise leads back to t (resampling).
 
     A sampler remembers what it knew before the step in each of them; with one repeat this is `replace`.
     """
-    replaced = replace(process, sampler, image, mask)
+    replaced = replace(process, sampler, image, mask, put)
 
     def step(key, state, t, s):
         scale, variance = transition(process, s, t)
@@ -55,8 +84,3 @@ def repaint(process: Process, sampler: Sampler, image: Array, mask: Array, repea
         return replaced.step(jax.random.fold_in(key, repeats - 1), state._replace(x=x), t, s)
 
     return sampler._replace(step=step)
-
-
-def keep(x: Array, image: Array, mask: Array) -> Array:
-    """The image where it is known, exactly, and x elsewhere."""
-    return jnp.where(mask > 0, image, x)

@@ -36,7 +36,7 @@ def begin(process: Process, x_1: Array, operator: Operator, y: Array, noise: flo
 
     That is the mean of x_0 given y for data N(0, I): A⁺ y without noise, and 0 where A tells nothing.
     """
-    told = _pull(operator, y, x_1, jnp.ones((), x_1.dtype), noise, 5)
+    told = _pull(process, operator, y, x_1, jnp.ones((), x_1.dtype), noise, 5)
     return expand(process.alpha(as_time(t, x_1)), x_1) * told + x_1
 
 
@@ -44,12 +44,12 @@ def _with_covariance(process: Process, denoiser: Denoiser, x_t: Array, t: Array)
     """x̂_0, and its covariance as a function `v -> V v`."""
     t = interior(process, as_time(t, x_t))
     x_0, back = jax.vjp(lambda x: denoiser(x, t), x_t)
-    return x_0, lambda v: expand(score_scale(process, t), v) * back(v)[0]
+    return x_0, lambda v: process.space.project(expand(score_scale(process, t), v) * back(v)[0])
 
 
-def _pull(operator, residual, x, variance, noise, iterations) -> Array:
-    """Aᵀ (sigma_y² + variance A Aᵀ)⁻¹ residual, shaped like x."""
-    forth, back = _pair(operator, x)
+def _pull(process, operator, residual, x, variance, noise, iterations) -> Array:
+    """Aᵀ (sigma_y² + variance A Aᵀ)⁻¹ residual, shaped like x, with A on the space of the process."""
+    forth, back = _pair(process, operator, x)
 
     def apply(u):
         moved = back(u)
@@ -65,10 +65,11 @@ def posterior_variance(process: Process, t: Array, std: float | Array) -> Array:
     return (std * sigma) ** 2 / ((std * alpha) ** 2 + sigma**2)
 
 
-def _pair(operator: Operator, x: Array) -> tuple[Operator, Operator]:
-    """A and its transpose."""
-    transposed = jax.linear_transpose(operator, x)
-    return operator, lambda y: transposed(y)[0]
+def _pair(process: Process, operator: Operator, x: Array) -> tuple[Operator, Operator]:
+    """A on the space of the process, and its transpose, which leads into that."""
+    inside = lambda x: operator(process.space.project(x))
+    transposed = jax.linear_transpose(inside, x)
+    return inside, lambda y: transposed(y)[0]
 
 
 def _solve(apply: Callable[[Array], tuple[Array, Array]], b: Array, x: Array, iterations: int) -> Array:

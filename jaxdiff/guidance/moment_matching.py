@@ -24,7 +24,7 @@ def moment_matching(
 
     def denoise(x_t, t):
         x_0, covariance = _with_covariance(process, denoiser, x_t, t)
-        forth, back = _pair(operator, x_0)
+        forth, back = _pair(process, operator, x_0)
 
         def apply(u):
             moved = covariance(back(u))

@@ -22,6 +22,6 @@ def pigdm(
     def denoise(x_t, t):
         x_0, covariance = _with_covariance(process, denoiser, x_t, t)
         variance = posterior_variance(process, t, std)
-        return x_0 + covariance(_pull(operator, y - operator(x_0), x_0, variance, noise, iterations))
+        return x_0 + covariance(_pull(process, operator, y - operator(x_0), x_0, variance, noise, iterations))
 
     return denoise

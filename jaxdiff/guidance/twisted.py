@@ -67,7 +67,8 @@ def twisted(
         (before, x_0), back = _with_gradient(approached, state.x, interior(process, t))
         of_x_t, of_x_0, variance = posterior(process, s, t)
         moves = variance > 0  # not at the end, where sigma_s = 0 and x_s is x̂_0
-        guidance = jnp.where(moves, of_x_0 * score_scale(process, interior(process, t)), 0) * back
+        led = jnp.where(moves, of_x_0 * score_scale(process, interior(process, t)), 0)
+        guidance = led * process.space.project(back)
         noise_s = jnp.sqrt(variance) * process.noise(key_move, state.x)
         x_s = of_x_t * state.x + of_x_0 * x_0 + guidance + noise_s
         # At the data x_s is x_0, and a network is not asked, which may be undefined there.

@@ -2,8 +2,8 @@
 
     L = E_{t, x_0, eps} w(t) |out(x_t, t) - (a x_0 + b eps)|² / d
 
-with d the dimension of the space that an example lives in, onto which the output is projected: by default the number of
-its components.
+with d the dimension of the space that an example lives in, onto which data and output are projected: by default the
+number of its components.
 
 The weights are in `jaxdiff.losses.weights`, the time samplers in `jaxdiff.losses.times`.
 """
@@ -32,7 +32,7 @@ def squared_error(
     """The mean squared error of the output over the dimensions of each example, (batch,), at times t (batch,)."""
     process = on(process, batch.condition)
     key_eps, key_net = jax.random.split(key)
-    x_0 = batch.x_0
+    x_0 = process.space.project(batch.x_0)
     x_t, eps = perturb(process, key_eps, x_0, t)
     out = evaluate(process, parameterization, network, params, x_t, t, batch.condition, key_net)
     error = process.space.project(out) - target(process, parameterization, x_0, eps, t)

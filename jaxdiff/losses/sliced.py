@@ -28,7 +28,8 @@ def sliced_loss(process: Process, parameterization: Parameterization, network: N
 
     def loss_fn(params, key, batch):
         key_t, key_eps, key_slice, key_net = jax.random.split(key, 4)
-        x_0, bound = batch.x_0, on(process, batch.condition)
+        bound = on(process, batch.condition)
+        x_0 = bound.space.project(batch.x_0)
         t = times(bound, key_t, x_0.shape[0])
         x_t, _ = perturb(bound, key_eps, x_0, t)
         denoiser = make_denoiser(bound, parameterization, network, params, batch.condition, key_net)

@@ -50,11 +50,12 @@ def structure_loss(
 
     def loss_fn(params, key, batch):
         key_t, key_eps, key_net = jax.random.split(key, 3)
-        x_0, condition = batch.x_0, batch.condition or {}
+        condition = batch.condition or {}
+        own, mask = on(process, condition), condition.get("mask")
+        x_0 = batch.x_0
         if x_0.ndim != 3 or x_0.shape[-1] != 3:
             raise InputError(f"loss 'structures': is for points (batch, points, 3), not examples of {x_0.shape[1:]}")
-        own, mask = on(process, condition), condition.get("mask")
-        t = times(own, key_t, x_0.shape[0])
+        x_0, t = own.space.project(x_0), times(own, key_t, x_0.shape[0])
         x_t, _ = perturb(own, key_eps, x_0, t)
         drawn = make_denoiser(own, parameterization, network, params, condition or None, key_net)(x_t, t)
         goal = jax.lax.stop_gradient(align(x_0, drawn, mask)) if aligned else x_0

@@ -9,6 +9,8 @@ A folder's `__init__` says what one example is, and its `show` how examples are 
     complete(spec, key, index, condition), COMPLETED
                                     where there are some: the condition of examples with what is drawn where it is not
                                     given, such as numbers of atoms, and its names
+    retold(its, spec)               where it is needed: the function condition -> condition from what is known of
+                                    examples of one specification to that on the scale of another
     show.describe(spec)             what one example is, in words, after a number of them
     show.SHOWN, show.BESIDE         how many examples a preview draws, and how many of the data stand beside them
     show.CHAIN                      how many examples the reverse process is shown of
@@ -34,15 +36,15 @@ There `drawn` and `real` are batches in the data's own units, with their conditi
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.process import Process, within
-from jaxdiff.types import Codec, Key, Spec
+from jaxdiff.types import Codec, Condition, Key, Spec
 
-__all__ = ["check", "complete", "completed", "find", "has_space", "in_space", "make_codec", "require"]
+__all__ = ["check", "complete", "completed", "find", "has_space", "in_space", "make_codec", "require", "retold"]
 
 
 def find(modality: str, part: str = "") -> ModuleType:
@@ -101,6 +103,12 @@ def complete(spec: Spec, key: Key, index: Any, given: Any) -> Any:
     if given is not None and not isinstance(given, Mapping):
         raise InputError(f"condition: examples of {spec.modality} have no classes: give what is known by name")
     return find(spec.modality).complete(spec, key, index, given or {})
+
+
+def retold(its: Spec, spec: Spec) -> Callable[[Condition], Condition]:
+    """From what is known of examples of one specification to that on the scale of another of the same modality."""
+    kind = find(spec.modality)
+    return kind.retold(its, spec) if hasattr(kind, "retold") else lambda condition: condition
 
 
 def has_space(spec: Spec) -> bool:

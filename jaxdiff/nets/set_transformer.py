@@ -34,7 +34,7 @@ class SetTransformer(nn.Module):
       heads: of each attention.
       hidden: width within each feed-forward layer, as a multiple of `width`.
       pair_width: of what attention is told of each pair.
-      distances: how many functions of the distance of each pair are among that; 0 for none.
+      distances: how many functions of the distance of each pair are among that, 2 or more; 0 for none.
       fourier: how many waves of the time are embedded.
       dropout: rate at the end of each branch, active while training.
       remat: what is computed again on the way back: "none", "cheap" or "full".
@@ -130,6 +130,8 @@ class SetTransformer(nn.Module):
             raise InputError(f"net 'set_transformer' takes points (batch, points, 3 or more), not shape {shape}")
         if self.width % self.heads:
             raise InputError(f"net.width={self.width}, net.heads={self.heads}: the heads must divide the width")
+        if self.distances == 1:
+            raise InputError("net.distances=1: one function of the distance has no width: take 0, or 2 and more")
         for name in {"mask", "nodes", "pairs"} - given.keys():
             raise InputError(f"net 'set_transformer': is always told {name!r}: give it")
         for name in given.keys() - {"mask", "nodes", "pairs"}:

@@ -9,6 +9,7 @@ from jaxdiff.pipelines.autoguide import autoguide
 from jaxdiff.pipelines.cascade import cascade
 from jaxdiff.pipelines.conformers import conformers
 from jaxdiff.pipelines.denoise import denoise
+from jaxdiff.pipelines.fragments import fragments
 from jaxdiff.pipelines.guide import guide
 from jaxdiff.pipelines.hold import bridge, extend, hold
 from jaxdiff.pipelines.img2img import img2img
@@ -30,6 +31,7 @@ __all__ = [
     "denoise",
     "detect",
     "extend",
+    "fragments",
     "guide",
     "hold",
     "img2img",

@@ -19,8 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff.config.names import import_name
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.gaussian.noise import ByExample, normal
+from jaxdiff.gaussian.noise import by_example, normal
 from jaxdiff.guidance import by_density, by_energy, context, held, inpainting
 from jaxdiff.modalities import require
 from jaxdiff.modalities.trajectories.mazes import RADIUS, find_maze
@@ -98,8 +99,8 @@ def plan(
     if isinstance(options.get("condition"), Mapping):
         options["condition"] = jax.tree.map(repeat, dict(options["condition"]))
     if rule == "context":
-        noise = ByExample(normal, options.get("first", 0) + jnp.arange(n * several))
-        each["eps"] = noise(jax.random.fold_in(key, 1), jnp.asarray(each["known"]))
+        index = options.get("first", 0) + jnp.arange(n * several)
+        each["eps"] = by_example(normal, index)(jax.random.fold_in(key, 1), each["known"])
     shared = {"scale": jnp.float32(scale), "level": jnp.float32(level)}
     details = model.spec.details
     scaling = tuple(details.get("shift", (0.0,))), tuple(details.get("scale", (1.0,)))
@@ -108,11 +109,14 @@ def plan(
     plans = np.asarray(model.codec.decode(finite(np.asarray(drawn), "plans")))
     plans = np.where(np.repeat(mask, several, axis=0), np.repeat(states, several, axis=0), plans).astype(np.float32)
     ranked = rank or (functools.partial(_minus, reward) if reward else functools.partial(cost, model))
-    return _ranked(plans.reshape(n, several, *model.shape), np.reshape(ranked(plans), (n, several)))
+    return _ranked(plans.reshape(n, several, *model.shape), np.asarray(ranked(plans)))
 
 
 def _ranked(plans: np.ndarray, costs: np.ndarray) -> Plans:
-    order = np.argsort(costs, axis=1)
+    n, several = plans.shape[:2]
+    if costs.shape != (n * several,):
+        raise InputError(f"reward, rank: gave shape {costs.shape} for {n * several} plans: must be a number for each")
+    order = np.argsort(costs := costs.reshape(n, several), axis=1)
     return Plans(np.take_along_axis(plans, order[..., None, None], 1), np.take_along_axis(costs, order, 1))
 
 
@@ -148,12 +152,13 @@ def rule_of(model: Model) -> str:
 
 
 def rollout(model: Model, key: Key, seen: np.ndarray, length: int, **options: Any) -> np.ndarray:
-    """Continue trajectories (n, seen steps, channels) to so many steps, window by window, in their own units.
+    """Continue trajectories (n, seen steps, channels) to a length in steps, window by window, in their own units.
 
-    Each window is a plan whose first states are the last that were seen or drawn: as many as there were at first.
+    Each window is a plan whose first states are the last that were seen or drawn: as many as there were at first; the
+    options are those of `plan`.
 
     Raises:
-      InputError: nothing is seen, or so much that a window has nothing to draw.
+      InputError: nothing is seen, some of it is not finite, or so much that a window has nothing to draw.
     """
     seen = np.asarray(seen, np.float32)
     overlap = seen.shape[1] if seen.ndim == 3 else 0
@@ -161,6 +166,8 @@ def rollout(model: Model, key: Key, seen: np.ndarray, length: int, **options: An
         raise InputError(
             f"seen of shape {seen.shape}: give (n, from 1 to {model.shape[0] - 1} steps, {model.shape[1]})"
         )
+    if not np.isfinite(seen).all():
+        raise InputError("seen: must be finite numbers")
     parts, last, total = [seen], seen, overlap
     while total < length:
         known = dict(enumerate(last.swapaxes(0, 1)))
@@ -247,8 +254,22 @@ def _via(words: list[str], model: Model) -> dict[int, np.ndarray]:
     return found
 
 
+REWARD = "package.module:name of a function states (batch, steps, channels) -> (batch,), differentiable by JAX"
+VALUE = "package.module:name of a function (x_t, t) -> (batch,) of noisy trajectories as the network sees them"
+
+
+def _reward(name: str, model: Model) -> Callable:
+    return import_name("reward", name, REWARD, callable)
+
+
+def _value(name: str, model: Model) -> Callable:
+    return import_name("value", name, VALUE, callable)
+
+
 def _plan(model, key, n, start=None, goal=None, via=None, **options):
     """Plans for the command line: n of one problem, ranked."""
+    if "scale" in options and not options.keys() & {"reward", "value"}:
+        raise InputError("--scale: is of a reward or a value, and none is given: give one, or leave it out")
     ends = {place: state for place, state in ((0, start), (-1, goal)) if state is not None}
     if twice := ends.keys() & (via or {}).keys():
         raise InputError(f"--via {min(twice)}: that step is the start or the goal, which are given: leave one out")
@@ -287,6 +308,9 @@ PIPELINES = {
             Argument("start", "the first state: numbers with commas, --start=X,Y", read=_state, default="free"),
             Argument("goal", "the last state", read=_state, default="free"),
             Argument("via", "further states, each as STEP:X,Y", read=_via, many=True, default="none"),
+            Argument("reward", f"what plans are led and ranked by, {REWARD}", read=_reward, default="none"),
+            Argument("value", f"what they are led by in its place, {VALUE}", read=_value, default="none"),
+            Argument("scale", "factor on the gradient of either", float, default="1"),
             Argument("rule", f"how they are held: {', '.join(RULES)}", default="as in training"),
         ),
         takes=None,

@@ -6,7 +6,9 @@
 
 with the noise level l = sigma / alpha (Abramson et al. 2024, algorithm 18; Karras et al. 2022, algorithm 2). With a
 step_scale above 1 and noise of factor above 1, which cancel in part, it does not draw from the law that the denoiser
-has: structures come out sharper, and less diverse. It is exact in the limit of many steps for step_scale 1.
+has: structures come out sharper, and less diverse. For a step_scale of 1, noise of factor 1 and a churn that falls as
+1 / steps it is exact in the limit of many steps; a churn that stays, as AlphaFold 3's does, leaves an error in
+proportion to it.
 """
 
 import jax

@@ -10,7 +10,7 @@ from jaxdiff import samplers
 from jaxdiff.gaussian import grids, schedules
 from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.mixture import gaussian_mixture
-from jaxdiff.gaussian.parameterization import eps, x0
+from jaxdiff.gaussian.parameterization import eps, v, x0
 from jaxdiff.gaussian.process import on, perturb, prior, prior_log_density, within
 from jaxdiff.gaussian.space import centered, masked
 from jaxdiff.likelihood import (
@@ -20,7 +20,11 @@ from jaxdiff.likelihood import (
     normal_decoder,
     prior_kl,
 )
-from jaxdiff.losses.diffusion import squared_error
+from jaxdiff.losses.diffusion import diffusion_loss, squared_error
+from jaxdiff.losses.sliced import sliced_loss
+from jaxdiff.losses.structures import structure_loss
+from jaxdiff.losses.times import uniform
+from jaxdiff.losses.weights import simple
 from jaxdiff.types import Batch, expand
 from tests.helpers import oracle
 from tests.helpers.cases import refused
@@ -188,6 +192,18 @@ def test_the_error_is_a_mean_over_dimensions():
     zero = lambda params, x, t, condition, key: jnp.zeros_like(x) + jnp.asarray([7.0, 7.0, 7.0, 0.0])
     error = squared_error(process, eps(), zero, {}, jax.random.key(0), batch, jnp.full(6000, 0.5)).reshape(2000, 3)
     np.testing.assert_allclose(error.mean(0), 1, atol=0.06)
+
+
+@pytest.mark.parametrize("loss", [diffusion_loss, sliced_loss, structure_loss])
+def test_what_data_holds_off_the_space_has_no_part(loss):
+    process = within(schedules.vp(), lambda condition: centered(condition["mask"]))
+    network = lambda params, x, t, condition, key: jnp.tanh(x) * condition["mask"][..., None]
+    weighted = [] if loss is sliced_loss else [simple()]
+    made = jax.jit(loss(process, v(), network, *weighted, uniform(0.1)))
+    x_0 = centered(MASK).project(jnp.asarray(np.random.default_rng(0).normal(size=(3, NODES, 3)), jnp.float32))
+    wild = jnp.where(MASK[..., None] > 0, x_0 + 2.0, 1e3)
+    ours, theirs = (made({}, jax.random.key(0), Batch(x, {"mask": jnp.asarray(MASK)}))[0] for x in (x_0, wild))
+    np.testing.assert_allclose(theirs, ours, rtol=1e-4)
 
 
 def test_a_denoiser_leads_into_the_space():

@@ -104,5 +104,7 @@ def test_its_conditions_follow_from_the_data(given):
             net.init(jax.random.key(0), x, T, {k: v for k, v in told.items() if k != without})
     with pytest.raises(InputError, match="heads"):
         SetTransformer(**{**SMALL, "heads": 3}).init(jax.random.key(0), x, T, told)
+    with refused("net.distances=1"):
+        SetTransformer(**{**SMALL, "distances": 1}).init(jax.random.key(0), x, T, told)
     with refused("takes points"):
         net.init(jax.random.key(0), x[..., :2], T, told)

@@ -1,12 +1,14 @@
 """Molecules from a configuration: drawn, judged, measured, and led by a property."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.cli import sample
 from jaxdiff.config import build
 from jaxdiff.config.build.transforms import make_transforms
 from jaxdiff.errors import InputError
@@ -16,7 +18,7 @@ from jaxdiff.gaussian.process import on, perturb, within
 from jaxdiff.gaussian.space import centered
 from jaxdiff.modalities import find
 from jaxdiff.modalities.molecules.spec import mask_of
-from jaxdiff.pipelines import experiment
+from jaxdiff.pipelines import experiment, fragments
 from jaxdiff.types import Batch
 from tests.helpers.configs import get_config
 from tests.modalities.test_molecules import SMALL, arrays
@@ -116,6 +118,49 @@ def test_the_last_step_is_decoded_in_the_space_and_by_the_nearest(float64):
     ours = of_molecules.decoder(process, lambda x, t: x_0.at[..., :3].add(away), x_0, x_t, t)
     true = -0.5 * 2e-4 / std**2 - 6 * np.log(std * np.sqrt(2 * np.pi))
     np.testing.assert_allclose(ours, true, rtol=1e-6)
+
+
+def test_the_rest_of_a_molecule_is_drawn_around_atoms_that_are_held(tmp_path):
+    model, _ = untrained(configured(tmp_path))
+    held = np.array([[6, 10.0, 2, 3], [8, 11.2, 2, 3], [0, 0, 0, 0]])
+    run = functools.partial(fragments, model, jax.random.key(0), held=held, repeats=2)
+    x = run(6, atoms=5)
+    np.testing.assert_allclose(x[:, :2], np.broadcast_to(held[:2], (6, 2, 4)), rtol=1e-6)
+    np.testing.assert_array_equal((x[..., 0] > 0).sum(1), 5)
+    assert np.abs(x[0, 2:5] - x[1, 2:5]).max() > 0.01
+    np.testing.assert_allclose(run(2, atoms=5, first=3), x[3:5], atol=1e-4)
+    sizes = run(2, atoms=np.array([4, 6]), method="replace", repeats=None)
+    np.testing.assert_array_equal((sizes[..., 0] > 0).sum(1), [4, 6])
+    for change, message in (
+        ({"atoms": 2}, "2 atoms are held, and atoms=2"),
+        ({"held": held[2:]}, "0 atoms are held"),
+        ({"atoms": 7}, "2 to 6 atoms"),
+        ({"held": np.add(held, [1, 0, 0, 0])}, "element N"),
+        ({"held": held[:, :3]}, "must be finite numbers"),
+        ({"method": "dps"}, "method of fragments"),
+        ({"repeats": 0}, "repeats=0"),
+        ({"method": "replace"}, "repeats=2"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run(1, **{"atoms": 5, **change})
+
+
+def test_the_command_draws_around_the_atoms_of_a_file(tmp_path, monkeypatch, capsys):
+    config = configured(tmp_path)
+    model, _ = untrained(config)
+    monkeypatch.setattr(sample, "opened", lambda workdir: (tmp_path, config))
+    monkeypatch.setattr(sample, "load", lambda folder, weights: model)
+    (tmp_path / "held.xyz").write_text("2\n\nC 10 2 3\nO 11.2 2 3\n")
+    words = ["--task", "fragments", "--held", str(tmp_path / "held.xyz"), "--num", "3", "--repeats", "1"]
+    assert sample.main([*words, "--atoms", "5", "--out", str(tmp_path)]) == 0
+    drawn = np.load(tmp_path / "fragments" / "examples.npz")["examples"]
+    np.testing.assert_allclose(drawn[:, 0], np.tile([6, 10.0, 2, 3], (3, 1)))
+    assert (tmp_path / "fragments" / "samples.sdf").stat().st_size > 50
+    (tmp_path / "two.xyz").write_text(2 * (tmp_path / "held.xyz").read_text())
+    assert sample.main([*words[:3], str(tmp_path / "two.xyz"), "--atoms", "5"]) == 2
+    assert "holds 2 molecules" in capsys.readouterr().err
+    assert sample.main(words) == 2
+    assert "fragments: give --atoms" in capsys.readouterr().err
 
 
 def test_samples_are_written_and_shown(tmp_path):

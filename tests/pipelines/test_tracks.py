@@ -48,7 +48,7 @@ def frames_run(tmp_path_factory):
     return trained(folder / "run", small(f"frames={folder / 'walks.npz'}"))
 
 
-def test_plans_of_a_maze(maze_run, tmp_path, capsys):
+def test_plans_of_a_maze(maze_run, tmp_path, monkeypatch, capsys):
     line = ["--workdir", str(maze_run), "--num", "3", "--out", str(tmp_path), "--task", "plan", "--via", "4:1,0"]
     assert sample.main([*line, "--start=-1,1", "--goal=-1,-1"]) == 0
     plans = np.load(tmp_path / "plan" / "plans.npz")
@@ -56,6 +56,24 @@ def test_plans_of_a_maze(maze_run, tmp_path, capsys):
     np.testing.assert_allclose(plans["windows"][:, [0, 4, 7]], np.tile([[-1, 1], [1, 0], [-1, -1]], (3, 1, 1)))
     assert (np.diff(plans["costs"]) >= 0).all()
     assert (tmp_path / "plan" / "tracks.png").exists()
+    (tmp_path / "liking.py").write_text(
+        "high = lambda x: x[..., 1].mean(1)\nall = lambda x: x.sum()\nvalue = lambda x, t: x[..., 1].mean(1)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for more in (["--reward", "liking:high", "--scale", "5"], ["--value", "liking:value"]):
+        assert sample.main([*line, *more]) == 0
+        led = np.load(tmp_path / "plan" / "plans.npz")
+        assert (np.diff(led["costs"]) >= 0).all()
+        if "--reward" in more:
+            np.testing.assert_allclose(led["costs"], -led["windows"][..., 1].mean(1), atol=1e-5)
+    for more, message in (
+        (["--reward", "liking:all"], "must be a number for each"),
+        (["--reward", "liking:none"], "reward 'liking:none'"),
+        (["--reward", "liking:high", "--value", "liking:value"], "a value and not by both"),
+        (["--scale", "5"], "--scale: is of a reward"),
+    ):
+        assert sample.main([*line, *more]) == 2
+        assert message in capsys.readouterr().err
     assert sample.main([*line, "--start=-1,0"]) == 2
     assert "lies in a wall" in capsys.readouterr().err
     assert sample.main(["--workdir", str(maze_run), "--task", "inpaint", "--mask", "half"]) == 2

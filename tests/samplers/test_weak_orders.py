@@ -4,6 +4,7 @@ For Gaussian data every sampler here is affine in its start and its noise. So th
 last digit, from a Jacobian, and its error falls with the sampler's weak order, undisturbed by sampling noise.
 """
 
+import functools
 import itertools
 
 import jax
@@ -58,6 +59,17 @@ def test_weak_order(name, path, float64):
     if errors[1] < 1e-10:  # exact for this data: nothing to measure
         return
     assert np.log2(errors[0] / errors[1]) > order - 0.15, errors
+
+
+@pytest.mark.statistical
+def test_churn_is_exact_in_the_limit_where_it_falls_with_the_steps(float64):
+    def error(churn, n):
+        options = {"churn": churn, "churn_noise": 1.0, "churn_min": 0.0, "step_scale": 1.0}
+        make = functools.partial(samplers.churned, **options)
+        return abs(float(variance_after(make, "vp", n) / true_variance(schedules.vp(), oracle.MIDDLE["vp"][1]) - 1))
+
+    assert np.log2(error(4 / 40, 40) / error(4 / 80, 80)) > 0.85
+    assert error(0.1, 80) > 0.7 * error(0.1, 40)  # 0.0113 is left, however many steps there are
 
 
 @pytest.mark.statistical

@@ -14,9 +14,8 @@ from jaxdiff.config.schema import check_fields, check_value
 from jaxdiff.data.captions import tokenized, without_captions
 from jaxdiff.data.source import Source, balanced
 from jaxdiff.errors import InputError
-from jaxdiff.modalities import check, make_codec, require
+from jaxdiff.modalities import check, make_codec, require, retold
 from jaxdiff.modalities.images.downsample import downsampled
-from jaxdiff.modalities.molecules.spec import retold
 from jaxdiff.modalities.tables.spec import translation
 from jaxdiff.types import Batch, ConditionSpec, Spec
 
@@ -139,11 +138,11 @@ def rescaled(source: Source, spec: Spec, what: str) -> Source:
       what: the data is, in words.
 
     Raises:
-      InputError: they are of another shape or modality.
+      InputError: they are of another shape or modality, or have other classes, speakers or another property.
     """
-    for told, names in (("label", "classes"), ("speaker", "speakers")):
+    for name, names in (("label", "classes"), ("speaker", "speakers")):
         its, ours = (one.details.get(names) for one in (source.spec, spec))
-        if told in source.conditions and its != ours:
+        if name in source.conditions and its != ours:
             raise InputError(
                 f"{what}: its {names} are {its}, and those of the data of training {ours}: make them the same"
             )
@@ -158,9 +157,9 @@ def rescaled(source: Source, spec: Spec, what: str) -> Source:
     if source.spec.modality == spec.modality and source.spec.details != spec.details:
         mine, its, take = make_codec(source.spec), make_codec(spec), source.take
         between = translation(source.spec, spec, what) if spec.modality == "tables" else lambda table: table
-        told = retold(source.spec, spec)
-        recoded = lambda batch: Batch(its.encode(between(mine.decode(batch.x_0))), told(batch.condition))
-        shape = recoded(Batch(np.zeros((1, *source.spec.shape), np.float32))).x_0.shape[1:]
+        encoded, known = (lambda x_0: its.encode(between(mine.decode(x_0)))), retold(source.spec, spec)
+        recoded = lambda batch: Batch(encoded(batch.x_0), batch.condition and known(batch.condition))
+        shape = encoded(np.zeros((1, *source.spec.shape), np.float32)).shape[1:]
         changed = source.spec._replace(shape=shape, details=spec.details)
         source = source._replace(spec=changed, take=lambda indices: recoded(take(indices)))
     there, here = source.spec, spec

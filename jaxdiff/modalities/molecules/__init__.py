@@ -7,10 +7,10 @@ from jaxdiff.gaussian.space import Space, centered
 from jaxdiff.modalities.molecules import spec as atoms
 from jaxdiff.modalities.molecules.conformers import conformers
 from jaxdiff.modalities.molecules.source import molecules
-from jaxdiff.modalities.molecules.spec import COMPLETED, complete
+from jaxdiff.modalities.molecules.spec import COMPLETED, complete, retold
 from jaxdiff.types import Codec, Condition, Spec
 
-__all__ = ["AXES", "COMPLETED", "RANGE", "complete", "conformers", "make_codec", "make_space", "molecules"]
+__all__ = ["AXES", "COMPLETED", "RANGE", "complete", "conformers", "make_codec", "make_space", "molecules", "retold"]
 
 AXES = ("atoms", "channels")
 RANGE = (None, None)

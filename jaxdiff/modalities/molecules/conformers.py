@@ -14,7 +14,16 @@ import numpy as np
 
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.modalities.molecules.graphs import NODES, PAIRS, Graph, check_connected, make_graph, rdkit, unpacked
+from jaxdiff.modalities.molecules.graphs import (
+    NODES,
+    PAIRS,
+    Graph,
+    check_connected,
+    check_solid,
+    make_graph,
+    rdkit,
+    unpacked,
+)
 from jaxdiff.types import Batch, Condition, ConditionSpec, Spec
 
 __all__ = ["Conformer", "condition_of", "conformer_spec", "conformers", "heavy_molecule", "read", "told"]
@@ -44,7 +53,7 @@ def conformers(path: str, split: str = "all", most: int = 24) -> Source:
       most: heavy atoms; larger molecules are left out, and so are those that RDKit cannot read, both with a word.
 
     Raises:
-      InputError: the file cannot be read, is not in Angstrom, or nothing in it can be used.
+      InputError: the file cannot be read, is a drawing or not in Angstrom, or nothing in it can be used.
     """
     if split not in SPLITS:
         raise unknown("split of conformers", split, SPLITS)
@@ -201,17 +210,18 @@ def _from_sdf(path: str, split: str) -> Iterator[Any]:
         found = list(chem.SDMolSupplier(str(place), removeHs=False))
     except OSError as error:  # of an empty one
         raise InputError(f"{path!r} cannot be read as an .sdf: {' '.join(str(error).split())}") from error
-    molecules = [molecule and _of_sdf(chem, molecule) for molecule in found]
+    every = enumerate(found, 1)
+    molecules = [molecule and _of_sdf(chem, molecule, f"{path!r}: molecule {i}") for i, molecule in every]
     if split == "all":
         yield from molecules
         return
     scaffolds = [m and (MurckoScaffoldSmiles(mol=m) or chem.MolToSmiles(m, isomericSmiles=False)) for m in molecules]
-    every = sorted({s for s in scaffolds if s})
-    held = set(np.random.default_rng(0).permutation(every)[: -(-len(every) // 10)])
+    different = sorted({s for s in scaffolds if s})
+    held = set(np.random.default_rng(0).permutation(different)[: -(-len(different) // 10)])
     yield from (m for m, s in zip(molecules, scaffolds, strict=True) if s is None or (s in held) == (split == "test"))
 
 
-def _of_sdf(chem: Any, molecule: Any) -> Any:
+def _of_sdf(chem: Any, molecule: Any, what: str) -> Any:
     chem.Kekulize(molecule, clearAromaticFlags=True)
     bonds = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in molecule.GetBonds()]
     orders = [int(b.GetBondTypeAsDouble()) for b in molecule.GetBonds()]
@@ -219,5 +229,6 @@ def _of_sdf(chem: Any, molecule: Any) -> Any:
     charges = np.array([atom.GetFormalCharge() for atom in molecule.GetAtoms()])
     if not molecule.GetNumConformers() or not set(orders) <= {1, 2, 3}:
         return None
+    check_solid(molecule, what)
     implicit = np.array([atom.GetTotalNumHs() for atom in molecule.GetAtoms()])
     return heavy_molecule(numbers, molecule.GetConformer().GetPositions(), charges, bonds, orders, implicit)

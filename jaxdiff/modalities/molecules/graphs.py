@@ -23,6 +23,7 @@ __all__ = [
     "Graph",
     "bonds_of",
     "check_connected",
+    "check_solid",
     "elements_of",
     "make_graph",
     "molecule_of",
@@ -92,6 +93,13 @@ def check_connected(molecule: Any, what: str) -> None:
     parts = len(rdkit().GetMolFrags(molecule))
     if parts != 1:
         raise InputError(f"{what}: has {parts} parts that no bond connects: give one molecule, without salts or water")
+
+
+def check_solid(molecule: Any, what: str) -> None:
+    """Refuse the record of a drawing, which says that its coordinates are those of a picture ("2D")."""
+    record = molecule.GetProp("_MolFileInfo") if molecule.HasProp("_MolFileInfo") else ""
+    if record[20:22].upper() == "2D" and not molecule.GetConformer().Is3D():
+        raise InputError(f"{what}: has coordinates of a drawing (2D in its record): give some in space")
 
 
 def make_graph(molecule: Any, what: str = "the molecule") -> Graph:

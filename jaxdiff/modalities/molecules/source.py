@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.modalities.molecules.graphs import rdkit
+from jaxdiff.modalities.molecules.graphs import check_solid, rdkit
 from jaxdiff.modalities.molecules.spec import SYMBOLS, make_codec, mask_of, molecule_spec, told_property
 from jaxdiff.types import Batch, ConditionSpec
 
@@ -23,11 +23,11 @@ NEAREST = (0.6, 1.6)
 
 
 def molecules(path: str, split: str = "all", property: str = "", unit: str = "angstrom", atoms: int = 0) -> Source:
-    """The molecules of a .npz, an .sdf or an .xyz, centered, with the mask of their atoms as condition.
+    """The molecules of a .npz, .sdf, .xyz or .pdb, centered, with the mask of their atoms as condition.
 
     Args:
       path: of a .npz with `atomic_numbers` (n, atoms), 0 for padding, and `positions` (n, atoms, 3); of an .sdf, read
-        by RDKit; or of an .xyz of one molecule after the other.
+        by RDKit; of an .xyz of one molecule after the other; or of a .pdb, each of whose models is a molecule.
       split: "all"; "test", 15.5 % of the molecules, drawn once and for all; or "train", the others.
       property: an array of the .npz, (n,), that a network can be told as "property", in deviations from its mean
         over the molecules of training.
@@ -82,7 +82,7 @@ def split_of(n: int, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 def read(path: str) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
     """Atomic numbers (n, atoms), coordinates (n, atoms, 3) in the file's unit, and what else it holds by name."""
-    readers = {".npz": _npz, ".sdf": _sdf, ".xyz": _xyz}
+    readers = {".npz": _npz, ".sdf": _sdf, ".xyz": _xyz, ".pdb": _pdb}
     place = Path(path).expanduser()
     if not place.is_file() or place.suffix not in readers:
         raise InputError(f"{path!r} is no file of molecules: data.path is that of a {', '.join(readers)}")
@@ -156,7 +156,10 @@ def _sdf(path: Path) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
     for i, one in enumerate(chem.SDMolSupplier(str(path), sanitize=False, removeHs=False)):
         if one is None or not one.GetNumConformers():
             raise InputError(f"{str(path)!r}: molecule {i + 1} cannot be read with coordinates: leave it out")
+        check_solid(one, f"{str(path)!r}: molecule {i + 1}")
         atomic = [atom.GetAtomicNum() for atom in one.GetAtoms()]
+        if 0 in atomic:
+            raise InputError(f"{str(path)!r}: molecule {i + 1} has an atom that is no element: leave it out")
         found.append((atomic, one.GetConformer().GetPositions()))
     return (*_padded(found), {})
 
@@ -171,9 +174,33 @@ def _xyz(path: Path) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
         rows = [line.split() for line in lines[at + 2 : at + 2 + int(lines[at])]]
         if len(rows) < int(lines[at]):
             raise InputError(f"{str(path)!r}: ends within molecule {len(found) + 1}")
-        atomic = [SYMBOLS.index(row[0].capitalize()) for row in rows]
+        symbols = [row[0].capitalize() for row in rows]
+        if strange := [symbol for symbol in symbols if symbol not in SYMBOLS[1:]]:
+            raise InputError(f"{str(path)!r}: molecule {len(found) + 1} has {strange[0]!r}: elements are H to Xe")
+        atomic = [SYMBOLS.index(symbol) for symbol in symbols]
         found.append((atomic, np.array([[float(v) for v in row[1:4]] for row in rows]).reshape(-1, 3)))
         at += 2 + len(rows)
+    return (*_padded(found), {})
+
+
+def _pdb(path: Path) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
+    """Of the format's columns those of the place (31 to 54), the element (77 and 78) and other places (17)."""
+    found, atomic, places = [], [], []
+    for number, line in enumerate([*path.read_text(encoding="utf-8").splitlines(), "END"], 1):
+        kind = line[:6].strip()
+        if kind in ("ATOM", "HETATM"):
+            symbol = line[76:78].strip().capitalize()
+            if symbol not in SYMBOLS[1:]:
+                raise InputError(
+                    f"{str(path)!r}: line {number} has the element {symbol!r} in columns 77 and 78: known are H to Xe"
+                )
+            if line[16:17].strip():
+                raise InputError(f"{str(path)!r}: line {number} is one of several places of an atom: leave one of them")
+            atomic.append(SYMBOLS.index(symbol))
+            places.append([float(line[i : i + 8]) for i in (30, 38, 46)])
+        elif kind in ("ENDMDL", "END") and atomic:
+            found.append((atomic, np.array(places)))
+            atomic, places = [], []
     return (*_padded(found), {})
 
 

@@ -141,26 +141,26 @@ def told_property(spec: Spec, values: np.ndarray | float, n: int) -> np.ndarray:
     return np.stack([deviations, np.ones(n)], -1).astype(np.float32)
 
 
-def retold(its: Spec, ours: Spec) -> Callable[[Condition | None], Condition | None]:
-    """From what is known of molecules of one data set to what is told of those of another: a property by its moments.
+def retold(its: Spec, spec: Spec) -> Callable[[Condition], Condition]:
+    """From a property in deviations from the mean of one data set to that in those of another.
 
     Raises:
-      InputError: it is another property.
+      InputError: they are two properties.
     """
-    there, here = (spec.details.get("property") for spec in (its, ours))
-    if not there or not here or there == here:
+    old, new = its.details.get("property"), spec.details.get("property")
+    if not old or not new:
         return lambda condition: condition
-    if there["name"] != here["name"]:
-        raise InputError(f"property {there['name']!r}: that of the data of training is {here['name']!r}: take the same")
+    if old["name"] != new["name"]:
+        raise InputError(f"property {old['name']!r}: the data of training has {new['name']!r}: set data.property to it")
 
-    def retell(condition):
-        if not condition or "property" not in condition:
+    def again(condition):
+        if "property" not in condition:
             return condition
-        deviations, known = np.asarray(condition["property"], np.float64).T
-        again = (deviations * there["std"] + there["mean"] - here["mean"]) / here["std"]
-        return {**condition, "property": np.stack([again, known], -1).astype(np.float32)}
+        deviations, known = np.moveaxis(np.asarray(condition["property"], np.float64), -1, 0)
+        moved = (deviations * old["std"] + old["mean"] - new["mean"]) / new["std"]
+        return {**condition, "property": np.stack([moved * known, known], -1).astype(np.float32)}
 
-    return retell
+    return again
 
 
 def _known(spec: Spec) -> tuple[np.ndarray, list[int]]:

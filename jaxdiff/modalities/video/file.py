@@ -25,6 +25,8 @@ MODES = {1: "L", 3: "RGB"}
 def read_clip(path: Path, shape: tuple[int, ...], every: int = 1, least: int = 2) -> np.ndarray:
     """The frames of a clip, one of `every`, brought to a shape (height, width, channels): uint8 (frames, *shape).
 
+    A frame of a GIF that stands for longer than the others is so many frames.
+
     Raises:
       InputError: it cannot be read, has fewer frames than `least`, or pictures of several sizes.
     """
@@ -69,7 +71,9 @@ def write_clip(path: str | Path, frames: np.ndarray, pace: float, note: str = ""
     if path.suffix != ".gif":
         raise InputError(f"{str(path)!r}: a clip is written as .gif or .mp4")
     first, *rest = [Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame) for frame in frames]
-    first.save(path, save_all=True, append_images=rest, duration=10 * max(round(100 / pace), 1), loop=0, comment=note)
+    # Pillow joins frames that are equal: theirs are then whole multiples of what one frame has, in hundredths.
+    each = 10 * max(1, round(100 / pace))
+    first.save(path, save_all=True, append_images=rest, duration=each, loop=0, comment=note)
 
 
 def _pictures(path: Path) -> Iterable[Image.Image]:
@@ -84,11 +88,16 @@ def _pictures(path: Path) -> Iterable[Image.Image]:
                 yield Image.fromarray(frame)
     else:
         with Image.open(path, formats=["GIF"]) as movie:
-            lasts = [frame.info.get("duration", 0) for frame in ImageSequence.Iterator(movie)]
-            least = min([last for last in lasts if last > 0], default=0)
-            for frame, last in zip(ImageSequence.Iterator(movie), lasts, strict=True):
-                for _ in range(max(1, round(last / least)) if least else 1):
-                    yield frame.copy()
+            yield from _evenly(
+                [(frame.copy(), frame.info.get("duration", 0)) for frame in ImageSequence.Iterator(movie)]
+            )
+
+
+def _evenly(frames: list[tuple[Image.Image, float]]) -> Iterable[Image.Image]:
+    """Pictures at even times, of those that stand for some milliseconds each: as often as for the shortest of these."""
+    shortest = min((time for _, time in frames if time > 0), default=1)
+    for picture, time in frames:
+        yield from [picture] * max(1, round(time / shortest))
 
 
 def _imageio() -> Any:
