@@ -108,6 +108,7 @@ def imports(file):
             )
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("file", sorted(ROOT.rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT)))
 def test_direction(file):
     room = file.relative_to(ROOT).parts[0].removesuffix(".py")

@@ -65,6 +65,7 @@ def test_every_block_runs(page, run, monkeypatch, tmp_path):
         assert abs(np.abs(x_0[:, 0]).mean() - 1) < 0.05  # the two components are at -1 and 1
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_examples_of(file):
     module = importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))

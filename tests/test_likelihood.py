@@ -47,6 +47,7 @@ def test_the_continuous_bound_has_its_limit_at_pure_noise(name):
     np.testing.assert_allclose(term, near, rtol=1e-3)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("path", tiers(["vp", "sub_vp", "ve", "flow", "edm"], ["vp"]))
 @pytest.mark.parametrize("trace", ["exact", "hutchinson"])
 def test_the_flow_knows_the_mixture(path, trace, float64):
@@ -97,6 +98,7 @@ def test_the_discrete_bound_comes_down_to_the_entropy(float64):
     assert 3.4 < gaps[1] / gaps[2] < 4.6
 
 
+@pytest.mark.system
 def test_each_term_of_the_discrete_bound(float64):
     """KL of a step, prior and decoder, against their definitions by quadrature."""
     chain, x_0 = schedules.vp(), 0.3
@@ -181,6 +183,7 @@ def test_the_flow_and_the_bound_agree_on_pixels():
     assert true < float(bits_per_dim(-flow, 1, levels).mean()) < true + 0.2
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("levels", [2, 17, 256])
 @pytest.mark.parametrize("std", [1e-3, 0.05, 2.0])
 def test_discretized_normal(levels, std):
@@ -204,6 +207,7 @@ def log_gap(low, high):
         return b + np.log1p(-np.exp(a - b))
 
 
+@pytest.mark.system
 def test_decoders_are_distributions():
     """Over all levels of one pixel the probabilities sum to one."""
     levels, chain, t = 17, schedules.vp(), jnp.float32(0.02)

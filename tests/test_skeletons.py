@@ -46,6 +46,7 @@ def modules(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("line", COMMANDS, ids=lambda line: re.search(r"=(\w+:\w+)", line)[1])
 def test_from_the_command_line(line):
     """The command is parsed, its parts are built, and a step of training and a draw are traced."""
@@ -79,6 +80,7 @@ def test_features_of_examples():
     assert apply(np.zeros((3, 4, 4, 1)))["features"].shape == (3, 12)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("line", TASKS, ids=lambda line: re.search(r"--task (\w+:\w+)", line)[1])
 def test_a_task_of_ones_own(line, tmp_path):
     """The command does what the function does, of which the grey is known."""

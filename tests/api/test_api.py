@@ -84,6 +84,7 @@ def saved(model, tmp_path_factory):
     return model.save(tmp_path_factory.mktemp("models") / "small", picture=False, license="MIT")
 
 
+@pytest.mark.system
 def test_the_same_as_by_hand():
     """Two steps of `train` are two steps of the loss, the optimizer and the average, written out."""
     net = Small()
@@ -103,6 +104,7 @@ def test_the_same_as_by_hand():
     chex.assert_trees_all_close(model.params, average, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.system
 def test_labels_are_learned_and_asked_for(model):
     assert model.num_classes == 3
     assert not np.allclose(draw(model, condition=0), draw(model, condition=2))
@@ -155,6 +157,7 @@ def test_a_network_by_name_is_told_the_classes():
     assert (told["name"], told["learning_rate"], told["clip"]) == ("adamw", 0.5, 1.0)
 
 
+@pytest.mark.system
 def test_what_is_not_given_is_told_to_be_unknown(model):
     """This network takes -1 for a class of its own, as it learns from labels that are dropped, and None for none."""
     able, unknown = dataclasses.replace(model, guidable=True), np.full(4, -1)
@@ -172,6 +175,7 @@ def test_texts_are_numbered_in_the_order_of_the_classes():
         assert (source.spec.details["classes"], source.conditions["label"].values) == (names, len(names))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("stream", ["default", "dropout", "noise"])
 def test_dropout_of_an_nnx_module_acts_in_training_alone(stream):
     net = from_nnx(Pair(nnx.Rngs(0, **({} if stream == "default" else {stream: 1})), stream))
@@ -182,6 +186,7 @@ def test_dropout_of_an_nnx_module_acts_in_training_alone(stream):
     assert not np.allclose(out[0], net.apply({"params": net.params}, x, t))
 
 
+@pytest.mark.system
 def test_own_sampler(model):
     def lazy(process, denoiser):
         """Takes the denoiser's answer for x."""
@@ -192,6 +197,7 @@ def test_own_sampler(model):
     assert "lazy" in repr(by_default)
 
 
+@pytest.mark.system
 def test_a_saved_model_draws_the_same(model, saved):
     loaded = jaxdiff.load(saved, net=Small(3))
     np.testing.assert_array_equal(draw(loaded), draw(model))
@@ -208,6 +214,7 @@ def test_arrays_in_the_order_of_fortran_are_saved_as_they_are(model, tmp_path):
     chex.assert_trees_all_equal(jaxdiff.load(folder, net=Small(3)).params, model.params)
 
 
+@pytest.mark.system
 def test_a_model_is_saved_as_it_draws_now(model, tmp_path):
     changed = {"steps": 2, "sampler": {"name": "ddim", "eta": 0.5}, "options": {"clip": 0.5, "noise_scale": 0.9}}
     other = dataclasses.replace(model, **changed)
@@ -239,6 +246,7 @@ def test_half_precision_is_half_the_size(model, saved, tmp_path):
     chex.assert_trees_all_close(jaxdiff.load(half, net=Small(3)).params, model.params, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.system
 def test_a_model_begins_with_another(model, capsys):
     begun = jaxdiff.train(IMAGES, 0, labels=LABELS, net=Small(3), init=model)
     chex.assert_trees_all_equal(begun.params, model.params)
@@ -262,6 +270,7 @@ def test_frozen_parameters_stay(model, optimizer):
         assert np.array_equal(before, after) == (name.startswith("Conv_0") or name == "Dense_0/bias"), name
 
 
+@pytest.mark.system
 def test_a_loop_of_ones_own():
     step = jaxdiff.make_step((8, 8, 1), classes=3, net=Small(3), optimizer=optax.adam(1e-2))
     state = step.init(KEY)
@@ -275,6 +284,7 @@ def test_a_loop_of_ones_own():
     assert "of step 20" in step.model(state).weights
 
 
+@pytest.mark.system
 def test_a_network_that_is_told_what_is_not_known_is_refused():
     step = jaxdiff.make_step((8, 8, 1), classes=3, net=Small(3))
     state = step.init(KEY)
@@ -285,6 +295,7 @@ def test_a_network_that_is_told_what_is_not_known_is_refused():
         jaxdiff.train(IMAGES, 1, net={**UNET, "vectors": {"pose": 2}}, progress=False)
 
 
+@pytest.mark.system
 def test_a_run_from_python_goes_on(tmp_path):
     told = {"net": (plain, PARAMS), "fields": {**TEN, "sample.steps": 2}}
     jaxdiff.train(IMAGES, 2, workdir=tmp_path / "run", **told)
@@ -394,6 +405,7 @@ def test_wrong_calls_are_refused(case):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.system
 def test_a_file_that_does_not_fit_is_refused(saved, tmp_path):
     folder = tmp_path / "other"
     folder.mkdir()

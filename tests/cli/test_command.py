@@ -97,6 +97,7 @@ def test_every_argument_of_all_that_can_be_named_is_set(place, part, name):
     assert left <= {"clip", "warmup", "learning_rate", "num_classes"}
 
 
+@pytest.mark.system
 def test_an_argument_reaches_what_is_built():
     config = parsed(
         "--config.optimizer.name=adamw",

@@ -46,6 +46,7 @@ FREE = {
 }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("act", tiers(ACTS, ["inpaint"]))
 @pytest.mark.parametrize("change", FREE)
 def test_seed_class_and_guidance_compile_nothing(studio, act, change):
@@ -55,6 +56,7 @@ def test_seed_class_and_guidance_compile_nothing(studio, act, change):
     assert not np.array_equal(after.frames[-1], before.frames[-1])
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "other",
     {
@@ -72,6 +74,7 @@ def test_what_is_edited_compiles_nothing(studio, other):
     assert other[1](studio).traces == 0
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("act", tiers(ACTS, ["draw"]))
 def test_sampler_and_steps_compile_once_each(act):
     studio = counting(a_model(classes=2), num=6)
@@ -80,6 +83,7 @@ def test_sampler_and_steps_compile_once_each(act):
         assert ACTS[act](studio, how).traces == 0
 
 
+@pytest.mark.system
 def test_a_chain_begins_with_noise_and_ends_with_the_images(studio):
     drawn = studio.draw(How("ddim", 40, seed=3, label=0))
     assert drawn.frames.shape == (studios.FRAMES, 6, *SHAPE)
@@ -112,6 +116,7 @@ def test_a_model_without_classes_is_told_none():
         assert act(studio, HOW._replace(label=1, guidance=4.0)).frames.shape[1:] == (3, *SHAPE)
 
 
+@pytest.mark.system
 def test_a_model_that_enlarges_is_shown_examples_or_the_picture():
     studio = with_pictures(conditional())
     drawn = studio.draw(How("ddim", 30)).frames[-1]
@@ -127,6 +132,7 @@ def test_inpainting_keeps_what_is_known_to_the_bit(studio):
     assert drawn[:, ~KNOWN].std(0).min() > 0.01
 
 
+@pytest.mark.system
 def test_little_strength_leaves_a_picture_as_it_is(studio):
     change = {s: abs(studio.translate(How("ddim", 20), PICTURE, s).frames[-1] - PICTURE).mean() for s in (0.02, 1.0)}
     assert change[0.02] < 0.3 * change[1.0]
@@ -178,6 +184,7 @@ def test_a_picture_from_outside_is_cropped_to_the_model(studio, tmp_path):
     assert studio.example(0) is None
 
 
+@pytest.mark.system
 def test_the_page_offers_only_samplers_that_apply():
     model = a_model()
     offered = counting(model).samplers
@@ -206,6 +213,7 @@ def test_another_modality_is_refused_in_one_line(tmp_path, monkeypatch):
         studios.open_studio("runs/table")
 
 
+@pytest.mark.system
 def test_the_page_can_be_opened_where_the_data_is_gone(tmp_path, monkeypatch):
     gone = {"name": "arrays", "path": str(tmp_path / "gone.npy")}
     monkeypatch.setattr(studios, "opened", lambda workdir: (tmp_path, changed("held_out", gone)))

@@ -71,6 +71,7 @@ def held_out(n=6):
     return images.digits("test").take(np.arange(n)).x_0
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -109,6 +110,7 @@ def test_known_pixels_are_kept_exactly(tmp_path, mask):
     assert np.abs(result - held_out())[:, ~known].mean() > 0.1
 
 
+@pytest.mark.system
 def test_degrading_first_tells_how_much_is_won(tmp_path, capsys):
     clean = gaussian_filter(np.random.default_rng(0).normal(size=(6, 8, 8)), (0, 1, 1))
     np.save(tmp_path / "clean.npy", (clean / np.abs(clean).max())[..., None].astype(np.float32))
@@ -251,6 +253,7 @@ def test_a_mask_must_be_black_and_white_and_of_the_size_of_the_model(tmp_path):
             perform(tmp_path, "--task=inpaint", f"--mask={tmp_path / 'mask.png'}")
 
 
+@pytest.mark.system
 def test_synthesized_images_are_a_data_set_that_is_read_back(tmp_path):
     result = perform(
         tmp_path, "--task=synthesize", "--per-class=4", model=replace(MODEL, conditions={"label": class_label(3)})
@@ -261,6 +264,7 @@ def test_synthesized_images_are_a_data_set_that_is_read_back(tmp_path):
     np.testing.assert_array_equal(pictures.to_uint8(batch.x_0), result["images"])
 
 
+@pytest.mark.system
 def test_synthesis_in_given_proportions(tmp_path):
     result = perform(
         tmp_path, "--task=synthesize", "--per-class=1,0,3", model=replace(MODEL, conditions={"label": class_label(3)})
@@ -268,6 +272,7 @@ def test_synthesis_in_given_proportions(tmp_path):
     np.testing.assert_array_equal(result["labels"], [0, 2, 2, 2])
 
 
+@pytest.mark.system
 def test_detection_reports_what_labels_and_normal_images_tell(tmp_path, capsys):
     images = held_out(6)
     images[:2] = 1.0
@@ -344,6 +349,7 @@ def test_a_task_from_outside_declares_its_own_flags(tmp_path, monkeypatch):
         tasks.check(args, ["eta"])
 
 
+@pytest.mark.system
 def test_pictures_and_masks_of_models_that_are_not_square(tmp_path):
     wide = (8, 12, 1)
     exact = gaussian_mixture(vp(), np.ones(1), np.full((1, *wide), -0.3), np.full((1, *wide), 0.6))

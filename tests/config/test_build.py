@@ -50,6 +50,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_every_setting_builds(setting):
     shape, count = SETTINGS[setting]
@@ -112,6 +113,7 @@ def test_a_method_by_an_unknown_setting():
         get_config("vpp", "score_sde")
 
 
+@pytest.mark.system
 def test_losses_by_name():
     """Importance sampling, sliced score matching, another process for sampling: by configuration alone."""
     config = changed("loss", {"name": "importance", "weight": {"name": "elbo"}, "steps": 1000})
@@ -130,6 +132,7 @@ def test_a_path_with_noise_that_the_network_never_saw_is_refused():
         experiment.build(config, SPEC)
 
 
+@pytest.mark.system
 def test_the_noise_of_sampling_is_that_of_training():
     config = changed("process", {"name": "vp", "noise": {"name": "simplex"}})
     config["sample"] |= {"process": {"name": "vp"}, "grid": {"name": "uniform", "t_max": 0.999}}
@@ -253,6 +256,7 @@ def test_labels_reach_the_network_only_if_it_takes_them():
         build.source(changed("net.num_classes", 7))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [

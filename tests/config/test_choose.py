@@ -38,6 +38,7 @@ def sides_of(config):
 # ---- what comes out is a configuration
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("file", tiers(["ddpm", "edm", "flow", "vdm", "iddpm"], ["edm"]))
 @pytest.mark.parametrize("machine", tiers(MACHINES, ["cpu", "eight"]))
 @pytest.mark.parametrize("examples", [300, 2_000_000])

@@ -171,6 +171,7 @@ def test_all_of_them_train_and_draw():
         parts.model.sample(jax.random.key(0), 2, form=3)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("part", ["weight", "times"])
 def test_a_part_of_a_loss(part):
     config = owned()

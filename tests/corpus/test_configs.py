@@ -206,6 +206,7 @@ UNIT = {field.split(".")[0]: field for field in IMPOSSIBLE}.values()
 """One field of each part."""
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("field", "value"),
     [

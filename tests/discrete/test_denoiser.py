@@ -52,6 +52,7 @@ def test_guidance_is_a_product_of_powers():
         assert got[0, 0, 4] == 0
 
 
+@pytest.mark.system
 def test_subs_copies_what_is_seen_and_logits_do_not():
     process, out = masked([1, 1, 0, 1]), jax.random.normal(jax.random.key(0), (1, 3, 4))
     network = lambda params, x, t, condition, key: out
@@ -110,6 +111,7 @@ def test_the_trap_in_closed_form(symbols, steps, share):
     assert steps * (largest * beaten).sum() == pytest.approx(share, abs=2e-3)
 
 
+@pytest.mark.system
 def test_a_sampler_step_uses_the_two_draws():
     """A step of `ancestral_symbols` at K = 512, T = 1000: 1e-3 of the masks within 3.5 sigma."""
     process, n = masked(np.ones(512)), 100_000
@@ -121,6 +123,7 @@ def test_a_sampler_step_uses_the_two_draws():
     assert abs(int(step(jax.random.key(1))) - n / 1000) < 3.5 * (n / 1000) ** 0.5
 
 
+@pytest.mark.system
 def test_where_a_network_tells_nan_there_is_no_symbol():
     assert categorical(jnp.array(0.3), jnp.array([0.5, jnp.nan])) == -1
     for process, x_t in ((masked([1, 1]), 2), (multinomial([1, 1]), 1)):

@@ -43,6 +43,7 @@ def value(loss_fn):
     return float(loss_fn(None, jax.random.key(0), Batch(jnp.asarray(X_0)))[0])
 
 
+@pytest.mark.system
 def test_mdlm():
     """sigma = -log(1 - (1 - eps) t), weight sigma' / (e^sigma - 1); its eps is in t here."""
     process = masked(np.ones(K))
@@ -83,6 +84,7 @@ def test_llada():
         count_loss(multinomial(np.ones(K)), logits(), network)
 
 
+@pytest.mark.system
 def test_multinomial_diffusion_and_tabddpm():
     """The KL of Hoogeboom et al. 2021, equation 15, in NumPy; the last step is the cross-entropy."""
     process, steps = multinomial(np.ones(K), "linear"), 5
@@ -100,6 +102,7 @@ def test_multinomial_diffusion_and_tabddpm():
         np.testing.assert_allclose(divergence(exact, mine), want, atol=2e-6)
 
 
+@pytest.mark.system
 def test_a_chain_of_many_steps_has_the_bound_of_continuous_time():
     """Of masks, T KL goes to the rate of the bound."""
     process = masked(np.ones(K))
@@ -108,6 +111,7 @@ def test_a_chain_of_many_steps_has_the_bound_of_continuous_time():
     assert values.mean() == pytest.approx(ENTROPY.mean(), abs=float(4 * values.std() / 20))
 
 
+@pytest.mark.system
 def test_the_rate_of_masks_is_the_general_formula():
     process, t = masked(np.ones(K)), jnp.asarray(T)
     x_t = jnp.asarray(noised(process))
@@ -120,6 +124,7 @@ def test_the_rate_of_masks_is_the_general_formula():
     np.testing.assert_allclose(masked_rate(process, t), 1 / T, rtol=1e-5)
 
 
+@pytest.mark.system
 def test_one_process_may_have_columns_of_several_sizes():
     law = np.array([[1, 1, 0, 0], [1, 2, 3, 4]])
     process = multinomial(law)

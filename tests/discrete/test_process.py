@@ -24,6 +24,7 @@ def matrix(process, s, t):
     return a_t / a_s * np.eye(process.states) + (1 - a_t / a_s) * np.float64(process.base)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", PROCESSES)
 def test_the_posterior_is_that_of_matrix_products(name):
     process = PROCESSES[name]
@@ -45,6 +46,7 @@ def test_the_posterior_is_that_of_matrix_products(name):
                 np.testing.assert_allclose(got[0, 0], joint[x_0] / joint[x_0].sum(), atol=1e-6)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", PROCESSES)
 def test_the_rates_are_the_limit_of_the_posterior(name):
     process, t, h = PROCESSES[name], 0.6, 1e-3
@@ -65,6 +67,7 @@ def test_noised_symbols_have_their_law(name):
     np.testing.assert_allclose(seen, matrix(process, 0, 0.4)[1], atol=4 * 0.5 / n**0.5)
 
 
+@pytest.mark.system
 def test_times_may_be_one_for_each_example_or_each_position():
     process, x = PROCESSES["masked"], jnp.zeros((2, 3), jnp.int32)
     t = jnp.array([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
@@ -73,6 +76,7 @@ def test_times_may_be_one_for_each_example_or_each_position():
     np.testing.assert_array_equal(law[0, 1], [0, 0, 0, 1])
 
 
+@pytest.mark.system
 def test_a_symbol_of_weight_nothing_is_never_picked():
     u = jnp.concatenate([jnp.zeros(1), jax.random.uniform(jax.random.key(0), (1000,)), jnp.float32([1 - 2**-24])])
     weights = jnp.zeros((1002, 50)).at[:, 20:40].set(1e-3)

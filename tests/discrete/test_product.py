@@ -65,6 +65,7 @@ def data(n, seed=0):
     return {"numbers": jnp.asarray(rng.normal(MEANS[c], STDS[c]), jnp.float32), "symbols": jnp.asarray(symbols)}
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", PROCESSES)
 def test_the_oracle_is_the_mean_of_what_gave_this_state(name):
     """The posterior of class and symbols by Bayes in NumPy, float64, one state at a time."""
@@ -92,6 +93,7 @@ def test_the_oracle_is_the_mean_of_what_gave_this_state(name):
         np.testing.assert_allclose(got["symbols"][i], symbols, atol=1e-5)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", PROCESSES)
 def test_draws_have_the_joint_law(name):
     process, n = PROCESSES[name], 20_000
@@ -191,6 +193,7 @@ def test_the_loss_is_the_sum_of_both_and_a_network_is_read_as_both():
     np.testing.assert_allclose(np.log(np.asarray(drawn["symbols"])[..., :2]), log_p[..., :2], rtol=1e-4)
 
 
+@pytest.mark.system
 def test_guidance_of_both():
     x = {"numbers": jnp.ones((1, 2)), "symbols": jnp.full((1, 2, 3), 1 / 3)}
     other = {"numbers": jnp.zeros((1, 2)), "symbols": jnp.array([[[0.5, 0.25, 0.25]] * 2])}

@@ -49,6 +49,7 @@ def value_and_slope(loss, x_0, params=0.0, teacher=0.0):
     return jax.value_and_grad(run)(jnp.asarray(params))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", LOSSES)
 def test_no_gradient_at_the_exact_map(name, float64):
     """And more loss to both sides of it, with a slope that leads back."""
@@ -99,6 +100,7 @@ def test_with_an_exact_teacher_of_a_mixture(name, float64):
     assert abs(slope) < 0.02 * abs(steep)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["mean_flow", "continuous_training"])
 def test_no_gradient_in_the_mean_over_a_gaussian(name, float64):
     """Each pair of data and noise leads elsewhere than the flow, and all together lead along it."""
@@ -125,6 +127,7 @@ def _velocity(z, t, m, s):
     return -m + (t - (1 - t) * s**2) / variance * (z - (1 - t) * m)
 
 
+@pytest.mark.system
 def test_the_optimum_of_progressive_distillation_is_two_steps_of_its_teacher(float64):
     """On a Gaussian each DDIM step is a factor on x - mean, so the student's is the product of two."""
     std, total = 0.5, 8
@@ -149,6 +152,7 @@ def test_the_optimum_of_progressive_distillation_is_two_steps_of_its_teacher(flo
     assert value_and_slope(loss, x_0, 0.1, 1.0)[0] > 1e-4
 
 
+@pytest.mark.system
 def test_progressive_grids_nest_bit_for_bit():
     for process in (FLOW, schedules.edm(), schedules.vp(), schedules.cosine()):
         grid = nested(process, 1024)
@@ -177,6 +181,7 @@ def test_the_teacher_changes_when_a_stage_begins():
     assert int(stage_of(jnp.int32(10**6), 64, 2)) == 1
 
 
+@pytest.mark.system
 def test_a_generator_is_pulled_from_its_own_score_to_the_teachers():
     """Of laws that are points p, the denoiser is p: the pull is one unit from the generator's to the teacher's."""
     network = lambda params, x, t, *rest: exact_network(FLOW, VELOCITY, lambda x, t, s: params + 0 * x)(0.0, x, t)
@@ -216,6 +221,7 @@ def test_a_critic_that_tells_nothing_teaches_nothing():
     assert of_generator(jnp.ones(1)) < -0.1
 
 
+@pytest.mark.system
 def test_both_sides_of_a_pair_drop_the_same():
     """Dropout of a half, and r = t: no distance."""
 

@@ -48,6 +48,7 @@ def how():
     return How([find_features("pixels", SPEC)], "nearest", groups=5, seeds=2)
 
 
+@pytest.mark.system
 def test_figures_are_those_of_the_pixels(files, how, tmp_path, cache):
     real, samples, held_out = (of_file(f"{name}.npy") for name in ("real", "samples", "held"))
     result = evaluate(samples, reference_of(real, how, cache), held_out, how, tmp_path / "work", cache)
@@ -141,6 +142,7 @@ def test_bits_per_dimension_stand_in_the_table_with_their_interval():
     assert report.table(result)[1] == [["probability flow, bits per dimension", "2.0000", "1.8040 to 2.1960", "", ""]]
 
 
+@pytest.mark.system
 def test_what_a_model_draws_goes_on_where_it_was_killed(how, tmp_path, cache):
     model = a_model(steps=3)
     how = how._replace(features=[find_features("pixels", model.spec)], seeds=0, groups=0)

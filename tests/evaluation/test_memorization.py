@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from jaxdiff.evaluation.intervals import bootstrap, jackknife
 from jaxdiff.evaluation.memorization import memorization
@@ -21,6 +22,7 @@ def test_copies_are_found(rng):
     assert found.ratio < 1
 
 
+@pytest.mark.system
 def test_held_out_data_are_no_copies_and_the_test_keeps_its_level(rng):
     p = [memorization(data(rng, 200), data(rng, 300), data(rng, 100), rng, 199).p_value for _ in range(100)]
     assert np.mean(np.array(p) <= 0.1) < 0.2
@@ -49,6 +51,7 @@ def test_the_jackknife_of_a_mean_is_the_standard_error(rng):
     assert given.low < x.mean() < given.high
 
 
+@pytest.mark.system
 def test_intervals_hold_what_they_say(rng):
     for make in (lambda f: jackknife(f, 60, rng), lambda f: bootstrap(f, 60, rng, 200)):
         held = 0

@@ -35,6 +35,7 @@ def test_places_follow_a_digit_and_overlook_specks(real):
     np.testing.assert_allclose(moved, np.broadcast_to([1.0, 0.0], moved.shape), atol=0.05)
 
 
+@pytest.mark.system
 def test_real_videos_are_judged_well_and_broken_ones_are_not(real):
     labels = real.condition["label"]
     good = judge(real.x_0, labels)

@@ -17,6 +17,7 @@ MEANS = jnp.array([[-1.0, 0.5], [2.0, 0.0], [0.0, -1.5]])
 STDS = jnp.array([[0.3, 0.1], [0.2, 0.6], [0.5, 0.5]])
 
 
+@pytest.mark.system
 def test_mixture_is_the_posterior_mean_by_quadrature(any_process, float64):
     """E[x_0 | x_t], integrated numerically over a fine grid of x_0: independent of the formula."""
     weights, means, stds = (jnp.asarray(a, jnp.float64) for a in (WEIGHTS, MEANS, STDS))
@@ -35,6 +36,7 @@ def test_mixture_is_the_posterior_mean_by_quadrature(any_process, float64):
     np.testing.assert_allclose(denoiser(jnp.asarray(x_t), t)[0], expected, rtol=1e-6)
 
 
+@pytest.mark.system
 def test_mixture_obeys_tweedie(any_process, float64):
     """x̂_0 = (x_t + sigma² ∇ log q(x_t)) / alpha, with the gradient by automatic differentiation; t for each example."""
     mixture = [jnp.asarray(a, jnp.float64) for a in (WEIGHTS, MEANS, STDS)]
@@ -45,6 +47,7 @@ def test_mixture_obeys_tweedie(any_process, float64):
     np.testing.assert_allclose(gaussian_mixture(any_process, *mixture)(x_t, t), expected, rtol=1e-9)
 
 
+@pytest.mark.system
 def test_round_components_and_images(any_process):
     """One std a component, examples of any shape; a single Gaussian's denoiser is linear."""
     mean = jnp.full((1, 4, 4, 1), 0.5)
@@ -55,6 +58,7 @@ def test_round_components_and_images(any_process):
     np.testing.assert_allclose(denoiser(x_t, t), expected, rtol=1e-5)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["eps", "x0", "v", "score", "velocity", "edm"])
 def test_a_network_that_gives_the_target_denoises_exactly(name, any_process, rng):
     x_0, eps = (jnp.asarray(rng.normal(size=(3, 2)), jnp.float32) for _ in range(2))
@@ -79,6 +83,7 @@ def test_clip():
     np.testing.assert_array_equal(clip(jnp.inf)(x), x)
 
 
+@pytest.mark.system
 def test_dynamic_threshold_is_imagens():
     x = jnp.array([[-4.0, 0.5, 2.0, 1.0], [-0.5, 0.1, 0.2, 0.0]])
     high = np.quantile([4.0, 0.5, 2.0, 1.0], 0.9)
@@ -86,6 +91,7 @@ def test_dynamic_threshold_is_imagens():
     np.testing.assert_allclose(dynamic_threshold(0.9, 1.0)(x), expected, rtol=1e-6)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["eps", "v", "edm"])
 def test_frames_may_have_times_of_their_own(any_process, name):
     """Frames noised and denoised together, each at its time, are as each of them alone."""

@@ -52,6 +52,7 @@ ONE = ("flow",)
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in oracle.PROCESSES if name not in USUAL]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", [*tiers(USUAL, ONE), *SLOW])
 def test_losses_and_gradients_at_both_ends(name):
     single = losses(oracle.PROCESSES[name](), jnp.float32)
@@ -63,6 +64,7 @@ def test_losses_and_gradients_at_both_ends(name):
             np.testing.assert_allclose(values, exact[pair], rtol=1e-4, err_msg=f"{pair} at {t}")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", [*tiers(USUAL, ONE), *SLOW])
 @pytest.mark.parametrize("meaning", MEANINGS)
 def test_outputs_are_understood_at_both_ends(name, meaning):
@@ -98,6 +100,7 @@ def test_undefined_pairs_are_refused(meaning, path, times):
         check_defined(oracle.PROCESSES[path](), MEANINGS[meaning](), np.array(times))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("meaning", ["v", "velocity", "x0"])
 def test_defined_at_pure_noise(meaning):
     for path in ("flow", "cosine", "ddpm_zero_snr"):
@@ -112,6 +115,7 @@ def test_a_bound_beyond_all_precision_is_none():
         check_defined(flow, eps, np.array([1 - 2**-24, 0.5, 0.0]))  # 1.7e7
 
 
+@pytest.mark.system
 def test_slopes_at_the_very_end():
     """The last interval of a zero-terminal chain is linear in alpha: Lin et al. 2024's table, its slope by hand."""
     alpha = np.exp(0.5 * np.cumsum(np.log1p(-betas.linear(1000))))
@@ -123,6 +127,7 @@ def test_slopes_at_the_very_end():
         np.testing.assert_allclose(slopes, [-1000 * last / factor, 0.0], rtol=1e-5)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", tiers(oracle.PROCESSES, ONE))
 def test_weights_at_the_ends_are_their_limits(name):
     """At t = 0 and t = 1 finite, and what float64 makes of a point close by, for every weight and parameterization."""
@@ -138,6 +143,7 @@ def test_weights_at_the_ends_are_their_limits(name):
         np.testing.assert_allclose(values[1], near[pair], rtol=2e-2, err_msg=str(pair))
 
 
+@pytest.mark.system
 def test_limits_of_weights_at_pure_noise():
     at_end = lambda chain, w, m: float(WEIGHTS[w]()(chain, MEANINGS[m](), jnp.ones(())))
     zero, sigmoid = oracle.PROCESSES["ddpm_zero_snr"](), schedules.sigmoid()
@@ -167,6 +173,7 @@ def test_a_step_of_training_on_a_zero_terminal_chain_is_finite():
         assert np.isfinite([value, gradient]).all(), weight
 
 
+@pytest.mark.system
 def test_an_edm_network_is_asked_at_a_finite_noise_level():
     """c_noise at pure noise and at the data, where its logarithm is infinite."""
     for path in ("flow", "cosine", "ddpm_zero_snr", "edm"):

@@ -29,6 +29,7 @@ def denoiser(process):
     return gaussian_mixture(process, WEIGHTS, MEANS[:, None], STDS[:, None])
 
 
+@pytest.mark.system
 @every
 def test_the_mixture_map_is_the_integrated_flow(path, float64):
     process = PATHS[path]()
@@ -40,6 +41,7 @@ def test_the_mixture_map_is_the_integrated_flow(path, float64):
     np.testing.assert_allclose(mixture(process)(jnp.asarray(x_t), t, s)[:, 0], there, atol=2e-9)
 
 
+@pytest.mark.system
 @every
 @pytest.mark.parametrize("kind", ["gaussian", "mixture"])
 def test_maps_compose(kind, path, float64):
@@ -51,6 +53,7 @@ def test_maps_compose(kind, path, float64):
     np.testing.assert_allclose(flow_map(flow_map(x, 0.9, 0.0), 0.0, 0.9), x, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.system
 @every
 def test_any_number_of_jumps_leads_to_one_place(path):
     """In float32, from t = 1 to the data in 1 to 16 steps."""
@@ -70,6 +73,7 @@ def test_jumps_of_the_mixture_in_float32_too():
         np.testing.assert_allclose(end, ends[0], rtol=0, atol=2e-6)
 
 
+@pytest.mark.system
 def test_the_mean_velocity_of_a_gaussian_keeps_meanflows_identity(float64):
     """`u + (t - r) du/dt = v` along the flow, and the velocity from moments that are written out here."""
     m, s, t, r = 0.3, 0.6, jnp.float64(0.7), jnp.float64(0.2)
@@ -107,6 +111,7 @@ def test_derivatives_of_the_mixture_map(float64):
     np.testing.assert_allclose(away, velocity, rtol=1e-8)
 
 
+@pytest.mark.system
 @every
 def test_ddim_aims_at_the_endpoint(path, float64):
     """A map is DDIM's step to its own endpoint; at s = 0 the endpoint is the consistency function, near t x̂_0."""
@@ -121,6 +126,7 @@ def test_ddim_aims_at_the_endpoint(path, float64):
         np.testing.assert_allclose(maps.ddim_map(process, lambda x, t, s: x + 5)(x, t, t), x, rtol=1e-13)
 
 
+@pytest.mark.system
 def test_on_the_straight_path_the_velocity_is_the_mean_velocity(float64):
     """`x - (t - s) u = ddim(x, x - t u)`, whatever u, for times of each example too."""
     rng = np.random.default_rng(0)
@@ -130,6 +136,7 @@ def test_on_the_straight_path_the_velocity_is_the_mean_velocity(float64):
     np.testing.assert_allclose(aimed, x - (t - s)[:, None] * u, atol=1e-14)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("steps", [1, 2, 5])
 @pytest.mark.parametrize("kind", ["renoise", "posterior_jumps"])
 @pytest.mark.parametrize("path", [schedules.flow, lambda: schedules.polynomial(0.1)], ids=["flow", "noisy data"])

@@ -31,6 +31,7 @@ def formula(process, mean, covariance, x, t):
     return (m + covariance @ a @ rest).reshape(x.shape)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("channels", [1, 2])
 def test_each_frame_at_its_own_time(channels, rng):
     mean, covariance = walk(channels=channels)
@@ -41,6 +42,7 @@ def test_each_frame_at_its_own_time(channels, rng):
         np.testing.assert_allclose(found[i], formula(vp(), mean, covariance, x[i], t[i]), atol=1e-5)
 
 
+@pytest.mark.system
 def test_one_time_for_all_is_the_same_as_that_time_for_each(rng):
     mean, covariance = walk()
     x, t = jnp.asarray(rng.normal(size=(5, FRAMES, 1)), jnp.float32), jnp.linspace(0.05, 1, 5)
@@ -49,6 +51,7 @@ def test_one_time_for_all_is_the_same_as_that_time_for_each(rng):
     np.testing.assert_allclose(denoise(x, t[2]), denoise(x, jnp.full(5, t[2])), atol=1e-6)
 
 
+@pytest.mark.system
 def test_a_diagonal_one_is_a_mixture_of_one_component(rng):
     mean, std = np.array([0.5, -1.0, 2.0]), np.array([0.3, 1.0, 0.0])
     x = jnp.asarray(rng.normal(size=(4, 3)), jnp.float32)
@@ -62,6 +65,7 @@ def linear(run, frames):
     return (moved[1:] - moved[0]).T, moved[0]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("delay", [0.0, 0.4, 1.0])
 def test_staggered_sampling_has_the_right_covariance_also_on_the_way(delay, float64):
     process, (mean, covariance) = cosine(), walk()
@@ -83,6 +87,7 @@ def test_staggered_sampling_has_the_right_covariance_also_on_the_way(delay, floa
     assert np.abs(matrix @ matrix.T - (np.outer(alpha, alpha) * covariance + np.diag(sigma**2))).max() < 0.02
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("delay", [0.4, 1.0])
 def test_with_noise_too(delay, float64):
     """A step is linear in x and in its noise: by unit vectors of both, step by step, the covariance is exact."""
@@ -104,6 +109,7 @@ def test_with_noise_too(delay, float64):
     assert np.abs(run(jnp.eye(FRAMES)) - covariance).max() < 0.02
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("delay", [0.0, 1.0])
 def test_frames_that_are_known_condition_the_others_exactly(delay, float64):
     process, (mean, covariance) = cosine(), walk()
@@ -127,6 +133,7 @@ def test_frames_that_are_known_condition_the_others_exactly(delay, float64):
     np.testing.assert_allclose(shift[known], mean[known, 0] + 0.7, atol=1e-6)
 
 
+@pytest.mark.system
 def test_the_spectrum_of_an_autoregressive_process(float64):
     """The log-spectrum of samples of an AR(2), on a circle, is within 0.2 dB of the formula at every frequency."""
     n, process = 64, vp()

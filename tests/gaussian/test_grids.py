@@ -123,6 +123,7 @@ def levels(path, times):
     return np.asarray(path.sigma(t) / path.alpha(t))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", PATHS)
 def test_noise_levels_are_the_published_ones(name):
     """Karras et al., equation 5, its limit of even logarithms, and then the data, on every path."""
@@ -138,6 +139,7 @@ def test_noise_levels_are_the_published_ones(name):
     np.testing.assert_allclose(levels(path, same)[:-1], even, rtol=2e-3)
 
 
+@pytest.mark.system
 def test_tables_of_ones_own():
     """Align your steps: its ten levels as they are, and in between for other numbers of steps; the last is the data."""
     table = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)
@@ -154,6 +156,7 @@ def test_the_shortest_table():
     )
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("path", [schedules.vp(), schedules.flow(), schedules.edm(10.0)])
 def test_angles_are_even(path):
     """Up to that of pure noise, which is a quarter turn where alpha ends at 0."""

@@ -133,6 +133,7 @@ SAMPLERS = {
 }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", tiers(SAMPLERS, ["ddim"]))
 def test_samplers_are_right_with_any_noise(name):
     """The covariance of Gaussian data, drawn along a process of colored noise, but for the error of 100 steps."""

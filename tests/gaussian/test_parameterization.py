@@ -26,6 +26,7 @@ def test_there_are_six():
     assert set(ALL) == {"eps", "x0", "v", "score", "velocity", "edm"}
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("source", "to"), list(itertools.combinations(ALL, 2)))
 def test_every_pair_converts_there_and_back(source, to, any_process, rng, float64):
     t = jnp.asarray(T)
@@ -38,6 +39,7 @@ def test_every_pair_converts_there_and_back(source, to, any_process, rng, float6
     np.testing.assert_allclose(convert(any_process, b, a, there, x_t, t), out, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ALL)
 def test_the_target_gives_back_data_and_noise(name, any_process, pair):
     t = jnp.asarray(T)
@@ -60,6 +62,7 @@ def test_an_error_in_the_output_is_the_stated_error_in_eps(name, any_process, rn
     np.testing.assert_allclose(moved[:, 0, 0] ** 2, 0.01 * eps_error(any_process, meaning, t), rtol=1e-5)
 
 
+@pytest.mark.system
 def test_published_formulas(float64):
     """v as Salimans and Ho state it, and EDM's preconditioning as its table 1 does, on a process with alpha = 1."""
     vp, x_t, out, t = schedules.vp(), jnp.array([[0.3]]), jnp.array([[-0.8]]), jnp.array([0.4])

@@ -9,6 +9,7 @@ from jaxdiff.gaussian import betas, noise, process, schedules
 TABLES = [betas.linear, betas.cosine, betas.quadratic, betas.sigmoid]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("table", TABLES, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("steps", [10, 1000, 4000])
 def test_chain_agrees_with_float64_at_every_step(table, steps):
@@ -80,6 +81,7 @@ def test_published_paths(float64):
         np.testing.assert_allclose(chain.sigma(jnp.asarray(t)), sigma, rtol=1e-9)
 
 
+@pytest.mark.system
 def test_the_prior_by_hand(float64):
     """At t = 1 unless told otherwise; log density of each example, over all of its components."""
     chain, x = schedules.ve(0.1, 2.0), jnp.array([[[0.3, -1.0]], [[2.0, 0.1]]])
@@ -91,6 +93,7 @@ def test_the_prior_by_hand(float64):
         np.testing.assert_allclose(process.prior_log_density(chain, x, *arguments), expected, rtol=1e-9)
 
 
+@pytest.mark.system
 def test_a_path_draws_anew_at_every_step(float64):
     """Written out, with the keys of its steps: x_t = ratio x_s + sqrt(variance) z."""
     chain, key, x_0, times = schedules.vp(), jax.random.key(4), jnp.ones((3, 2)), np.array([0.2, 0.5, 0.7])
@@ -105,6 +108,7 @@ def test_a_path_draws_anew_at_every_step(float64):
         np.testing.assert_allclose(path[i], x, rtol=1e-9)
 
 
+@pytest.mark.system
 def test_chain_between_its_steps_is_monotone_and_continuous():
     chain = schedules.ddpm(betas.linear(10))
     t = jnp.linspace(0, 1, 4001)
@@ -118,6 +122,7 @@ def test_chain_between_its_steps_is_monotone_and_continuous():
     np.testing.assert_allclose(middle, ends.mean(), rtol=1e-5)
 
 
+@pytest.mark.system
 def test_chain_has_its_slope_at_its_steps(float64):
     chain = schedules.ddpm(betas.linear(1000))
     rate = process.diffusion2(chain, jnp.array(0.5))
@@ -125,6 +130,7 @@ def test_chain_has_its_slope_at_its_steps(float64):
     np.testing.assert_allclose(rate, 1000 * betas.linear(1000)[500], rtol=2e-2)
 
 
+@pytest.mark.system
 def test_published_formulas_of_drift_and_diffusion(float64):
     t = jnp.linspace(0.01, 1, 50)
     beta = 0.1 + 19.9 * t
@@ -137,6 +143,7 @@ def test_published_formulas_of_drift_and_diffusion(float64):
     np.testing.assert_allclose(jax.vmap(lambda t: process.drift(cosine, t))(t)[:-1], expected[:-1], rtol=1e-10)
 
 
+@pytest.mark.system
 def test_vp_is_the_limit_of_the_linear_chain(float64):
     chain, limit = schedules.ddpm(betas.linear(20_000, 0.1 / 20_000, 20 / 20_000)), schedules.vp()
     t = jnp.array([0.1, 0.5, 0.9])
@@ -150,6 +157,7 @@ def test_cosine_chain_follows_the_cosine_process(float64):
     np.testing.assert_allclose(chain.sigma(t), limit.sigma(t), rtol=1e-9)
 
 
+@pytest.mark.system
 def test_variance_is_preserved(any_process):
     t = jnp.linspace(0, 1, 1001)
     np.testing.assert_allclose(any_process.alpha(t) ** 2 + any_process.sigma(t) ** 2, 1, atol=3e-7)
@@ -174,6 +182,7 @@ def test_posterior_is_bayes_rule(any_process, float64):
     np.testing.assert_allclose(of_x_t * x_t + of_x_0 * x_0, mean, rtol=1e-6)
 
 
+@pytest.mark.system
 def test_perturb_has_the_mean_and_variance_of_theory(any_process):
     x_0 = jnp.broadcast_to(jnp.array([0.5, -1.0]), (200_000, 2))
     t = jnp.full(200_000, 0.3)

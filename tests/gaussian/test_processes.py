@@ -35,6 +35,7 @@ def at(function, chain):
     return np.asarray(jax.vmap(lambda t: function(chain, t))(jnp.asarray(T)))
 
 
+@pytest.mark.system
 def test_log_snr_falls_and_is_inverted(each, float64):
     t = jnp.asarray(np.linspace(0.001, 0.999, 400))
     ratio = log_snr(each, t)
@@ -47,12 +48,14 @@ def test_nothing_but_noise_is_at_1_and_nothing_but_data_at_0(each):
     np.testing.assert_allclose(time_at(each, jnp.array([-jnp.inf, jnp.inf])), [1, 0], atol=1e-6)
 
 
+@pytest.mark.system
 def test_the_drop_is_the_difference(each, float64):
     s, t = jnp.asarray(T), jnp.asarray(T) * 1.05
     np.testing.assert_allclose(log_snr_drop(each, s, t), log_snr(each, s) - log_snr(each, t), rtol=1e-4)
     np.testing.assert_allclose(log_snr_drop(each, s, s), 0, atol=1e-12)
 
 
+@pytest.mark.system
 def test_the_forward_sde_has_the_marginals(each, float64):
     """Mean and variance obey m' = f m, v' = 2 f v + g²: checked as derivatives, at all times."""
     t = jnp.asarray(T) + 1.3e-4  # beside the joints of tables
@@ -77,6 +80,7 @@ def test_published_drift_and_diffusion(float64):
         np.testing.assert_allclose(at(diffusion2, chain), g2, rtol=1e-9)
 
 
+@pytest.mark.system
 def test_published_schedules(float64):
     t = jnp.asarray(T)
     gamma = (stats.logistic.cdf(3) - stats.logistic.cdf(6 * T - 3)) / (stats.logistic.cdf(3) - stats.logistic.cdf(-3))
@@ -95,6 +99,7 @@ def test_published_schedules(float64):
     np.testing.assert_allclose(moved.alpha(t), 1 - 3 * T / (1 + 2 * T), rtol=1e-12)
 
 
+@pytest.mark.system
 def test_zero_terminal_snr_is_algorithm_1(float64):
     table = betas.linear(1000)
     root = np.sqrt(np.cumprod(1 - table))
@@ -108,6 +113,7 @@ def test_zero_terminal_snr_is_algorithm_1(float64):
     assert (jnp.diff(between) < 0).all()
 
 
+@pytest.mark.system
 def test_paths_of_the_forward_sde(each):
     """Drawn step by step, every point has the law of the process, and neighbors their covariance."""
     times, n = np.array([0.1, 0.3, 0.7]), 200_000
@@ -124,6 +130,7 @@ def test_paths_of_the_forward_sde(each):
     np.testing.assert_allclose(covariance, exact, atol=float(6 * each.sigma(s) * each.sigma(t) / np.sqrt(n)))
 
 
+@pytest.mark.system
 def test_the_prior_and_its_density(each):
     x = prior(each, jax.random.key(0), jnp.zeros((100_000, 2)))
     std = float(jnp.hypot(each.alpha(jnp.float32(1)), each.sigma(jnp.float32(1))))
@@ -133,6 +140,7 @@ def test_the_prior_and_its_density(each):
     np.testing.assert_allclose(prior_log_density(each, jnp.asarray(points)), expected, rtol=1e-4)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("source", ["flow", "ddpm"])
 def test_a_denoiser_goes_along_any_path(source, each, float64):
     """transfer: the mixture's denoiser of one process is, along another, that one's own."""
@@ -148,6 +156,7 @@ def test_a_denoiser_goes_along_any_path(source, each, float64):
         np.testing.assert_allclose(ours(x, t), exact(x, t), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.system
 def test_the_flow_carries_the_marginals(each, float64):
     """The continuity equation: d/dt log q + div v + v · ∇ log q = 0, for the exact mixture."""
     velocity = to_velocity(each, oracle.denoiser(each, oracle.PLANE))
@@ -202,6 +211,7 @@ def test_the_sigmoid_by_hand(tau):
     np.testing.assert_allclose(schedules.sigmoid(tau=tau).alpha(jnp.asarray(t)) ** 2, alpha_bar, rtol=1e-5)
 
 
+@pytest.mark.system
 def test_the_last_interval_of_a_zero_terminal_chain_by_hand():
     """There alpha falls in a straight line to 0, and log-SNR with it."""
     table = betas.linear(10)

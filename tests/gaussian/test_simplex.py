@@ -33,6 +33,7 @@ def one_point(shift, turns, place):
     return total
 
 
+@pytest.mark.system
 def test_an_octave_is_simplex_noise(rng):
     places = rng.uniform(0, 5, size=(40, 2))
     key_shift, key_turn = jax.random.split(KEY)
@@ -47,6 +48,7 @@ def test_an_octave_is_simplex_noise(rng):
     assert np.std(expected) > 1e-3
 
 
+@pytest.mark.system
 def test_every_pixel_has_mean_0_and_variance_1_over_draws_and_planes_have_a_brightness():
     """As normal noise has, which the prior and the posteriors of a process take it for; also with other octaves."""
     for octaves in (1, 6):
@@ -56,6 +58,7 @@ def test_every_pixel_has_mean_0_and_variance_1_over_draws_and_planes_have_a_brig
     assert eps.mean((1, 2, 3)).std() > 0.5
 
 
+@pytest.mark.system
 def test_planes_are_not_alike():
     eps = drawn((6, 32, 24, 2))
     planes = np.moveaxis(eps, -1, 1).reshape(12, -1)
@@ -85,6 +88,7 @@ def test_drawing_finds_the_brightness_of_the_data():
     np.testing.assert_allclose(brightness.std(), std, atol=0.05)  # the denoiser is that of normal planes
 
 
+@pytest.mark.system
 def test_it_is_smoother_than_normal_noise_the_more_so_the_fewer_octaves():
     steps = [np.diff(drawn((4, 64, 64, 1), octaves), axis=1).std() for octaves in (2, 6)]
     assert steps[0] < 0.5 * steps[1] < 0.5 * 2**0.5

@@ -60,6 +60,7 @@ def example_mixture(space):
     return np.array([0.5, 0.5]), means, np.full((2, 1, 1), 0.7)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", SPACES)
 def test_the_projection_is_orthogonal_and_the_dimension_its_trace(name, float64):
     space = SPACES[name](jnp.asarray(MASK))
@@ -72,6 +73,7 @@ def test_the_projection_is_orthogonal_and_the_dimension_its_trace(name, float64)
         assert space.dimension(jnp.zeros((3, NODES, CHANNELS)))[i] == expected.shape[1]
 
 
+@pytest.mark.system
 def test_the_prior_counts_the_dimensions_that_there_are(float64):
     """3 nodes of 3 coordinates: 6 dimensions. All 9 would be 1.5 log(2 pi) = 2.7568 nats off."""
     whole, part = schedules.vp(), chain(schedules.vp(), lambda mask: centered(mask, 3), MASK[1:2, :3])
@@ -82,6 +84,7 @@ def test_the_prior_counts_the_dimensions_that_there_are(float64):
     np.testing.assert_allclose(prior_log_density(part, x), true, atol=1e-4)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("trace", ["exact", "hutchinson"])
 def test_the_flow_knows_a_normal_law_in_the_space(trace, float64):
     """Within 1e-4 nats, in an orthonormal basis; of round data one random product is the trace."""
@@ -102,6 +105,7 @@ def test_the_flow_knows_a_normal_law_in_the_space(trace, float64):
         assert abs(ours[i] - stats.norm.logpdf(y, scale=wide).sum()) < 1e-4 + 5 * np.max(scatter)
 
 
+@pytest.mark.system
 def test_the_flow_knows_a_mixture_in_the_space(float64):
     mask = np.ones((6, NODES), np.float32)
     process = chain(schedules.vp(), centered, mask)
@@ -133,6 +137,7 @@ def test_the_bound_lies_above_and_close_to_the_entropy_of_a_mixture(float64):
     assert scatter < 0.25  # 1.5 log(2 pi) = 2.76 too many would be seen
 
 
+@pytest.mark.system
 def test_bounds_count_the_dimensions(float64):
     """Of round data, the bound in the space is that of one dimension, as often as there are dimensions."""
     std, times, count = 0.8, grids.uniform(50), 1000
@@ -153,6 +158,7 @@ def test_bounds_count_the_dimensions(float64):
     np.testing.assert_array_less(abs(ours.reshape(3, count, 3).mean(1) / dimensions - single[:, None]), 5 * scatter)
 
 
+@pytest.mark.system
 @each([n for n in DISTINCT if n != "learned_range"], ["ancestral", "heun"])
 def test_samplers_stay_in_the_space_and_turn_with_the_noise(name, quick_compilation):
     """The center is kept to 1e-6 of x, padding is 0, and turned noise gives the turned draw.
@@ -183,6 +189,7 @@ def test_samplers_stay_in_the_space_and_turn_with_the_noise(name, quick_compilat
     np.testing.assert_allclose(draw(other, turned(x_1)), turned(x), atol=2e-5 * max(size, float(jnp.abs(x).max())))
 
 
+@pytest.mark.system
 def test_the_error_is_a_mean_over_dimensions():
     """Of a network that says 0, of unit noise: 1, however many nodes there are; off the space there is no error."""
     process = within(schedules.vp(), lambda condition: centered(condition["mask"]))

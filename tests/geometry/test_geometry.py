@@ -25,6 +25,7 @@ def by_scipy(x, y, w):
     return turn.apply(x - mean(x)) + mean(y)
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("float64")
 def test_alignment_is_that_of_scipy(rng):
     x, y, w = clouds(rng, 20, 7), clouds(rng, 20, 7), rng.uniform(0.1, 2, (20, 7))
@@ -37,6 +38,7 @@ def test_alignment_is_that_of_scipy(rng):
         np.testing.assert_allclose(rigid.rmsd(*map(jnp.asarray, (x[i], y[i], w[i]))), apart, atol=1e-6)
 
 
+@pytest.mark.system
 def test_alignment_undoes_a_motion_and_keeps_the_hand(rng):
     x = jnp.asarray(clouds(rng, 4, 6), jnp.float32)
     there = x @ rigid.rotations(KEY, 4).mT + 5.0
@@ -47,6 +49,7 @@ def test_alignment_undoes_a_motion_and_keeps_the_hand(rng):
     assert float(rigid.rmsd(flat * jnp.array([1, -1, 1]), flat).max()) < 1e-5  # of a planar body both hands are one
 
 
+@pytest.mark.system
 def test_padding_has_no_part_in_an_alignment(rng):
     x, y = (jnp.asarray(clouds(rng, 3, 8), jnp.float32) for _ in range(2))
     mask = jnp.arange(8) < 5
@@ -57,6 +60,7 @@ def test_padding_has_no_part_in_an_alignment(rng):
     np.testing.assert_allclose(rigid.rmsd(wild, y, mask), rigid.rmsd(x[:, :5], y[:, :5]), atol=1e-5)
 
 
+@pytest.mark.system
 def test_the_gradient_of_an_aligned_distance_is_exact(rng):
     """By differences, though none passes through the motion; and finite where the motion is not unique."""
     x, y = (jnp.asarray(clouds(rng, 5), jnp.float32) for _ in range(2))
@@ -71,6 +75,7 @@ def test_the_gradient_of_an_aligned_distance_is_exact(rng):
         assert np.isfinite(of_lddt(degenerate)).all()
 
 
+@pytest.mark.system
 def test_rotations_are_uniform():
     """The angle of a uniform rotation has the density (1 - cos a) / pi; an axis goes evenly to the sphere."""
     r = np.asarray(rigid.rotations(KEY, 20_000))
@@ -82,6 +87,7 @@ def test_rotations_are_uniform():
         assert kstest(r[:, i, j], lambda z: (1 + z) / 2).pvalue > 1e-3
 
 
+@pytest.mark.system
 def test_lddt_is_what_a_loop_counts(rng):
     x, true = clouds(rng, 9) * 4, clouds(rng, 9) * 4
     mask = np.arange(9) < 7
@@ -102,6 +108,7 @@ def test_lddt_is_what_a_loop_counts(rng):
     assert float(structures.lddt(true * 0, true, mask=jnp.arange(9) < 1)) == 1  # one atom has no pair
 
 
+@pytest.mark.system
 def test_lengths_angles_and_hands():
     """Water at 104.5 degrees, a straight line, and a tetrahedron and its mirror image."""
     at = np.deg2rad(104.5)

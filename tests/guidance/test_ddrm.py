@@ -31,6 +31,7 @@ def problem(rng, float64):
     return A, of_operator(lambda x: x @ A.T, (5,))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", OPERATORS)
 def test_a_spectrum_is_the_operator_turned(name, rng, float64):
     operator, mixed = OPERATORS[name]
@@ -69,6 +70,7 @@ def by_the_paper(A, x_t, x_0, y, z, r_t, r_s):
     return Vt.T @ out
 
 
+@pytest.mark.system
 def test_a_step_is_that_of_the_paper(problem, rng):
     A, spectrum = problem
     x_t, x_0, y = (jnp.asarray(rng.normal(size=(4, n))) for n in (5, 5, 3))
@@ -83,6 +85,7 @@ def test_a_step_is_that_of_the_paper(problem, rng):
         np.testing.assert_allclose(found[i], expected, atol=1e-9)
 
 
+@pytest.mark.system
 def test_with_the_true_image_the_noise_is_that_of_the_time(problem, rng):
     """Proposition 3.1 of Kawar et al., over the noise of y and of the chain; each bound is six deviations."""
     A, spectrum = problem
@@ -99,6 +102,7 @@ def test_with_the_true_image_the_noise_is_that_of_the_time(problem, rng):
         np.testing.assert_allclose(np.cov(noise.T), np.eye(5), atol=6 * np.sqrt(2 / n))
 
 
+@pytest.mark.system
 def test_without_noise_the_draw_agrees_with_the_measurement(problem, rng):
     A, spectrum = problem
     y, x_1 = (jnp.asarray(rng.normal(size=(10, n))) for n in (3, 5))

@@ -34,6 +34,7 @@ def close(one, other, points, tolerance=1e-9):
         np.testing.assert_allclose(one(points, jnp.float64(t)), other(points, jnp.float64(t)), atol=tolerance)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("scale", [-0.5, 0.3, 2.5])
 def test_the_guided_score_of_gaussians_is_the_score_of_the_product(points, scale):
     """N(m, s)^w N(n, u)^(1 - w) is a Gaussian, of precision w / s² + (1 - w) / u²."""
@@ -46,6 +47,7 @@ def test_the_guided_score_of_gaussians_is_the_score_of_the_product(points, scale
         np.testing.assert_allclose(guided, -precision * (points - mean), atol=1e-8)
 
 
+@pytest.mark.system
 def test_at_scale_one_and_zero_nothing_is_changed_bit_for_bit(rng):
     x = jnp.asarray(rng.normal(size=(50, 2)), jnp.float32)
     for scale, expected in ((1.0, of(0)), (0.0, of(1, 2))):
@@ -59,6 +61,7 @@ def test_rescaled_fully_the_spread_is_the_conditional_ones(points):
         np.testing.assert_allclose(jnp.std(x_0, 1), jnp.std(expected(points, 0.5), 1), rtol=1e-9)
 
 
+@pytest.mark.system
 def test_an_exact_classifier_gives_the_conditional_model(points):
     joint, alone = mixture_log_density(CHAIN, *oracle.PLANE), mixture_log_density(CHAIN, *component(2))
     posterior = lambda x, t: alone(x, t) - joint(x, t)
@@ -66,6 +69,7 @@ def test_an_exact_classifier_gives_the_conditional_model(points):
     close(guidance.by_density(CHAIN, of(0, 1, 2), posterior, 0.0), of(0, 1, 2), points)
 
 
+@pytest.mark.system
 def test_pure_noise_is_guided_by_the_limit(points):
     """At alpha = 0: the mean of the class that a classifier asks for; E[x_0] - 2 s² (E[x_0] - aim) for an energy."""
     chain, aim = schedules.flow(), np.array([0.3, -0.2])
@@ -100,6 +104,7 @@ def test_independent_conditions_together_are_the_one_that_knows_both(points):
     close(guidance.all_of(anything, [first], [2.0]), guidance.classifier_free(first, anything, 2.0), points)
 
 
+@pytest.mark.system
 def test_one_or_the_other_is_the_mixture(points):
     densities = [mixture_log_density(CHAIN, *component(i)) for i in (0, 2)]
     log_weights = np.log(WEIGHTS[[0, 2]])
@@ -107,6 +112,7 @@ def test_one_or_the_other_is_the_mixture(points):
     close(guidance.any_of([of(0), of(2)], either), of(0, 2), points)
 
 
+@pytest.mark.system
 def test_guidance_within_an_interval_of_noise_levels(points):
     levels = {t: float(CHAIN.sigma(t) / CHAIN.alpha(t)) for t in TIMES}
     guided = guidance.within(CHAIN, of(0), of(1), levels[0.1] * 1.01, levels[0.9] * 0.99)
@@ -117,6 +123,7 @@ def test_guidance_within_an_interval_of_noise_levels(points):
         np.testing.assert_allclose(guided(points, many)[chosen], expected(points, many)[chosen])
 
 
+@pytest.mark.system
 def test_the_interval_holds_both_of_its_ends(points):
     """On a path where sigma / alpha is a time: from 0.25 to 0.5 of 80, and nothing but a step of floats further."""
     chain, inside, outside = schedules.edm(), (lambda x, t: x + 1), (lambda x, t: x - 1)
@@ -158,6 +165,7 @@ def test_cfg_pp_in_between(points, scale):
     np.testing.assert_allclose(ours, expected, atol=1e-12)
 
 
+@pytest.mark.system
 def test_what_is_flat_has_no_spread_to_bring_back():
     """Images of one value each, and examples of one number: guided, and left so."""
     for shape in ((4, 8, 8, 1), (4, 1)):

@@ -27,6 +27,7 @@ def of_bodies(n):
     return on(process, {"mask": jnp.ones((n, len(BODY)))})
 
 
+@pytest.mark.system
 def test_only_what_is_wrong_is_moved():
     process, centers = of_bodies(2), jnp.array([[[0, 1, 2, 3], [0, 0, 0, 0]]] * 2)
     x = jnp.stack([BODY, BODY * jnp.array([1, 1, -1])])  # of heights 0.5 and -0.5
@@ -42,6 +43,7 @@ def test_only_what_is_wrong_is_moved():
     np.testing.assert_allclose(none, x, atol=1e-6)
 
 
+@pytest.mark.system
 def test_four_neighbors_are_turned_inside_out():
     """Of the wrong hand, or flat: after some rounds all corners are of the right one, and the center lies within."""
     process, x = of_bodies(1), jnp.array([[0.0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])

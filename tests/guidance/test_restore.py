@@ -38,6 +38,7 @@ def posterior_mean(mean, std, A, x_t, y, t):
     return np.linalg.solve(precision, seen.T).T
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("t", TIMES)
 def test_moment_matching_is_exact_for_gaussians(problem, t):
     A, operator, x_t, y = problem
@@ -46,6 +47,7 @@ def test_moment_matching_is_exact_for_gaussians(problem, t):
     np.testing.assert_allclose(denoise(x_t, t), posterior_mean(mean, std, A, x_t, y, t), atol=1e-8)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("t", TIMES)
 @pytest.mark.parametrize("method", [guidance.pigdm, guidance.ddnm])
 def test_with_a_fixed_variance_they_are_exact_for_round_gaussians(problem, method, t):
@@ -63,6 +65,7 @@ def test_without_noise_ddnm_agrees_with_the_measurement_and_leaves_the_rest(prob
     np.testing.assert_allclose(restored - x_0, (y - operator(x_0)) @ np.linalg.pinv(A).T, atol=1e-8)
 
 
+@pytest.mark.system
 def test_dps_moves_by_the_gradient_of_the_distance(problem):
     A, operator, x_t, y = problem
     denoiser, sampler = gaussian(np.zeros(5), np.ones(5)), samplers.ddim(CHAIN, gaussian(np.zeros(5), np.ones(5)))
@@ -74,6 +77,7 @@ def test_dps_moves_by_the_gradient_of_the_distance(problem):
     np.testing.assert_allclose(moved, sampler.step(key, sampler.init(x_t), t, s).x - 0.7 * gradient, atol=1e-9)
 
 
+@pytest.mark.system
 def test_an_example_that_is_solved_stays_and_others_go_on(problem):
     _, operator, x_t, y = problem
     denoiser = gaussian(np.zeros(5), np.ones(5))
@@ -86,6 +90,7 @@ def test_an_example_that_is_solved_stays_and_others_go_on(problem):
     assert np.isfinite(step(jax.random.key(0), samplers.State(x_t), jnp.float64(0.4), jnp.float64(0.3)).x).all()
 
 
+@pytest.mark.system
 def test_operators(rng):
     x = rng.normal(size=(2, 6, 8, 3))
     kernel = rng.uniform(size=(3, 5))[:, :3]
@@ -117,6 +122,7 @@ def test_other_noise_is_refused_where_the_formula_takes_it_to_be_white(name):
         make(COLORED)
 
 
+@pytest.mark.system
 def test_moment_matching_has_its_limit_where_alpha_is_0(float64):
     """Of correlated data, one coordinate measured: the other is known by it at t = 1 as well as just before."""
     path, C = schedules.flow(), jnp.array([[1.0, 0.9], [0.9, 1.0]])

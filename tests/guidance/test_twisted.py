@@ -47,6 +47,7 @@ def test_a_swarm_tends_to_the_posterior_of_a_mixture_with_the_right_share_of_eac
     np.testing.assert_allclose(first, expected, atol=0.04)
 
 
+@pytest.mark.system
 def test_a_network_that_is_undefined_at_the_data_is_not_asked_there():
     """EDM's network is told log(sigma / alpha), -inf at the last time: the swarm stays a swarm."""
     chain, meaning = schedules.edm(), parameterization.edm()
@@ -70,6 +71,7 @@ def test_a_network_that_is_undefined_at_the_data_is_not_asked_there():
     np.testing.assert_allclose(x.std(), (0.25 * 0.04 / 0.29) ** 0.5, rtol=0.12)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("within", [lambda sampler: sampler, lambda sampler: samplers.then(sampler, still)])
 def test_a_restart_weighs_the_measurement_no_second_time(within):
     """Of a Gaussian all is exact: the posterior is the same however often the way is gone again."""
@@ -83,6 +85,7 @@ def test_a_restart_weighs_the_measurement_no_second_time(within):
     np.testing.assert_allclose(x.std(), (0.25 * 0.04 / 0.29) ** 0.5, rtol=0.08)
 
 
+@pytest.mark.system
 def test_each_is_drawn_as_often_as_its_weight_says():
     weights = np.array([0.05, 0.5, 0.0, 0.25, 0.2])
     for seed in range(20):

@@ -27,6 +27,7 @@ def folder(tmp_path_factory):
     return write_dit(tmp_path_factory.mktemp("dit"), net, params, 8, 3), net, params
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("scan", [False, True])
 def test_what_was_written_is_read_bit_for_bit(folder, scan, tmp_path):
     path, net, params = folder

@@ -143,6 +143,7 @@ def test_published_constants_are_the_defaults(function):
     assert {p.name: p.default for p in parameters if p.default is not p.empty} == DEFAULTS[function]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("path", PATHS)
 def test_every_weight_and_output_has_the_published_loss_and_gradient(path, given, float64):
     chain, times, batch = corners(path, given)
@@ -195,6 +196,7 @@ def test_the_weight_of_the_velocity_is_bounded_below_a_time():
     np.testing.assert_allclose(weight, [400, 400, 4, 1.5625], rtol=1e-5)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("name", "options"), [("min_snr", {"gamma": 0.5}), ("p2", {"k": 2.0, "gamma": 0.5})])
 def test_weights_with_other_settings(name, options, float64):
     alpha, sigma, *_ = vp(TIMES)
@@ -208,6 +210,7 @@ def test_weights_with_other_settings(name, options, float64):
     np.testing.assert_allclose(wide, (0.3**2 / 0.7**2 + 0.25**2) / (0.3 / 0.7 * 0.25) ** 2, rtol=1e-9)
 
 
+@pytest.mark.system
 def test_times_run_from_t_min_to_1_and_chains_over_all_their_steps(float64):
     """Drawn from fixed numbers: u = 0 is t = 1, and u near 1 is t_min; of a chain the first and the last step."""
     u = jnp.array([0.0, 0.3, 1 - 1e-16])
@@ -228,6 +231,7 @@ def sliced_value(slope):
     return np.mean(sigma**2 * (slope + 0.5 * slope**2 * variance)), np.mean(sigma**2 * (1 + slope * variance))
 
 
+@pytest.mark.system
 def test_the_sliced_loss_of_gaussian_data(given, float64):
     """Of a linear score, and of a network for eps, whose score is -out / sigma."""
     chain, times, batch = corners("vp", given)
@@ -243,6 +247,7 @@ def test_the_sliced_loss_of_gaussian_data(given, float64):
     np.testing.assert_allclose(value, expected, rtol=1e-9)
 
 
+@pytest.mark.system
 def test_the_slices_of_the_sliced_loss_are_signs(given, float64):
     """Of s = A x the estimate is u · A u, whose mean over signs is the trace: here 1, with ±(A_12 + A_21) beside it."""
     chain = given(schedules.vp(), np.zeros(1))
@@ -286,6 +291,7 @@ def hybrid_value(x_0, eps, t, slope, v):
     return (slope * x_t - eps) ** 2, STEPS * bound / np.log(2)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("weight", [1e-3, 0.5])
 def test_the_hybrid_loss_and_its_gradient(weight, given, float64):
     """Value, and gradients: of the mean from L_simple alone, of the variance from the bound alone."""
@@ -319,6 +325,7 @@ def test_the_hybrid_loss_and_its_gradient(weight, given, float64):
     np.testing.assert_allclose(slopes["v"], weight * of_v / 1e-6, rtol=1e-4)
 
 
+@pytest.mark.system
 def test_the_importance_sampled_loss_and_what_it_remembers(given, float64):
     """Loss / (T p) at times drawn with p ∝ sqrt(E[L²]), mixed with an even share (Nichol and Dhariwal, section 3.3)."""
     steps, n, even = 4, 4000, 0.1
@@ -370,6 +377,7 @@ def bound_pieces(x_0, t_min, draws):
     return bound, seen
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("draws", [1, 3])
 def test_the_continuous_bound_by_hand(draws, float64):
     """Stratified times over the batch and the draws, -lambda' / 2 |eps - eps_hat|² at each, and both ends."""
@@ -402,6 +410,7 @@ def test_the_continuous_bound_by_hand(draws, float64):
     np.testing.assert_allclose(bound.total(), bound.prior + bound.diffusion + bound.reconstruction, rtol=1e-12)
 
 
+@pytest.mark.system
 def test_the_discrete_bound_by_hand(float64):
     """Three steps with the larger variance, each with noise of its own."""
     chain, key, times = schedules.vp(), jax.random.key(8), np.array([0.7, 0.5, 0.3, 0.0])
@@ -426,6 +435,7 @@ def test_the_discrete_bound_by_hand(float64):
     np.testing.assert_allclose(bound.total(), total, rtol=1e-12)
 
 
+@pytest.mark.system
 def test_decoders_by_hand(float64):
     """Of levels -1, -0.5 ... 1: shares of normal densities or of a normal cut into bins, over all components."""
     chain, t, levels = schedules.vp(), jnp.array(0.1), np.linspace(-1, 1, LEVELS)
@@ -457,6 +467,7 @@ def test_decoders_by_hand(float64):
     np.testing.assert_allclose(ours, expected, rtol=1e-8)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("trace", ["hutchinson", "exact"])
 def test_the_flow_of_a_gaussian_by_hand(trace, float64):
     """Data N(0, diag(spread²)): x_i / std_i is constant along the flow; its Jacobian is diagonal, so signs suffice."""

@@ -39,6 +39,7 @@ def least(t):
     return np.trace(left, axis1=1, axis2=2).mean() / FRAMES
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("together", [0.0, 1.0])
 def test_the_exact_denoiser_has_the_least_loss(together):
     loss = jax.jit(frames_loss(PROCESS, x0(), exact, simple(), stratified(0.01), together))
@@ -51,6 +52,7 @@ def test_the_exact_denoiser_has_the_least_loss(together):
         assert loss(jnp.float32(factor), key, batch)[0] > found
 
 
+@pytest.mark.system
 def test_every_frame_has_a_time_of_its_own():
     seen = []
 
@@ -67,6 +69,7 @@ def test_every_frame_has_a_time_of_its_own():
     np.testing.assert_allclose(np.quantile(free, [0.1, 0.5, 0.9]), [0.11, 0.505, 0.9], atol=0.02)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (2, 0)])
 def test_held_frames_are_shown_as_they_are_and_cost_nothing(first, last):
     batch, seen = sequences(), []

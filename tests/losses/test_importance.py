@@ -58,6 +58,7 @@ def test_the_loss_stays_unbiased_and_its_variance_falls():
     assert np.std(weighted) < 0.5 * np.std(plain)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_memory_is_trained_and_saved_with_the_state(tmp_path, accumulate):
     stateful = importance_loss(vp(), parameterization.eps(), network, loss_weights.simple(), steps=5, keep=2)

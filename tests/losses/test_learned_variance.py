@@ -22,6 +22,7 @@ def network(params, x, t, condition=None, key=None):
 PARAMS = {"mean": jnp.float32(0.3), "v": jnp.float32(0.2)}
 
 
+@pytest.mark.system
 def test_the_two_halves():
     x = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
     eps = parameterization.eps()
@@ -30,6 +31,7 @@ def test_the_two_halves():
     np.testing.assert_allclose(fraction, 0.6 * jnp.ones_like(x), rtol=1e-6)
 
 
+@pytest.mark.system
 def test_a_step_is_the_kl_of_two_normals():
     """Against numerical integration, in bits, for a variance between the bounds."""
     s, t = jnp.float32([0.5]), jnp.float32([0.51])
@@ -42,6 +44,7 @@ def test_a_step_is_the_kl_of_two_normals():
     np.testing.assert_allclose(ours, exact, rtol=1e-3)
 
 
+@pytest.mark.system
 def test_the_hybrid_bound_is_the_mean_over_the_components_of_each_example():
     s, t = jnp.float32([0.5, 0.6, 0.7]), jnp.float32([0.51, 0.61, 0.71])
     x_0, x_hat = jnp.array([[0.4, 0.1], [0.2, 0.3], [-0.5, 0.0]]), jnp.zeros((3, 2))
@@ -77,6 +80,7 @@ def test_what_is_trained_at_the_data_is_what_is_measured_there(steps, fraction):
     assert trained.max() < 30
 
 
+@pytest.mark.system
 def test_the_variance_learns_what_is_best():
     """Gaussian data and its exact denoiser: gradient descent on the bound finds the width of the true reverse step."""
     std, s, t, n = 0.5, 0.5, 0.51, 200_000
@@ -95,6 +99,7 @@ def test_the_variance_learns_what_is_best():
     assert abs(best - expected) < 0.03
 
 
+@pytest.mark.system
 def test_one_network_pass_gives_mean_and_variance():
     """The two calls of a step are one after compilation: no more arithmetic than with a fixed variance."""
     weights = jax.random.normal(jax.random.key(0), (256, 512)) / 16

@@ -15,6 +15,7 @@ from jaxdiff.transforms import dropout
 from jaxdiff.types import Batch, ConditionSpec, class_label
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("sampler", [loss_times.uniform, loss_times.stratified, loss_times.antithetic])
 def test_times_are_uniform(sampler):
     draws = jax.vmap(lambda key: sampler(0.001)(vp(), key, 64))(jax.random.split(jax.random.key(0), 300)).ravel()
@@ -38,6 +39,7 @@ def test_stratified_times_leave_no_gap():
     assert np.diff(t).max() < 1 / 50 + 1e-5
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["eps", "x0", "v", "velocity", "edm"])
 @pytest.mark.parametrize("weight", ["elbo", "min_snr"])
 def test_weighted_losses_do_not_depend_on_the_parameterization(name, weight, rng, float64):
@@ -67,6 +69,7 @@ def test_weighted_losses_do_not_depend_on_the_parameterization(name, weight, rng
     np.testing.assert_allclose(value, expected, rtol=1e-9)
 
 
+@pytest.mark.system
 def test_simple_loss_is_ddpms(rng):
     """Algorithm 1 of Ho et al., written out."""
     chain = vp()
@@ -137,6 +140,7 @@ def published(chain, t):
     }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("path", ["vp", "sub_vp", "ve", "edm", "flow"])
 def test_published_weights(path, float64):
     chain, t, eps = getattr(schedules, path)(), jnp.array([0.01, 0.3, 0.9]), parameterization.eps()
@@ -155,6 +159,7 @@ def test_a_chain_has_no_least_time():
         loss_times.uniform(steps=5, t_min=0.1)
 
 
+@pytest.mark.system
 def test_conditions_are_dropped_whole_and_as_often_as_asked():
     specs = {"label": class_label(5000), "vector": ConditionSpec((2,))}
     condition = {"label": jnp.arange(1, 4001), "vector": jnp.ones((4000, 2)), "augment": jnp.ones((4000, 9))}

@@ -37,6 +37,7 @@ def loss_of(answer, batch, **options):
     return jax.jit(lambda batch: made({}, KEY, batch))(batch)
 
 
+@pytest.mark.system
 def test_what_is_right_but_for_a_motion_is_right(batch):
     moved = batch.x_0 @ rotations(KEY, 4).mT + 7.0
     loss, metrics = loss_of(lambda x: moved, batch)
@@ -48,6 +49,7 @@ def test_what_is_right_but_for_a_motion_is_right(batch):
     assert float(loss_of(lambda x: flat, batch)[1]["lddt"]) < 1 - EXACT - 0.005
 
 
+@pytest.mark.system
 def test_padding_has_no_part(batch):
     wild = lambda x: jnp.where(MASK[..., None], 0.5 * jnp.tanh(x), 1e3)
     calm = lambda x: jnp.where(MASK[..., None], 0.5 * jnp.tanh(x), 0)
@@ -104,6 +106,7 @@ def test_other_data_is_refused(batch):
         loss_of(lambda x: x, batch._replace(x_0=batch.x_0[..., :2]))
 
 
+@pytest.mark.system
 def test_examples_are_turned_each_by_its_own(batch):
     features = jnp.ones((4, 6, 2))
     turned = rotated()(KEY, batch._replace(x_0=jnp.concatenate([batch.x_0, features], -1)))

@@ -11,6 +11,7 @@ from jaxdiff.nets import MonotoneLogSNR
 from jaxdiff.types import Batch
 
 
+@pytest.mark.system
 def test_the_schedule_is_monotone_between_its_ends():
     schedule, t = MonotoneLogSNR(13.3, -5.0), jnp.linspace(0, 1, 500)
     for seed in range(5):
@@ -20,6 +21,7 @@ def test_the_schedule_is_monotone_between_its_ends():
         assert (jnp.diff(ratio) < 0).all()
 
 
+@pytest.mark.system
 def test_a_learned_process_is_variance_preserving():
     schedule = MonotoneLogSNR()
     params = schedule.init(jax.random.key(0), jnp.zeros(1))

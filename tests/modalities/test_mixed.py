@@ -97,6 +97,7 @@ def test_kinds_may_be_given_and_columns_left_out(tmp_path):
     assert labeled.labels().tolist()[:3] == [0, 1, 2]
 
 
+@pytest.mark.system
 def test_a_csv_is_written_as_the_one_that_was_read(tmp_path):
     source = columns(a_csv(tmp_path), label="kind")
     batch = source.take(np.arange(60))
@@ -171,6 +172,7 @@ def a_report(n=2000):
     return known, table[:n], table[n : 2 * n], table[2 * n :]
 
 
+@pytest.mark.system
 def test_the_report_of_real_rows_is_near_its_ideal():
     found = report.figures(*a_report(), target="income")
     assert found["shape"] < 0.03
@@ -188,6 +190,7 @@ def test_the_report_does_not_see_how_a_table_is_sorted():
     assert report.c2st(known, train, other[:400]) > 0.8
 
 
+@pytest.mark.system
 def test_the_report_tells_copies_and_independent_columns():
     known, train, test, _ = a_report(1000)
     assert report.dcr(known, train, test, train[:300]) > 0.9

@@ -19,6 +19,7 @@ def pictures(source):
     return source.take(np.arange(source.size)).x_0
 
 
+@pytest.mark.system
 def test_the_same_seed_gives_the_same_scenes_and_another_others(sets):
     again, other = scenes("test", 50), scenes("test", 50, seed=1)
     assert again.captions == sets["test"].captions[:50]
@@ -58,6 +59,7 @@ def test_each_number_of_objects_is_as_frequent(sets):
     assert set(few) == {1, 2}
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_judge_reads_real_scenes(sets, split):
     """All of those whose digits it was trained on, 0.93 and more of the others, with noise of 5 %, too."""
@@ -70,6 +72,7 @@ def test_the_judge_reads_real_scenes(sets, split):
         assert figures["class"] > 0.97
 
 
+@pytest.mark.system
 def test_the_judge_is_at_chance_with_captions_of_other_pictures(sets):
     x, captions = pictures(sets["test"]), sets["test"].captions
     assert judge(x, captions[1:] + captions[:1])["exact"] < 0.01

@@ -75,6 +75,7 @@ def a_table(rng, columns):
     return rows_source(rng.normal(size=(50, columns)), labels=np.arange(50) % 3, classes=("x", "y", "z"), label="kind")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("columns", [1, 2, 6])
 @pytest.mark.parametrize("beside", [True, False])
 def test_a_table_is_shown_whatever_its_width(tmp_path, rng, columns, beside):
@@ -90,6 +91,7 @@ def test_a_table_is_shown_whatever_its_width(tmp_path, rng, columns, beside):
         assert chain.info["Comment"] == "note"
 
 
+@pytest.mark.system
 def test_rows_that_are_all_alike_or_not_finite_are_shown(rng):
     spec, show = a_table(rng, 3).spec, find("tables", "show")
     for rows in (np.full((5, 3), 2.0), np.full((5, 3), np.nan)):

@@ -111,6 +111,7 @@ def test_free_motion_is_that_of_mujoco(rng):
     np.testing.assert_allclose(position[0], middle[0] + 0.01 * expected)
 
 
+@pytest.mark.system
 def test_the_planner_arrives_and_its_own_states_are_a_plan_as_good():
     place, rng = find_maze("medium"), np.random.default_rng(5)
     pairs = pairs_of(place, "train", 0)
@@ -124,6 +125,7 @@ def test_the_planner_arrives_and_its_own_states_are_a_plan_as_good():
     assert execute(place, straight(goal), start, goal, 400).success.mean() < 0.8
 
 
+@pytest.mark.system
 def test_trips_are_the_same_again_and_pairs_are_left_out():
     source, again = maze(**SMALL), maze(**SMALL)
     assert fingerprint(source) == fingerprint(again) != fingerprint(maze(**SMALL, seed=1))
@@ -155,6 +157,7 @@ def test_unknown_mazes_and_splits():
         maze("umaze", trips=2, split="half")
 
 
+@pytest.mark.system
 def test_what_is_shown(tmp_path, rng):
     source = maze(**SMALL)
     x = make_codec(source.spec).decode(source.take(np.arange(40)).x_0)

@@ -61,6 +61,7 @@ def near(actual, expected):
     np.testing.assert_allclose(actual, expected, atol=1e-5 * float(jnp.abs(expected).max()))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", MOTIONS)
 def test_the_network_moves_with_its_input(name):
     apply, params, x = network()

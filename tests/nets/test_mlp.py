@@ -113,6 +113,7 @@ def test_time_counts_and_one_time_may_stand_for_all(inputs, norm):
     np.testing.assert_allclose(one, net.apply(params, x, jnp.full(4, t[0])), atol=1e-6)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("norm", NORMS)
 def test_examples_see_each_other_in_training_with_a_norm_over_the_batch_alone(inputs, norm):
     net, (x, t) = MLP(**SMALL, norm=norm), inputs

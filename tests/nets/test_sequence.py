@@ -22,6 +22,7 @@ def perturbed(net, condition=None):
     return lambda x, t=T, given=condition: np.asarray(net.apply(params, x, t, given))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("causal", [False, True])
 def test_each_position_sees_all_others_or_those_before_it(causal):
     run = perturbed(Sequence(**SMALL, causal=causal))

@@ -38,6 +38,7 @@ def run(given):
     return lambda x, told, t=T: np.asarray(compiled(x, t, told))
 
 
+@pytest.mark.system
 def test_points_that_change_places_change_those_of_the_output(run, given):
     x, told = given
     order = np.array([3, 1, 5, 0, 4, 2])

@@ -27,6 +27,7 @@ def parts(rng):
     return [jnp.asarray(rng.normal(size=(2, n, 3, 8)), jnp.float32) for n in (4, 6, 6)]
 
 
+@pytest.mark.system
 def test_attention_with_a_mask_is_attention_to_the_keys_that_are_there(parts):
     query, key, value = parts
     there = jnp.array([[1, 0, 1, 1, 0, 0], [0, 1, 0, 0, 0, 1]], bool)

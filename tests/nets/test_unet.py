@@ -37,12 +37,14 @@ def inputs():
     return jax.random.normal(jax.random.key(2), (2, 8, 8, 3)), jnp.array([3.0, 700.0])
 
 
+@pytest.mark.system
 def test_published_parameter_counts():
     assert count(UNet(), (32, 32, 3)) == 35_746_307
     celeba = UNet(multipliers=(1, 1, 2, 2, 4, 4), dropout=0.0)
     assert count(celeba, (256, 256, 3)) == 113_673_219
 
 
+@pytest.mark.system
 def test_a_fresh_network_predicts_zero(inputs):
     net = UNet(**SMALL)
     np.testing.assert_array_equal(run(net, jax.jit(net.init)(jax.random.key(0), *inputs), *inputs), 0)
@@ -56,6 +58,7 @@ def test_the_time_embedding_is_the_papers():
     )
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("shape", [(16, 16, 1), (8, 24, 4)])
 def test_any_size_and_channels_that_fit(shape):
     net = UNet(**{**SMALL, "attention": (shape[0] // 2,)})
@@ -63,12 +66,14 @@ def test_any_size_and_channels_that_fit(shape):
     assert run(net, randomized(net, x, jnp.zeros(2)), x, jnp.zeros(2)).shape == x.shape
 
 
+@pytest.mark.system
 def test_examples_do_not_see_each_other(inputs):
     net, (x, t) = UNet(**SMALL), inputs
     params = randomized(net, x, t)
     np.testing.assert_allclose(run(net, params, x, t)[:1], run(net, params, x[:1], t[:1]), atol=1e-5)
 
 
+@pytest.mark.system
 def test_classes_change_the_output_and_none_is_the_unconditional_network(inputs):
     x, t = inputs
     net = UNet(**SMALL, num_classes=10)
@@ -80,6 +85,7 @@ def test_classes_change_the_output_and_none_is_the_unconditional_network(inputs)
     np.testing.assert_array_equal(run(net, params, x, t), run(UNet(**SMALL), plain, x, t))
 
 
+@pytest.mark.system
 def test_bfloat16_computes_and_float32_keeps(inputs):
     x, t = inputs
     net, half = UNet(**SMALL), UNet(**SMALL, dtype="bfloat16")
@@ -129,6 +135,7 @@ def test_given_what_the_deeper_levels_gave_the_first_level_alone_is_computed(inp
     assert flops[0] < 0.6 * flops[1]
 
 
+@pytest.mark.system
 def test_dropout_acts_in_training_alone(inputs):
     x, t = inputs
     net = UNet(**{**SMALL, "dropout": 0.5})
@@ -187,6 +194,7 @@ def test_every_kind_of_condition_counts_and_none_zeros_and_minus_one_are_its_abs
     assert jax.tree.map(jnp.shape, fresh) == jax.tree.map(jnp.shape, params)
 
 
+@pytest.mark.system
 def test_the_order_of_a_sequence_does_not_matter_and_its_content_does(inputs):
     x, t = inputs
     net, given = UNet(**SMALL, sequences={"sequence": 6}), {"sequence": a_condition()["sequence"]}
@@ -197,6 +205,7 @@ def test_the_order_of_a_sequence_does_not_matter_and_its_content_does(inputs):
     assert jnp.abs(run(net, params, x, t, {"sequence": 2 * given["sequence"]}) - out).max() > 1e-3
 
 
+@pytest.mark.system
 def test_the_imagenet_network_of_adm_has_its_number_of_parameters():
     """296 million for ImageNet 64x64 with classes (Dhariwal and Nichol 2021, table 4)."""
     net = UNet(
@@ -229,6 +238,7 @@ def test_a_condition_that_does_not_fit_is_refused(inputs, given, message):
         UNet(**SMALL, sequences={"sequence": 6}).init(jax.random.key(0), *inputs, given)
 
 
+@pytest.mark.system
 def test_patches_are_channels_of_a_smaller_image(inputs):
     x, t = inputs
     net, plain = UNet(**{**SMALL, "patch": 2, "attention": (2,)}), UNet(**{**SMALL, "attention": (2,)})

@@ -29,6 +29,7 @@ def test_a_convolution_is_that_of_lax(size, stride):
     np.testing.assert_allclose(net.apply(variables, x), expected + bias, atol=1e-5)
 
 
+@pytest.mark.system
 def test_a_time_for_each_step_is_the_same_as_one_where_all_are_the_same(inputs):
     x, t = inputs
     net = UNet1D(**SMALL)
@@ -48,6 +49,7 @@ def test_longer_arrays_than_it_was_made_for(inputs):
     assert jax.jit(net.apply)(variables, jnp.tile(x, (1, 4, 1)), t).shape == (3, 32, 2)
 
 
+@pytest.mark.system
 def test_conditions_reach_the_output(inputs):
     x, t = inputs
     net = UNet1D(**SMALL, num_classes=3, vectors={"goal": 2}, images={"map": 1}, second_time=True, outputs=2)
@@ -66,6 +68,7 @@ def test_conditions_reach_the_output(inputs):
         assert np.abs(run(variables, x, t, changed) - out).max() > 1e-3, name
 
 
+@pytest.mark.system
 def test_a_fresh_network_predicts_zero(inputs):
     net = UNet1D(**SMALL)
     out, _ = jax.jit(net.init_with_output)(jax.random.key(0), *inputs)

@@ -24,6 +24,7 @@ def logits(params, x, t, condition=None, key=None):
     return -params * jnp.sum((x[:, None] - MEANS) ** 2, axis=2) / 2
 
 
+@pytest.mark.system
 def test_the_loss_is_the_cross_entropy_of_noisy_examples(rng):
     x_0, label, key = jnp.asarray(rng.normal(size=(6, 2))), np.array([0, 1, 2, 0, 1, 2]), jax.random.key(3)
     loss, metrics = classification_loss(vp(), eps(), logits, uniform())(0.7, key, Batch(x_0, {"label": label}))
@@ -54,6 +55,7 @@ def test_accuracy_falls_with_the_noise(rng):
     np.testing.assert_allclose(none, 1 / 3, atol=0.05)
 
 
+@pytest.mark.system
 def test_a_fresh_network_finds_all_classes_alike_and_a_bad_size_is_refused():
     net = Network(num_classes=4, channels=32, multipliers=(1, 2), blocks=1, attention=(4,), groups=16)
     x, t = jax.random.normal(jax.random.key(1), (2, 8, 8, 1)), jnp.array([3.0, 700.0])
@@ -97,6 +99,7 @@ def test_it_needs_labels():
         jax.eval_shape(parts.loss_fn, parts.model.params, jax.random.key(0), Batch(jnp.zeros((2, 8, 8, 1))))
 
 
+@pytest.mark.system
 def test_examples_of_unknown_class_teach_nothing():
     logits = lambda params, x, t, condition=None, key=None: jnp.broadcast_to(jnp.arange(3.0), (len(x), 3))
     loss = classification_loss(vp(), eps(), logits, uniform())

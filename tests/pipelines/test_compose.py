@@ -37,6 +37,7 @@ def classifier(process):
     return Classifier(jnp.ones(()), bind, process, image_spec(SHAPE), 2)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("process", [vp(), cosine()], ids=["its own process", "another"])
 def test_an_exact_classifier_makes_an_unconditional_model_conditional(process):
     labels, key = np.repeat([0, 1], N // 2), jax.random.key(0)
@@ -44,6 +45,7 @@ def test_an_exact_classifier_makes_an_unconditional_model_conditional(process):
     np.testing.assert_allclose(drawn, a_model(2, 50).sample(key, N, condition=labels), atol=2e-3)
 
 
+@pytest.mark.system
 def test_an_exact_classifier_guides_along_a_path_that_begins_without_data():
     """Where alpha = 0: the flow, led by a classifier for a chain that never gets there."""
 
@@ -74,6 +76,7 @@ def test_latents_are_decoded_and_are_no_pixels():
             task()
 
 
+@pytest.mark.system
 def test_at_scale_0_a_classifier_changes_nothing_and_scales_are_traced():
     model, labels, its = a_model(steps=20), np.zeros(8, int), classifier(vp())
     plain = model.sample(jax.random.key(0), 8)
@@ -123,6 +126,7 @@ def test_a_worse_model_is_told_all_that_it_knows_of():
         pipelines.autoguide(a_model(), key, 4, model)
 
 
+@pytest.mark.system
 def test_small_images_are_real_and_one_class_is_that_of_all():
     key, small = jax.random.key(0), np.full((3, 1, 1, 1), 0.4, np.float32)
     with pytest.raises(InputError, match="images of uint8: must be finite real numbers"):
@@ -142,6 +146,7 @@ def test_a_cascade_adds_no_more_noise_than_its_models_were_trained_with():
         draw(0.3, noise=0.4)
 
 
+@pytest.mark.system
 def test_a_cascade_hands_each_stage_to_the_next_with_noise():
     """A first model of single pixels at 0.4, then one whose images are what it is told, wider the more noise."""
     first = dot()

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 HALF = np.array([1, 0, 1, 0]).reshape(1, *SHAPE)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("method", ["replace", "repaint", "moment_matching", "ddrm"])
 def test_inpainting_keeps_what_is_known_and_draws_the_rest_of_the_same_component(method):
     """Two known pixels tell the components apart; the others are then Gaussian and independent of them."""
@@ -50,6 +51,7 @@ def test_what_guides_or_steers_is_not_cached():
             draw()
 
 
+@pytest.mark.system
 def test_ddrm_takes_no_options_of_another_sampler():
     given, model, key = images(2), a_model(2, 3), jax.random.key(0)
     for option, value in {"eta": 0.5, "sampler": "ddim", "corrector": "langevin"}.items():
@@ -78,6 +80,7 @@ def test_outpainting_puts_the_image_where_it_belongs():
         pipelines.outpaint(a_model(), jax.random.key(0), small, top=2, left=0)
 
 
+@pytest.mark.system
 def test_denoising_is_drawing_from_the_posterior():
     """Of one Gaussian, with known noise: mean and spread in closed form."""
     model, noise = a_model(2, 300), 0.3
@@ -99,6 +102,7 @@ def test_the_noise_level_of_an_image_is_found(rng):
         np.testing.assert_allclose(translate.noise_level(noisy), level, rtol=0.06)
 
 
+@pytest.mark.system
 def test_a_translation_keeps_more_the_weaker_it_is():
     model, given = a_model(2), images()
     to = np.ones(N, int)
@@ -108,6 +112,7 @@ def test_a_translation_keeps_more_the_weaker_it_is():
     np.testing.assert_allclose(np.mean(moved[-1], 0), MEANS[1], atol=0.03)
 
 
+@pytest.mark.system
 def test_swapping_a_class_is_optimal_transport_between_gaussians_and_there_and_back_is_the_identity():
     """From N(m, s) to the noise and on to N(n, s) the flow shifts by n - m, but for what noise of level 20 knows."""
     model, given = a_model(2), images(50)
@@ -125,6 +130,7 @@ def test_a_class_that_is_not_given_is_unknown_where_classes_are_swapped():
     np.testing.assert_allclose(swapped[1], swapped[2], atol=1e-5)
 
 
+@pytest.mark.system
 def test_interpolation_begins_and_ends_with_its_images():
     a, b = images(2)
     between = pipelines.interpolate(a_model(2), a, b, 5, 50, condition=0)
@@ -141,6 +147,7 @@ def test_the_arc_between_two_points(rng):
     np.testing.assert_allclose(translate.slerp(a, a, jnp.full(3, 0.3)), a, atol=1e-5)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("method", ["moment_matching", "pigdm", "ddnm", "ddrm", "dps"])
 def test_restoring_a_shrunk_image_agrees_with_it(method):
     model, noise = a_model(2, 200), 0.05
@@ -157,6 +164,7 @@ def test_restoring_a_shrunk_image_agrees_with_it(method):
         np.testing.assert_allclose(np.mean(restored - mean, 0), 0, atol=5 * STD / np.sqrt(500))
 
 
+@pytest.mark.system
 def test_a_likelihood_is_that_of_all_levels_whichever_the_process_has():
     """The same data, denoised exactly, along processes that lack the highest levels, the lowest, or none."""
     given = np.concatenate([images(500, 0), images(500, 1)])
@@ -217,6 +225,7 @@ def test_noise_that_is_not_white_is_refused_where_white_noise_is_taken_out():
         pipelines.denoise(model, jax.random.key(0), images(2), 0.3)
 
 
+@pytest.mark.system
 def test_values_are_traced_one_call_for_each_shape():
     model, given, mask = a_model(2, 5), images(4), np.ones((1, *SHAPE))
     mask[0, 0] = 0
@@ -246,6 +255,7 @@ TASKS = {
 }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("task", tiers(TASKS, ["ddrm"]))
 def test_what_becomes_of_an_image_does_not_depend_on_the_batch(task):
     given, key = np.broadcast_to(images(1), (5, *SHAPE)), jax.random.key(0)
@@ -315,6 +325,7 @@ def test_a_class_that_does_not_exist_is_refused():
         pipelines.class_swap(a_model(), images(2), [0, 0], [0, 1])
 
 
+@pytest.mark.system
 def test_without_a_label_the_class_is_unknown_and_a_model_that_cannot_do_without_says_so():
     plain, classes = a_model(steps=5), a_model(2, 5)
     for draw in (

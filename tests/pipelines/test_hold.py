@@ -49,6 +49,7 @@ def conditional(held, values):
     return cross @ values, np.diag(COVARIANCE[np.ix_(~held, ~held)] - cross @ COVARIANCE[np.ix_(held, ~held)])
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("task", "options", "held"),
     [

@@ -58,6 +58,7 @@ def model():
     )
 
 
+@pytest.mark.system
 def test_values_are_traced_and_structure_is_not(model):
     TRACES.clear()
     key = jax.random.key(0)
@@ -80,6 +81,7 @@ def test_values_are_traced_and_structure_is_not(model):
     assert len(TRACES) == 3
 
 
+@pytest.mark.system
 def test_clipping_and_thresholding_bound_the_samples(model):
     key = jax.random.key(0)
     assert jnp.abs(model.sample(key, 8, clip=0.25)).max() <= 0.25
@@ -105,6 +107,7 @@ def test_every_sampler_draws_by_name(model):
         start.sample(key, 4, 10, "annealed_langevin")
 
 
+@pytest.mark.system
 def test_a_sampler_is_given_by_name_or_as_the_function_itself(model):
     drawn = lambda sampler, steps=1, **options: model.sample(jax.random.key(0), 3, steps, sampler, **options)
     np.testing.assert_array_equal(drawn(samplers.ddim, 4, eta=0.5), drawn("ddim", 4, eta=0.5))
@@ -117,6 +120,7 @@ def test_a_sampler_is_given_by_name_or_as_the_function_itself(model):
         drawn(doubled, eta=0.5)
 
 
+@pytest.mark.system
 def test_a_grid_that_ends_above_the_data_ends_with_the_denoiser(model):
     short = dataclasses.replace(model, grid=lambda n: grids.uniform(n, 1.0, 0.3))
     images, frames = short.trajectory(jax.random.key(0), 2, 3, sampler="ddim", clip=jnp.inf)
@@ -126,6 +130,7 @@ def test_a_grid_that_ends_above_the_data_ends_with_the_denoiser(model):
     assert jnp.abs(images - frames[-2]).max() > 1e-3
 
 
+@pytest.mark.system
 def test_a_corrector_changes_the_draw(model):
     key = jax.random.key(0)
     plain = model.sample(key, 3)
@@ -138,6 +143,7 @@ def test_a_corrector_changes_the_draw(model):
         model.sample(key, 3, snr=0.1)
 
 
+@pytest.mark.system
 def test_another_path_gives_the_same_images():
     """DDIM does not see the path: vp's model drawn along edm's, at the same noise levels."""
     vp_path, edm_path = vp(), edm(200.0)
@@ -163,6 +169,7 @@ def test_a_process_that_is_bound_to_a_space_is_no_other_path():
     assert (other.denoiser, other.fraction) != (denoiser, fraction)
 
 
+@pytest.mark.system
 def test_trajectory_goes_from_noise_to_the_sample(model):
     images, frames = model.trajectory(jax.random.key(0), 500, 5)
     assert frames.shape == (5, 500, 4, 4, 1)
@@ -170,6 +177,7 @@ def test_trajectory_goes_from_noise_to_the_sample(model):
     np.testing.assert_allclose(frames[0].std(), 1, rtol=0.02)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("labels", [None, "own", "unknown"])
 def test_a_stream_is_its_batches_one_after_the_other(model, labels):
     classes = dataclasses.replace(model, conditions={"label": class_label(3)})
@@ -203,6 +211,7 @@ def test_an_image_is_the_same_in_any_batch_with_all_the_noise_of_its_steps(model
         model.sample(key, 2, first=-1)
 
 
+@pytest.mark.system
 def test_numbers_may_be_traced_in_a_function_of_the_users(model):
     key, times = jax.random.key(0), {"sampler": "ddim", "steps": 3}
     traced = jax.jit(lambda eta, clip: model.sample(key, 2, eta=eta, clip=clip, **times))(0.5, 0.8)
@@ -213,6 +222,7 @@ def test_numbers_may_be_traced_in_a_function_of_the_users(model):
         jax.jit(lambda order: model.sample(key, 2, sampler="unipc", order=order))(2)
 
 
+@pytest.mark.system
 def test_a_bar_stands_in_the_way_of_no_gradient(model):
     """Where parameters, of any shape, are traced, there is none: its loop has no derivative."""
     many, key = dataclasses.replace(model, params=jnp.full((1,), 0.3)), jax.random.key(0)
@@ -224,6 +234,7 @@ def test_a_bar_stands_in_the_way_of_no_gradient(model):
     np.testing.assert_allclose(*slopes, rtol=1e-5)
 
 
+@pytest.mark.system
 def test_images_that_are_not_finite_do_not_pass_for_images(model):
     broken = dataclasses.replace(model, params=jnp.float32(np.nan))
     with pytest.raises(InputError, match=r"2 of examples 0 to 1 are not finite: bound them with clip=1"):
@@ -231,6 +242,7 @@ def test_images_that_are_not_finite_do_not_pass_for_images(model):
     assert not jnp.isfinite(broken.sample(jax.random.key(0), 2, steps=2)).all()
 
 
+@pytest.mark.system
 def test_thresholding_to_a_bound_of_0_draws_0(model):
     assert (model.sample(jax.random.key(0), 2, threshold=0.9, clip=0.0, steps=3) == 0).all()
 
@@ -303,6 +315,7 @@ def classes(model):
     return dataclasses.replace(model, conditions={"label": class_label(3)})
 
 
+@pytest.mark.system
 def test_guidance_at_one_is_the_conditional_model_and_at_zero_the_unconditional(model, classes):
     key, labels = jax.random.key(0), np.array([2, 1, 0])
     draw = lambda **options: np.asarray(classes.sample(key, 3, condition=labels, **options))
@@ -361,6 +374,7 @@ def test_what_is_always_told_has_no_value_for_unknown(classes):
     assert net.condition_spec(image_spec((4, 4, 1)))["context"] == words["context"]
 
 
+@pytest.mark.system
 def test_a_model_that_always_had_its_image_asks_for_it(classes):
     told = classes.conditions | {"image": ConditionSpec((*classes.shape[:2], 1))}
     always = dataclasses.replace(classes, conditions=told, guidable=False)
@@ -387,6 +401,7 @@ def test_a_model_without_a_bound_is_saved_without_one(model):
     assert model._sampling({"clip": 1.0})["clip"] == np.inf
 
 
+@pytest.mark.system
 def test_the_noise_of_a_latent_follows_from_its_number(model):
     key = jax.random.key(0)
     some = latents._noise(model, key, 2, {"first": 3, "noise_scale": 2.0})

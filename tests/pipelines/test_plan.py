@@ -64,6 +64,7 @@ def value_of(process, h, g):
     return value
 
 
+@pytest.mark.system
 def test_the_mean_plan_is_riccatis(float64):
     """With the value of noisy plans as guide: within 1 %. By the energy at x̂_0 it is not: that is an approximation."""
     process, (h, g, controls) = vp(), problem()

@@ -66,6 +66,7 @@ def test_the_same_bits_as_without_a_bar(name):
                 np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.system
 def test_a_bar_compiles_once_for_any_number_of_steps_at_a_time(monkeypatch):
     stages = make_stages(MODEL.bind, MODEL.path, MODEL.mesh)
     drawn({"sampler": "euler"}, True)
@@ -75,6 +76,7 @@ def test_a_bar_compiles_once_for_any_number_of_steps_at_a_time(monkeypatch):
     assert stages.advance._cache_size() == before
 
 
+@pytest.mark.system
 def test_what_is_being_traced_has_no_bar():
     shown = jax.jit(lambda key: MODEL.sample(key, 2, progress=True))(KEY)
     np.testing.assert_allclose(shown, MODEL.sample(KEY, 2, progress=False), atol=1e-5)
@@ -85,6 +87,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("progress_", "terminal", "disabled", "expected"),
     [

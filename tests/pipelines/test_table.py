@@ -85,6 +85,7 @@ def built(tmp_path_factory):
     return config, spec, dataclasses.replace(parts.model, params=parts.init(jax.random.key(0)), steps=3)
 
 
+@pytest.mark.system
 def test_samples_are_in_the_units_of_the_table_and_states_as_the_network_sees_them(built):
     _, _, model = built
     key = jax.random.key(0)

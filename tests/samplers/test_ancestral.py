@@ -13,6 +13,7 @@ def gaussian(chain, mean, std):
     return gaussian_mixture(chain, jnp.ones(1), jnp.full((1, 1), mean), jnp.full((1, 1), std))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("std", "variance"), [(1e-4, fixed_small), (1.0, fixed_large)])
 def test_each_variance_is_exact_for_its_data(std, variance):
     """fixed_small for data at a point, fixed_large for standard normal data: x_s has its true width after any steps."""

@@ -19,6 +19,7 @@ def denoiser(x_t, t):
 X = jax.random.normal(jax.random.key(1), (5, 3))
 
 
+@pytest.mark.system
 def test_sample_is_the_loop_written_out():
     sampler, key, times = ancestral(vp(), denoiser), jax.random.key(0), grids.uniform(6)
     state = sampler.init(X)
@@ -27,6 +28,7 @@ def test_sample_is_the_loop_written_out():
     np.testing.assert_allclose(sample(sampler, key, X, times), state.x, atol=1e-6)
 
 
+@pytest.mark.system
 def test_trajectory_keeps_the_chosen_points_alone():
     sampler, key, times = ancestral(vp(), denoiser), jax.random.key(0), grids.uniform(8)
     last, every = trajectory(sampler, key, X, times, np.arange(9))
@@ -44,12 +46,14 @@ def peak_memory(steps, keep):
     return run.lower(*args).compile().memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.system
 def test_memory_does_not_grow_with_the_steps():
     state = 64 * 64 * 4
     assert peak_memory(1000, 0) - peak_memory(10, 0) < state
     assert peak_memory(1000, 4) - peak_memory(1000, 0) < 10 * state
 
 
+@pytest.mark.system
 def test_the_chain_is_one_compiled_call():
     """1000 steps: the denoiser is traced once, nothing moves between host and device, new values compile nothing."""
     counted = chex.assert_max_traces(denoiser, n=1)
@@ -66,6 +70,7 @@ def test_the_chain_is_one_compiled_call():
     assert "while" in draw.lower(*arguments).as_text()
 
 
+@pytest.mark.system
 def test_chains_can_be_differentiated_and_vmapped():
     times = grids.uniform(10)
 
@@ -78,6 +83,7 @@ def test_chains_can_be_differentiated_and_vmapped():
     assert jax.vmap(total, (None, 0))(1.0, jax.random.split(jax.random.key(0), 3)).shape == (3,)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["ancestral", "ddim", "dpmpp_3m", "deis", "unipc", "heun", "pndm"])
 def test_times_of_narrow_states_are_not_rounded(name):
     """bfloat16 knows 507 of 1,001 times: the state is rounded, the grid is not, also of a chain given by a table."""

@@ -37,6 +37,7 @@ def options(name):
     return {"variance": samplers.fixed_small} if name == "ancestral" else {}
 
 
+@pytest.mark.system
 @each(sorted(CACHEABLE), unit=["ddim", "dpmpp_2m"])
 def test_computed_at_every_step_it_is_the_sampler_itself(name):
     make = lambda denoiser: SAMPLERS[name](vp(), denoiser, **options(name))
@@ -46,6 +47,7 @@ def test_computed_at_every_step_it_is_the_sampler_itself(name):
     assert jnp.abs(sample(cached(make, remembering, 3), key, X, TIMES) - expected).max() > 1e-4
 
 
+@pytest.mark.system
 def test_a_corrector_after_it_moves_it():
     make, key = lambda d: ddim(vp(), d), jax.random.key(0)
     corrector = samplers.langevin(vp(), denoiser)
@@ -54,6 +56,7 @@ def test_a_corrector_after_it_moves_it():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("every", [2, 3, 8])
 def test_it_is_the_loop_written_out(every):
     x, memory = X, None

@@ -27,6 +27,7 @@ def of_bodies(n):
     return on(process, {"mask": jnp.ones((n, len(BODY)))})
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["vp", "edm", "flow"])
 def test_without_churn_and_overshoot_it_is_ddim(name):
     process = getattr(schedules, name)()
@@ -85,6 +86,7 @@ def test_rigid_bodies_in_all_orientations(options):
             assert kstest(turns[:, i, j], lambda z: (1 + z) / 2).pvalue > 1e-3
 
 
+@pytest.mark.system
 def test_overshooting_departs_from_the_law():
     """Normal data of deviation 1, whose denoiser is linear: steps of 1.5 leave a seventh of it."""
     process = schedules.edm(50.0)
@@ -98,6 +100,7 @@ def test_overshooting_departs_from_the_law():
     np.testing.assert_allclose(end(1.5), 50.0 ** (1 - 1.5), rtol=0.1)
 
 
+@pytest.mark.system
 def test_turns_are_drawn_by_example_and_of_points_alone():
     process = of_bodies(4)
     step = samplers.churned(process, lambda x, t: x, **{**PLAIN, "turned": True}).step

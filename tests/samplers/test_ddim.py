@@ -12,6 +12,7 @@ from jaxdiff.gaussian.schedules import vp
 from jaxdiff.samplers import State, ancestral, ddim, sample
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("clipped", [False, True])
 def test_eta_one_is_the_ancestral_step(any_process, clipped):
     """Also with clipping: eps is that of the clipped x̂_0."""
@@ -25,6 +26,7 @@ def test_eta_one_is_the_ancestral_step(any_process, clipped):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["vp", "cosine"])
 def test_first_order_on_the_exact_denoiser(name, float64):
     """The probability flow of a Gaussian is known, x_0 = mean + std x_1': DDIM's error falls as 1 / steps."""

@@ -51,6 +51,7 @@ PATHS = [
 ]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("path", PATHS)
 @each(ORDERS)
 def test_order(name, path, float64):
@@ -60,6 +61,7 @@ def test_order(name, path, float64):
     assert abs(measured_order(make, path, (160, 320)) - order) < 0.15
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("path", tiers(["vp", "sub_vp", "edm", "flow"], ["vp"]))
 def test_the_adaptive_method_keeps_its_tolerance(path, float64):
     chain, denoiser, x, end = exact(path)
@@ -72,6 +74,7 @@ def test_the_adaptive_method_keeps_its_tolerance(path, float64):
     assert errors[1] < 100 * 1e-7
 
 
+@pytest.mark.system
 @each(["ddim", "dpmpp_2s", "dpmpp_2m", "dpmpp_3m", "unipc", "deis", "lms"])
 def test_exponential_integrators_do_not_see_the_path(name, float64):
     """The same noise levels along vp, edm and flow give the same sample, once alpha is divided out."""
@@ -87,6 +90,7 @@ def test_exponential_integrators_do_not_see_the_path(name, float64):
         np.testing.assert_allclose(there, expected, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.system
 @each(ORDERS, unit=["ddim"])
 def test_inversion_has_the_order_of_the_sampler(name, float64):
     """From the low end of the flow to the high one, where the reference began."""

@@ -96,6 +96,7 @@ def check_ends(name, paths):
     assert known - done == known & ENTRIES[name].refused
 
 
+@pytest.mark.system
 @each(ENTRIES, unit=["ddim", "dpmpp_2m"])
 def test_both_ends(name):
     check_ends(name, KINDS)
@@ -107,6 +108,7 @@ def test_both_ends_of_every_process(name):
     check_ends(name, list(CHAINS))
 
 
+@pytest.mark.system
 def test_pndm_is_refused_where_it_would_amplify_its_errors():
     """On cosine betas, where alpha begins at 5e-5, trailing grids of up to 250 steps saturate or explode."""
     cosine, linear = (schedules.ddpm(table(1000)) for table in (betas.cosine, betas.linear))
@@ -133,6 +135,7 @@ def test_steps_that_overshoot_are_refused_where_noise_has_no_end():
 MODES = jnp.stack([jnp.full(16, -0.9), jnp.full(16, 0.9)])
 
 
+@pytest.mark.system
 @each(ORDINARY, unit=["ddim", "heun", "unipc"])
 def test_a_constraint_on_x_0_reaches_all_that_is_derived_from_it(name):
     """Guided by 1, 3 and 8, clipped or thresholded, every sampler ends at the class, and not at another."""
@@ -170,6 +173,7 @@ def two_modes():
     return vp, gaussian_mixture(vp, jnp.ones(2), jnp.array([[-0.9, -0.9], [0.9, 0.9]]), jnp.full((2, 1), 0.2))
 
 
+@pytest.mark.system
 @each(ORDINARY)
 def test_a_shift_between_two_steps_passes_through_the_next(name):
     vp, denoiser = two_modes()
@@ -235,6 +239,7 @@ def test_samplers_without_one_do_too(name):
     check_moved(name)
 
 
+@pytest.mark.system
 def test_after_a_restart_a_memory_is_of_the_way_that_was_taken():
     """Also where nothing but the memory differs: the step after a restart is that of the last way down."""
     vp, denoiser = two_modes()

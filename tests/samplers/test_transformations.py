@@ -22,6 +22,7 @@ def denoiser(scale):
     return lambda x, t: scale * jnp.tanh(x / jnp.sqrt(1 + EDM.sigma(t) ** 2))
 
 
+@pytest.mark.system
 @each(ALL)
 def test_gradients_through_twelve_steps(name):
     """Finite, and the slope of the result itself."""
@@ -37,6 +38,7 @@ def test_gradients_through_twelve_steps(name):
     np.testing.assert_allclose(slope, numeric, rtol=2e-3)
 
 
+@pytest.mark.system
 @each(ALL)
 def test_a_batch_of_chains_is_those_chains(name):
     run = jax.jit(lambda x, key: sample(ALL[name](EDM, denoiser(0.5)), key, 80 * x, KARRAS(6)))
@@ -46,6 +48,7 @@ def test_a_batch_of_chains_is_those_chains(name):
         np.testing.assert_allclose(mapped[i], run(many[i], keys[i]), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.system
 @each(ALL)
 def test_other_values_compile_nothing(name):
     @jax.jit
@@ -84,6 +87,7 @@ def test_the_adaptive_method_too(float64):
     np.testing.assert_allclose(both, [total(0.5, x), total(0.5, x + 1)], rtol=1e-6)
 
 
+@pytest.mark.system
 def test_options_are_traced_too():
     @jax.jit
     @chex.assert_max_traces(n=1)
@@ -119,6 +123,7 @@ def test_samplers_are_refused_where_they_do_not_apply():
         samplers.annealed_langevin(schedules.vp(), denoiser(0.5))
 
 
+@pytest.mark.system
 def test_then_with_a_corrector_that_does_nothing_is_the_predictor():
     still = samplers.Sampler(samplers.State, lambda key, state, t, s: state)
     alone = samplers.dpmpp_2m(EDM, denoiser(0.5))
@@ -127,6 +132,7 @@ def test_then_with_a_corrector_that_does_nothing_is_the_predictor():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.system
 def test_restart_goes_back_and_forth():
     """With a sampler that does nothing, what remains of a restart is its noise: enough to go up, once for each."""
     still = samplers.Sampler(samplers.State, lambda key, state, t, s: state)

@@ -140,6 +140,7 @@ def test_a_thousand_steps_draw_the_mixture(name, path):
     assert distance(make, path, 1000, 100_000) < 2 * noise_floor(100_000)
 
 
+@pytest.mark.system
 @each(["ancestral", "srk", "dpmpp_2m_noisy", "then", "restart"], unit=["ancestral"])
 def test_points_of_the_mixture(name):
     make = CORRECTED[name] if name in CORRECTED else ALL[name][0]

@@ -413,6 +413,7 @@ APART = {"annealed_langevin", "churned", "dopri5", "staggered"}
 """Those with tests of their own, below or in a file of their own."""
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ALL)
 def test_four_steps(name, float64):
     make, step = ALL[name]
@@ -457,6 +458,7 @@ def test_a_constraint_is_a_constrained_denoiser(make, float64):
     assert jnp.abs(outside - ours(make, TIMES)).max() > 0.01
 
 
+@pytest.mark.system
 def test_the_mean_square_of_eps(float64):
     """At each time, with noise of its own; the analytic variance takes the times in any order."""
     x_0, times = jnp.asarray(np.random.default_rng(0).normal(size=(50, 2))), TIMES[[2, 0, 1]]
@@ -475,6 +477,7 @@ def test_the_mean_square_of_eps(float64):
         np.testing.assert_allclose(ours, small + wide * unsure, rtol=1e-9)
 
 
+@pytest.mark.system
 def test_annealed_langevin_walks_where_it_comes_to(float64):
     """On sigma = 80 t: at every s twice, and at the last to the mean."""
     chain = schedules.edm()
@@ -490,6 +493,7 @@ def test_annealed_langevin_walks_where_it_comes_to(float64):
     np.testing.assert_allclose(last.x, data(X, s), rtol=1e-12)
 
 
+@pytest.mark.system
 def test_the_adaptive_method_follows_a_gaussian_down_and_up(float64):
     """x / std(t) is constant along the flow of data N(0, 0.25)."""
     std = lambda t: np.sqrt(0.25 * alpha(t) ** 2 + sigma(t) ** 2)

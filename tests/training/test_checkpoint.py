@@ -42,6 +42,7 @@ def content(folder):
     return {f: f.read_bytes() for f in folder.rglob("*") if f.is_file()}
 
 
+@pytest.mark.system
 def test_everything_comes_back_bit_for_bit(tmp_path, state):
     save(tmp_path, state, 5, 5)
     again = restore(tmp_path, jax.tree.map(jnp.zeros_like, state))
@@ -51,6 +52,7 @@ def test_everything_comes_back_bit_for_bit(tmp_path, state):
     chex.assert_trees_all_equal(ema, state.ema["ema"])
 
 
+@pytest.mark.system
 def test_every_save_happens_and_the_newest_are_kept(tmp_path, state):
     save(tmp_path, state, *range(1, 7), keep=2)
     assert sorted(f.name for f in tmp_path.iterdir()) == ["5", "6"]
@@ -97,6 +99,7 @@ def truncate(file):
 FAULTS = {"flipped byte": flip, "truncated": truncate, "missing": os.remove}
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("fault", FAULTS)
 def test_damage_to_any_file_is_found_and_named(tmp_path, state, fault):
     save(tmp_path, state, 4, 5)
@@ -196,6 +199,7 @@ def test_checksums_are_plain_sha256(tmp_path, state):
     assert {name: total for total, name in (line.split("  ") for line in done.stdout.splitlines())} == sums
 
 
+@pytest.mark.system
 def test_the_best_by_a_metric_is_kept(tmp_path, state):
     values = {1: 0.9, 2: 0.3, 3: float("nan"), 4: 0.5, 5: 0.4}
     with Checkpoints(tmp_path, keep=1, keep_best="loss") as checkpoints:
@@ -208,6 +212,7 @@ def test_the_best_by_a_metric_is_kept(tmp_path, state):
     assert steps(tmp_path) == [7]
 
 
+@pytest.mark.system
 def test_what_is_written_wrong_is_found_when_asked_for(tmp_path, state, monkeypatch, caplog):
     """Without `verify` the sums are those of the wrong bytes."""
     write = checkpoint.ocp.save_checkpointables_async

@@ -58,6 +58,7 @@ def loss_fn(params, key, batch):
     return ((batch.x_0 * params["w"] - noise) ** 2).mean(), {"noise": noise.mean()}
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("where", ["always", "never"])
 def test_several_steps_in_a_call_are_those_steps_one_by_one(where):
     optimizer = optax.adam(0.1)

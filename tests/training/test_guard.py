@@ -67,6 +67,7 @@ def test_a_spike_is_skipped_once_the_usual_is_known():
     assert int(state.health.skipped) == 0
 
 
+@pytest.mark.system
 def test_going_back_keeps_the_step_and_has_an_end(tmp_path):
     state, _ = run([1, 1])
     hurt, _ = run([1, 1, 1, np.nan])

@@ -53,6 +53,7 @@ def test_accumulated_parts_are_the_whole_batch(params, batch, parts):
     chex.assert_trees_all_close(*results, rtol=1e-5)
 
 
+@pytest.mark.system
 def test_each_part_takes_every_nth_example_its_own_key_and_the_memory_of_the_one_before(params, batch):
     """Written out for a loss that remembers the sum of what it saw."""
     seen = []
@@ -80,6 +81,7 @@ def test_each_part_takes_every_nth_example_its_own_key_and_the_memory_of_the_one
     assert int(state.step) == 5
 
 
+@pytest.mark.system
 def test_steps_of_one_call(params, batch):
     """Three steps with three resident batches, and one: states and metrics of the steps one by one."""
     optimizer, resident = optax.sgd(0.1), jnp.stack([batch.x_0, batch.x_0 + 1, batch.x_0 - 2])
@@ -98,6 +100,7 @@ def test_steps_of_one_call(params, batch):
         np.testing.assert_allclose(other.params["w"], state.params["w"], rtol=1e-5)
 
 
+@pytest.mark.system
 def test_every_step_and_every_part_has_its_own_key(params, batch):
     def noisy(params, key, batch):
         return loss_fn(params, key, batch)[0], {"draw": jax.random.uniform(key)}

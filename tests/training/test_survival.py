@@ -59,6 +59,7 @@ def check_whole(folder, state, step):
         chex.assert_trees_all_equal(checkpoints.restore(state), at(state, step))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["lr[1e-4]", "[!a]", "a**b", "a\\b", "é \udcff [", "*?{}~#%:,;'\"$"])
 def test_any_path_is_a_good_path(tmp_path, state, name):
     run = tmp_path / name
@@ -91,6 +92,7 @@ MOVED = {
 }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("kind", MOVED)
 def test_a_name_is_not_believed(run, state, kind, caplog, capsys):
     MOVED[kind](run)

@@ -30,6 +30,7 @@ def turned(angle):
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("matrix", "shift"),
     [
@@ -116,6 +117,7 @@ def test_the_numbers_have_edms_laws():
     assert abs(stats.pearsonr(d[d != 0], e[e != 0])[0]) < 0.2
 
 
+@pytest.mark.system
 def test_pictures_need_not_be_square():
     """Moved down by 1 of 4 rows, and right by 2 of 8 columns: what comes in is the mirror of the edge."""
     x = np.arange(32, dtype=np.float32).reshape(4, 8)
@@ -124,6 +126,7 @@ def test_pictures_need_not_be_square():
     np.testing.assert_allclose(moved[2, 3:7], x[1, 1:5], atol=0.2)
 
 
+@pytest.mark.system
 def test_the_transform_tells_the_network_what_was_done():
     x, key = jnp.asarray(blob()), jax.random.key(0)
     for condition, names in (({"label": jnp.arange(3)}, {"label", "augment"}), (None, {"augment"})):

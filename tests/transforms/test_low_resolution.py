@@ -31,6 +31,7 @@ def test_the_condition_is_the_small_image_enlarged_with_the_noise_that_it_tells(
     np.testing.assert_allclose(np.std(noisy["low_res"][1::2]), 0.5, rtol=0.02)
 
 
+@pytest.mark.system
 def test_training_tells_each_image_in_small_with_noise_up_to_the_most(rng):
     x_0 = jnp.asarray(rng.normal(size=(1000, 4, 4, 1)), jnp.float32)
     batch = low_resolution(2, 0.3)(jax.random.key(0), Batch(x_0, {"label": jnp.arange(1000)}))
@@ -44,6 +45,7 @@ def test_training_tells_each_image_in_small_with_noise_up_to_the_most(rng):
     assert 6 < loud / quiet < 16
 
 
+@pytest.mark.system
 def test_what_is_drawn_follows_the_small_image_and_the_noise_it_is_told(rng):
     small = np.broadcast_to(np.float32(0.4), (4000, 1, 1, 1))
     for noise, added, std in ((0.0, 0.0, 0.1), (2.0, 0.0, 0.5), (0.0, 1.0, np.hypot(0.3, 1.0))):
@@ -52,6 +54,7 @@ def test_what_is_drawn_follows_the_small_image_and_the_noise_it_is_told(rng):
         np.testing.assert_allclose(np.std(drawn), std, rtol=0.05)
 
 
+@pytest.mark.system
 def test_an_enlarged_image_is_the_same_in_any_batch():
     small, key = np.full((5, 1, 1, 1), 0.4, np.float32), jax.random.key(0)
     whole, part = (pipelines.upscale(conditional(), key, small[i:], added=1.0, steps=3, first=i) for i in (0, 2))
