@@ -2,13 +2,15 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from tensorboardX.proto.graph_pb2 import GraphDef
-from tensorboardX.proto.tensor_pb2 import TensorProto
+from tensorboardX.proto import graph_pb2
 
 __all__ = ["read_graph"]
+
+proto: Any = graph_pb2  # its classes are made when it is imported
 
 FLOAT = 1
 """DT_FLOAT, the type of what is kept."""
@@ -22,16 +24,17 @@ def read_graph(path: str | Path) -> dict[str, np.ndarray]:
       OSError: it cannot be read.
     """
     try:
-        graph = GraphDef.FromString(Path(path).read_bytes())
+        graph = proto.GraphDef.FromString(Path(path).read_bytes())
     except DecodeError as error:
         raise ValueError(f"it holds no graph: {error}") from error
     constants = {node.name: node.attr["value"].tensor for node in graph.node if node.op == "Const"}
     return {name: _array(name, tensor) for name, tensor in constants.items() if tensor.dtype == FLOAT}
 
 
-def _array(name: str, tensor: TensorProto) -> np.ndarray:
+def _array(name: str, tensor: Any) -> np.ndarray:
     shape = tuple(dimension.size for dimension in tensor.tensor_shape.dim)
-    numbers = np.frombuffer(tensor.tensor_content, "<f4") if tensor.tensor_content else np.float32(tensor.float_val)
+    given = tensor.tensor_content
+    numbers = np.frombuffer(given, "<f4") if given else np.array(tensor.float_val, np.float32)
     if len(numbers) == 1:  # stands for all
         numbers = np.broadcast_to(numbers, math.prod(shape))
     if len(numbers) != math.prod(shape):

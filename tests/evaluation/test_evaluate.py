@@ -139,6 +139,7 @@ def test_the_command(files, rng, capfd):
 
 def test_bits_per_dimension_stand_in_the_table_with_their_interval():
     result = {"figures": {}, "features": [], "floor": {}, "likelihood": {"probability flow": {"mean": 2, "error": 0.1}}}
+    result["unit"] = "bits per dimension"
     assert report.table(result)[1] == [["probability flow, bits per dimension", "2.0000", "1.8040 to 2.1960", "", ""]]
 
 
