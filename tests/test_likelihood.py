@@ -37,6 +37,7 @@ def gaussian(chain, mean, std):
     return oracle.denoiser(chain, (np.ones(1), np.full((1, 1), mean), np.full((1, 1), std)))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["flow", "cosine", "ddpm_zero_snr"])
 def test_the_continuous_bound_has_its_limit_at_pure_noise(name):
     """Where alpha = 0 the weight is infinite and the error 0: what counts is close by, and not NaN."""

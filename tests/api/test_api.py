@@ -207,6 +207,7 @@ def test_a_saved_model_draws_the_same(model, saved):
     assert "small" in (saved / "README.md").read_text()
 
 
+@pytest.mark.system
 def test_arrays_in_the_order_of_fortran_are_saved_as_they_are(model, tmp_path):
     """As those that come transposed from other libraries are: safetensors alone would mix up their numbers."""
     params = jax.tree.map(lambda leaf: np.asarray(leaf, order="F"), model.params)

@@ -92,6 +92,7 @@ def test_a_chain_begins_with_noise_and_ends_with_the_images(studio):
     assert len(studio.draw(HOW).frames) == HOW.steps + 1
 
 
+@pytest.mark.system
 def test_classes_come_in_turn_or_as_they_are_chosen(studio):
     nearest = lambda label: np.argmin(
         [((studio.draw(How("ddim", 40, label=label)).frames[-1] - m) ** 2).mean((1, 2, 3)) for m in MEANS], 0
@@ -126,6 +127,7 @@ def test_a_model_that_enlarges_is_shown_examples_or_the_picture():
     assert abs(of_one.mean((1, 2)) - PICTURE.mean((0, 1))).max() < 0.2
 
 
+@pytest.mark.system
 def test_inpainting_keeps_what_is_known_to_the_bit(studio):
     drawn = studio.inpaint(HOW, PICTURE, KNOWN).frames[-1]
     np.testing.assert_array_equal(drawn[:, KNOWN], np.repeat(PICTURE[None], 6, 0)[:, KNOWN])

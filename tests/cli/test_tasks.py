@@ -99,6 +99,7 @@ def test_every_task_leaves_arrays_pictures_and_a_comparison(tmp_path, arguments)
         np.testing.assert_array_equal(np.asarray(picture)[..., None], pictures.to_uint8(result[3]))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("mask", ["left", "top", "border", "center", "file"])
 def test_known_pixels_are_kept_exactly(tmp_path, mask):
     known = np.zeros((8, 8), bool)

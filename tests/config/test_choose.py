@@ -53,6 +53,7 @@ def test_is_valid(file, machine, examples):
     assert all(str(one).startswith("  --config.") and "\n" not in str(one) and one.why for one in made)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("height", tiers([8, 9, 12, 28, 30, 32, 45, 48, 64, 96, 128], [9, 28]))
 @pytest.mark.parametrize("width", tiers([8, 28, 31, 32, 64], [28, 31]))
 @pytest.mark.parametrize("device", ["cpu", "gpu"])

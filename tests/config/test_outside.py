@@ -182,6 +182,7 @@ def test_a_part_of_a_loss(part):
     assert parts.loss_fn(parts.init(jax.random.key(0)), jax.random.key(0), batch)[0] > 0
 
 
+@pytest.mark.system
 def test_a_table_of_betas():
     config = get_config()
     config["process"]["betas"] = {"name": f"{HERE}:table", "steps": 1000}

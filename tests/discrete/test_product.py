@@ -129,6 +129,7 @@ def test_what_is_known_of_a_row_stays_and_the_rest_follows_it():
     np.testing.assert_allclose(np.asarray(x["numbers"]).mean(0), r @ MEANS / r.sum(), atol=0.05)
 
 
+@pytest.mark.system
 def test_numbers_that_are_known_lead_the_others():
     """Of two numbers with correlation 0.9 the second given that the first is 2: mean 1.8, deviation 0.436."""
     process, n = product(cosine(), masked([[1.0]])), 2000

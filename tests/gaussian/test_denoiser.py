@@ -107,6 +107,7 @@ def test_frames_may_have_times_of_their_own(any_process, name):
     np.testing.assert_allclose(denoise(x_t, t).reshape(6, 4, 5), denoise(alone, t.reshape(6)), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.system
 def test_the_density_of_a_mixture_is_scipys(any_process, float64):
     x_t, t = np.array([[0.3, -0.7], [1.0, 1.0]]), jnp.float64(0.35)
     alpha, sigma = float(any_process.alpha(t)), float(any_process.sigma(t))

@@ -52,6 +52,7 @@ def test_the_target_gives_back_data_and_noise(name, any_process, pair):
     np.testing.assert_allclose(to_eps(any_process, meaning, out, x_t, t), eps, atol=worst)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ALL)
 def test_an_error_in_the_output_is_the_stated_error_in_eps(name, any_process, rng, float64):
     t = jnp.asarray(T)

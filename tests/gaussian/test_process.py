@@ -172,6 +172,7 @@ def test_steps_compose(any_process):
     np.testing.assert_allclose(scale_st**2 * variance_rs + variance_st, variance_rt, rtol=1e-5)
 
 
+@pytest.mark.system
 def test_posterior_is_bayes_rule(any_process, float64):
     s, t, x_0, x_t = jnp.array(0.3), jnp.array(0.6), 0.7, -0.4
     scale, variance = process.transition(any_process, s, t)

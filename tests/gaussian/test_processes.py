@@ -67,6 +67,7 @@ def test_the_forward_sde_has_the_marginals(each, float64):
     assert (g2 > 0).all()
 
 
+@pytest.mark.system
 def test_published_drift_and_diffusion(float64):
     beta = 0.1 + 19.9 * T
     total = 0.1 * T + 0.5 * 19.9 * T**2

@@ -111,6 +111,7 @@ def test_without_noise_the_draw_agrees_with_the_measurement(problem, rng):
     np.testing.assert_allclose(x @ A.T, y, atol=1e-8)
 
 
+@pytest.mark.system
 def test_the_chain_begins_as_in_the_paper(problem, rng):
     """Equation 6, coordinate by coordinate: of three measured ones the last is drowned in noise at this time."""
     A, spectrum = problem

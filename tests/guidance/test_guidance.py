@@ -55,6 +55,7 @@ def test_at_scale_one_and_zero_nothing_is_changed_bit_for_bit(rng):
         np.testing.assert_array_equal(denoise(x, 0.4, scale), jax.jit(expected)(x, 0.4))
 
 
+@pytest.mark.system
 def test_rescaled_fully_the_spread_is_the_conditional_ones(points):
     for rescale, expected in ((1.0, of(0)), (0.0, guidance.classifier_free(of(0), of(1), 3.0))):
         x_0 = guidance.classifier_free(of(0), of(1), 3.0, rescale)(points, 0.5)
@@ -82,6 +83,7 @@ def test_pure_noise_is_guided_by_the_limit(points):
     np.testing.assert_allclose(lowered(points, 1.0), np.tile(expected, (200, 1)), atol=1e-3)
 
 
+@pytest.mark.system
 def test_an_energy_moves_by_its_gradient_through_the_denoiser(points):
     """Of N(m, s), x̂_0 is linear in x_t with slope alpha s² / (alpha² s² + sigma²)."""
     aim, scale = np.array([0.3, -0.2]), 0.7

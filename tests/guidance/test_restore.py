@@ -57,6 +57,7 @@ def test_with_a_fixed_variance_they_are_exact_for_round_gaussians(problem, metho
     np.testing.assert_allclose(denoise(x_t, t), posterior_mean(mean, std, A, x_t, y, t), atol=1e-8)
 
 
+@pytest.mark.system
 def test_without_noise_ddnm_agrees_with_the_measurement_and_leaves_the_rest(problem):
     A, operator, x_t, y = problem
     denoiser = gaussian(np.zeros(5), np.ones(5))

@@ -47,6 +47,7 @@ RULES = {
 }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", RULES)
 def test_what_is_guided_stays_in_the_space(name):
     x = PROCESS.noise(jax.random.key(0), jnp.zeros(SHAPE))
@@ -55,6 +56,7 @@ def test_what_is_guided_stays_in_the_space(name):
     np.testing.assert_allclose(led, PROCESS.space.project(led), atol=1e-5)
 
 
+@pytest.mark.system
 def test_a_normal_law_is_restored_exactly(float64):
     """E[x_0 | x_t, y] of numbers on an orthonormal basis, of a network that sees what lies off the space, too."""
     rng, n = np.random.default_rng(0), 12
@@ -84,6 +86,7 @@ def held(x_0, count):
     return x_0, jnp.asarray(np.arange(x_0.shape[1]) < count, x_0.dtype)[None, :, None]
 
 
+@pytest.mark.system
 def test_the_rest_of_a_round_law_is_drawn_around_points_that_are_held():
     """What is held keeps its shape, and the other 3 (N - held) dimensions their law; with `keep` the center moves."""
     n, std, mask = 4000, 0.8, np.float32([1, 1, 1, 1, 0])

@@ -94,6 +94,7 @@ def test_its_minimum_is_not_the_posterior_mean(rng):
     assert float(rmsd(mean, x_0).min()) > 0.3
 
 
+@pytest.mark.system
 def test_gradients_are_finite_where_nothing_is_known(batch):
     """A fresh network answers zeros: no motion is the best one there."""
     network = lambda params, x, t, condition, key: params * x * 0

@@ -27,6 +27,7 @@ def test_the_same_seed_gives_the_same_scenes_and_another_others(sets):
     np.testing.assert_array_equal(pictures(again), pictures(scenes("test", 50)))
 
 
+@pytest.mark.system
 def test_pictures_are_digits_of_scikit_learn_in_one_color_a_cell(sets):
     x = pictures(sets["train"])
     assert (x.shape, x.dtype, x.min(), x.max()) == ((1500, 16, 16, 3), np.float32, -1, 1)

@@ -52,6 +52,7 @@ def test_a_fresh_one_returns_zeros_and_outputs_are_side_by_side(rng):
     assert not np.any(out)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("net", [DiffWave(**SMALL, patch=4, num_classes=3, vectors={"speaker": 2})])
 def test_what_it_is_told_counts_and_what_is_missing_does_not(rng, net):
     x = jnp.float32(rng.normal(size=(2, 32, 1)))

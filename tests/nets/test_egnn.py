@@ -72,6 +72,7 @@ def test_the_network_moves_with_its_input(name):
     near(apply(params, move(x), t, {"mask": move_mask(MASK)}), move(out))
 
 
+@pytest.mark.system
 def test_the_network_does_not_see_where_the_nodes_are():
     apply, params, x = network()
     t = jnp.full(3, 200.0)

@@ -39,6 +39,7 @@ def test_as_many_parameters_as_the_papers():
     assert count == linear(6, 128) + time + 3 * block + 2 * 128 + linear(128, 6)
 
 
+@pytest.mark.system
 def test_the_network_is_the_papers_computed_by_hand(inputs):
     x, t = (np.asarray(a) for a in inputs)
     net = MLP(**SMALL, norm="batch")
@@ -128,6 +129,7 @@ def test_examples_see_each_other_in_training_with_a_norm_over_the_batch_alone(in
         assert jnp.abs(new - old).max() > 1e-4
 
 
+@pytest.mark.system
 def test_what_is_far_off_shows_unless_the_norm_is_over_the_features(inputs):
     x, t = inputs
     for norm in NORMS:

@@ -32,6 +32,7 @@ def test_each_position_sees_all_others_or_those_before_it(causal):
     np.testing.assert_array_equal(seen, [not causal] * 3 + [True] * 3)
 
 
+@pytest.mark.system
 def test_the_order_of_symbols_counts_and_what_is_told():
     net = Sequence(**SMALL, num_classes=3)
     assert list(net.condition_spec(Spec((6,), "text", 0, 10, 11))) == ["label"]

@@ -52,6 +52,7 @@ def test_points_that_change_places_change_those_of_the_output(run, given):
     assert np.abs(out).max() > 0.1
 
 
+@pytest.mark.system
 def test_padding_has_no_part_and_gets_none(run, given):
     x, told = given
     out = run(x, told)

@@ -47,6 +47,7 @@ def test_a_mask_of_each_query(parts):
     np.testing.assert_allclose(attend(query, key, value, jnp.asarray(mask)[None]), expected, atol=1e-6)
 
 
+@pytest.mark.system
 def test_nothing_to_attend_to_gives_zero_and_finite_gradients(parts):
     nothing = jnp.zeros((2, 6), bool)
     np.testing.assert_array_equal(attend(*parts, nothing), 0)

@@ -42,6 +42,7 @@ def test_a_time_for_each_step_is_the_same_as_one_where_all_are_the_same(inputs):
     assert np.abs(other - out).max() > 1e-2
 
 
+@pytest.mark.system
 def test_longer_arrays_than_it_was_made_for(inputs):
     x, t = inputs
     net = UNet1D(**SMALL, attention=True)

@@ -58,6 +58,7 @@ def test_an_exact_classifier_guides_along_a_path_that_begins_without_data():
     np.testing.assert_allclose(np.std(drawn, 0), STD, rtol=0.1)
 
 
+@pytest.mark.system
 def test_latents_are_decoded_and_are_no_pixels():
     """Though they may have the shape of pixels."""
     codec, key = Codec(lambda x: x / 2, lambda z: 2 * z), jax.random.key(0)

@@ -158,6 +158,7 @@ def test_held_states_reach_the_network_free_of_noise():
     assert np.abs(np.stack(seen)[0, :, 3] - 0.5).min() > 0
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("loss", ["frames", "diffusion"])
 def test_rollouts_are_the_same_in_any_batch(loss):
     model = exact_model(np.zeros((4, 1)), np.eye(4), loss)

@@ -116,6 +116,7 @@ def test_what_a_table_cannot_have_is_one_line(tmp_path, field, value, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.system
 def test_a_network_of_images_refuses_a_table_and_the_other_way_round(built):
     config, spec, _ = built
     with pytest.raises(InputError, match="an MLP takes vectors"):

@@ -420,6 +420,7 @@ def test_four_steps(name, float64):
     np.testing.assert_allclose(ours(make, TIMES), written_out(step, TIMES), rtol=1e-9)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", sorted(set(ALL) - {"analytic", "restart", "learned_range"}))
 def test_the_step_to_the_data(name, float64):
     """After two steps, or after none: the formula at sigma = 0, or what stands in for it."""

@@ -116,6 +116,7 @@ def test_damage_to_any_file_is_found_and_named(tmp_path, state, fault):
         shutil.rmtree(tmp_path / "9")
 
 
+@pytest.mark.system
 def test_a_damaged_checkpoint_is_set_aside_and_written_again(tmp_path, state, caplog):
     save(tmp_path, state, 4, 5)
     shutil.rmtree(tmp_path / "5" / "ema" / "d")
