@@ -110,6 +110,7 @@ def test_labels_are_learned_and_asked_for(model):
     assert not np.allclose(draw(model, condition=0), draw(model, condition=2))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "part",
     [
@@ -241,6 +242,7 @@ def test_a_table_needs_no_configuration(tmp_path):
     assert draw(model).shape == (4, 2)
 
 
+@pytest.mark.system
 def test_half_precision_is_half_the_size(model, saved, tmp_path):
     half = model.save(tmp_path / "half", "float16", picture=False)
     assert {array.dtype.name for array in load_file(half / "model.safetensors").values()} == {"float16"}
@@ -257,6 +259,7 @@ def test_a_model_begins_with_another(model, capsys):
     assert "new: Embed_0/embedding (3, 4) ((4, 4) there)" in capsys.readouterr().out
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "optimizer", [optax.adamw(0.1, weight_decay=0.5), pytest.param(optax.sgd(0.1), marks=pytest.mark.slow)]
 )

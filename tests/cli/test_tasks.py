@@ -199,6 +199,7 @@ def test_bad_input_is_one_line(tmp_path, arguments, message):
 LATER = [["restore", "--method=ddnm"], ["detect"], ["autoguide", "--worse=run"]]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("task", [["denoise"], *(pytest.param(task, marks=pytest.mark.slow) for task in LATER)])
 def test_what_is_written_does_not_depend_on_the_batch(tmp_path, monkeypatch, task):
     replace_load(monkeypatch, "autoguide", MODEL)

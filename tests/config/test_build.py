@@ -64,6 +64,7 @@ def test_every_setting_builds(setting):
     assert state is not None
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("file", "setting", "shape", "count"),
     [
@@ -125,6 +126,7 @@ def test_losses_by_name():
     np.testing.assert_allclose(model.grid(18)[[0, -1]], [50 / 80, 0], rtol=1e-5)
 
 
+@pytest.mark.system
 def test_a_path_with_noise_that_the_network_never_saw_is_refused():
     config = changed("process", {"name": "ncsn", "levels": 10, "sigma_min": 0.01, "sigma_max": 1.0})
     config["sample"] |= {"process": {"name": "vp"}, "grid": {"name": "uniform"}, "sampler": {"name": "dpmpp_2m"}}
@@ -189,6 +191,7 @@ def rates(steps=12, **spec):
     return -jax.lax.scan(one, optimizer.init(params), None, steps)[1][:, 0]
 
 
+@pytest.mark.system
 def test_the_learning_rate_warms_up_to_its_value():
     np.testing.assert_allclose(rates(6, warmup=4), [0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
     # A run from before there were schedules goes on: optax keeps no count where nothing changes.

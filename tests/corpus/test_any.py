@@ -137,6 +137,7 @@ def load_any(data, whole):
         assert np.all(np.diff(model.grid(model.steps)) < 0)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("count", [4, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_run_with_any_damage_loads_or_is_refused(whole, count):
     @settings(max_examples=count, derandomize=True, deadline=None, database=None)
@@ -147,6 +148,7 @@ def test_a_run_with_any_damage_loads_or_is_refused(whole, count):
     attempt()
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("count", [80, pytest.param(2000, marks=pytest.mark.slow)])
 def test_any_options_are_taken_or_refused(model, count):
     @settings(max_examples=count, derandomize=True, deadline=None, database=None)

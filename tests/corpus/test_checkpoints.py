@@ -82,6 +82,7 @@ CHECKPOINTS = {
 }
 
 
+@pytest.mark.system
 @cases(CHECKPOINTS, every=2)
 def test_damaged_checkpoints(tmp_path, whole, case):
     change, expected = case

@@ -83,6 +83,7 @@ def unmasked(draw, n, symbols, steps):
     return int(jax.jit(lambda key: jax.lax.scan(part, 0, jax.random.split(key, 64))[0])(jax.random.key(0)))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("n", [32_000, pytest.param(4_000_000 // 64 * 64, marks=pytest.mark.slow)])
 def test_two_draws_unmask_the_right_share_and_one_gumbel_does_not(n):
     """K = 4,096 and T = 1000: 1e-3 within 3 sigma; one draw in JAX's default precision has 0.776 of that."""

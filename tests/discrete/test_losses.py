@@ -53,6 +53,7 @@ def test_mdlm():
     assert value(symbol_loss(process, subs(), network, times)) == pytest.approx(want, rel=1e-6)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["linear", "cosine", "square"])
 def test_md4(name):
     """alpha between 1e-4 and 1 - 1e-4, weight alpha' / (1 - alpha)."""

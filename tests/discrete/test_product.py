@@ -150,6 +150,7 @@ def test_numbers_that_are_known_lead_the_others():
     np.testing.assert_allclose(x["numbers"][:, 1].std(), 0.436, atol=0.06)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", PROCESSES)
 def test_what_is_known_is_noised_at_the_start_by_the_key_of_the_draw(name):
     process, n = PROCESSES[name], 200

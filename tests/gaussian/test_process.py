@@ -150,6 +150,7 @@ def test_vp_is_the_limit_of_the_linear_chain(float64):
     np.testing.assert_allclose(chain.alpha(t), limit.alpha(t), rtol=5e-3)
 
 
+@pytest.mark.system
 def test_cosine_chain_follows_the_cosine_process(float64):
     chain, limit = schedules.ddpm(betas.cosine(1000)), schedules.cosine()
     t = jnp.array([0.001, 0.1, 0.5, 0.9])

@@ -94,6 +94,7 @@ def test_an_energy_moves_by_its_gradient_through_the_denoiser(points):
         np.testing.assert_allclose(guided(points, t), x_0 - scale * variance * 2 * (x_0 - aim), atol=1e-9)
 
 
+@pytest.mark.system
 def test_independent_conditions_together_are_the_one_that_knows_both(points):
     """Of two coordinates, each known by one condition alone."""
     wide, narrow = np.array([1.5, 1.5]), np.array([0.2, 0.3])

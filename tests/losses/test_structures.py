@@ -58,6 +58,7 @@ def test_padding_has_no_part(batch):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["edm", pytest.param("v", marks=pytest.mark.slow)])
 def test_plain_it_is_the_loss_of_diffusion(batch, name):
     """The same mean over many draws, for both weigh the same error."""

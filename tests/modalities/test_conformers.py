@@ -190,6 +190,7 @@ def test_bad_molecules(tmp_path, library):
         conformers(str(tmp_path / "none.sdf"))
 
 
+@pytest.mark.system
 def test_pictures(library):
     batch = conformers(library).take(np.arange(3))
     drawn = Batch(batch.x_0 + 0.1 * np.random.default_rng(0).normal(size=batch.x_0.shape), batch.condition)

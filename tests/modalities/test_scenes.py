@@ -37,6 +37,7 @@ def test_pictures_are_digits_of_scikit_learn_in_one_color_a_cell(sets):
     assert set(np.unique(cells * 16)) == set(range(17))
 
 
+@pytest.mark.system
 def test_training_shows_neither_held_out_pairs_nor_relations(sets):
     """12 of the 60 pairs, two of each color; and the other sets show them in every scene."""
     assert len(HELD_OUT) == 12

@@ -98,6 +98,7 @@ def test_rows_that_are_all_alike_or_not_finite_are_shown(rng):
         assert show.preview(spec, Batch(rows), Batch(rows)).std() > 0
 
 
+@pytest.mark.system
 def test_a_csv_holds_all_rows_and_their_classes(tmp_path, rng):
     spec, show = a_table(rng, 2).spec, find("tables", "show")
     rows = np.array([[1.25, -3e-7], [1234567.5, 0.1]])

@@ -80,6 +80,7 @@ def test_the_network_does_not_see_where_the_nodes_are():
     near(apply(params, away, t, {"mask": MASK}), apply(params, x, t, {"mask": MASK}))
 
 
+@pytest.mark.system
 def test_padding_has_no_influence_whatever_it_holds():
     apply, params, x = network()
     t, strange = jnp.full(3, 200.0), x + 7.0 * (1 - MASK[..., None])

@@ -86,6 +86,7 @@ def test_heads_see_their_own_channels_alone():
     np.testing.assert_array_equal(changed[:, :, jnp.array([0, 2, 3])], 0)
 
 
+@pytest.mark.system
 def test_the_attention_layer_is_flaxs_with_the_same_weights():
     x = normal(0, 2, 4, 4, 16)
     layer = Attention(groups=4, heads=2)

@@ -65,6 +65,7 @@ def test_the_network_is_the_papers_computed_by_hand(inputs):
     np.testing.assert_allclose(net.apply(variables, *inputs), out, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_fresh_network_predicts_zero(inputs, norm):
     net = MLP(**SMALL, norm=norm)

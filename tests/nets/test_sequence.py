@@ -46,6 +46,7 @@ def test_the_order_of_symbols_counts_and_what_is_told():
     assert moved[1] == 0
 
 
+@pytest.mark.system
 def test_a_fresh_one_returns_even_logits():
     net = Sequence(**SMALL)
     np.testing.assert_array_equal(net.apply(net.init(KEY, X, T), X, T), 0)

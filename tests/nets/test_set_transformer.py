@@ -66,6 +66,7 @@ def test_padding_has_no_part_and_gets_none(run, given):
     np.testing.assert_allclose(run(x[1:, :4], short, T[1:]), out[1:, :4], atol=1e-5 * np.abs(out).max())
 
 
+@pytest.mark.system
 def test_all_that_it_is_told_counts(run, given):
     """Each feature of a node or a pair, each coordinate and the time move the output of every point that is there."""
     x, told = given

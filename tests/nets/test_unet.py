@@ -116,6 +116,7 @@ def test_remat_changes_what_is_remembered_and_nothing_else(inputs):
     assert full - weights < 0.9 * (cheap - weights)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("classes", [pytest.param(0, marks=pytest.mark.slow), 10])
 def test_given_what_the_deeper_levels_gave_the_first_level_alone_is_computed(inputs, classes):
     x, t = inputs

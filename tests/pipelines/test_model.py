@@ -252,6 +252,7 @@ def test_the_adaptive_method_ends_above_0_on_a_learned_path_too(model):
         dataclasses.replace(model, path=None).sample(jax.random.key(0), 2, sampler="dopri5")
 
 
+@pytest.mark.system
 def test_classes_in_turn_unless_told(model):
     classes = dataclasses.replace(model, conditions={"label": class_label(3)})
     key = jax.random.key(0)

@@ -58,6 +58,7 @@ HOWS = {
 }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", [*list(HOWS)[:1], *(pytest.param(h, marks=pytest.mark.slow) for h in list(HOWS)[1:])])
 def test_the_same_bits_as_without_a_bar(name):
     for at_once in (1e-9, 0.2):  # a step at a time, and more and more

@@ -125,6 +125,7 @@ def test_a_network_of_images_refuses_a_table_and_the_other_way_round(built):
         experiment.build(config, spec._replace(shape=(3, 1)))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("has", "takes"),
     [

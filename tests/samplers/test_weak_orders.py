@@ -50,6 +50,7 @@ def true_variance(chain, t):
     return (chain.alpha(t) * STD) ** 2 + chain.sigma(t) ** 2
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("path", ["vp", *(pytest.param(p, marks=pytest.mark.slow) for p in ("edm", "flow"))])
 @each(ALL)
 def test_weak_order(name, path, float64):

@@ -429,6 +429,7 @@ def test_the_step_to_the_data(name, float64):
         np.testing.assert_allclose(ours(make, times), written_out(step, times), rtol=1e-8)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["unipc", "unipc_3", "dpmpp_3m", "lms", "deis", "corrected"])
 def test_what_moves_x_between_two_steps_moves_the_next(name, float64):
     """The step begins at the x that it is given; what it remembers of earlier results stays."""
