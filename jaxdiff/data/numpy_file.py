@@ -104,14 +104,12 @@ def array_of(path: str | Path) -> np.ndarray:
       InputError: it cannot be read, or is empty.
     """
     try:
-        with open(path, "rb") as file:
-            found = np.load(file, allow_pickle=False)
-            shape = found.shape  # a .npz has none
+        rows = _rows(str(path))
     except Exception as error:  # of a damaged file, NumPy raises all kinds
         raise InputError(f"{str(path)!r} cannot be read as a .npy: {' '.join(str(error).split())}") from error
-    if 0 in shape:
-        raise InputError(f"{str(path)!r} holds an array of shape {shape}: there is nothing in it")
-    return found
+    if not rows.shape or 0 in rows.shape:
+        raise InputError(f"{str(path)!r} holds an array of shape {rows.shape}: there is nothing in it")
+    return rows.take(np.arange(rows.shape[0]))
 
 
 def names_in(path: str | Path) -> list[str] | None:

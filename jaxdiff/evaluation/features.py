@@ -76,7 +76,6 @@ def find_features(name: str, spec: Spec, resize: str = "tensorflow1", weights_fi
     kind = find_modality(spec.modality, "measured")
     if name == kind.FEATURES[0]:
         scale = {} if spec.modality == "images" else {"scale": digest(spec.details)}  # that of the spec, but of pixels
-        scale |= {"categories": "a column for each value"} if "schema" in spec.details else {}
         return Features(name, scale, lambda x: {"features": kind.values(spec, x)})
     if ":" in name:
         return _own(name)

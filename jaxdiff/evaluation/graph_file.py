@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
 from tensorboardX.proto import graph_pb2
 
 __all__ = ["read_graph"]
@@ -23,9 +22,10 @@ def read_graph(path: str | Path) -> dict[str, np.ndarray]:
       ValueError: the file holds something else than a graph, or a constant of fewer numbers than its shape says.
       OSError: it cannot be read.
     """
+    content = Path(path).read_bytes()
     try:
-        graph = proto.GraphDef.FromString(Path(path).read_bytes())
-    except DecodeError as error:
+        graph = proto.GraphDef.FromString(content)
+    except Exception as error:  # protobuf's own, which tensorboardX brings
         raise ValueError(f"it holds no graph: {error}") from error
     constants = {node.name: node.attr["value"].tensor for node in graph.node if node.op == "Const"}
     return {name: _array(name, tensor) for name, tensor in constants.items() if tensor.dtype == FLOAT}

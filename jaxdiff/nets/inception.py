@@ -7,6 +7,7 @@ Szegedy et al. 2016 is the architecture; Salimans et al. 2016 and Heusel et al. 
 the spatial features are seven channels of a convolution at 17x17, before its normalization (Nash et al. 2021).
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -237,14 +238,14 @@ def _scopes() -> dict[str, str]:
     numbered = lambda name, i: f"{name}_{i}" if i else name
     found = {numbered("conv", i): name for i, (name, *_) in enumerate([*STEM, *SECOND])}
     for i, (layer, block) in enumerate(MIXED.items()):
-        towers = 0
-        for chain in [*block["branches"], *[[("branch_pool",), ()]] * bool(block.get("pool_width"))]:
-            place = numbered("mixed", i)
-            if len(chain) > 1:
-                place, towers = f"{place}/{numbered('tower', towers)}", towers + 1
-            for k, part in enumerate(filter(None, chain)):
+        place, towers = numbered("mixed", i), itertools.count()
+        for chain in block["branches"]:
+            scope = place if len(chain) == 1 else f"{place}/{numbered('tower', next(towers))}"
+            for k, part in enumerate(chain):
                 if isinstance(part[0], str):
-                    found[f"{place}/{numbered('conv', k)}"] = f"{layer}.{part[0]}"
+                    found[f"{scope}/{numbered('conv', k)}"] = f"{layer}.{part[0]}"
                 else:
-                    found |= {f"{place}/mixed/{numbered('conv', j)}": f"{layer}.{n}" for j, (n, *_) in enumerate(part)}
+                    found |= {f"{scope}/mixed/{numbered('conv', j)}": f"{layer}.{n}" for j, (n, *_) in enumerate(part)}
+        if block.get("pool_width"):
+            found[f"{place}/{numbered('tower', next(towers))}/conv"] = f"{layer}.branch_pool"
     return found

@@ -15,8 +15,7 @@ from jaxdiff.guidance.inpainting import keep, keep_shape
 from jaxdiff.samplers import ddim, dpmpp_2m, sample
 from jaxdiff.samplers.base import State
 from tests.helpers.cases import refused
-from tests.helpers.orbit import rigid_body
-from tests.samplers.test_churned import BODY
+from tests.helpers.orbit import BODY, rigid_body
 
 MASK = np.float32([[1, 1, 1, 0], [1, 1, 0, 1]])
 PROCESS = on(within(schedules.vp(), lambda condition: centered(condition["mask"])), {"mask": jnp.asarray(MASK)})

@@ -15,6 +15,10 @@ from jax.scipy.special import i0e
 
 from jaxdiff.types import expand
 
+BODY = np.float32([[0, 0, 0], [1.5, 0, 0], [2.0, 1.4, 0], [0.3, 1.0, 1.1], [-0.8, 0.2, 2.0]])
+BODY = BODY - BODY.mean(0)
+"""Five points that no reflection brings onto themselves."""
+
 V, W = np.polynomial.legendre.leggauss(64)
 V, W = (V + 1) / 2, W / 2
 

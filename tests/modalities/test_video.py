@@ -198,13 +198,3 @@ def test_an_mp4_comes_back(tmp_path):
     back = np.load(tmp_path / "b.npy")
     assert back.shape == (6, 32, 32, 1)
     np.testing.assert_allclose(back.mean((1, 2, 3)), a_clip(6, (32, 32), 40).mean((1, 2, 3)), atol=8)
-
-
-def test_frames_that_stand_still_in_a_gif_come_back(tmp_path):
-    """Pillow joins frames that are equal into one that stands for longer."""
-    frames = a_clip(3)[[0, 0, 0, 1, 2, 2]]
-    write_clip(tmp_path / "a.gif", frames, 8)
-    np.testing.assert_array_equal(read_clip(tmp_path / "a.gif", (10, 8, 1)), frames)
-    long = a_clip(2)[np.repeat([0, 1], [24, 1])]
-    write_clip(tmp_path / "b.gif", long, 8)
-    np.testing.assert_array_equal(read_clip(tmp_path / "b.gif", (10, 8, 1)), long)

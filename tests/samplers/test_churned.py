@@ -12,13 +12,11 @@ from jaxdiff.gaussian.process import on, prior, within
 from jaxdiff.gaussian.space import centered
 from jaxdiff.geometry.rigid import rmsd, rotation_onto, rotations
 from tests.helpers.cases import refused
-from tests.helpers.orbit import mean_rotation, rigid_body
+from tests.helpers.orbit import BODY, mean_rotation, rigid_body
 
 KEY = jax.random.key(0)
 PLAIN = {"churn": 0.0, "step_scale": 1.0}
 AS_PUBLISHED = {"churn": 0.8, "churn_noise": 1.003, "churn_min": 0.1, "step_scale": 1.5, "turned": True}
-BODY = jnp.array([[0.0, 0, 0], [1.5, 0, 0], [2.0, 1.4, 0], [0.3, 1.0, 1.1], [-0.8, 0.2, 2.0]])
-BODY = BODY - BODY.mean(0)
 
 
 def of_bodies(n):

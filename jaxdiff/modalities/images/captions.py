@@ -51,8 +51,8 @@ def read_captions(root: Path, files: Sequence[Path], captions: str = "auto") -> 
       captions: as for `find_list`.
 
     Raises:
-      InputError: pictures without a caption, captions without a picture, several of one, an empty
-        file, or one that cannot be read.
+      InputError: pictures without a caption, captions without a picture, several of one, an empty file, or
+        one that cannot be read.
     """
     file = find_list(root, captions)
     if file is None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff.data.numpy_file import member, names_in
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.molecules.graphs import (
@@ -180,9 +181,9 @@ def _padded(x: np.ndarray, most: int) -> np.ndarray:
 
 def _from_npz(path: str, split: str, most: int) -> Iterator[Any]:
     try:
-        with open(Path(path).expanduser(), "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ARRAYS}
-            test = file["test"] if "test" in file.files else None
+        place = str(Path(path).expanduser())
+        arrays = {name: member(place, name, "of conformers") for name in ARRAYS}
+        test = member(place, "test", "of conformers") if "test" in (names_in(place) or ()) else None
     except Exception as error:  # of a damaged file, NumPy, zipfile and zlib raise all kinds
         reason = " ".join(str(error).split())
         raise InputError(f"{path!r}: is no .npz with the arrays {', '.join(ARRAYS)} ({reason})") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxdiff.data.numpy_file import member
 from jaxdiff.data.source import Source, content
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.text.spec import encoded, text_spec
@@ -142,8 +143,8 @@ def _listed(path: str, split: str) -> tuple[list[str], np.ndarray]:
     """All lines of a file, and the numbers of those of a split."""
     if Path(path).suffix == ".npz":
         try:
-            with open(Path(path).expanduser(), "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                parts = {name: [_string(s) for s in arrays[name].tolist()] for name in ("train", "test")}
+            arrays = {name: member(str(Path(path).expanduser()), name, "of lines") for name in ("train", "test")}
+            parts = {name: [_string(s) for s in array.tolist()] for name, array in arrays.items()}
         except Exception as error:  # of a damaged file, NumPy, zipfile and zlib raise all kinds
             reason = " ".join(str(error).split())
             raise InputError(f"{path!r}: holds no arrays 'train' and 'test' of strings ({reason})") from error
