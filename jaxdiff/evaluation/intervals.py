@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 __all__ = ["Interval", "bootstrap", "jackknife", "of_groups"]
 
@@ -74,5 +74,5 @@ def of_groups(value: float, without: Sequence[float], level: float = 0.95) -> In
     """
     each, groups = np.asarray(without), len(without)
     error = float(np.sqrt((groups - 1) / groups * ((each - each.mean()) ** 2).sum()))
-    reach = float(student.ppf((1 + level) / 2, groups - 1)) * error
+    reach = float(stdtrit(groups - 1, (1 + level) / 2)) * error
     return Interval(value, value - reach, value + reach, error)

@@ -9,8 +9,6 @@ parts of a pixel, as they are here.
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.svm import SVC
 
 from jaxdiff.modalities.video.moving import DIGIT, fold, rendered
 
@@ -86,6 +84,9 @@ class _Reader:
 
     def __call__(self, inks: np.ndarray) -> np.ndarray:
         if _Reader.machine is None:
+            from sklearn.datasets import load_digits  # most of a second
+            from sklearn.svm import SVC
+
             images, classes = load_digits(return_X_y=True)
             known = np.arange(len(images)) % 5 != 0
             inks_known = images[known].reshape(-1, DIGIT, DIGIT).astype(np.float32) / 16

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.svm import SVC
 
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.scenes import COLORS, DIGITS, PLACES
@@ -96,6 +94,9 @@ class _Reader:
 
     def __call__(self, inks: np.ndarray) -> np.ndarray:
         if _Reader.machine is None:
+            from sklearn.datasets import load_digits  # most of a second
+            from sklearn.svm import SVC
+
             images, classes = load_digits(return_X_y=True)
             known = np.arange(len(images)) % 5 != 0
             _Reader.machine = SVC(C=10, gamma=0.001).fit(images[known], classes[known])  # pyright: ignore[reportArgumentType]

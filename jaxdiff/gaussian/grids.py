@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
+from scipy.special import betaincinv
 
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, time_at
@@ -80,7 +80,7 @@ def beta(steps: int, a: float = 0.6, b: float = 0.6, t_max: float = 1.0, t_min: 
     _check(steps)
     if not (a > 0 and b > 0 and 0 <= t_min < t_max <= 1):
         raise InputError(f"a={a}, b={b}, t_max={t_max}, t_min={t_min}: a, b > 0, and 0 <= t_min < t_max <= 1")
-    return (t_min + (t_max - t_min) * stats.beta.ppf(np.linspace(1, 0, steps + 1), a, b)).astype(np.float32)
+    return (t_min + (t_max - t_min) * betaincinv(a, b, np.linspace(1, 0, steps + 1))).astype(np.float32)
 
 
 def log_snr(process: Process, steps: int, t_max: float = 1.0, t_min: float = 1e-3) -> np.ndarray:

@@ -1,14 +1,17 @@
 """Networks that are no Linen modules: functions of plain JAX with their parameters, and NNX modules."""
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
-from flax import nnx
 
 from jaxdiff.errors import InputError
 from jaxdiff.types import Array, Condition, ConditionSpec, Key, Params, Spec, class_label
+
+if TYPE_CHECKING:
+    from flax import nnx
 
 __all__ = ["Function", "as_module", "from_nnx"]
 
@@ -52,7 +55,7 @@ class Function:
         return {"label": class_label(self.num_classes)} if self.num_classes else {}
 
 
-def from_nnx(module: nnx.Module, num_classes: int = 0) -> Function:
+def from_nnx(module: "nnx.Module", num_classes: int = 0) -> Function:
     """An NNX module, called as `(x, t, condition)`, by its functional form; it is in training where it is given a key.
 
     The parameters are a flat dictionary by their paths, such as "layers.0.kernel".
@@ -60,6 +63,8 @@ def from_nnx(module: nnx.Module, num_classes: int = 0) -> Function:
     Raises:
       InputError: it keeps something else between calls, such as the averages of batch normalization.
     """
+    from flax import nnx  # half a second
+
     graph, params, streams, rest = nnx.split(module, nnx.Param, nnx.RngState, ...)
     if kept := [_dotted(path) for path, _ in nnx.to_flat_state(rest)]:
         raise InputError(
@@ -91,7 +96,7 @@ def as_module(net: Any, classes: int = 0) -> Any:
     Raises:
       InputError: a function without its parameters.
     """
-    if isinstance(net, nnx.Module):
+    if "flax.nnx" in sys.modules and isinstance(net, sys.modules["flax.nnx"].Module):
         return from_nnx(net, classes)
     if isinstance(net, tuple) and len(net) == 2 and callable(net[0]):
         return Function(*net, classes)

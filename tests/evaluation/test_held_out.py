@@ -42,7 +42,7 @@ for every in (jax.devices()[0], replicated(make_mesh())):
 @pytest.mark.slow
 def test_the_flow_is_that_of_one_device_on_two(environment):
     """Simulated devices that run one program, all of it each, race (XLA for CPU, jax 0.10.2)."""
-    flags = environment | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = environment | {"XLA_FLAGS": f"{environment['XLA_FLAGS']} --xla_force_host_platform_device_count=2"}
     run = subprocess.run([sys.executable, "-c", SCRIPT], env=flags, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
     one, two = map(float, run.stdout.split())

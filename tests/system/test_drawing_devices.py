@@ -28,7 +28,7 @@ print("drawn")
 
 
 def test_one_device_draws_whatever_holds_the_parameters(environment):
-    flags = environment | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = environment | {"XLA_FLAGS": f"{environment['XLA_FLAGS']} --xla_force_host_platform_device_count=2"}
     run = subprocess.run([sys.executable, "-c", SCRIPT], env=flags, capture_output=True, text=True, timeout=300)
     assert run.stdout == "drawn\n", run.stderr
 
@@ -64,7 +64,7 @@ print(float(abs(np.asarray(one) - np.asarray(both)).max()))
 
 
 def test_a_mesh_draws_what_one_device_draws(environment):
-    flags = environment | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = environment | {"XLA_FLAGS": f"{environment['XLA_FLAGS']} --xla_force_host_platform_device_count=2"}
     run = subprocess.run([sys.executable, "-c", SPLIT], env=flags, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     assert float(run.stdout) < 1e-3

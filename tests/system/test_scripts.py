@@ -90,11 +90,11 @@ def test_killed_at_fifty_random_moments_it_ends_with_the_same_bits(environment, 
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_other_devices_as_if_nothing_had_changed(call, finished, tmp_path):
+def test_a_run_goes_on_with_other_devices_as_if_nothing_had_changed(call, environment, finished, tmp_path):
     for end, devices, mesh in ((10, 8, "fsdp=8"), (20, 1, ""), (30, 4, "tensor=2")):
         sizes = ["--config.train.mesh.data=-1", *(f"--config.train.mesh.{mesh}" for _ in mesh[:1])]
         arguments = [*TINY, *sizes, f"--config.train.steps={end}", f"--workdir={tmp_path}"]
-        flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        flags = {"XLA_FLAGS": f"{environment['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"}
         out, _ = call("train.py", *arguments, **flags)
         assert f"{devices} cpu device(s)" in out
         assert mesh in out

@@ -19,7 +19,7 @@ CACHE = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_sec
 
 @pytest.fixture(scope="module")
 def seen(environment):
-    flags = environment | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    flags = environment | {"XLA_FLAGS": f"{environment['XLA_FLAGS']} --xla_force_host_platform_device_count=8"}
     command = [sys.executable, "-m", "tests.helpers.meshes"]
     done = subprocess.run(command, env=flags, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import unknown
@@ -19,6 +18,8 @@ def digits(split: str = "all") -> Source:
     Args:
       split: "all"; "test", every fifth (360); or "train", the others (1,437).
     """
+    from sklearn.datasets import load_digits  # most of a second
+
     data: Any = load_digits()
     fifth = np.arange(len(data.images)) % 5 == 0
     splits = {"all": fifth | True, "test": fifth, "train": ~fifth}

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from jaxdiff.data.captions import captioned
 from jaxdiff.data.source import Source
@@ -106,6 +105,8 @@ def scenes(split: str = "train", n: int = 20_000, objects: int = 4, seed: int = 
 
 def _inks(train: bool) -> tuple[np.ndarray, np.ndarray]:
     """The digits, (n, 8, 8) from 0 to 1, and their classes: four of five, or the others."""
+    from sklearn.datasets import load_digits  # most of a second
+
     images, classes = load_digits(return_X_y=True)
     chosen = (np.arange(len(images)) % 5 != 0) == train
     return images[chosen].reshape(-1, CELL, CELL).astype(np.float32) / 16, np.asarray(classes)[chosen]

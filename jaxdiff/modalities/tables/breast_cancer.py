@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer
 
 from jaxdiff.data.source import Source
 from jaxdiff.errors import unknown
@@ -18,6 +17,8 @@ def breast_cancer(split: str = "all") -> Source:
     Args:
       split: "all"; "test", every fifth row (114); or "train", the others (455).
     """
+    from sklearn.datasets import load_breast_cancer  # most of a second
+
     data: Any = load_breast_cancer()
     fifth = np.arange(len(data.data)) % 5 == 0
     splits = {"all": fifth | True, "test": fifth, "train": ~fifth}

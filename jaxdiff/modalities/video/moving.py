@@ -9,7 +9,6 @@ place of a digit in every frame, its class and its looks are known exactly (`jax
 """
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from jaxdiff.data.source import Source, labeled
 from jaxdiff.errors import InputError, unknown
@@ -45,6 +44,8 @@ def moving_digits(
             f"size={size}, frames={frames}, n={n}, speed={speed}: a box has more than {DIGIT} pixels a side, a video "
             "two frames at least, and a speed is not below 0"
         )
+    from sklearn.datasets import load_digits  # most of a second
+
     images, classes = load_digits(return_X_y=True)
     chosen = (np.arange(len(images)) % 5 != 0) == (split == "train")
     inks = images[chosen].reshape(-1, DIGIT, DIGIT).astype(np.float32) / 16
