@@ -50,7 +50,7 @@ LONG = TIERS[2:]
 
 
 QUICK = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-"""Without optimizations XLA compiles so in half to three quarters of the time; with them it would take twice as long."""
+"""Without optimizations XLA compiles so in half to three quarters of the time, with them in twice the time."""
 
 
 def pytest_configure(config):
