@@ -146,7 +146,7 @@ def test_exact_draws_in_any_number_of_steps(path, kind, steps):
     posterior = mixture_posterior(process, WEIGHTS, MEANS[:, None], STDS[:, None])
     sampler = renoise(process, mixture(process)) if kind == "renoise" else posterior_jumps(process, posterior)
     rng = np.random.default_rng(1)
-    chosen = rng.choice(len(WEIGHTS), 20_000, p=WEIGHTS / np.sum(WEIGHTS))
+    chosen = rng.choice(len(WEIGHTS), 8_000, p=WEIGHTS / np.sum(WEIGHTS))
     data = jnp.asarray(MEANS[chosen] + STDS[chosen] * rng.normal(size=chosen.shape), jnp.float32)[:, None]
     x_1, _ = perturb(process, jax.random.key(1), data, jnp.float32(1))
     times = np.linspace(1, 0, steps + 1, dtype=np.float32)

@@ -240,9 +240,7 @@ def test_the_sliced_loss_of_gaussian_data(given, float64):
     np.testing.assert_allclose((value, slope), sliced_value(-SLOPE), rtol=1e-9)
     np.testing.assert_allclose(metrics["sliced"], value, rtol=1e-12)
     alpha, sigma, *_ = vp(TIMES)
-    (value, _), _ = jax.value_and_grad(sliced_loss(chain, parameterization.eps(), linear, times), has_aux=True)(
-        SLOPE, jax.random.key(0), batch
-    )
+    value, _ = jax.jit(sliced_loss(chain, parameterization.eps(), linear, times))(SLOPE, jax.random.key(0), batch)
     expected = np.mean(-sigma * SLOPE + 0.5 * SLOPE**2 * ((alpha * STD) ** 2 + sigma**2))
     np.testing.assert_allclose(value, expected, rtol=1e-9)
 
@@ -254,7 +252,8 @@ def test_the_slices_of_the_sliced_loss_are_signs(given, float64):
     matrix = jnp.array([[0.4, 0.5], [0.1, 0.6]])
     network = lambda params, x, t, condition=None, key=None: x @ matrix.T
     loss_fn = sliced_loss(chain, parameterization.score(), network, lambda process, key, n: jnp.full(n, 0.5))
-    found = [loss_fn(None, jax.random.key(k), Batch(jnp.zeros((1, 2))))[0] for k in range(40)]
+    one = lambda key: loss_fn(None, key, Batch(jnp.zeros((1, 2))))[0]
+    found = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(0), 40))
     expected = schedules.vp().sigma(jnp.array(0.5)) ** 2 * np.array([0.4, 1.6]) / 2
     assert all(np.isclose(value, expected, rtol=1e-9).any() for value in found)
     assert {int(np.argmin(np.abs(value - expected))) for value in found} == {0, 1}
@@ -311,7 +310,7 @@ def test_the_hybrid_loss_and_its_gradient(weight, given, float64):
         return value, (metrics, seen[-1])
 
     params = {"mean": SLOPE, "v": UNSURE}
-    (value, (metrics, index)), slopes = jax.value_and_grad(with_times, has_aux=True)(params)
+    (value, (metrics, index)), slopes = jax.jit(jax.value_and_grad(with_times, has_aux=True))(params)
     t = (np.asarray(index) + 1) / 1000
     np.testing.assert_allclose(np.unique(np.round(t, 9)), np.arange(1, STEPS + 1) / STEPS, rtol=1e-9)
     parts = x_0.ravel(), eps.ravel(), np.repeat(t, 2)
@@ -344,7 +343,7 @@ def test_the_importance_sampled_loss_and_what_it_remembers(given, float64):
         value, (metrics, after) = stateful.loss(params, history, jax.random.key(0), Batch(jnp.asarray(x_0)[:, None]))
         return value, (metrics, after, seen[-1])
 
-    (value, (metrics, after, told)), slope = jax.value_and_grad(with_times, has_aux=True)(SLOPE)
+    (value, (metrics, after, told)), slope = jax.jit(jax.value_and_grad(with_times, has_aux=True))(SLOPE)
     t = (np.asarray(told) + 1) / 1000
     index = np.round(t * steps).astype(int) - 1
     size = np.sqrt(np.mean(np.asarray(history.losses) ** 2, axis=1))
@@ -416,7 +415,7 @@ def test_the_discrete_bound_by_hand(float64):
     chain, key, times = schedules.vp(), jax.random.key(8), np.array([0.7, 0.5, 0.3, 0.0])
     x_0 = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)))
     denoiser = lambda x, t: SLOPE * x
-    bound = discrete_bound(chain, denoiser, key, x_0, times, normal_decoder(), fixed_large)
+    bound = jax.jit(lambda x: discrete_bound(chain, denoiser, key, x, times, normal_decoder(), fixed_large))(x_0)
     for i, (t, s) in enumerate(itertools.pairwise(times[:-1])):
         (alpha, sigma), (alpha_s, sigma_s) = vp_levels(t), vp_levels(s)
         x_t = alpha * x_0 + sigma * normal(jax.random.fold_in(key, i), x_0)
@@ -444,7 +443,8 @@ def test_decoders_by_hand(float64):
     density = stats.norm.pdf(x_t[..., None], alpha * levels, sigma)
     chosen = stats.norm.pdf(x_t, alpha * x_0, sigma)
     denoiser = lambda x, t: SLOPE * x
-    ours = softmax_decoder(LEVELS)(chain, denoiser, jnp.asarray(x_0), jnp.asarray(x_t), t)
+    decode = lambda decoder, x_0, x_t: jax.jit(lambda x_0, x_t: decoder(chain, denoiser, x_0, x_t, t))(x_0, x_t)
+    ours = decode(softmax_decoder(LEVELS), x_0, x_t)
     np.testing.assert_allclose(ours, np.log(chosen / density.sum(-1)).sum(1), rtol=1e-9)
 
     def binned(std):
@@ -455,13 +455,13 @@ def test_decoders_by_hand(float64):
 
     of_data = lambda process, x, s, t: process.sigma(t) ** 2 * (1 + s)
     for variance, std in ((None, sigma / alpha), (of_data, sigma)):
-        ours = discretized_decoder(LEVELS, variance)(chain, denoiser, jnp.asarray(x_0), jnp.asarray(x_t), t)
+        ours = decode(discretized_decoder(LEVELS, variance), x_0, x_t)
         np.testing.assert_allclose(ours, binned(std), rtol=1e-8)
     values = np.linspace(-1, 1, 256)
     density = stats.norm.pdf(0.3, alpha * values, sigma)
-    ours = softmax_decoder()(chain, denoiser, values[None, :1], jnp.full((1, 1), 0.3), t)
+    ours = decode(softmax_decoder(), values[None, :1], np.full((1, 1), 0.3))
     np.testing.assert_allclose(ours, np.log(density[0] / density.sum()), rtol=1e-8)
-    ours = discretized_decoder()(chain, denoiser, values[None, 9:10], jnp.full((1, 1), -2.0), t)
+    ours = decode(discretized_decoder(), values[None, 9:10], np.full((1, 1), -2.0))
     cut = stats.norm(-2.0 * SLOPE, sigma / alpha)
     expected = np.log(cut.cdf(values[9] + 1 / 255) - cut.cdf(values[9] - 1 / 255))
     np.testing.assert_allclose(ours, expected, rtol=1e-8)
