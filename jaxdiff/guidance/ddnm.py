@@ -2,7 +2,7 @@
 
 from jaxdiff.gaussian.process import Process, require_white
 from jaxdiff.guidance.linear import _pull, posterior_variance
-from jaxdiff.types import Array, Denoiser, Operator
+from jaxdiff.types import Array, Denoiser, Operator, as_time, expand
 
 __all__ = ["ddnm"]
 
@@ -20,7 +20,8 @@ def ddnm(
     require_white(process, "DDNM")
 
     def denoise(x_t, t):
-        x_0, variance = denoiser(x_t, t), posterior_variance(process, t, std)
-        return x_0 + variance * _pull(process, operator, y - operator(x_0), x_0, variance, noise, iterations)
+        x_0, variance = denoiser(x_t, t), expand(posterior_variance(process, as_time(t, x_t), std), x_t)
+        told = _pull(process, operator, y - operator(x_0), x_0, variance, noise, iterations)
+        return x_0 + process.space.project(variance * told)
 
     return denoise

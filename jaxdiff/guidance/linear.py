@@ -48,18 +48,18 @@ def _with_covariance(process: Process, denoiser: Denoiser, x_t: Array, t: Array)
 
 
 def _pull(process, operator, residual, x, variance, noise, iterations) -> Array:
-    """Aᵀ (sigma_y² + variance A Aᵀ)⁻¹ residual, shaped like x, with A on the space of the process."""
+    """Aᵀ (sigma_y² + A W Aᵀ)⁻¹ residual, shaped like x, with A on the space of the process, and W of each variance."""
     forth, back = _pair(process, operator, x)
 
     def apply(u):
         moved = back(u)
-        return moved, noise**2 * u + variance * forth(moved)
+        return moved, noise**2 * u + forth(variance * moved)
 
     return _solve(apply, residual, x, iterations)
 
 
 def posterior_variance(process: Process, t: Array, std: float | Array) -> Array:
-    """r²: the variance of x_0 given x_t at a scalar t, for Gaussian data of this standard deviation."""
+    """r²: the variance of x_0 given x_t, shaped like t, for Gaussian data of this standard deviation."""
     t = jnp.asarray(t)
     alpha, sigma = process.alpha(t), process.sigma(t)
     return (std * sigma) ** 2 / ((std * alpha) ** 2 + sigma**2)

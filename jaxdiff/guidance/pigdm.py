@@ -2,7 +2,7 @@
 
 from jaxdiff.gaussian.process import Process, require_white
 from jaxdiff.guidance.linear import _pull, _with_covariance, posterior_variance
-from jaxdiff.types import Array, Denoiser, Operator
+from jaxdiff.types import Array, Denoiser, Operator, as_time, expand
 
 __all__ = ["pigdm"]
 
@@ -21,7 +21,7 @@ def pigdm(
 
     def denoise(x_t, t):
         x_0, covariance = _with_covariance(process, denoiser, x_t, t)
-        variance = posterior_variance(process, t, std)
+        variance = expand(posterior_variance(process, as_time(t, x_t), std), x_t)
         return x_0 + covariance(_pull(process, operator, y - operator(x_0), x_0, variance, noise, iterations))
 
     return denoise

@@ -13,7 +13,7 @@ the straight line of constant eps.
 
 One habit there is not followed where it makes a difference: DDIM and PNDM with uneven steps ("linspace", or "trailing"
 where the chain's length is no multiple of the steps) go to `t - T // steps`, which is not the time they visit next.
-Here they go to that time.
+Here they go to that time. What else would differ is refused.
 """
 
 import math
@@ -139,7 +139,10 @@ def _sampler(name: str, config: Mapping[str, Any]) -> tuple[dict[str, Any], floa
 
 def _betas(config: Mapping[str, Any]) -> np.ndarray:
     if config["trained_betas"] is not None:
-        return np.asarray(config["trained_betas"], np.float64)
+        table, total = np.asarray(config["trained_betas"], np.float64), config["num_train_timesteps"]
+        if len(table) != total:
+            raise InputError(f"trained_betas: are {len(table)}, and num_train_timesteps={total}: make them equal")
+        return table
     return BETAS[config["beta_schedule"]](config["num_train_timesteps"], config["beta_start"], config["beta_end"])
 
 
@@ -174,8 +177,8 @@ def _told(name: str, config: Mapping[str, Any], levels: np.ndarray) -> Callable[
     interpolated linearly.
     """
     if name.endswith("MultistepScheduler"):
-        karras = config["use_karras_sigmas"] and config["beta_schedule"] != "squaredcos_cap_v2"
-        return jnp.round if karras else jnp.floor
+        rounds = name.startswith("UniPC") or config["beta_schedule"] != "squaredcos_cap_v2"
+        return jnp.round if config["use_karras_sigmas"] and rounds else jnp.floor
     if config.get("use_karras_sigmas") or config.get("use_exponential_sigmas"):
         return lambda step: step
 
@@ -198,7 +201,9 @@ def _grid(name: str, config: Mapping[str, Any], levels: np.ndarray, by_sigma: bo
             raise InputError(f"steps={steps}: this model's chain has {total}")
         if sensitive and steps < 15:
             raise InputError(f"steps={steps}: {name} lowers its order below 15 steps (lower_order_final): take more")
-        index = _index(config["timestep_spacing"], steps, total, config["steps_offset"], multistep, name[:4])
+        spacing, offset = config["timestep_spacing"], config["steps_offset"]
+        index = _index(spacing, steps, total, offset, multistep, name[:4])
+        _check_index(name, config, index, steps, total, to_data)
         if config.get("use_karras_sigmas") or config.get("use_exponential_sigmas"):
             ends = (levels[-1], levels[0]) if multistep else np.interp(index[[0, -1]], np.arange(total), levels)
             rho = 7.0 if config["use_karras_sigmas"] else math.inf
@@ -210,10 +215,37 @@ def _grid(name: str, config: Mapping[str, Any], levels: np.ndarray, by_sigma: bo
             return np.append(spaced / levels[-1], 0).astype(np.float32)
         times = (index + 1) / total
         last = 0.0 if to_data else 1 / total
+        if name[:4] in ("DDIM", "PNDM") and spacing == "leading" and index[-1] >= total // steps:
+            last = (index[-1] - total // steps + 1) / total  # which has not reached the end yet
         # A last step that goes nowhere is none.
         return np.asarray(np.append(times, last) if last < times[-1] - 1e-9 else times, np.float32)
 
     return grid
+
+
+def _check_index(
+    name: str, config: Mapping[str, Any], index: np.ndarray, steps: int, total: int, to_data: bool
+) -> None:
+    """Refuse steps that the chain does not have, or of which the scheduler makes something of its own."""
+    if index[0] > total - 1:
+        offset = config["steps_offset"]
+        raise InputError(f"steps={steps}: with steps_offset={offset} they begin beyond the chain's {total}: take less")
+    if (np.diff(index) >= 0).any():
+        raise InputError(f"steps={steps}: of the chain's {total} {name} takes some twice: take less")
+    if name == "DDPMScheduler" and config["variance_type"] == "fixed_large" and index[-1] > 0:
+        raise InputError(
+            f"{name}: variance_type='fixed_large' adds noise to the last x where timestep_spacing and steps_offset do "
+            "not lead to step 0: take fixed_small"
+        )
+    if name != "PNDMScheduler":
+        return
+    if steps == 1 and not to_data:
+        raise InputError(f"steps=1: {name} begins with two evaluations, and does not of one step: take more")
+    if not config["skip_prk_steps"] and (steps < 4 or total // steps % 2):
+        raise InputError(
+            f"steps={steps}: {name} with skip_prk_steps=False takes 4 steps or more, each of an even part of the "
+            f"chain's {total}: take others, or skip_prk_steps=True"
+        )
 
 
 def _index(spacing: str, steps: int, total: int, offset: int, multistep: bool, family: str) -> np.ndarray:

@@ -88,8 +88,9 @@ def fill(
 ) -> Array:
     """Draw what is unknown of pictures under a condition.
 
-    A network that is told a mask sees what is known at every step; for any other, what is known of the latents is put
-    in its place after each step, noised as it has to be there, and clean after the last.
+    A network that is told a mask sees what is known at every step; of its mask, every latent is told the pixel at its
+    corner, as in its training. For any other, the latents all of whose pixels are known are put in their place after
+    each step, noised as they have to be there, and clean after the last.
 
     Args:
       pictures: (n, height, width, channels) in [-1, 1].
@@ -98,7 +99,7 @@ def fill(
       noise: to begin with, standard normal (n, *model.shape).
 
     Raises:
-      InputError: sizes that do not fit, a mask of other values, or one that hides less than a latent of a picture.
+      InputError: sizes that do not fit, a mask of other values, or one of which a network is told nothing.
     """
     pictures, mask = measured_images(pictures), np.asarray(mask, np.float32)
     z, n = _encoded(model, pictures), len(pictures)
@@ -107,7 +108,9 @@ def fill(
         raise InputError(f"mask of shape {mask.shape}: must be 0 or 1 and of shape {(n, *shape)}")
     mask = np.broadcast_to(mask, (n, *shape))
     factor = shape[0] // model.shape[0]
-    small = mask[:, ::factor, ::factor]
+    told, (height, width) = "masked" in model.conditions, model.shape[:2]
+    cells = mask.reshape(n, height, factor, width, factor, 1)
+    small = cells[:, :, 0, :, 0] if told else cells.min((2, 4))
     if ((mask == 0).any((1, 2, 3)) & (small == 1).all((1, 2, 3))).any():
         raise InputError(
             f"mask: what is unknown lies between the latents, each of {factor}x{factor} pixels: enlarge it"
@@ -115,7 +118,7 @@ def fill(
     noise = _latents(model, noise, n) if noise is not None else _noise(model, key, n, options)
     skipped = _skipped(model, strength, options)
     each = {"z": z, "noise": noise}
-    if "masked" in model.conditions:
+    if told:
         hooks = EDIT if skipped else _given_noise(model.ends.begin)
         condition = {**condition, "mask": 1 - small, "masked": model.codec.encode(pictures * mask)}
     else:

@@ -13,6 +13,7 @@ from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.guidance import linear
 from jaxdiff.guidance.ddrm import of_operator
 from jaxdiff.modalities.images import operators
+from jaxdiff.types import expand
 
 CHAIN = schedules.vp()
 TIMES = [0.05, 0.4, 0.95]
@@ -55,6 +56,27 @@ def test_with_a_fixed_variance_they_are_exact_for_round_gaussians(problem, metho
     mean, std = np.arange(5) / 5.0, np.full(5, 0.8)
     denoise = method(CHAIN, gaussian(mean, std), operator, y, NOISE, std=0.8, iterations=3)
     np.testing.assert_allclose(denoise(x_t, t), posterior_mean(mean, std, A, x_t, y, t), atol=1e-8)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("method", ["moment_matching", "pigdm", "ddnm"])
+@pytest.mark.parametrize("shape", [(20,), (20, 5)], ids=["batch", "frames"])
+def test_they_are_exact_where_examples_or_frames_have_times_of_their_own(problem, rng, method, shape):
+    A, operator, x_t, y = problem
+    mean, std = np.arange(5) / 5.0, 0.8
+    t = jnp.asarray(rng.uniform(0.05, 0.95, shape))
+
+    def denoiser(x, t):
+        alpha, sigma = (expand(c(t), x) for c in (CHAIN.alpha, CHAIN.sigma))
+        return mean + alpha * std**2 * (x - alpha * mean) / (alpha**2 * std**2 + sigma**2)
+
+    own = {"iterations": 5} if method == "moment_matching" else {"iterations": 5, "std": std}
+    restored = getattr(guidance, method)(CHAIN, denoiser, operator, y, NOISE, **own)(x_t, t)
+    alpha, sigma = (np.broadcast_to(expand(c(t), x_t), x_t.shape) for c in (CHAIN.alpha, CHAIN.sigma))
+    for i in range(20):
+        precision = np.diag(1 / std**2 + alpha[i] ** 2 / sigma[i] ** 2) + A.T @ A / NOISE**2
+        seen = mean / std**2 + alpha[i] * x_t[i] / sigma[i] ** 2 + y[i] @ A / NOISE**2
+        np.testing.assert_allclose(restored[i], np.linalg.solve(precision, seen), atol=1e-8)
 
 
 @pytest.mark.system

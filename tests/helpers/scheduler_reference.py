@@ -133,12 +133,21 @@ class Stride:
 
 
 def outputs(case: str) -> np.ndarray:
-    """The last x of a run in double precision, which diffusers' schedulers are not: they ask for float32 by name."""
+    """The last x of a case."""
+    return run(*CASES[case], *inputs(case), toy, case in UNEVEN)
+
+
+def run(cls: str, config: dict[str, Any], steps: int, start, noises, network, uneven: bool) -> np.ndarray:
+    """The last x of a run in double precision, which diffusers' schedulers are not: they ask for float32 by name.
+
+    Args:
+      network: as `toy`.
+      uneven: whether it is told the ways from step to step (`UNEVEN`).
+    """
     import diffusers
     import torch
 
-    cls, config, steps = CASES[case]
-    start, noises = (torch.tensor(a) for a in inputs(case))
+    start, noises = (torch.tensor(a) for a in (start, noises))
     with (
         warnings.catch_warnings(),
         mock.patch.object(torch, "float32", torch.float64),
@@ -147,12 +156,14 @@ def outputs(case: str) -> np.ndarray:
         warnings.simplefilter("ignore")
         scheduler = getattr(diffusers, cls)(**config)
         scheduler.set_timesteps(steps)
-        if case in UNEVEN:
+        if (scheduler.timesteps < 0).any():
+            raise IndexError("a step below 0, where rounding gave one more than was asked for")
+        if uneven:
             scheduler.num_inference_steps = Stride(scheduler.timesteps)
         x, drawn = start * scheduler.init_noise_sigma, iter(noises)
         place = f"{type(scheduler).__module__}.randn_tensor"
         with mock.patch(place, create=True, side_effect=lambda *a, **k: next(drawn)):
             for t in scheduler.timesteps:
-                out = toy(scheduler.scale_model_input(x, t), t.double(), torch.tanh, torch.sin)
+                out = network(scheduler.scale_model_input(x, t), t.double(), torch.tanh, torch.sin)
                 x = scheduler.step(out, t, x).prev_sample
     return x.numpy()

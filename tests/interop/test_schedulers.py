@@ -17,6 +17,7 @@ from jaxdiff.interop.schedulers import read_scheduler
 from jaxdiff.pipelines.draw import named_variance
 from jaxdiff.pipelines.ends import from_level
 from jaxdiff.pipelines.hooks import from_noise
+from tests.helpers import scheduler_fuzz as fuzz
 from tests.helpers import scheduler_reference as theirs
 
 
@@ -56,6 +57,55 @@ def test_schedulers(case):
     there = theirs.outputs(case)
     assert ours.dtype == there.dtype == np.float64
     assert np.abs(ours - there).max() < 1e-6 * there.std()
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("first", range(0, 300, 50))
+def test_random_configurations_give_the_same_numbers_or_are_refused_by_name(quick_compilation, first):
+    """Those that diffusers itself cannot run, or not to numbers, are left out."""
+    same, refused, wrong = 0, 0, []
+    with jax.enable_x64(True):
+        for i in range(first, first + 50):
+            case = fuzz.drawn(i)
+            try:
+                ours = fuzz.ours(*case, *fuzz.noise(i, case[2]))
+            except InputError as error:
+                named = any(name in str(error) for name in (*case[1], "steps=", case[0]))
+                wrong += [] if named else [(i, str(error))]
+                refused += 1
+                continue
+            try:
+                there = fuzz.there(*case, *fuzz.noise(i, case[2]))
+            except (ArithmeticError, IndexError, NotImplementedError, RuntimeError, ValueError):
+                continue
+            if np.isfinite(there).all():
+                same += 1
+                if not np.abs(ours - there).max() < 1e-4 * max(there.std(), 1e-3):
+                    wrong.append((i, *case))
+    assert not wrong
+    assert min(same, refused) > 5
+
+
+@pytest.mark.parametrize(
+    ("config", "steps", "field"),
+    [
+        ({"_class_name": "DDPMScheduler", "variance_type": "fixed_large", "steps_offset": 1}, 20, "variance_type"),
+        ({"_class_name": "PNDMScheduler", "skip_prk_steps": True}, 1, "steps=1"),
+        ({"_class_name": "PNDMScheduler"}, 8, "skip_prk_steps"),
+        ({"_class_name": "DDIMScheduler", "steps_offset": 1}, 1000, "steps_offset=1"),
+        ({"_class_name": "DPMSolverMultistepScheduler", "num_train_timesteps": 20}, 20, "steps=20"),
+        ({"_class_name": "DDIMScheduler", "trained_betas": [0.1] * 20}, 5, "trained_betas"),
+    ],
+)
+def test_steps_that_would_end_elsewhere_are_refused(config, steps, field):
+    with pytest.raises(InputError, match=field):
+        read_scheduler(config).grid(steps)
+
+
+def test_short_steps_end_where_they_do_there():
+    """At step 0 of the chain, as T // steps is no more than the offset."""
+    config = {"_class_name": "DDIMScheduler", "num_train_timesteps": 10, "steps_offset": 1, "beta_end": 0.5}
+    np.testing.assert_allclose(read_scheduler(config).grid(8), np.arange(9, 0, -1) / 10, rtol=1e-6)
 
 
 @pytest.mark.parity

@@ -67,6 +67,24 @@ def test_another_letter_anywhere_is_other_data(tmp_path):
         assert len(told) == 2
 
 
+@pytest.mark.parametrize("symbols", ["characters", "bytes", "pairs"])
+@pytest.mark.parametrize("make", [text, lines])
+def test_pairs_and_frequencies_are_those_of_training_alone(tmp_path, make, symbols):
+    """Another test of the same characters changes nothing of what training sees, and comes back."""
+    known, length = [], 4 if make is text else 8
+    for word in ("abcdefé", "ddddddd"):
+        (tmp_path / "a.txt").write_text("".join(f"{word if i % 20 == 19 else 'éfabcde'}\n" for i in range(20)))
+        train, test = (
+            make(str(tmp_path / "a.txt"), length, symbols, size=12, split=part) for part in ("train", "test")
+        )
+        assert train.spec == test.spec
+        back = "".join(make_codec(test.spec).decode(test.take(np.arange(1)).x_0))
+        assert word.startswith(back.strip())
+        known.append(train.spec)
+    assert known[0] == known[1]
+    assert make(str(tmp_path / "a.txt"), length, symbols, size=12).spec != known[1]
+
+
 def test_the_last_twentieth_is_held_out_with_the_vocabulary_of_the_whole(verse):
     train, test = text(verse, 16, split="train"), text(verse, 16, split="test")
     assert train.spec == test.spec
@@ -93,6 +111,8 @@ def test_lines_end_and_a_text_after_the_end_counts_for_nothing(tmp_path):
     assert make_codec(pairs.spec).decode(pairs.take(np.arange(3)).x_0).tolist() == ["CCO", "c1ccccc1", "C"]
     np.savez(tmp_path / "a.npz", train=np.array([b"CC", b"O"]), test=np.array([b"COC"]))
     assert lines(str(tmp_path / "a.npz"), split="test").size == 1
+    with pytest.raises(InputError, match="data.split='test': of 3 lines .* 3 are for training and 0 for tests"):
+        lines(str(tmp_path / "a.smi"), split="test")
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,19 @@ def test_splits_conditions_and_classes(tmp_path, windows):
     assert set(train.take(np.arange(2)).condition) == {"goal", "label"}
 
 
+@pytest.mark.parametrize("scaling", ["range", "std"])
+def test_the_scale_is_that_of_training_alone(tmp_path, windows, scaling):
+    """A trajectory of the test, far outside, changes nothing of what training sees."""
+    far = windows.copy()
+    far[9::10] += 100
+    plain, other = (tracks(written(tmp_path, windows=w), scaling=scaling, split="train") for w in (windows, far))
+    assert plain.spec == other.spec
+    test = tracks(written(tmp_path, windows=far), scaling=scaling, split="test")
+    assert test.spec == other.spec
+    np.testing.assert_allclose(make_codec(test.spec).decode(test.take(np.arange(3)).x_0), far[9::10], rtol=1e-5)
+    assert tracks(written(tmp_path, windows=far), scaling=scaling).spec != other.spec
+
+
 @pytest.mark.parametrize(
     ("arrays", "options", "message"),
     [

@@ -104,6 +104,16 @@ def test_a_folder_of_clips_gives_classes_and_windows(tmp_path):
     assert given.read(str(tmp_path / "cats"), source.spec).shape == (5, 4, 10, 8, 1)
 
 
+def test_what_a_task_is_given_is_read_as_training_read_it(tmp_path):
+    """The same frames of the same file, and a clip that is too short for them is named."""
+    write_clip(tmp_path / "0.gif", a_clip(9), 10)
+    source = clips(str(tmp_path), frames=4, size=10, width=8, channels=1, every=2)
+    np.testing.assert_array_equal(given.read(str(tmp_path / "0.gif"), source.spec), source.take(np.arange(1)).x_0)
+    write_clip(tmp_path / "0.gif", a_clip(6), 10)
+    with pytest.raises(InputError, match=r"has 3 frame\(s\) \(one of 2 is taken\), and 4 are needed"):
+        given.read(str(tmp_path / "0.gif"), source.spec)
+
+
 @pytest.mark.parametrize(
     ("case", "message"),
     [

@@ -58,7 +58,8 @@ def fitted(path: str | Path, rate: int, channels: int, resample: bool) -> np.nda
         )
     if its != rate and not resample:
         raise InputError(
-            f"{str(path)!r} has {its} samples a second, not {rate}: set data.resample=True, or take it out"
+            f"{str(path)!r} has {its} samples a second, not {rate}: bring it to that, or, of the data of training, set "
+            "data.resample=True"
         )
     return wave if its == rate else resampled(wave, its, rate)
 

@@ -55,7 +55,8 @@ def text(
       length: symbols a window.
       symbols: characters, bytes, or pairs (`jaxdiff.modalities.text.vocabulary`).
       size: of pairs, how many symbols.
-      split: "all"; "test", the last 20th of the text; or "train", the rest. All have the vocabulary of the whole.
+      split: "all"; "test", the last 20th of the text; or "train", the rest, in which both have their pairs and
+        frequencies counted. All have the characters of the whole.
       stride: symbols between the starts of two windows; 0 for `length`.
 
     Raises:
@@ -81,11 +82,15 @@ def manual(
 def _windows(whole: str, what: str, length: int, symbols: str, size: int, split: str, stride: int) -> Source:
     if split not in SPLITS:
         raise unknown("split of a text", split, SPLITS)
-    vocabulary = learn_vocabulary(whole, symbols, size)
-    ids = encode(vocabulary, whole)
-    law = _law(vocabulary, ids)
-    cut = int(len(ids) * (1 - HELD))
-    part = {"all": ids, "train": ids[:cut], "test": ids[cut:]}[split]
+    cut = int(len(whole) * (1 - HELD))
+    seen, chosen = {
+        "all": (whole, whole),
+        "train": (whole[:cut], whole[:cut]),
+        "test": (whole[:cut], whole[cut:]),
+    }[split]
+    vocabulary = learn_vocabulary(whole, symbols, size, seen=seen)
+    part = encode(vocabulary, chosen)
+    law = _law(vocabulary, part if split != "test" else encode(vocabulary, seen))
     if len(part) < length:
         raise InputError(
             f"{what}: its part {split!r} has {len(part)} symbols, and data.length is {length}: take less, or more text"
@@ -106,20 +111,21 @@ def lines(path: str, length: int = 0, symbols: str = "characters", size: int = 5
       path: of a .txt or .smi in UTF-8, or with .gz; or of a .npz with arrays "train" and "test" of strings.
       length: symbols of the longest line; 0 to find it.
       symbols, size: see `text`.
-      split: "all"; "test", every 20th line (or the array "test"); or "train", the others.
+      split: "all"; "test", every 20th line (or the array "test"); or "train", the others: see `text`.
 
     Raises:
-      InputError: the file cannot be read, or a line is longer.
+      InputError: the file cannot be read, has no line of the split, or a line is longer.
     """
     if split not in SPLITS:
         raise unknown("split of lines", split, SPLITS)
-    every, chosen = _listed(path, split)
-    vocabulary = learn_vocabulary("\n".join(every), symbols, size, end=True)
+    every, train, chosen = _listed(path, split)
+    seen = "\n".join(every[i] for i in train)
+    vocabulary = learn_vocabulary("\n".join(every), symbols, size, end=True, seen=seen)
     vocabulary = _without_line_end(vocabulary)
     rows = [encode(vocabulary, line, f"{path!r}, ") for line in every] if not length else []
     length = length or max(map(len, rows))
     x_0 = encoded(vocabulary, every, length, f"{path!r}, line")
-    law = _law(vocabulary, x_0.reshape(-1))
+    law = _law(vocabulary, x_0[train].reshape(-1))
     x_0 = x_0[chosen]
     spec = text_spec(vocabulary, law, length)
     return Source(len(x_0), spec, lambda indices: Batch(x_0[indices]), known=content(x_0))
@@ -127,7 +133,7 @@ def lines(path: str, length: int = 0, symbols: str = "characters", size: int = 5
 
 def _law(vocabulary: Vocabulary, ids: np.ndarray) -> np.ndarray:
     """The frequencies of the symbols, above 0 also of those that other text has, such as what a pair was made of."""
-    return np.maximum(np.bincount(ids, minlength=len(vocabulary.symbols)), 1e-6) / len(ids)
+    return np.maximum(np.bincount(ids, minlength=len(vocabulary.symbols)), 1e-6) / max(len(ids), 1)
 
 
 def _without_line_end(vocabulary: Vocabulary) -> Vocabulary:
@@ -139,8 +145,8 @@ def _without_line_end(vocabulary: Vocabulary) -> Vocabulary:
     return Vocabulary(vocabulary.kind, [s for s in vocabulary.symbols if s != "\n"], merges)
 
 
-def _listed(path: str, split: str) -> tuple[list[str], np.ndarray]:
-    """All lines of a file, and the numbers of those of a split."""
+def _listed(path: str, split: str) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """All lines of a file, the numbers of those that are learned from, and those of a split."""
     if Path(path).suffix == ".npz":
         try:
             arrays = {name: member(str(Path(path).expanduser()), name, "of lines") for name in ("train", "test")}
@@ -148,14 +154,20 @@ def _listed(path: str, split: str) -> tuple[list[str], np.ndarray]:
         except Exception as error:  # of a damaged file, NumPy, zipfile and zlib raise all kinds
             reason = " ".join(str(error).split())
             raise InputError(f"{path!r}: holds no arrays 'train' and 'test' of strings ({reason})") from error
-        every, first = parts["train"] + parts["test"], len(parts["train"])
-        numbers = np.arange(len(every))
-        chosen = {"all": numbers, "train": numbers[:first], "test": numbers[first:]}[split]
-        return every, chosen
-    every = [line for line in read_text(path).split("\n") if line.strip()]
+        every = parts["train"] + parts["test"]
+        held = np.arange(len(every)) >= len(parts["train"])
+    else:
+        every = [line for line in read_text(path).split("\n") if line.strip()]
+        held = np.arange(len(every)) % 20 == 19
     numbers = np.arange(len(every))
-    held = numbers % 20 == 19
-    return every, {"all": numbers, "train": numbers[~held], "test": numbers[held]}[split]
+    train = numbers if split == "all" else numbers[~held]
+    chosen = numbers[held] if split == "test" else train
+    if not (len(train) and len(chosen)):
+        raise InputError(
+            f"data.split={split!r}: of {len(every)} lines of {path!r} {len(train)} are for training and "
+            f"{held.sum()} for tests: take another split, or more lines"
+        )
+    return every, train, chosen
 
 
 def _string(value: str | bytes) -> str:

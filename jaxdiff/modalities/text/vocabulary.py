@@ -41,13 +41,16 @@ class Vocabulary(NamedTuple):
         return len(self.symbols) - 1 if self.symbols[-1] == "" else -1
 
 
-def learn_vocabulary(content: str, kind: str = "characters", size: int = 512, end: bool = False) -> Vocabulary:
+def learn_vocabulary(
+    content: str, kind: str = "characters", size: int = 512, end: bool = False, seen: str | None = None
+) -> Vocabulary:
     """The vocabulary of a text.
 
     Args:
       kind: one of `KINDS`.
       size: of pairs, how many symbols there shall be at most.
       end: whether it has an end.
+      seen: the part of the text in which pairs are counted, that of training; all of it by default.
 
     Raises:
       InputError: another kind, or fewer symbols than there are characters.
@@ -59,7 +62,8 @@ def learn_vocabulary(content: str, kind: str = "characters", size: int = 512, en
     if kind == "pairs":
         if size < len(symbols) + end:
             raise InputError(f"data.size={size}: this text has {len(symbols)} characters: take more symbols, or bytes")
-        merges = _learn_merges(plain[:LEARNED], symbols, size - len(symbols) - end)
+        counted = plain if seen is None else _spelled(seen, kind)
+        merges = _learn_merges(counted[:LEARNED], symbols, size - len(symbols) - end)
     return Vocabulary(kind, [*symbols, *([""] if end else [])], merges)
 
 

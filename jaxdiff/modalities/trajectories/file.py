@@ -27,7 +27,7 @@ def tracks(
       told: the array (n, width) of what a network is told of each, its condition of that name; "" for none.
       label: the array (n,) of classes, whole numbers from 0; "" for none.
       scaling: of each channel: "range", to [-1, 1]; "std", to mean 0 and standard deviation 1; or "none".
-      split: "all"; "test", every tenth trajectory; or "train", the others. All have the scaling of the whole.
+      split: "all"; "test", every tenth trajectory; or "train", the others, whose scaling both have.
 
     Raises:
       InputError: no such file or array, or one that holds no trajectories; what is wrong is said.
@@ -54,7 +54,8 @@ def tracks(
     chosen = {"all": np.ones(len(windows), bool), "train": ~test, "test": test}[split]
     classes = int(conditions["label"].max()) + 1 if label else 0
     conditions = {name: rows[chosen] for name, rows in conditions.items()}
-    return windows_source(windows[chosen], *scaling_of(windows, scaling), conditions, classes=classes)
+    scaled_by = scaling_of(windows if split == "all" else windows[~test], scaling)
+    return windows_source(windows[chosen], *scaled_by, conditions, classes=classes)
 
 
 def windows_source(

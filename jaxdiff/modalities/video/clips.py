@@ -65,7 +65,8 @@ def clips(
     chosen = _chosen(len(found), split, f"{len(found)} clips below {path!r}")
     shape = (size, width or size, channels)
     parts = [read_clip(found[i], shape, every, frames) for i in chosen]
-    return _windows(parts, video_spec((frames, *shape), pace, 256, names), hop, _of(labels, chosen), len(names))
+    spec = video_spec((frames, *shape), pace, 256, names, every)
+    return _windows(parts, spec, hop, _of(labels, chosen), len(names))
 
 
 def video_arrays(

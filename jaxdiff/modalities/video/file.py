@@ -48,8 +48,10 @@ def read_clip(path: Path, shape: tuple[int, ...], every: int = 1, least: int = 2
         (a, b), (c, d) = sorted(sizes)[:2]
         raise InputError(f"{str(path)!r} has frames of {a}x{b} and of {c}x{d}: bring them to one size")
     if len(frames) < max(least, 2):
+        thinned = f" (one of {every} is taken)" if every > 1 else ""
         raise InputError(
-            f"{str(path)!r} has {len(frames)} frame(s), and {max(least, 2)} are needed: take it out, or set data.frames"
+            f"{str(path)!r} has {len(frames)} frame(s){thinned}, and {max(least, 2)} are needed: take it out, or set "
+            "data.frames"
         )
     return np.stack(frames)
 

@@ -9,6 +9,7 @@ from jaxdiff.data.numpy_file import array_of
 from jaxdiff.data.source import to_unit_range
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.video.file import FRAMES, MOVIES, read_clip
+from jaxdiff.modalities.video.spec import every
 from jaxdiff.types import Spec
 
 __all__ = ["read"]
@@ -17,7 +18,8 @@ __all__ = ["read"]
 def read(path: str, spec: Spec) -> np.ndarray:
     """A .gif, an .mp4, a folder of frames or of such files, or a .npy (n, *spec.shape): (n, *spec.shape) in [-1, 1].
 
-    Of longer clips the beginning is taken.
+    Of a clip one frame of as many is taken as of those of training (data.every), and of longer ones the beginning; a
+    .npy is taken as it is.
 
     Raises:
       InputError: none of these, or a clip that is damaged, too short, or of pictures of several sizes.
@@ -38,4 +40,4 @@ def read(path: str, spec: Spec) -> np.ndarray:
         files = [place]
     if not files or not all(file.is_dir() or file.suffix.lower() in MOVIES for file in files):
         raise InputError(f"{path!r} is no .gif, .mp4, .npy, folder of frames, or folder of such")
-    return to_unit_range(np.stack([read_clip(file, tuple(shape), 1, frames)[:frames] for file in files]))
+    return to_unit_range(np.stack([read_clip(file, tuple(shape), every(spec), frames)[:frames] for file in files]))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jaxdiff.types import Codec, Spec
 
-__all__ = ["AXES", "RANGE", "make_codec", "pace", "video_spec"]
+__all__ = ["AXES", "RANGE", "every", "make_codec", "pace", "video_spec"]
 
 AXES = ("frames", "height", "width", "channels")
 RANGE = (-1.0, 1.0)
@@ -12,7 +12,7 @@ PACE = 8.0
 
 
 def video_spec(
-    shape: tuple[int, ...], pace: float = PACE, levels: int | None = None, classes: Sequence[str] = ()
+    shape: tuple[int, ...], pace: float = PACE, levels: int | None = None, classes: Sequence[str] = (), every: int = 1
 ) -> Spec:
     """A video (frames, height, width, channels) in [-1, 1].
 
@@ -20,14 +20,20 @@ def video_spec(
       pace: frames a second, at which it is shown.
       levels: that its pixels may take; any by default.
       classes: names of its classes, where it has some.
+      every: which frame of a clip is taken: one of so many.
     """
-    named = {"classes": list(classes)} if len(classes) else {}
+    named = ({"classes": list(classes)} if len(classes) else {}) | ({"every": int(every)} if every > 1 else {})
     return Spec(tuple(shape), "video", *RANGE, levels, {"pace": float(pace), **named})
 
 
 def make_codec(spec: Spec) -> Codec:
     """Videos are drawn as they are trained on."""
     return Codec()
+
+
+def every(spec: Spec) -> int:
+    """One frame of how many of a clip is taken; 1 where a specification does not say."""
+    return int(spec.details.get("every", 1))
 
 
 def pace(spec: Spec) -> float:
