@@ -4,6 +4,7 @@
     python train.py --config=configs/diffuser.py:maze=umaze        or umaze, medium, large
     python train.py --config=configs/diffuser.py:tracks=FILE.npz   your own, an array `windows` (n, steps, channels)
     python train.py --config=configs/diffuser.py:frames=FILE.npz   the same, with a noise level for each step
+    python train.py --config=configs/diffuser.py:lengths=FILE.npz  of several lengths, an array `lengths` (n,)
     python sample.py --workdir runs/diffuser --task plan --start 2.5,2.5 --goal=-2.5,-2.5
 
 Of a maze, the network learns with the start and the goal held in place, and of tracks without; what is to be held of
@@ -19,8 +20,8 @@ from jaxdiff.errors import unknown
 def get_config(setting: str = "maze=medium") -> ConfigDict:
     """The configuration of one of the settings above."""
     name, _, value = setting.partition("=")
-    if name not in ("maze", "tracks", "frames") or not value:
-        raise unknown("setting", setting, ["maze=NAME", "tracks=FILE", "frames=FILE"])
+    if name not in ("maze", "tracks", "frames", "lengths") or not value:
+        raise unknown("setting", setting, ["maze=NAME", "tracks=FILE", "frames=FILE", "lengths=FILE"])
     config = ConfigDict(schema.defaults())
     if name == "maze":
         data = {"name": "maze", "layout": value, "trips": 20_000, "steps": 24, "stride": 16, "seed": 0}
@@ -28,6 +29,7 @@ def get_config(setting: str = "maze=medium") -> ConfigDict:
         config.held_out = ConfigDict({**data, "trips": 1000, "split": "test"})
     else:
         data = {"name": "tracks", "path": value, "key": "windows", "told": "", "label": "", "scaling": "range"}
+        data |= {"lengths": "lengths" if name == "lengths" else "", "steps": 0}
         config.data, config.held_out = (ConfigDict({**data, "split": split}) for split in ("train", "test"))
     config.process = ConfigDict({"name": "cosine"})
     config.parameterization = ConfigDict({"name": "v"})

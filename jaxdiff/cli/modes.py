@@ -10,8 +10,8 @@ MODES = ("task", "likelihood", "fill", "smiles")
 """The flags that ask for something else than plain drawing, by their names as argparse keeps them."""
 PLAIN, DRAWING, NUMBERED = "", ("", "task", "fill", "smiles"), ("", "fill", "smiles")
 USES = {
-    **dict.fromkeys(("prompt", "prompts", "negative", "json"), (PLAIN,)),
-    **dict.fromkeys(("atoms", "property"), (PLAIN, "task")),  # tasks say themselves what they take
+    **dict.fromkeys(("prompt", "prompts", "negative", "size", "speaker", "json"), (PLAIN,)),
+    **dict.fromkeys(("atoms", "property", "length"), (PLAIN, "task")),  # tasks say themselves what they take
     **dict.fromkeys(("num", "batch", "sampler", "steps", "option"), DRAWING),
     "first": NUMBERED,
     "label": (PLAIN, "task"),

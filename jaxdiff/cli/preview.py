@@ -125,7 +125,8 @@ def _drawn(
     given = real.condition if real is not None else None
     n = len(real.x_0) if real is not None and given else show.SHOWN
     for i, (name, params) in enumerate(averages):
-        drawn = Batch(_seen(name, replace(model, params=params).sample(key, n, condition=given, progress=False)), given)
+        made = replace(model, params=params).sample(key, n, condition=given, progress=False)
+        drawn = Batch(_seen(name, made, "lengths" in model.spec.details), given)
         if hosts.is_writer():
             picture = show.preview(model.spec, drawn, decoded(model, real))
             file = workdir / (f"samples-{name}.png" if i else "samples.png")
@@ -134,13 +135,14 @@ def _drawn(
             journal.picture(step, f"samples/{name}", picture)
 
 
-def _seen(name: str, drawn: Array) -> np.ndarray:
-    """What was drawn, with a warning where some of it is not finite."""
+def _seen(name: str, drawn: Array, ends: bool) -> np.ndarray:
+    """What was drawn, with a warning where some of it is not finite, but for NaN after the `ends` of some."""
+    x = np.asarray(drawn)
     try:
-        return finite(np.asarray(drawn))
+        finite(np.where(np.isnan(x), 0, x) if ends else x)
     except InputError as error:
         logger.warning("samples of %s: %s", name, error)
-        return np.asarray(drawn)
+    return x
 
 
 def _measured(

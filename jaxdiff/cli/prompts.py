@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
-from jaxdiff.errors import InputError
+from jaxdiff.cli.shape import has_lengths
+from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities import require
-from jaxdiff.pipelines.conditions import Given
+from jaxdiff.pipelines.conditions import Given, by_name
 from jaxdiff.pipelines.model import Model
 
 __all__ = ["add_arguments", "check", "make_told", "options_of", "read_prompts", "told"]
@@ -22,6 +24,7 @@ def add_arguments(what: Callable[..., Any]) -> None:
     what("--prompt", action="append", metavar="TEXT", help="caption of what to draw; several times for several in turn")
     what("--prompts", metavar="FILE", help="a file with a caption a line, in turn")
     what("--negative", metavar="TEXT", help="caption of what to lead away from, with --guidance")
+    what("--speaker", help="of sounds: who speaks, by number or name, where the model is told the speaker")
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -79,14 +82,34 @@ def make_told(arguments: argparse.Namespace, model: Model) -> Callable[[int], Gi
     asked = {name: value for name in MOLECULES if (value := getattr(arguments, name)) is not None}
     for name, value in asked.items():
         require("molecules", model.spec, f"--{name} {value}")
+    speaker = None if arguments.speaker is None else _voice(arguments.speaker, model)
+    length = {"length": arguments.length} if has_lengths(model) and arguments.length is not None else {}
 
     def made(n):
         known = told(model, arguments.label, captions, arguments.first, n)
         if asked and known is not None:
             raise InputError(f"--{next(iter(asked))}: is of molecules, which have no classes: leave --label out")
+        if length or speaker is not None:
+            voice = {} if speaker is None else {"speaker": np.repeat(speaker[None], n, 0)}
+            known = {**by_name(model.conditions, known, n, first=arguments.first), **length, **voice}
         return model.completed(key, asked or known, n, arguments.first)
 
     return made
+
+
+def _voice(speaker: str, model: Model) -> np.ndarray:
+    """The condition "speaker" of one example, 1 for whose voice it is, by name or number.
+
+    Raises:
+      InputError: the model is told no speaker, or knows none of this name.
+    """
+    if "speaker" not in model.conditions:
+        raise InputError("--speaker: this model is told no speaker: take one trained by configs/audio.py:speakers=PATH")
+    count = model.conditions["speaker"].shape[0] or 0
+    names = [*map(str, model.spec.details.get("speakers", []))] or [str(i) for i in range(count)]
+    if speaker not in names and not (speaker.isdecimal() and int(speaker) < count):
+        raise unknown("speaker", speaker, names)
+    return np.eye(count, dtype=np.float32)[names.index(speaker) if speaker in names else int(speaker)]
 
 
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -33,7 +33,7 @@ import jax
 import numpy as np
 from tqdm.auto import tqdm
 
-from jaxdiff.cli import modes, preview, prompts, tasks
+from jaxdiff.cli import modes, preview, prompts, shape, tasks
 from jaxdiff.cli.conform import conformed
 from jaxdiff.cli.fill import filled
 from jaxdiff.cli.parser import Parser
@@ -93,6 +93,7 @@ def make_parser(task: str | None = None) -> Parser:
     what("--num", type=int, default=64, help="how many examples (64)")
     what("--label", help="class to draw, by number or name, where the model has classes; in turn by default")
     prompts.add_arguments(what)
+    shape.add_arguments(what)
     what("--seed", type=int, default=0, help="of all noise (0)")
     what("--first", type=int, default=0, help="number of the first example of the seed (0)")
     what("--batch", type=int, default=256, help="how many of them at once; they are the same in any (256)")
@@ -151,6 +152,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError(f"--first {arguments.first}: must be a number from 0")
     modes.check(arguments, make_parser(arguments.task).parse_args([]), OPTIONAL)
     prompts.check(arguments)
+    shape.check(arguments)
     tasks.check(arguments, sampling(arguments))
 
 
@@ -198,6 +200,7 @@ def draw(arguments: argparse.Namespace) -> None:
     if arguments.smiles is not None or "conformers" in model.spec.details:
         conformed(arguments, out, model, options)
         return
+    model = shape.shaped(model, arguments)
     steps = model.steps if arguments.steps is None else arguments.steps
     told = prompts.make_told(arguments, model)
     options |= prompts.options_of(arguments)

@@ -20,6 +20,7 @@ from PIL import Image
 
 from jaxdiff import pipelines
 from jaxdiff.cli.inputs import read_examples, read_images, read_labels
+from jaxdiff.cli.shape import has_lengths
 from jaxdiff.cli.written import claimed
 from jaxdiff.config.names import import_name
 from jaxdiff.errors import InputError, unknown
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 SHOWN = 64
-OF_SAMPLE = ("label", "steps", "atoms", "property")
+OF_SAMPLE = ("label", "steps", "atoms", "property", "length")
 """Flags that sample.py has without a task, too."""
 CONTRACT = "a jaxdiff.pipelines.pipeline.Pipeline"
 PIPELINES: dict[str, Pipeline] = {
@@ -205,21 +206,25 @@ def _run(pipeline: Pipeline, model: Model, key, images, n: int, batch: int, argu
         takes = inspect.signature(pipeline.run).parameters
         more = {"batch": batch} if "batch" in takes else {}
         given = [images] if images is not None else [n] if "n" in takes else []
-        return _checked(pipeline.run(model, key, *given, **more, **arguments))
+        return _checked(pipeline.run(model, key, *given, **more, **arguments), model)
     n = n if images is None else len(images)
     parts = []
     for i in range(0, n, batch):
         given = min(batch, n - i) if images is None else images[i : i + batch]
-        parts.append(_checked(pipeline.run(model, key, given, first=i, **arguments)))
+        parts.append(_checked(pipeline.run(model, key, given, first=i, **arguments), model))
     return Outcome(*jax.tree.map(lambda *each: np.concatenate(each), *[part[:3] for part in parts]))
 
 
-def _checked(result: Any) -> Outcome:
-    """The outcome of a pipeline as NumPy arrays, checked to be finite."""
+def _checked(result: Any, model: Model) -> Outcome:
+    """The outcome of a pipeline as NumPy arrays, checked to be finite.
+
+    But for trajectories of several lengths, which are checked as they are drawn, and have NaN after their ends.
+    """
     outcome = result if isinstance(result, Outcome) else Outcome(result)
-    arrays = {name: finite(np.asarray(value), name) for name, value in outcome.arrays.items()}
-    rows = tuple(finite(np.asarray(row)) for row in outcome.rows)
-    return outcome._replace(images=finite(np.asarray(outcome.images)), arrays=arrays, rows=rows)
+    check = (lambda array, *what: array) if has_lengths(model) else finite
+    arrays = {name: check(np.asarray(value), name) for name, value in outcome.arrays.items()}
+    rows = tuple(check(np.asarray(row)) for row in outcome.rows)
+    return outcome._replace(images=check(np.asarray(outcome.images)), arrays=arrays, rows=rows)
 
 
 def psnr(images: np.ndarray, truth: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from jaxdiff.data.tokenizer import details_of, encode, from_details, load_tokeni
 from jaxdiff.errors import InputError
 from jaxdiff.types import Batch, ConditionSpec
 
-__all__ = ["captioned", "ids_of", "text_details", "tokenized", "without_captions"]
+__all__ = ["captioned", "captioned_by", "ids_of", "text_details", "tokenized", "without_captions"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,13 @@ def captioned(source: Source, captions: Sequence[str], where: str) -> Source:
     if not any(caption.strip() for caption in captions):
         raise InputError(f"{where}: all captions are empty: write some, or leave them out")
     return source._replace(captions=tuple(captions), known=source.known + "\0".join(captions).encode())
+
+
+def captioned_by(source: Source, texts: np.ndarray, where: str) -> Source:
+    """A source with the captions of an array of texts, (n,), refused if it holds none."""
+    if texts.ndim != 1 or texts.dtype.kind != "U":
+        raise InputError(f"{where} must hold one text for each example")
+    return captioned(source, texts.tolist(), where)
 
 
 def text_details(

@@ -5,7 +5,8 @@ A folder's `__init__` says what one example is, and its `show` how examples are 
     AXES                            names of the axes of one example
     RANGE                           of its values, (low, high); (None, None) for any
     make_codec(spec) -> Codec       between the data's own units and what a network sees
-    make_space(spec)                where there is one: the function condition -> Space, the part of R^n they live in
+    make_space(spec)                where there is one: the function condition -> Space, the part of R^n they live in,
+                                    or None for all of it
     complete(spec, key, index, condition), COMPLETED
                                     where there are some: the condition of examples with what is drawn where it is not
                                     given, such as numbers of atoms, and its names
@@ -42,6 +43,7 @@ from typing import Any
 
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.process import Process, within
+from jaxdiff.gaussian.space import Space
 from jaxdiff.types import Codec, Condition, Key, Spec
 
 __all__ = ["check", "complete", "completed", "find", "has_space", "in_space", "make_codec", "require", "retold"]
@@ -84,12 +86,13 @@ def make_codec(spec: Spec) -> Codec:
 
 def in_space(process: Process, spec: Spec) -> Process:
     """The process on the part of R^n that examples of a specification live in, where their modality has one."""
-    return within(process, find(spec.modality).make_space(spec)) if has_space(spec) else process
+    space = _space_of(spec)
+    return within(process, space) if space else process
 
 
 def completed(spec: Spec) -> tuple[str, ...]:
     """The names of the conditions that `complete` draws."""
-    return getattr(find(spec.modality), "COMPLETED", ())
+    return getattr(find(spec.modality), "COMPLETED", ()) if has_space(spec) else ()
 
 
 def complete(spec: Spec, key: Key, index: Any, given: Any) -> Any:
@@ -113,7 +116,12 @@ def retold(its: Spec, spec: Spec) -> Callable[[Condition], Condition]:
 
 def has_space(spec: Spec) -> bool:
     """Tell whether examples live in a part of R^n that their condition names, such as the mask of a set."""
-    return hasattr(find(spec.modality), "make_space")
+    return _space_of(spec) is not None
+
+
+def _space_of(spec: Spec) -> Callable[[Condition], Space] | None:
+    make = getattr(find(spec.modality), "make_space", None)
+    return make and make(spec)
 
 
 def require(modality: str | Sequence[str], spec: Spec, what: str) -> None:

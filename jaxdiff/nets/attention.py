@@ -26,9 +26,15 @@ class Attention(nn.Module):
     epsilon: float = 1e-6
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, there: jax.Array | None = None) -> jax.Array:
+        """Attend.
+
+        Args:
+          there: which pixels there are, (batch, height * width), by `attend`; the others must be zeros.
+        """
         batch, height, width, channels = x.shape
-        h = GroupNorm(self.groups, self.dtype, epsilon=self.epsilon, name="norm")(x)
+        share = None if there is None else there.mean(1)
+        h = GroupNorm(self.groups, self.dtype, epsilon=self.epsilon, name="norm")(x, share)
         h = h.reshape(batch, height * width, channels)
         query, key, value = (
             nn.Dense(channels, kernel_init=INIT, dtype=self.dtype, name=name)(h).reshape(*h.shape[:2], self.heads, -1)
@@ -37,7 +43,7 @@ class Attention(nn.Module):
         if self.kernel == "cudnn":
             h = jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
         else:
-            h = attend(query, key, value)
+            h = attend(query, key, value, None if there is None else there > 0)
         return x + nn.Dense(channels, kernel_init=ZERO, dtype=self.dtype, name="out")(h.reshape(x.shape))
 
 

@@ -137,7 +137,12 @@ class GroupNorm(nn.Module):
     epsilon: float = 1e-6
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, share: jax.Array | None = None) -> jax.Array:
+        """Normalize.
+
+        Args:
+          share: of the pixels that are there, (batch,), where the others are zeros, which count for nothing.
+        """
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones_init(), (channels,))
         bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
@@ -148,6 +153,8 @@ class GroupNorm(nn.Module):
             return jnp.mean(h, pixels), jnp.mean(h * h, pixels)
 
         mean, square = map(self._of_groups, moments(x))
+        if share is not None:
+            mean, square = mean / share[:, None], square / share[:, None]
         a = scale * jax.lax.rsqrt(jnp.maximum(square - mean * mean, 0) + self.epsilon)
 
         @jax.checkpoint

@@ -7,14 +7,15 @@ A sequence is (batch, tokens, width). A block of a diffusion transformer (Peeble
     x <- x + gate_f * feed_forward((1 + scale_f) norm(x) + shift_f)
 
 where the shifts, scales and gates are one linear function, zero at first, of the SiLU of an embedding of time and
-condition: a fresh block is the identity. The embedding may be one for each token. Of a set of tokens of which something
-is known pair by pair, a linear function of that is added, head by head, to what the softmax of attention is of (as in
-AlphaFold 3, Abramson et al. 2024, algorithm 24).
+condition: a fresh block is the identity. The embedding may be one for each token, or for each frame. Of a set of tokens
+of which something is known pair by pair, a linear function of that is added, head by head, to what the softmax of
+attention is of (as in AlphaFold 3, Abramson et al. 2024, algorithm 24).
 
 Positions enter by rotation (Su et al. 2021): the pair (a, b) of a query's or a key's channels becomes
 (a cos - b sin, b cos + a sin) at an angle proportional to the token's position, so that a product of a query with a key
 depends on the difference of their positions alone. In two dimensions half of the pairs turn with the row, half with
-the column (as in EVA-02, Fang et al. 2023).
+the column (as in EVA-02, Fang et al. 2023). In videos all pairs turn with the frame, too, those slowly that turn fast
+in space: an angle of several positions at once, as in RoPE-Mixed (Heo et al. 2024), which is that of images in frame 0.
 
 A token of a context that is zero is padding: nothing attends to it.
 """
@@ -37,6 +38,7 @@ __all__ = [
     "Attention",
     "Block",
     "FeedForward",
+    "frame_positions",
     "listed",
     "make_norm",
     "present",
@@ -44,6 +46,7 @@ __all__ = [
     "rotate",
     "run_blocks",
     "sincos_positions",
+    "spread",
     "stacked",
     "tensor_axis",
 ]
@@ -63,16 +66,20 @@ def tensor_axis(names: tuple[str, ...], shape: tuple[int, ...]) -> int | None:
     return len(shape) - 2 if names[-2] in ROWS and names[-1] == "kernel" else None
 
 
-def rotary_angles(positions: Sequence[np.ndarray], channels: int, base: float = 10_000.0) -> np.ndarray:
+def rotary_angles(
+    positions: Sequence[np.ndarray], channels: int, base: float = 10_000.0, frames: np.ndarray | None = None
+) -> np.ndarray:
     """The angles of each pair of channels of a head, (tokens, channels / 2).
 
     Args:
       positions: of the tokens along each axis, (tokens,) each; the pairs are shared out among the axes.
       channels: of a head, divisible by twice the number of axes.
+      frames: (tokens,), with which all pairs turn, at the frequencies of each axis in the opposite order.
     """
     pairs = channels // (2 * len(positions))
     frequencies = base ** (-np.arange(pairs) / pairs)
-    return np.concatenate([np.outer(p, frequencies) for p in positions], axis=1).astype(np.float32)
+    later = 0 if frames is None else np.outer(frames, frequencies[::-1])
+    return np.concatenate([np.outer(p, frequencies) + later for p in positions], axis=1).astype(np.float32)
 
 
 def rotate(x: jax.Array, angles: jax.Array) -> jax.Array:
@@ -88,6 +95,24 @@ def sincos_positions(rows: np.ndarray, columns: np.ndarray, width: int) -> np.nd
     frequencies = 10_000.0 ** (-np.arange(quarter) / quarter)
     parts = [f(np.outer(p, frequencies)) for p in (columns, rows) for f in (np.sin, np.cos)]
     return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def frame_positions(frames: np.ndarray, width: int) -> np.ndarray:
+    """Fixed positions in time, (tokens, width), to be added to those in space: sines, and cosines less 1.
+
+    Zero for frame 0, so that an image is a video of one frame.
+    """
+    frequencies = 10_000.0 ** (-np.arange(width // 2) / (width // 2))
+    angles = np.outer(frames, frequencies)
+    return np.concatenate([np.sin(angles), np.cos(angles) - 1], axis=1).astype(np.float32)
+
+
+def spread(m: jax.Array, tokens: int) -> jax.Array:
+    """What is said to all tokens (batch, width), or to each of as many equal parts of them, (batch, parts, width).
+
+    Returns: (batch, 1 or tokens, width).
+    """
+    return m[:, None] if m.ndim == 2 else jnp.repeat(m, tokens // m.shape[1], axis=1)
 
 
 def present(context: jax.Array) -> jax.Array:
@@ -225,12 +250,12 @@ class Block(nn.Module):
         """One step of a scan over blocks: x is the carry.
 
         Args:
-          embedding: (batch, width), or one for each token, (batch, tokens, width).
+          embedding: (batch, width), or one for each token or frame, see `spread`.
           angles, mask, pairs: see `Attention`.
           contexts: by name, (batch, length, any width).
         """
         m = nn.Dense(6 * x.shape[-1], kernel_init=ZERO, dtype=self.dtype, name="modulation")(nn.silu(embedding))
-        m = m[:, None] if m.ndim == 2 else m
+        m = spread(m, x.shape[1])
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = jnp.split(m, 6, axis=-1)
         drop = nn.Dropout(self.dropout, deterministic=not self.train)
 

@@ -11,6 +11,10 @@ where scale and shift come of the time and the condition (FiLM, Perez et al. 201
 and shift, and the network's last one, start at zero. Nothing but the strides ties the network to a length: it runs on
 longer arrays than it was trained on.
 
+Sequences of several lengths are padded with zeros, and a mask says which steps there are. Convolutions see zeros beyond
+the end, whatever was made there, norms and attention see nothing, and at the lower levels there is a step where there
+is any of those that it stands for: so padding changes nothing.
+
 Each step may have a time of its own (diffusion forcing, Chen et al. 2024): t is then (batch, steps), and reaches the
 lower levels as the mean of what is said of the steps that they stand for.
 
@@ -52,6 +56,11 @@ class Convolution(nn.Module):
         return jnp.concatenate(windows, axis=-1) @ flat + bias.astype(self.dtype)
 
 
+def among(h: jax.Array, there: jax.Array | None) -> jax.Array:
+    """h (batch, steps, channels) with zeros where there is no step, by `there` (batch, steps, 1), or as it is."""
+    return h if there is None else h * there.astype(h.dtype)
+
+
 class Block(nn.Module):
     """conv, norm, SiLU, FiLM, conv, norm, SiLU, + input; the embedding is (batch, width) or (batch, steps, width)."""
 
@@ -62,10 +71,12 @@ class Block(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: jax.Array, embedding: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, embedding: jax.Array, train: bool, there: jax.Array | None = None) -> jax.Array:
+        share = None if there is None else there.mean((1, 2))
+
         def convolved(h, i):
-            h = Convolution(self.channels, self.kernel, dtype=self.dtype, name=f"conv{i}")(h)
-            return GroupNorm(self.groups, self.dtype, silu=True, name=f"norm{i}")(h)
+            h = Convolution(self.channels, self.kernel, dtype=self.dtype, name=f"conv{i}")(among(h, there))
+            return GroupNorm(self.groups, self.dtype, silu=True, name=f"norm{i}")(among(h, there), share)
 
         film = nn.Dense(2 * self.channels, kernel_init=ZERO, dtype=self.dtype, name="embed")(nn.silu(embedding))
         scale, shift = jnp.split(film if film.ndim == 3 else film[:, None], 2, axis=-1)
@@ -129,7 +140,8 @@ class UNet1D(nn.Module):
         Args:
           x: (batch, steps, channels); the steps divisible by `patch * stride ** (levels - 1)`.
           t: (batch,), or (batch, steps), in steps of a 1000-step chain.
-          condition: what is known; initialize with all that the network is made for, see `condition_spec`.
+          condition: what is known; initialize with all that the network is made for, see `condition_spec`. Of sequences
+            of several lengths "mask", (batch, steps), 1 where there is a step.
           train: apply dropout; needs an rng named "dropout".
 
         Raises:
@@ -139,16 +151,17 @@ class UNet1D(nn.Module):
         self._check(x.shape, t.shape, given)
         widths, last = [self.channels * m for m in self.multipliers], len(self.multipliers) - 1
         embedding = self._embed(t, given)
+        there = self._there(given)
 
         def block(h, level, name):
             told = embedding
             if told.ndim == 3:
                 told = told.reshape(told.shape[0], h.shape[1], -1, told.shape[-1]).mean(2)
             options = (self.kernel, self.groups, self.dropout, self.dtype)
-            return Block(widths[level], *options, name=name)(h, told, train)
+            return Block(widths[level], *options, name=name)(h, told, train, there[level])
 
         beside = [given.get(part, jnp.zeros((*x.shape[:-1], n))) for part, n in sorted(self.images.items())]
-        h, skips = jnp.concatenate([x, *beside], axis=-1), []
+        h, skips = among(jnp.concatenate([x, *beside], axis=-1), self._steps(given)), []
         h = h.reshape(h.shape[0], h.shape[1] // self.patch, -1)
         for level in range(last + 1):
             for i in range(self.blocks):
@@ -156,31 +169,51 @@ class UNet1D(nn.Module):
             if level < last:
                 skips.append(h)
                 size = 2 * self.stride - 1
+                h = among(h, there[level])
                 h = Convolution(h.shape[-1], size, self.stride, dtype=self.dtype, name=f"downsample{level}")(h)
 
         h = block(h, last, "middle_0")
         if self.attention:
-            h = Attention(self.groups, self.dtype, self.heads, name="middle_attention")(h[:, None])[:, 0]
+            seen = None if there[last] is None else there[last][..., 0]
+            h = among(h, there[last])[:, None]
+            h = Attention(self.groups, self.dtype, self.heads, name="middle_attention")(h, seen)[:, 0]
         h = block(h, last, "middle_1")
 
         for level in range(last - 1, -1, -1):
-            h = jnp.repeat(h, self.stride, axis=1)
+            h = among(jnp.repeat(h, self.stride, axis=1), there[level])
             h = Convolution(widths[level], 2 * self.stride - 1, dtype=self.dtype, name=f"upsample{level}")(h)
             h = jnp.concatenate([h, skips.pop()], axis=-1)
             for i in range(self.blocks):
                 h = block(h, level, f"up{level}_{i}")
 
-        h = Convolution(self.channels, self.kernel, dtype=self.dtype, name="conv_last")(h)
-        h = GroupNorm(self.groups, self.dtype, silu=True, name="norm_last")(h).astype(jnp.float32)
+        h = Convolution(self.channels, self.kernel, dtype=self.dtype, name="conv_last")(among(h, there[0]))
+        share = None if there[0] is None else there[0].mean((1, 2))
+        h = GroupNorm(self.groups, self.dtype, silu=True, name="norm_last")(among(h, there[0]), share)
         channels = self.outputs * self.patch * x.shape[-1]
-        return to_steps(nn.Dense(channels, kernel_init=ZERO, name="conv_out")(h), self.patch, self.outputs)
+        out = nn.Dense(channels, kernel_init=ZERO, name="conv_out")(h.astype(jnp.float32))
+        return among(to_steps(out, self.patch, self.outputs), self._steps(given))
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes for such examples."""
         labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
         labels |= {"until": ConditionSpec(())} if self.second_time else {}
+        labels |= {"mask": ConditionSpec(spec.shape[:1], missing=None)} if "lengths" in spec.details else {}
         vectors = {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
         return labels | vectors | {name: ConditionSpec((*spec.shape[:-1], n)) for name, n in self.images.items()}
+
+    @staticmethod
+    def _steps(given: Condition) -> jax.Array | None:
+        """Which steps there are, (batch, steps, 1); None where all are."""
+        return jnp.asarray(given["mask"])[..., None] if "mask" in given else None
+
+    def _there(self, given: Condition) -> list[jax.Array | None]:
+        """Which steps there are at each level."""
+        found, there, stride = [], self._steps(given), self.patch
+        for _ in self.multipliers:
+            if there is not None:
+                there = there.reshape(there.shape[0], -1, stride, 1).max(2)
+            found, stride = [*found, there], self.stride
+        return found
 
     def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
         """What is said of the time and the condition: (batch, width), or (batch, steps, width)."""
@@ -221,7 +254,7 @@ class UNet1D(nn.Module):
             )
         if len(times) > 1 and times[1:] != shape[1:2]:
             raise InputError(f"t of shape {times}: must be (batch,) or {shape[:2]}, a time for each step")
-        known = self.condition_spec(Spec(shape[1:], "trajectories"))
+        known = self.condition_spec(Spec(shape[1:], "trajectories", details={"lengths": ()}))
         for part in given:
             if part not in known:
                 raise InputError(f"the condition {part!r} was given to a net 'unet1d' made for {sorted(known) or None}")

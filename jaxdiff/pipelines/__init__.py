@@ -17,6 +17,8 @@ from jaxdiff.pipelines.infill import impute, infill
 from jaxdiff.pipelines.inpaint import inpaint, outpaint
 from jaxdiff.pipelines.invert import class_swap, interpolate
 from jaxdiff.pipelines.plan import plan, rollout
+from jaxdiff.pipelines.receding import receding
+from jaxdiff.pipelines.resized import resized
 from jaxdiff.pipelines.restore import restore
 from jaxdiff.pipelines.super_resolve import super_resolve
 from jaxdiff.pipelines.synthesize import synthesize
@@ -41,6 +43,8 @@ __all__ = [
     "interpolate",
     "outpaint",
     "plan",
+    "receding",
+    "resized",
     "restore",
     "rollout",
     "super_resolve",

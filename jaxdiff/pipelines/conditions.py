@@ -13,7 +13,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.pipelines.options import is_text
 from jaxdiff.types import Array, Condition, ConditionSpec, Spec
 
-__all__ = ["Given", "Known", "checked", "prompted"]
+__all__ = ["Given", "Known", "by_name", "checked", "prompted"]
 
 Given = Condition | Sequence[int] | np.ndarray | Array | int | str | Sequence[str] | None
 """What is known of the examples to be drawn: a condition, labels, captions, one of these for all, or nothing."""
@@ -40,12 +40,7 @@ def checked(known: Known, given: Given, n: int, default: bool = True, first: int
     network takes a name that is left out for the same.
     """
     conditions = known.conditions
-    if given is None:
-        labels = default and "label" in conditions
-        given = {"label": (first + np.arange(n)) % (conditions["label"].values or 1)} if labels else {}
-    given = np.full(n, given) if isinstance(given, (int, np.integer)) else given
-    if not isinstance(given, Mapping):
-        given = {"text" if is_text(given) else "label": given}
+    given = by_name(conditions, given, n, default, first)
     for name in given.keys() - conditions.keys():
         told = ", ".join(sorted(conditions)) or "nothing"
         raise InputError(f"condition: this model was trained without {name!r} (it is told {told}): leave it out")
@@ -57,6 +52,17 @@ def checked(known: Known, given: Given, n: int, default: bool = True, first: int
     left = {name: spec for name, spec in conditions.items() if name not in given and spec.missing is not None}
     rest = {name: _unknown(spec, n) for name, spec in left.items()}
     return {**rest, **{name: _checked(known, name, value, n) for name, value in given.items()}} or None
+
+
+def by_name(
+    conditions: Mapping[str, ConditionSpec], given: Given, n: int, default: bool = True, first: int = 0
+) -> Condition:
+    """What is given of n examples, by name: of nothing, the classes in turn, if `default` and the model has some."""
+    if given is None:
+        labels = default and "label" in conditions
+        return {"label": (first + np.arange(n)) % (conditions["label"].values or 1)} if labels else {}
+    given = np.full(n, given) if isinstance(given, (int, np.integer)) else given
+    return given if isinstance(given, Mapping) else {"text" if is_text(given) else "label": given}
 
 
 def _unknown(spec: ConditionSpec, n: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import is_white
 from jaxdiff.modalities import complete, completed, find, has_space, make_codec
 from jaxdiff.pipelines.chosen import check_guidable, chosen
-from jaxdiff.pipelines.conditions import Given, Known, checked, prompted
+from jaxdiff.pipelines.conditions import Given, Known, by_name, checked, prompted
 from jaxdiff.pipelines.draw import Fed, How
 from jaxdiff.pipelines.draw_symbols import make_symbol_draw
 from jaxdiff.pipelines.ends import USUAL, Ends
@@ -282,6 +282,8 @@ class Model:
 
     def completed(self, key: Key, given: Given, n: int, first: int = 0) -> Given:
         """What is known of n examples from `first` on, with the sizes that the key draws where they are not given."""
+        if "label" in self.conditions and completed(self.spec):
+            given = by_name(self.conditions, given, n, first=first)
         return complete(self.spec, key, first + np.arange(n), given)
 
     def check(self) -> None:
@@ -316,7 +318,7 @@ class Model:
                 check_mean(self.samplers, option)
         asked = {**self.options, **options}
         if has_space(self.spec) and (asked.get("clip", np.inf) != np.inf or "threshold" in asked):
-            raise InputError("clip, threshold: a box would not turn with what is in space: leave them out, clip at inf")
+            raise InputError("clip, threshold: no box is these examples' space: leave them out, clip at inf")
         return name, fixed, traced
 
     def _check_task(self, name: Any, traced: Mapping[str, Any], hooks: Hooks, start: Any) -> None:

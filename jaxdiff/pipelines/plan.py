@@ -19,24 +19,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.config.names import import_name
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.gaussian.noise import by_example, normal
-from jaxdiff.guidance import by_density, by_energy, context, held, inpainting
-from jaxdiff.modalities import require
+from jaxdiff.guidance import by_density, by_energy, context, held, inpainting, sdedit
+from jaxdiff.modalities import has_space, require
 from jaxdiff.modalities.trajectories.mazes import RADIUS, find_maze
-from jaxdiff.modalities.trajectories.show import draw_plans
-from jaxdiff.pipelines.common import draw_with
+from jaxdiff.modalities.trajectories.spec import lengths_of
+from jaxdiff.pipelines.common import draw_with, nothing_known
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite
-from jaxdiff.pipelines.pipeline import Argument, Outcome, Pipeline
 from jaxdiff.types import Array, Key
 
-__all__ = ["PIPELINES", "RULES", "Plans", "cost", "plan", "rollout", "rule_of"]
+__all__ = ["RULES", "Plans", "cost", "placed", "plan", "rollout", "rule_of"]
 
 RULES = ("held", "context", "replace")
-LEVEL, SHOWN = 0.01, 32
+LEVEL = 0.01
 """The time at which context is shown."""
 Value = Callable[[Array, Array], Array]
 
@@ -65,6 +63,7 @@ def plan(
     rank: Callable[[np.ndarray], np.ndarray] | None = None,
     rule: str | None = None,
     level: float | Array = LEVEL,
+    near: np.ndarray | None = None,
     **options: Any,
 ) -> Plans:
     """Draw plans.
@@ -72,7 +71,8 @@ def plan(
     Args:
       n: of how many problems.
       known: states by step, from 0, or from -1 backwards: (channels,) for all problems or (n, channels), in the
-        trajectories' own units. Fewer channels than there are, are the first; NaN stands for what is free.
+        trajectories' own units. Fewer channels than there are, are the first; NaN stands for what is free. Of a model
+        of several lengths -1 is the last state of each, and "length" a condition.
       several: plans for each problem.
       reward: of states (batch, steps, channels) in their own units, (batch,): differentiable.
       value: of noisy trajectories as the network sees them, (x_t, t) -> (batch,), in place of a reward.
@@ -80,7 +80,8 @@ def plan(
       rank: of plans (batch, steps, channels), the cost (batch,); by default minus the reward, or `cost`.
       rule: one of RULES; by default that of the model's training.
       level: the time at which the states of "context" are shown.
-      **options: those of `Model.sample`.
+      near: plans (n, steps, channels) to start from, noised to the time `start`.
+      **options: those of `Model.sample`, and `start` of `Model.trajectory`.
 
     Raises:
       InputError: a step beyond the trajectory, a state that is not finite or lies in a wall, or an unknown rule.
@@ -91,7 +92,9 @@ def plan(
         raise unknown("rule of a plan", rule, RULES)
     if several < 1 or (reward and value):
         raise InputError(f"several={several}: draw at least one plan, led by a reward or by a value and not by both")
-    states, mask = _placed(model, n, known)
+    _check_near(model, n, near, options.get("start"))
+    lengths, options = _lengths(model, key, n, reward or value, options)
+    states, mask = placed(model, n, known, lengths)
     if rule == "context" and (mask.any(-1) != mask.all(-1)).any():
         raise InputError("known: a model of loss 'frames' is given whole states, of all channels: give them all")
     repeat = lambda a: jnp.asarray(np.repeat(a, several, axis=0))
@@ -101,15 +104,35 @@ def plan(
     if rule == "context":
         index = options.get("first", 0) + jnp.arange(n * several)
         each["eps"] = by_example(normal, index)(jax.random.fold_in(key, 1), each["known"])
+    each |= {} if near is None else {"near": repeat(model.codec.encode(near))}
     shared = {"scale": jnp.float32(scale), "level": jnp.float32(level)}
     details = model.spec.details
     scaling = tuple(details.get("shift", (0.0,))), tuple(details.get("scale", (1.0,)))
     hooks = _hooks(rule, reward, value, scaling)
+    hooks = hooks if near is None else hooks._replace(begin=_near)
     drawn = draw_with(model, key, n * several, hooks, Inputs(each, shared), **options)
     plans = np.asarray(model.codec.decode(finite(np.asarray(drawn), "plans")))
     plans = np.where(np.repeat(mask, several, axis=0), np.repeat(states, several, axis=0), plans).astype(np.float32)
     ranked = rank or (functools.partial(_minus, reward) if reward else functools.partial(cost, model))
     return _ranked(plans.reshape(n, several, *model.shape), np.asarray(ranked(plans)))
+
+
+def _check_near(model: Model, n: int, near: np.ndarray | None, start: Any) -> None:
+    """Refuse plans to start from that do not fit, or that are noised to no time."""
+    if near is not None and start is None:
+        raise InputError("near: plans to start from are noised to a time: give start, too")
+    if near is not None and (np.shape(near) != (n, *model.shape) or not np.isfinite(near).all()):
+        raise InputError(f"near of shape {np.shape(near)}: must be finite plans {(n, *model.shape)}")
+
+
+def _lengths(model: Model, key: Key, n: int, led: Any, options: dict[str, Any]) -> tuple[np.ndarray | None, dict]:
+    """The lengths of n plans, None where all have that of the model, and the options with the mask of these."""
+    if not has_space(model.spec):
+        return None, options
+    if led:
+        raise InputError("reward, value: are of plans of one length, and this model's have several: rank them")
+    condition = model.completed(key, nothing_known(options.get("condition")), n, options.get("first", 0))
+    return lengths_of(condition["mask"]), {**options, "condition": condition}
 
 
 def _ranked(plans: np.ndarray, costs: np.ndarray) -> Plans:
@@ -127,7 +150,7 @@ def cost(model: Model, plans: np.ndarray) -> np.ndarray:
     evenly between any two. The map is known to this ranking, and not to the model.
     """
     x = plans[..., :2]
-    length = np.linalg.norm(np.diff(x, axis=1), axis=-1).sum(1)
+    length = np.nansum(np.linalg.norm(np.diff(x, axis=1), axis=-1), 1)
     if not model.spec.details.get("maze"):
         return length
     way = np.linspace(0, 1, 6, endpoint=False)[:, None]
@@ -160,6 +183,8 @@ def rollout(model: Model, key: Key, seen: np.ndarray, length: int, **options: An
     Raises:
       InputError: nothing is seen, some of it is not finite, or so much that a window has nothing to draw.
     """
+    if has_space(model.spec):
+        raise InputError("rollout: continues windows of one length, and this model's trajectories have several")
     seen = np.asarray(seen, np.float32)
     overlap = seen.shape[1] if seen.ndim == 3 else 0
     if not 0 < overlap < model.shape[0]:
@@ -202,21 +227,35 @@ def _hooks(rule: str, reward: Callable | None, value: Value | None, scaling: tup
     return Hooks(guide=guide, steer=steer) if rule == "replace" else Hooks(guide=guide)
 
 
+def _near(process, key, x, times, inputs):
+    """Plans to start from, noised to the first of the times."""
+    return sdedit.sdedit(process, key, inputs.each["near"], times[0])
+
+
 def _kept(denoiser, given):
     """The denoiser whose known states no gradient has moved."""
     return lambda x_t, t: inpainting.keep(denoiser(x_t, t), given["known"], given["mask"])
 
 
-def _placed(model: Model, n: int, known: Mapping[int, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Known states in their places, (n, steps, channels), and where they are."""
+def placed(
+    model: Model, n: int, known: Mapping[int, Any], lengths: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Known states in their places, (n, steps, channels), and where they are.
+
+    Args:
+      lengths: of the plans, (n,); that of the model by default.
+    """
     steps, channels = model.shape
     states, mask = np.zeros((n, steps, channels)), np.zeros((n, steps, channels), bool)
-    maze = model.spec.details.get("maze")
+    maze, row = model.spec.details.get("maze"), np.arange(n)
+    lengths = np.full(n, steps) if lengths is None else lengths
     for place, state in known.items():
-        if not -steps <= place < steps:
-            raise InputError(f"known: step {place}: this model plans {steps} steps, from 0 to {steps - 1}")
-        if mask[:, place].any():
-            raise InputError(f"known: step {place} is given twice, as {place % steps} and as {place % steps - steps}")
+        at, least = np.where(place < 0, lengths + place, place), int(lengths.min())
+        if not -least <= place < least:
+            raise InputError(f"known: step {place}: this model plans {least} steps, from 0 to {least - 1}")
+        if (twice := mask[row, at].any(-1)).any():
+            one = int(at[twice][0])
+            raise InputError(f"known: step {place} is given twice, as {one} and as {one - int(lengths[twice][0])}")
         state = np.asarray(state, np.float64)
         width = state.shape[-1] if state.ndim else 0
         if state.ndim not in (1, 2) or not 1 <= width <= channels or (state.ndim == 2 and len(state) != n):
@@ -228,105 +267,8 @@ def _placed(model: Model, n: int, known: Mapping[int, Any]) -> tuple[np.ndarray,
                 f"known: step {place}: {state.tolist()} lies in a wall of the maze {maze!r}, or outside of it"
             )
         given = np.broadcast_to(~np.isnan(state), (n, width))
-        states[:, place, :width] = np.where(given, state, 0)
-        mask[:, place, :width] = given
-    if mask.all((1, 2)).any():
+        states[row, at, :width] = np.where(given, state, 0)
+        mask[row, at, :width] = given
+    if (mask.sum((1, 2)) == lengths * channels).any():
         raise InputError("known: every state is known: leave something to plan")
     return states, mask
-
-
-def _state(text: str, model: Model) -> np.ndarray:
-    """A state that is written as numbers with commas."""
-    try:
-        return np.array([float(word) for word in text.split(",")])
-    except ValueError as error:
-        raise InputError(f"a state {text!r}: must be numbers with commas, such as 2.5,-1") from error
-
-
-def _via(words: list[str], model: Model) -> dict[int, np.ndarray]:
-    """States by step, each written as STEP:x,y."""
-    found = {}
-    for word in words:
-        step, colon, state = word.partition(":")
-        if not colon or not step.lstrip("-").isdigit():
-            raise InputError(f"--via {word!r}: must be a step and a state, such as 20:2.5,-1")
-        found[int(step)] = _state(state, model)
-    return found
-
-
-REWARD = "package.module:name of a function states (batch, steps, channels) -> (batch,), differentiable by JAX"
-VALUE = "package.module:name of a function (x_t, t) -> (batch,) of noisy trajectories as the network sees them"
-
-
-def _reward(name: str, model: Model) -> Callable:
-    return import_name("reward", name, REWARD, callable)
-
-
-def _value(name: str, model: Model) -> Callable:
-    return import_name("value", name, VALUE, callable)
-
-
-def _plan(model, key, n, start=None, goal=None, via=None, **options):
-    """Plans for the command line: n of one problem, ranked."""
-    if "scale" in options and not options.keys() & {"reward", "value"}:
-        raise InputError("--scale: is of a reward or a value, and none is given: give one, or leave it out")
-    ends = {place: state for place, state in ((0, start), (-1, goal)) if state is not None}
-    if twice := ends.keys() & (via or {}).keys():
-        raise InputError(f"--via {min(twice)}: that step is the start or the goal, which are given: leave one out")
-    known = ends | (via or {})
-    made = plan(model, key, 1, known, n, **options)
-    given = _placed(model, 1, known)[1].any((0, 2))
-    costs = f"cost {made.costs[0, 0]:.3f} of the best plan, {made.costs[0, -1]:.3f} of the last"
-    return Outcome(made.states[0], {"costs": made.costs[0], "known": given}, lines=(costs,))
-
-
-def _rollout(model, key, n, length=0, seen=0, **options):
-    """Trajectories of the model's own, continued to `length` steps."""
-    seen, length = seen or model.shape[0] // 4, length or 2 * model.shape[0]
-    begun = np.asarray(model.codec.decode(draw_with(model, key, n, Hooks(), Inputs(), **options)))
-    return rollout(model, jax.random.fold_in(key, 1), begun[:, :seen], length, **options)
-
-
-def _save(folder, model: Model, outcome: Outcome) -> list[str]:
-    """Write tracks.png and plans.npz, with what else there is."""
-    from PIL import Image
-
-    x = np.asarray(outcome.images)
-    known = outcome.arrays.get("known")
-    shown, marked = (x, np.zeros(x.shape[:2], bool)) if known is None else (x[None, :SHOWN], known[None])
-    picture = draw_plans(model.spec, shown, marked)
-    Image.fromarray(picture).save(folder / "tracks.png")
-    np.savez(folder / "plans.npz", allow_pickle=False, windows=x, **outcome.arrays)
-    return ["tracks.png", "plans.npz"]
-
-
-PIPELINES = {
-    "plan": Pipeline(
-        _plan,
-        "trajectories from a start to a goal, the best first",
-        (
-            Argument("start", "the first state: numbers with commas, --start=X,Y", read=_state, default="free"),
-            Argument("goal", "the last state", read=_state, default="free"),
-            Argument("via", "further states, each as STEP:X,Y", read=_via, many=True, default="none"),
-            Argument("reward", f"what plans are led and ranked by, {REWARD}", read=_reward, default="none"),
-            Argument("value", f"what they are led by in its place, {VALUE}", read=_value, default="none"),
-            Argument("scale", "factor on the gradient of either", float, default="1"),
-            Argument("rule", f"how they are held: {', '.join(RULES)}", default="as in training"),
-        ),
-        takes=None,
-        save=_save,
-        modality="trajectories",
-        whole=True,
-    ),
-    "rollout": Pipeline(
-        _rollout,
-        "trajectories longer than those of training, window by window",
-        (
-            Argument("length", "steps", int, default="twice those of training"),
-            Argument("seen", "steps that each window is told of the one before", int, default="a quarter"),
-        ),
-        takes=None,
-        save=_save,
-        modality="trajectories",
-    ),
-}

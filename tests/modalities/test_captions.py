@@ -90,7 +90,7 @@ def test_captions_of_arrays(tmp_path):
     assert arrays(path, "x", caption_key="captions").captions == ("one", "two", "é 漢")
     for key, message in (
         ("few", "'few' in .* has 2 captions for 3 examples"),
-        ("numbers", "'numbers' in .* must hold one text for each image"),
+        ("numbers", "'numbers' in .* must hold one text for each"),
         ("captoins", r"unknown array \(data.caption_key\) .* 'captoins'"),
     ):
         with pytest.raises(InputError, match=message):

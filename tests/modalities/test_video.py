@@ -1,5 +1,6 @@
 """Video: digits that move by exact physics, clips and arrays, what is refused, and what is shown and saved."""
 
+import json
 import os
 import subprocess
 import sys
@@ -139,6 +140,47 @@ def test_clips_that_do_not_fit_are_named(tmp_path, case, message):
         save_frames(tmp_path, a_clip())
     with pytest.raises(InputError, match=message):
         clips(str(tmp_path), frames=frames, size=8)
+
+
+def captioned_clips(root):
+    """Three clips, a .gif, a folder of frames and one with a dot in its name, and what is to be said of each."""
+    write_clip(root / "a.gif", a_clip(shade=10), 8)
+    save_frames(root / "b", a_clip(shade=100))
+    save_frames(root / "c.v2", a_clip(8, shade=5))
+    return {"a.gif": "dark", "b": "bright", "c.v2": "darker, and longer"}
+
+
+@pytest.mark.parametrize("layout", ["txt", "metadata.jsonl"])
+def test_clips_have_captions_beside_them_or_in_a_list(tmp_path, layout):
+    said = captioned_clips(tmp_path)
+    if layout == "txt":
+        for name, text in said.items():
+            (tmp_path / f"{name.removesuffix('.gif')}.txt").write_text(text + "\n")
+    else:
+        lines = [json.dumps({"file_name": name, "text": text}) for name, text in said.items()]
+        (tmp_path / layout).write_text("\n".join(lines))
+    options = {"frames": 4, "size": 8, "channels": 1, "captions": "auto"}
+    source = clips(str(tmp_path), hop=3, **options)
+    assert source.captions == ("dark", "bright", "darker, and longer", "darker, and longer")
+    first = np.round((source.take(np.arange(4)).x_0[:, 0, 0, 0, 0] + 1) * 127.5)
+    np.testing.assert_array_equal(first, [10, 100, 5, 65])
+    assert clips(str(tmp_path), **{**options, "captions": ""}).captions == ()
+    save_frames(tmp_path / "d", a_clip())
+    with pytest.raises(InputError, match=r"1 clip\(s\) lack a .*d"):
+        clips(str(tmp_path), **options)
+
+
+def test_arrays_of_videos_have_captions(tmp_path, rng):
+    texts = np.array([f"number {i}" for i in range(10)])
+    np.savez(tmp_path / "v.npz", videos=rng.integers(0, 256, (10, 3, 4, 4), np.uint8), said=texts, n=np.arange(10))
+    read = lambda key, **options: video_arrays(str(tmp_path / "v.npz"), key="videos", caption_key=key, **options)
+    assert read("said").captions == tuple(texts)
+    assert read("said", split="test").captions == ("number 9",)
+    with pytest.raises(InputError, match="'n' in .* must hold one text for each"):
+        read("n")
+    np.savez(tmp_path / "v.npz", videos=np.zeros((10, 3, 4, 4), np.uint8), said=texts[:9])
+    with pytest.raises(InputError, match="'said' in .* has shape .9,. for 10 videos"):
+        read("said")
 
 
 def test_one_frame_is_no_video(tmp_path):

@@ -51,6 +51,27 @@ def test_longer_arrays_than_it_was_made_for(inputs):
 
 
 @pytest.mark.system
+@pytest.mark.parametrize("options", [{"attention": True, "heads": 2, "images": {"map": 1}}, {"patch": 2}], ids=str)
+def test_padding_of_any_length_changes_nothing(inputs, options):
+    """Whatever stands there, and however many steps of it, but for rounding: the moments are sums in float32."""
+    x, t = inputs
+    net, mask = UNet1D(**SMALL, **options), np.arange(8) < np.array([8, 5, 2])[:, None]
+    given = {name: jnp.ones((3, 8, 1)) for name in options.get("images", {})} | {"mask": jnp.float32(mask)}
+    params, run = randomized(net, x, t, given), jax.jit(net.apply)
+    out = run(params, x, t, given)
+    assert (np.asarray(out)[~mask] == 0).all()
+    pad = lambda a, value: jnp.pad(a, ((0, 0), (0, 8)) + ((0, 0),) * (a.ndim - 2), constant_values=value)
+    longer = {name: pad(value, 0 if name == "mask" else 3.0) for name, value in given.items()}
+    other = pad(jnp.where(mask[..., None], x, 9.0), -5.0)
+    size = 3 * float(jnp.abs(out).max())
+    np.testing.assert_allclose(run(params, other, t, longer)[:, :8], out, atol=1e-6 * size)
+    whole = {**given, "mask": jnp.ones((3, 8))}
+    without = {name: value for name, value in given.items() if name != "mask"}
+    np.testing.assert_allclose(run(params, x, t, whole), run(params, x, t, without), atol=1e-6 * size)
+    assert np.abs(run(params, x, t, whole) - out).max() > 1e-2 * size
+
+
+@pytest.mark.system
 def test_conditions_reach_the_output(inputs):
     x, t = inputs
     net = UNet1D(**SMALL, num_classes=3, vectors={"goal": 2}, images={"map": 1}, second_time=True, outputs=2)

@@ -12,13 +12,16 @@ from jaxdiff.config.sampling import Bound
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.grids import uniform
 from jaxdiff.gaussian.mixture import gaussian
+from jaxdiff.gaussian.process import on
 from jaxdiff.gaussian.schedules import cosine, vp
 from jaxdiff.guidance import by_density, by_energy
+from jaxdiff.modalities import in_space
 from jaxdiff.modalities.trajectories.spec import track_spec
-from jaxdiff.pipelines import plan, rollout
+from jaxdiff.pipelines import plan, receding, resized, rollout
 from jaxdiff.pipelines.inpaint import draw_around
 from jaxdiff.pipelines.model import Model
-from jaxdiff.pipelines.plan import _rollout
+from jaxdiff.pipelines.plan_tasks import _rollout
+from jaxdiff.types import ConditionSpec
 from tests.helpers.cases import refused
 
 STEPS, SPREAD, WEIGHT = 20, 0.7, 0.4
@@ -213,3 +216,58 @@ def test_half_a_state_is_refused_by_a_model_of_frames():
     model = exact_model(np.zeros((4, 2)), np.eye(8), "frames")
     with pytest.raises(InputError, match="whole states"):
         plan(model, jax.random.key(0), 1, {0: [1.0]})
+
+
+def of_several_lengths():
+    """Independent states from N(0, 1), of trajectories of 3 or 6 of up to 8."""
+    spec = track_spec((8, 2), np.full(2, 0.5), np.full(2, 2.0), lengths=np.bincount([3, 6], minlength=9))
+    process = in_space(cosine(), spec)
+
+    def bind(params, condition):
+        here = on(process, condition)
+        return Bound(here, lambda x_t, t: here.alpha(t) * x_t)  # of variance 1 at all times
+
+    told = {"mask": ConditionSpec((8,), missing=None)}
+    return Model({}, spec, uniform, 4, {"name": "ddim"}, {}, bind, process, conditions=told)
+
+
+@pytest.mark.system
+def test_plans_of_several_lengths_end_where_they_do():
+    model, known = of_several_lengths(), {0: [1.0, 2.0], -1: np.array([[3.0, 4.0], [5.0, np.nan]])}
+    plans = plan(model, jax.random.key(0), 2, known, several=3, condition={"length": np.array([3, 6])})
+    states = plans.states
+    np.testing.assert_array_equal(np.isnan(states).all((1, 3)), np.arange(8) >= np.array([[3], [6]]))
+    np.testing.assert_allclose(states[:, :, 0], np.broadcast_to([1.0, 2.0], (2, 3, 2)))
+    np.testing.assert_allclose(states[0, :, 2], np.broadcast_to([3.0, 4.0], (3, 2)))
+    np.testing.assert_allclose(states[1, :, 5, 0], 5.0)
+    assert np.isfinite(plans.costs).all()
+    assert (np.diff(plans.costs) >= 0).all()
+    drawn = plan(model, jax.random.key(0), 8, {}).states[:, 0]
+    assert set((~np.isnan(drawn)).all(-1).sum(1)) <= {3, 6}
+
+
+@pytest.mark.parametrize(
+    ("known", "options", "message"),
+    [
+        ({4: [0.0, 0.0]}, {}, "step 4: this model plans 3 steps"),
+        ({-4: [0.0, 0.0]}, {}, "step -4: this model plans 3 steps"),
+        ({2: [0.0, 0.0], -1: [0.0, 0.0]}, {}, "step -1 is given twice, as 2 and as -1"),
+        ({0: [0.0, 0.0], 1: [0.0, 0.0], 2: [0.0, 0.0]}, {}, "leave something to plan"),
+        ({}, {"reward": lambda x: x.sum((1, 2))}, "are of plans of one length"),
+        ({}, {"condition": {"length": 9}}, "length=.*: this model draws trajectories of 1 to 8 steps"),
+    ],
+)
+def test_what_no_plan_of_several_lengths_can_be_is_refused(known, options, message):
+    with refused(message):
+        options = {"condition": {"length": np.array([3, 6])}, **options}
+        plan(of_several_lengths(), jax.random.key(0), 2, known, **options)
+
+
+def test_windows_of_several_lengths_are_not_continued_or_followed():
+    model, seen = of_several_lengths(), np.zeros((1, 2, 2))
+    with refused("rollout: continues windows of one length"):
+        rollout(model, jax.random.key(0), seen, 9)
+    with refused("receding: follows plans of one length"):
+        receding(model, jax.random.key(0), seen[:, 0], lambda s, a: a, 3)
+    with refused("frames=9|steps=9: examples of trajectories"):
+        resized(model, length=9)

@@ -1,15 +1,21 @@
 """Sound and video from a configuration: trained, drawn, and gone on with, from the command line."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import jaxdiff
-from jaxdiff.cli.sample import main
+from jaxdiff.cli import prompts
+from jaxdiff.cli.sample import main, make_parser
 from jaxdiff.config import build
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation.features import find_features
+from jaxdiff.modalities.audio.spec import audio_spec
 from jaxdiff.modalities.audio.wave import write_wave
+from jaxdiff.types import ConditionSpec, class_label
 from tests.helpers.configs import get_config
+from tests.helpers.models import a_model
 
 SMALL = {
     "audio": ("notes", {"channels": 8, "multipliers": (1,), "attention": False}, {"n": 40, "length": 256}),
@@ -60,6 +66,89 @@ def test_a_run_is_trained_drawn_from_and_goes_on(tmp_path, file, capsys, monkeyp
     assert main(["--workdir", run, "--task", "inpaint", "--mask", "left"]) == 2
     assert "is for images, and this data is of the modality" in capsys.readouterr().err
     assert main(["--workdir", run, "--task", "extend", "--given", "1000"]) == 2
+
+
+def asked(words, model):
+    """What `sample.py` tells a model of three examples."""
+    return prompts.make_told(make_parser().parse_args(words), model)(3)
+
+
+def told(names, **conditions):
+    """A model of sounds that is told the speaker, and what else there is."""
+    spec, who = audio_spec((4, 1), 8000, 1.0, speakers=names), {"speaker": ConditionSpec((3,))}
+    return dataclasses.replace(a_model(), spec=spec, conditions={**who, **conditions})
+
+
+def test_the_speaker_is_named_or_numbered(tmp_path):
+    model = told(["ann", "bob", "7"], label=class_label(2))
+    for word, one in (("bob", 1), ("0", 0), ("7", 2)):
+        given = asked(["--speaker", word], model)
+        np.testing.assert_array_equal(given["speaker"], np.eye(3)[[one] * 3])
+        np.testing.assert_array_equal(given["label"], [0, 1, 0])  # the classes in turn, as without
+    parser = make_parser().parse_args(["--speaker", "ann"])
+    parser.label = 1
+    np.testing.assert_array_equal(prompts.make_told(parser, model)(2)["label"], [1, 1])
+    assert asked([], model) is None
+    for word, one, message in (
+        ("cid", model, "unknown speaker 'cid'"),
+        ("9", told([]), "unknown speaker '9'"),
+        ("ann", a_model(), "--speaker: this model is told no speaker"),
+    ):
+        with pytest.raises(InputError, match=message):
+            asked(["--speaker", word], one)
+
+
+def test_speakers_of_a_folder_are_counted_as_they_are_told(tmp_path):
+    for name in ("yes/ann/0", "yes/bob/0", "no/ann/0", "no/.x/0"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_wave(tmp_path / f"{name}.wav", 8000, np.random.default_rng(0).normal(size=(200, 1)).clip(-1, 1) / 4)
+    config = get_config(f"speakers={tmp_path}", "audio")
+    assert config["net"]["vectors"] == {"speaker": 2}
+    config["data"] |= {"length": 64, "split": "all"}
+    source = build.source(config)
+    assert source.conditions["speaker"].shape == (2,)
+    assert source.spec.details["speakers"] == ["ann", "bob"]
+
+
+@pytest.mark.slow
+def test_a_video_is_drawn_of_a_caption(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxdiff.cli.sample.use_cpu_devices", lambda count: None)  # JAX has begun
+    texts = np.array(["it moves left", "it moves right"] * 10)
+    np.savez(tmp_path / "v.npz", videos=np.zeros((20, 2, 4, 4), np.uint8), captions=texts)
+    config = get_config(f"arrays-text={tmp_path / 'v.npz'}", "video")
+    for part in ("data", "held_out"):
+        config[part]["key"] = "videos"
+    config["net"] |= {"depth": 1, "width": 16, "heads": 2, "text": {"width": 8, "depth": 1, "heads": 2}}
+    config["train"] |= {"batch_size": 4, "steps": 1, "log_every": 1, "sample_every": 2, "checkpoint_every": 2}
+    model = jaxdiff.train(config, workdir=tmp_path / "run")
+    assert model.conditions.keys() == {"text"}
+    line = ["--workdir", str(tmp_path / "run"), "--num", "2", "--steps", "2", "--guidance", "2"]
+    assert main([*line, "--prompt", "it moves right", "--out", str(tmp_path / "out")]) == 0
+    assert np.load(tmp_path / "out" / "samples.npy").shape == (2, 2, 4, 4, 1)
+
+
+@pytest.mark.slow
+def test_a_transformer_of_videos_draws_them_longer_and_larger(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("jaxdiff.cli.sample.use_cpu_devices", lambda count: None)  # JAX has begun
+    config = get_config("digits-dit", "video")
+    config["net"] |= {"depth": 1, "width": 16, "heads": 2}
+    for part in ("data", "held_out"):
+        config[part] |= {"n": 20, "frames": 4}
+    config["train"] |= {"batch_size": 4, "steps": 1, "log_every": 1, "sample_every": 2, "checkpoint_every": 2}
+    config["loss"]["name"] = "frames"
+    jaxdiff.train(config, workdir=tmp_path / "run")
+    line = ["--workdir", str(tmp_path / "run"), "--num", "2", "--steps", "2"]
+    assert main([*line, "--length", "6", "--size", "12x20", "--out", str(tmp_path / "out")]) == 0
+    assert np.load(tmp_path / "out" / "samples.npy").shape == (2, 6, 12, 20, 1)
+    assert "no real data is shown beside" in capsys.readouterr().err
+    for more, message in (
+        (["--length", "5"], "net.patch_frames=2: does not divide 5 frame"),
+        (["--size", "12x"], "--size 12x: must be a side in pixels"),
+        (["--task", "extend", "--given", "2", "--length", "6"], "--length: goes with rollout, not with extend"),
+        (["--task", "extend", "--given", "2", "--size", "8"], "--size: goes with plain drawing, not with --task"),
+    ):
+        assert main([*line, *more]) == 2
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

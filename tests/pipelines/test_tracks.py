@@ -129,3 +129,51 @@ def test_a_network_that_takes_times_is(tmp_path):
     np.savez(tmp_path / "walks.npz", windows=np.random.default_rng(0).normal(size=(20, 8, 2)))
     config = small(f"frames={tmp_path / 'walks.npz'}")
     assert built(config, build.source(config).spec).model.samplers == ("staggered", "any")
+
+
+def test_trajectories_of_several_lengths(tmp_path):
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(3, 9, 40)
+    np.savez(tmp_path / "walks.npz", windows=rng.normal(size=(lengths.sum(), 2)).cumsum(0), lengths=lengths)
+    run = trained(tmp_path / "run", small(f"lengths={tmp_path / 'walks.npz'}"))
+    assert (run / "samples.png").exists()
+    model = jaxdiff.load(run)
+    assert model.conditions.keys() == {"mask"}
+    again = jaxdiff.load(model.save(tmp_path / "folder"))
+    assert again.spec == model.spec
+    line = ["--workdir", str(run), "--num", "20", "--out", str(tmp_path / "out")]
+    for more, allowed in (([], set(lengths)), (["--length", "5"], {5})):
+        assert sample.main([*line, *more]) == 0
+        with np.load(tmp_path / "out" / "samples.npz") as file:
+            assert set(file["lengths"]) <= allowed
+            np.testing.assert_array_equal(np.isfinite(file["windows"]).all(-1).sum(1), file["lengths"])
+    assert sample.main([*line, "--length", "9"]) == 2
+    assert sample.main([*line, "--task", "plan", "--start=0,0", "--goal=1,1", "--num", "2"]) == 0
+    x = np.load(tmp_path / "out" / "plan" / "plans.npz")["windows"]
+    for one in x:
+        np.testing.assert_allclose(one[np.isfinite(one).all(-1)][[0, -1]], [[0, 0], [1, 1]], atol=1e-6)
+
+
+def test_plans_are_followed_through_a_maze(maze_run, tmp_path, monkeypatch, capsys):
+    line = ["--workdir", str(maze_run), "--num", "2", "--out", str(tmp_path), "--task", "plan", "--start=-1,1"]
+    assert sample.main([*line, "--goal=-1,-1", "--length", "5", "--every", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "3 plans followed, 2 steps each" in out
+    assert "from the goal after step" in out
+    ride = np.load(tmp_path / "plan" / "plans.npz")
+    assert ride["windows"].shape == (1, 6, 2)
+    assert ride["plans"].shape == (3, 8, 2)
+    assert ride["actions"].shape == (5, 40, 2)  # of the 40 steps of the dynamics from one state to the next
+    np.testing.assert_allclose(ride["plans"][:, 0], ride["windows"][0, [0, 2, 4]], atol=1e-5)
+    (tmp_path / "own_world.py").write_text("walk = lambda state, action: action\nhalf = lambda plans, i: plans[:, i]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    own = ["--length", "2", "--world", "own_world:walk", "--act", "own_world:half", "--warm", "0.5", "--every", "1"]
+    assert sample.main([*line, *own]) == 0
+    np.testing.assert_allclose(np.load(tmp_path / "plan" / "plans.npz")["windows"], np.tile([-1.0, 1.0], (1, 3, 1)))
+    for more, message in (
+        (["--every", "2"], "--every: is of plans that are followed"),
+        (["--length", "3", "--every", "9"], "of a plan up to 7"),
+        (["--length", "3", "--world", "own_world:none"], "world 'own_world:none'"),
+    ):
+        assert sample.main([*line, *more]) == 2
+        assert message in capsys.readouterr().err

@@ -130,7 +130,8 @@ def check_times(network: Network, shapes: Params, config: Config, shape: tuple[i
     except Exception as error:  # JAX finds what does not fit
         raise InputError(
             f"net {in_words(config['net']['name'])!r}: takes one time for all steps of an example, and loss "
-            f"{config['loss']['name']!r} gives each its own: take net unet1d, or loss diffusion"
+            f"{config['loss']['name']!r} gives each its own: take net unet1d (of videos unet_video or dit), or loss "
+            "diffusion"
         ) from error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdiff.data import numpy_file
-from jaxdiff.data.captions import captioned
+from jaxdiff.data.captions import captioned_by
 from jaxdiff.data.source import Source, labeled, say_gaps, to_unit_range
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.spec import image_spec
@@ -84,14 +84,7 @@ def arrays(
     levels = int(high - low) + 1 if images.dtype == np.uint8 and high - low == int(high - low) else None
     spec = image_spec(shape[1:], levels, _names(classes, count, path))
     source = labeled(Source(shape[0], spec, take, flip=flip), labels, count)
-    return source if texts is None else _captioned(source, texts, f"{caption_key!r} in {path!r}")
-
-
-def _captioned(source: Source, texts: np.ndarray, where: str) -> Source:
-    """The source with these captions, refused if they are no texts."""
-    if texts.ndim != 1 or texts.dtype.kind != "U":
-        raise InputError(f"{where} must hold one text for each image")
-    return captioned(source, texts.tolist(), where)
+    return source if texts is None else captioned_by(source, texts, f"{caption_key!r} in {path!r}")
 
 
 def _names(classes: str, count: int, path: str) -> list[str]:

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from jaxdiff.data.below import class_names, is_hidden
+from jaxdiff.data.caption_files import FILES, read_captions
 from jaxdiff.data.captions import captioned
 from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import InputError
-from jaxdiff.modalities.images.captions import FILES, read_captions
 from jaxdiff.modalities.images.picture import check_shape, fit, opened
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
@@ -58,7 +58,7 @@ def folder(
       flip: allow horizontal flips.
       cache_gb: keep the prepared pictures in memory if they take no more than this.
       captions: "auto" for those in metadata.jsonl, captions.json, captions.csv or NAME.txt beside each picture; or the
-        name of such a list (`jaxdiff.modalities.images.captions`).
+        name of such a list (`jaxdiff.data.caption_files`).
 
     Raises:
       InputError: no such folder, no picture in it, or some that cannot be read, which are named: here, or, for damage

@@ -2,6 +2,16 @@
 
 from jaxdiff.modalities.trajectories.file import tracks
 from jaxdiff.modalities.trajectories.maze import maze, maze_policy
-from jaxdiff.modalities.trajectories.spec import AXES, RANGE, make_codec
+from jaxdiff.modalities.trajectories.spec import AXES, COMPLETED, RANGE, complete, make_codec, make_space
 
-__all__ = ["AXES", "RANGE", "make_codec", "maze", "maze_policy", "tracks"]
+__all__ = [
+    "AXES",
+    "COMPLETED",
+    "RANGE",
+    "complete",
+    "make_codec",
+    "make_space",
+    "maze",
+    "maze_policy",
+    "tracks",
+]

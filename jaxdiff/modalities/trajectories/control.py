@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxdiff.modalities.trajectories.mazes import Maze, reached, step
 
-__all__ = ["Ride", "execute", "follow", "pd", "scripted", "straight"]
+__all__ = ["Ride", "execute", "follow", "pd", "pushed", "scripted", "setpoints", "straight"]
 
 CLOSE, JITTER = 0.1, 0.2
 """A waypoint counts as passed within the first, and lies within the second of the middle of its cell."""
@@ -75,13 +75,39 @@ def follow(plan: np.ndarray, stride: int, ahead: int = 10) -> Policy:
       ahead: steps by which the controller, which lags behind what moves, is shown the plan too early.
     """
     frames = np.asarray(plan, np.float64)
+    return lambda i, position, velocity: pd(_due(frames, (i + ahead) / stride), position, velocity)
 
-    def policy(i, position, velocity):
-        place = min((i + ahead) / stride, frames.shape[1] - 1)
-        low = min(int(place), frames.shape[1] - 2)
-        return pd(frames[:, low] + (place - low) * (frames[:, low + 1] - frames[:, low]), position, velocity)
 
-    return policy
+def setpoints(stride: int, ahead: int = 10) -> Callable[[np.ndarray, int], np.ndarray]:
+    """`(plans (n, frames, 2), i) -> (n, stride, 2)`: where to be from state i of a plan on, step by step (`follow`)."""
+
+    def act(plans, i):
+        frames = np.asarray(plans, np.float64)
+        return np.stack([_due(frames, i + (j + ahead) / stride) for j in range(stride)], axis=1)
+
+    return act
+
+
+def pushed(maze: Maze, move: Callable[..., Any] = step) -> Callable[[Any, np.ndarray], Any]:
+    """`((position, velocity), setpoints (n, stride, 2)) -> (position, velocity)`: masses pushed to these, in turn.
+
+    Args:
+      move: the dynamics, as for `execute`.
+    """
+
+    def world(state, targets):
+        for target in np.moveaxis(targets, 1, 0):
+            state = move(maze, *state, np.clip(pd(target, *state), -1, 1))
+        return state
+
+    return world
+
+
+def _due(frames: np.ndarray, place: float) -> np.ndarray:
+    """Plans (n, frames, 2) at a place between two of their frames, or at the last one."""
+    place = min(place, frames.shape[1] - 1)
+    low = min(int(place), frames.shape[1] - 2)
+    return frames[:, low] + (place - low) * (frames[:, low + 1] - frames[:, low])
 
 
 def scripted(maze: Maze, start: np.ndarray, goal: np.ndarray, seed: int) -> Policy:

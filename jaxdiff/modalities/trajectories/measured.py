@@ -13,7 +13,7 @@ ROUNDINGS = ("none",)
 
 
 def values(spec: Spec, x: np.ndarray) -> np.ndarray:
-    """The scaled states of all steps in a row, (n, steps * channels)."""
+    """The scaled states of all steps in a row, (n, steps * channels), with zeros where there is none."""
     return np.asarray(make_codec(spec).encode(np.asarray(x)), np.float32).reshape(len(x), -1)
 
 

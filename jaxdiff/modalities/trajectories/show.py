@@ -18,7 +18,8 @@ MOMENTS, PANELS = 6, 16
 def describe(spec: Spec) -> str:
     """What a trajectory is: "trajectories of 64 steps of 2 channels, in the maze medium"."""
     where = f", in the maze {spec.details['maze']}" if spec.details.get("maze") else ""
-    return f"trajectories of {spec.shape[0]} steps of {spec.shape[1]} channels{where}"
+    upto = "up to " if "lengths" in spec.details else ""
+    return f"trajectories of {upto}{spec.shape[0]} steps of {spec.shape[1]} channels{where}"
 
 
 def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:
@@ -45,10 +46,15 @@ def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[
 
 
 def save_samples(folder: Path, spec: Spec, drawn: Batch, real: Batch | None, note: str) -> list[str]:
-    """Write tracks.png and samples.npz, with the array "windows" in the trajectories' own units."""
+    """Write tracks.png and samples.npz, with the array "windows" in the trajectories' own units.
+
+    Those of several lengths have rows of NaN after their ends, and an array "lengths" beside.
+    """
+    x = np.asarray(drawn.x_0)
+    several = {"lengths": (~np.isnan(x).all(-1)).sum(1)} if "lengths" in spec.details else {}
     some = Batch(np.asarray(drawn.x_0[:SHOWN]))
     save_picture(folder / "tracks.png", preview(spec, some, real), note)
-    np.savez(folder / "samples.npz", allow_pickle=False, windows=np.asarray(drawn.x_0))
+    np.savez(folder / "samples.npz", allow_pickle=False, windows=x, **several)
     return ["tracks.png", "samples.npz"]
 
 

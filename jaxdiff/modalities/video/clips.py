@@ -11,6 +11,8 @@ import numpy as np
 
 from jaxdiff.data import numpy_file
 from jaxdiff.data.below import class_names, files_below
+from jaxdiff.data.caption_files import read_captions
+from jaxdiff.data.captions import captioned, captioned_by
 from jaxdiff.data.source import Source, labeled, say_gaps, to_unit_range
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.video.file import FRAMES, MOVIES, read_clip
@@ -34,6 +36,7 @@ def clips(
     hop: int = 0,
     pace: float = PACE,
     split: str = "all",
+    captions: str = "",
 ) -> Source:
     """All clips below a folder: .gif and .mp4 files, and folders of pictures, which are the frames of a clip each.
 
@@ -49,6 +52,8 @@ def clips(
       hop: frames between the starts of two windows of a clip; 0 for one example a clip.
       pace: frames a second at which videos are shown.
       split: "all"; "test", every tenth clip; or "train", the others.
+      captions: "auto" for those in metadata.jsonl, captions.json, captions.csv or NAME.txt beside each clip; or the
+        name of such a list (`jaxdiff.data.caption_files`).
 
     Raises:
       InputError: no such folder, no clip in it, or one that is damaged, too short, or of pictures of several sizes.
@@ -63,10 +68,12 @@ def clips(
     names = class_names([one.relative_to(root) for one in found], path, "clips")
     labels = np.array([names.index(one.relative_to(root).parts[0]) for one in found]) if names else None
     chosen = _chosen(len(found), split, f"{len(found)} clips below {path!r}")
+    texts = read_captions(root, found, captions, "clip") if captions else []
     shape = (size, width or size, channels)
     parts = [read_clip(found[i], shape, every, frames) for i in chosen]
-    spec = video_spec((frames, *shape), pace, 256, names, every)
-    return _windows(parts, spec, hop, _of(labels, chosen), len(names))
+    source, of = _windows(parts, video_spec((frames, *shape), pace, 256, names, every), hop)
+    source = labeled(source, None if labels is None else _of(labels, chosen)[of], len(names))
+    return captioned(source, [texts[i] for i in chosen[of]], f"{path!r}") if captions else source
 
 
 def video_arrays(
@@ -77,6 +84,7 @@ def video_arrays(
     high: float = 1.0,
     pace: float = PACE,
     split: str = "all",
+    caption_key: str = "",
 ) -> Source:
     """Videos of a .npy or .npz.
 
@@ -87,6 +95,7 @@ def video_arrays(
       low, high: the range of floating-point pixels; that of uint8 is 0 to 255.
       pace: frames a second at which videos are shown.
       split: "all"; "test", every tenth; or "train", the others.
+      caption_key: of the captions in a .npz, an array of texts, if they are wanted.
 
     Raises:
       InputError: no such file or array, or one of another type, shape or range.
@@ -96,6 +105,7 @@ def video_arrays(
         raise InputError(f"{path!r} is not there: give the path of a .npy or .npz")
     try:
         rows, labels = numpy_file.load(path, key, label_key, "data.key, data.label_key")
+        texts = numpy_file.member(path, caption_key, "data.caption_key") if caption_key else None
     except InputError:
         raise
     except Exception as error:  # of a damaged file, NumPy, zipfile and zlib raise all kinds
@@ -118,11 +128,17 @@ def video_arrays(
     if labels is not None:
         say_gaps(labels, f"{label_key!r} in {path!r}")
     source = Source(len(chosen), video_spec(shape[1:], pace, levels, list(map(str, range(count)))), take)
-    return labeled(source, _of(labels, chosen), count)
+    source = labeled(source, None if labels is None else _of(labels, chosen), count)
+    if texts is None:
+        return source
+    where = f"{caption_key!r} in {path!r}"
+    if texts.shape != shape[:1]:
+        raise InputError(f"{where} has shape {texts.shape} for {shape[0]} videos: give one text for each")
+    return captioned_by(source, texts[chosen], where)
 
 
-def _windows(parts: Sequence[np.ndarray], spec: Spec, hop: int, labels: np.ndarray | None, classes: int) -> Source:
-    """A source of windows of clips, each uint8 (frames, height, width, channels)."""
+def _windows(parts: Sequence[np.ndarray], spec: Spec, hop: int) -> tuple[Source, np.ndarray]:
+    """A source of windows of clips, each uint8 (frames, height, width, channels), and which clip each is of."""
     frames = spec.shape[0]
     starts = [range(0, len(part) - frames + 1, hop) if hop else (0,) for part in parts]
     of = np.repeat(np.arange(len(parts)), [len(each) for each in starts])
@@ -132,7 +148,7 @@ def _windows(parts: Sequence[np.ndarray], spec: Spec, hop: int, labels: np.ndarr
         pixels = np.stack([parts[int(of[i])][begin[i] : begin[i] + frames] for i in np.asarray(indices)])
         return Batch(to_unit_range(pixels))
 
-    return labeled(Source(len(of), spec, take), None if labels is None else labels[of], classes)
+    return Source(len(of), spec, take), of
 
 
 def _range(path: str, rows: numpy_file.Rows, low: float, high: float) -> tuple[float, float]:
@@ -148,8 +164,8 @@ def _range(path: str, rows: numpy_file.Rows, low: float, high: float) -> tuple[f
     return low, high
 
 
-def _of(labels: np.ndarray | None, chosen: np.ndarray) -> np.ndarray | None:
-    return None if labels is None else labels[chosen].astype(np.int32)
+def _of(labels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    return labels[chosen].astype(np.int32)
 
 
 def _chosen(n: int, split: str, what: str) -> np.ndarray:

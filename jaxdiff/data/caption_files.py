@@ -1,6 +1,6 @@
-"""Captions of a folder's pictures, in the layouts that are in use.
+"""Captions of a folder's pictures or clips, in the layouts that are in use.
 
-    NAME.txt beside NAME.png                  the whole file is the caption
+    NAME.txt beside NAME.png                  the whole file is the caption; of a clip that is a folder, beside it
     metadata.jsonl                            a line a picture: {"file_name": "a.png", "text": "a cat"}
     captions.json, any other .json            {"a.png": "a cat", ...}, or a list of such objects
     captions.csv, metadata.csv, any .csv      columns file_name and text
@@ -42,13 +42,14 @@ def find_list(root: Path, captions: str) -> Path | None:
     raise InputError(f"data.captions={captions!r}: no such file in {str(root)!r}: name one, or 'auto'")
 
 
-def read_captions(root: Path, files: Sequence[Path], captions: str = "auto") -> list[str]:
+def read_captions(root: Path, files: Sequence[Path], captions: str = "auto", what: str = "picture") -> list[str]:
     """The caption of each of these pictures, in their order.
 
     Args:
       root: the folder.
-      files: pictures in it.
+      files: pictures in it, or clips, which may be folders.
       captions: as for `find_list`.
+      what: each of them is, in words.
 
     Raises:
       InputError: pictures without a caption, captions without a picture, several of one, an empty file, or
@@ -56,8 +57,8 @@ def read_captions(root: Path, files: Sequence[Path], captions: str = "auto") -> 
     """
     file = find_list(root, captions)
     if file is None:
-        texts = [picture.with_suffix(".txt") for picture in files]
-        _refuse_missing([p for p, t in zip(files, texts, strict=True) if not t.is_file()], "a .txt beside it")
+        texts = [Path(f"{one}.txt") if one.is_dir() else one.with_suffix(".txt") for one in files]
+        _refuse_missing([p for p, t in zip(files, texts, strict=True) if not t.is_file()], what, "a .txt beside it")
         return [_text(text).strip() for text in texts]
     known: dict[Path, str] = {}
     for name, text in _listed(file):
@@ -65,19 +66,17 @@ def read_captions(root: Path, files: Sequence[Path], captions: str = "auto") -> 
         if known.setdefault(place, text) != text:
             raise InputError(f"{str(file)!r} has several captions of {name!r}: leave one of them")
     if not known:
-        raise InputError(f"{str(file)!r} holds no captions: write one for each picture")
+        raise InputError(f"{str(file)!r} holds no captions: write one for each {what}")
     pictures = {picture.resolve(): picture for picture in files}
-    _refuse_missing([pictures[p] for p in pictures if p not in known], f"a caption in {str(file)!r}")
+    _refuse_missing([pictures[p] for p in pictures if p not in known], what, f"a caption in {str(file)!r}")
     if unknown := [str(path) for path in known if path not in pictures]:
-        raise InputError(
-            f"{str(file)!r} has captions of {len(unknown)} picture(s) that are not there: {_some(unknown)}"
-        )
+        raise InputError(f"{str(file)!r} has captions of {len(unknown)} {what}(s) that are not there: {_some(unknown)}")
     return [known[picture].strip() for picture in pictures]
 
 
-def _refuse_missing(pictures: Sequence[Path], what: str) -> None:
-    if pictures:
-        raise InputError(f"{len(pictures)} picture(s) lack {what}: {_some(map(str, pictures))}")
+def _refuse_missing(files: Sequence[Path], what: str, lacking: str) -> None:
+    if files:
+        raise InputError(f"{len(files)} {what}(s) lack {lacking}: {_some(map(str, files))}")
 
 
 def _some(names: Iterable[str]) -> str:
