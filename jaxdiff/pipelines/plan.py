@@ -266,15 +266,17 @@ def _value(name: str, model: Model) -> Callable:
     return import_name("value", name, VALUE, callable)
 
 
-def _plan(model, key, n, start=None, goal=None, via=None, **options):
-    """Plans for the command line: n of one problem, ranked."""
+def _plan(model, key, n, start=None, goal=None, via=None, batch=256, **options):
+    """Plans for the command line: n of one problem, drawn in batches, and ranked together."""
     if "scale" in options and not options.keys() & {"reward", "value"}:
         raise InputError("--scale: is of a reward or a value, and none is given: give one, or leave it out")
     ends = {place: state for place, state in ((0, start), (-1, goal)) if state is not None}
     if twice := ends.keys() & (via or {}).keys():
         raise InputError(f"--via {min(twice)}: that step is the start or the goal, which are given: leave one out")
     known = ends | (via or {})
-    made = plan(model, key, 1, known, n, **options)
+    parts = [plan(model, key, 1, known, min(batch, n - i), first=i, **options) for i in range(0, n, batch)]
+    states, costs = (np.concatenate(rows, axis=1) for rows in zip(*parts, strict=True))
+    made = _ranked(states, costs.ravel())
     given = _placed(model, 1, known)[1].any((0, 2))
     costs = f"cost {made.costs[0, 0]:.3f} of the best plan, {made.costs[0, -1]:.3f} of the last"
     return Outcome(made.states[0], {"costs": made.costs[0], "known": given}, lines=(costs,))
