@@ -36,8 +36,9 @@ def gaussian(width: float) -> Kernel:
 
 
 def median_distance(features: np.ndarray, most: int = 1000) -> float:
-    """The median distance between different rows, of the first `most`: a usual width of a Gaussian kernel."""
-    some = np.asarray(features[:most], np.float64)
+    """The median distance between different rows, of `most` drawn by lot: a usual width of a Gaussian kernel."""
+    chosen = np.random.default_rng(0).choice(len(features), min(most, len(features)), replace=False)
+    some = np.asarray(features[np.sort(chosen)], np.float64)
     return float(np.sqrt(np.median(squared_distances(some, some)[np.triu_indices(len(some), 1)])))
 
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.gaussian.process import Process
+from jaxdiff.gaussian.space import Space, everywhere
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Denoiser, as_time, expand
 
@@ -21,7 +22,11 @@ __all__ = ["cfg_pp", "classifier_free", "within"]
 
 
 def classifier_free(
-    conditional: Denoiser, unconditional: Denoiser, scale: float | Array, rescale: float | Array = 0.0
+    conditional: Denoiser,
+    unconditional: Denoiser,
+    scale: float | Array,
+    rescale: float | Array = 0.0,
+    space: Space = everywhere,
 ) -> Denoiser:
     """`scale x̂_c + (1 - scale) x̂`.
 
@@ -30,14 +35,15 @@ def classifier_free(
       scale: 1 for the conditional model; the larger, the further from the unconditional one.
       rescale: from 0 to 1, how far the standard deviation of each guided x̂_0 is brought back to that of x̂_c (Lin et al.
         2024, section 3.4, who do so to the network's output). One that is flat has none, and stays as it is.
+      space: that of the process, in which that deviation is taken.
     """
 
     def denoise(x_t, t):
         towards, away = conditional(x_t, t), unconditional(x_t, t)
         guided = scale * towards + (1 - scale) * away
-        spread, size = _spread(guided), jnp.sqrt(jnp.mean(guided.reshape(guided.shape[0], -1) ** 2, axis=1))
+        spread, size = _spread(space, guided)
         flat = spread <= 1e-5 * size  # what is left is rounding
-        factor = jnp.where(flat, 1, _spread(towards) / jnp.where(flat, 1, spread))
+        factor = jnp.where(flat, 1, _spread(space, towards)[0] / jnp.where(flat, 1, spread))
         # At 0 the factor is exactly 1.
         return guided * expand(1 + rescale * (factor - 1), guided)
 
@@ -79,5 +85,10 @@ def cfg_pp(process: Process, conditional: Denoiser, unconditional: Denoiser, sca
     return Sampler(State, step)
 
 
-def _spread(x: Array) -> Array:
-    return jnp.std(x.reshape(x.shape[0], -1), axis=1)
+def _spread(space: Space, x: Array) -> tuple[Array, Array]:
+    """The deviation of each example from its mean, and from 0: root mean squares over the dimensions of a space."""
+    inside, ones = space.project(x), space.project(jnp.ones_like(x))
+    total = lambda a: jnp.sum(a.reshape(a.shape[0], -1), axis=1)
+    mean = total(inside * ones) / jnp.maximum(total(ones * ones), 1)
+    root = lambda a: jnp.sqrt(total(a**2) / space.dimension(x))
+    return root(inside - expand(mean, x) * ones), root(inside)

@@ -216,7 +216,7 @@ def _bound(bind: Bind, params, condition, negative, scales: Sequence[Array], pat
     process, denoiser, _, remembering, endpoint, posterior = known
     if scales:
         scale, rescale, low, high = scales
-        guided = classifier_free(denoiser, bind(params, negative).denoiser, scale, rescale)
+        guided = classifier_free(denoiser, bind(params, negative).denoiser, scale, rescale, process.space)
         denoiser = within(process, guided, denoiser, low, high)
     # A process is bound to a space anew for each condition, and is the same all the while.
     if path is None or (path.alpha, path.sigma) == (process.alpha, process.sigma):

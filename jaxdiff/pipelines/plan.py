@@ -31,7 +31,7 @@ from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite
 from jaxdiff.types import Array, Key
 
-__all__ = ["RULES", "Plans", "cost", "placed", "plan", "rollout", "rule_of"]
+__all__ = ["RULES", "Plans", "cost", "ordered", "placed", "plan", "rollout", "rule_of"]
 
 RULES = ("held", "context", "replace")
 LEVEL = 0.01
@@ -114,7 +114,7 @@ def plan(
     plans = np.asarray(model.codec.decode(finite(np.asarray(drawn), "plans")))
     plans = np.where(np.repeat(mask, several, axis=0), np.repeat(states, several, axis=0), plans).astype(np.float32)
     ranked = rank or (functools.partial(_minus, reward) if reward else functools.partial(cost, model))
-    return _ranked(plans.reshape(n, several, *model.shape), np.asarray(ranked(plans)))
+    return ordered(plans.reshape(n, several, *model.shape), np.asarray(ranked(plans)))
 
 
 def _check_near(model: Model, n: int, near: np.ndarray | None, start: Any) -> None:
@@ -135,7 +135,8 @@ def _lengths(model: Model, key: Key, n: int, led: Any, options: dict[str, Any]) 
     return lengths_of(condition["mask"]), {**options, "condition": condition}
 
 
-def _ranked(plans: np.ndarray, costs: np.ndarray) -> Plans:
+def ordered(plans: np.ndarray, costs: np.ndarray) -> Plans:
+    """Plans (n, several, steps, channels) by their costs (n * several,), of each problem the cheapest first."""
     n, several = plans.shape[:2]
     if costs.shape != (n * several,):
         raise InputError(f"reward, rank: gave shape {costs.shape} for {n * several} plans: must be a number for each")

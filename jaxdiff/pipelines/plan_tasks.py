@@ -7,14 +7,15 @@ import numpy as np
 
 from jaxdiff.config.names import import_name
 from jaxdiff.errors import InputError
+from jaxdiff.modalities import has_space
 from jaxdiff.modalities.trajectories.control import pushed, setpoints
 from jaxdiff.modalities.trajectories.mazes import find_maze
 from jaxdiff.modalities.trajectories.show import draw_plans
-from jaxdiff.pipelines.common import draw_with
+from jaxdiff.pipelines.common import draw_with, nothing_known
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.pipeline import Argument, Outcome, Pipeline
-from jaxdiff.pipelines.plan import RULES, placed, plan, rollout
+from jaxdiff.pipelines.plan import RULES, ordered, placed, plan, rollout
 from jaxdiff.pipelines.receding import receding
 
 __all__ = ["PIPELINES"]
@@ -55,8 +56,8 @@ def _named(what: str, contract: str) -> Callable[[str, Model], Callable]:
     return lambda name, model: import_name(what, name, contract, callable)
 
 
-def _plan(model, key, n, start=None, goal=None, via=None, length=None, **options):
-    """Plans for the command line: n of one problem, ranked; or, with a length, such plans again and again."""
+def _plan(model, key, n, start=None, goal=None, via=None, length=None, batch=256, **options):
+    """Plans for the command line: n of one problem, in batches, ranked; or, with a length, such plans again and again."""
     if "scale" in options and not options.keys() & {"reward", "value"}:
         raise InputError("--scale: is of a reward or a value, and none is given: give one, or leave it out")
     ends = {place: state for place, state in ((0, start), (-1, goal)) if state is not None}
@@ -64,10 +65,16 @@ def _plan(model, key, n, start=None, goal=None, via=None, length=None, **options
         raise InputError(f"--via {min(twice)}: that step is the start or the goal, which are given: leave one out")
     known = ends | (via or {})
     if length is not None:
+        if n > batch:
+            raise InputError(f"--length: the {n} plans of each turn are drawn at once: give --batch={n}, or fewer")
         return _ride(model, key, n, known, length, **options)
     if idle := sorted(options.keys() & RIDES):
         raise InputError(f"--{idle[0]}: is of plans that are followed, and drawn again: give --length, too")
-    made = plan(model, key, 1, known, n, **options)
+    if has_space(model.spec):  # one length for all, in whatever batch
+        options["condition"] = model.completed(key, nothing_known(options.get("condition")), 1)
+    parts = [plan(model, key, 1, known, min(batch, n - i), first=i, **options) for i in range(0, n, batch)]
+    states, costs = (np.concatenate(rows, axis=1) for rows in zip(*parts, strict=True))
+    made = ordered(states, costs.ravel())
     lengths = np.isfinite(made.states[:, 0]).all(-1).sum(1)
     given = placed(model, 1, known, lengths)[1].any((0, 2))
     costs = f"cost {made.costs[0, 0]:.3f} of the best plan, {made.costs[0, -1]:.3f} of the last"

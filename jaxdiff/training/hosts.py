@@ -4,6 +4,7 @@ They meet by JAX's own service, which finds them by itself on TPU pods, under Sl
 agree is compared before the first step, and what goes wrong in one of them ends all, with one line each.
 """
 
+import functools
 import json
 import logging
 import os
@@ -51,10 +52,12 @@ ADVICE = "start the missing ones, with the same address of process 0, and check 
 log = logging.getLogger(__name__)
 
 
+@functools.cache
 def start(coordinator: str | None, processes: int | None, process: int | None, timeout_s: int) -> None:
     """Join the other processes, if there are any; call it before anything asks JAX for a device.
 
-    With no coordinator, JAX looks for the others; where it finds no cluster, this process is alone.
+    With no coordinator, JAX looks for the others; where it finds no cluster, this process is alone. The same call again
+    changes nothing.
 
     Args:
       coordinator: address of process 0, "HOST:PORT", as all others reach it.

@@ -50,6 +50,11 @@ def test_median_distance(rng):
     np.testing.assert_allclose(median_distance(x), np.median(every), rtol=1e-7)
 
 
+def test_the_median_distance_is_that_of_all_rows_in_whatever_order(rng):
+    x = np.sort(rng.normal(size=(4000, 1)), 0)
+    np.testing.assert_allclose(median_distance(x), 0.954, rtol=0.05)  # of |N(0, 2)|
+
+
 def test_the_score_of_sure_and_of_unsure_classifiers():
     sure = 1000.0 * np.eye(10)[np.arange(200) % 10]
     np.testing.assert_allclose(class_score(sure), (10, 0), atol=1e-9)

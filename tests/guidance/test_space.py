@@ -8,7 +8,7 @@ import pytest
 from jaxdiff import guidance
 from jaxdiff.gaussian import grids, schedules
 from jaxdiff.gaussian.process import on, prior, within
-from jaxdiff.gaussian.space import centered
+from jaxdiff.gaussian.space import centered, masked
 from jaxdiff.geometry.rigid import rotations
 from jaxdiff.guidance.ddrm import ddrm, of_mask
 from jaxdiff.guidance.inpainting import keep, keep_shape
@@ -53,6 +53,19 @@ def test_what_is_guided_stays_in_the_space(name):
     led = RULES[name](lambda x, t: seeing(x))(x, HALF)
     assert float(jnp.abs(led - seeing(x)).max()) > 0.01  # it is led
     np.testing.assert_allclose(led, PROCESS.space.project(led), atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [4, 9])
+def test_guidance_is_rescaled_by_what_is_no_padding(n):
+    """That of three nodes does not depend on how many there might have been."""
+    x = np.zeros((1, n, 2), np.float32)
+    x[0, :3] = [[1, 5], [2, 7], [4, 6]]
+    mask = jnp.float32(np.arange(n) < 3)[None]
+    guided = guidance.classifier_free(lambda x, t: x, lambda x, t: 0.5 - x, 3.0, 1.0, masked(mask))(
+        jnp.asarray(x), HALF
+    )
+    led = 3 * x[0, :3] - 2 * (0.5 - x[0, :3])
+    np.testing.assert_allclose(guided[0, :3], led * x[0, :3].std() / led.std(), rtol=1e-5)
 
 
 @pytest.mark.system

@@ -13,6 +13,7 @@ from jaxdiff.modalities.trajectories.maze import pairs_of
 from jaxdiff.modalities.trajectories.mazes import MAZES, find_maze, step
 from jaxdiff.modalities.trajectories.measured import best_of, energy_score
 from jaxdiff.types import Batch
+from tests.helpers.cases import refused
 
 SMALL = {"layout": "umaze", "trips": 40, "steps": 8, "stride": 40}
 
@@ -192,6 +193,8 @@ def test_scores_of_predictions(rng):
     np.testing.assert_allclose(exact, 1 / np.sqrt(np.pi), rtol=0.05)  # E|X - X'| / 2 of a standard normal
     assert energy_score(2 * wide, truth[:, 0]) > exact
     assert energy_score(0.5 * wide, truth[:, 0]) > exact
+    with refused("needs two draws at least"):
+        energy_score(same[:, :1], truth[:, 0])
 
 
 def test_the_command_writes_trips(tmp_path, capsys):

@@ -20,7 +20,7 @@ from jaxdiff.modalities.trajectories.spec import track_spec
 from jaxdiff.pipelines import plan, receding, resized, rollout
 from jaxdiff.pipelines.inpaint import draw_around
 from jaxdiff.pipelines.model import Model
-from jaxdiff.pipelines.plan_tasks import _rollout
+from jaxdiff.pipelines.plan_tasks import _plan, _rollout
 from jaxdiff.types import ConditionSpec
 from tests.helpers.cases import refused
 
@@ -140,6 +140,16 @@ def test_a_reward_moves_plans_and_ranks_them():
     np.testing.assert_allclose(led.costs, -led.states[:, :, -1, 0], atol=1e-5)
     assert led.states[:, :, -1].mean() > plain.states[:, :, -1].mean() + 0.5
     np.testing.assert_allclose(led.states[:, :, 0], 0, atol=1e-6)
+
+
+@pytest.mark.system
+def test_plans_are_the_same_in_any_batch():
+    """And ranked together."""
+    model, start = exact_model(*walk()), np.array([0.0])
+    whole, parted = (_plan(model, jax.random.key(0), 5, start=start, batch=batch, steps=3) for batch in (5, 2))
+    assert (np.diff(whole.arrays["costs"]) >= 0).all()
+    np.testing.assert_allclose(parted.arrays["costs"], whole.arrays["costs"], rtol=1e-4)
+    np.testing.assert_allclose(parted.images, whole.images, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -216,3 +216,20 @@ def test_incomplete_addresses(monkeypatch, arguments, message):
     with pytest.raises(InputError) as caught:
         hosts.start(given.get("coordinator"), *numbers, timeout_s=1)
     assert message in str(caught.value)
+
+
+def test_a_second_training_in_one_process_is_no_reason_to_warn(monkeypatch, caplog):
+    from jaxdiff.training import hosts
+
+    said = [ValueError("coordinator_address should be defined."), RuntimeError("must be called before any JAX calls")]
+
+    def initialize(*_, **__):
+        raise said.pop(0)
+
+    monkeypatch.setattr("jax.distributed.initialize", initialize)
+    hosts.start.cache_clear()
+    for _ in range(2):
+        hosts.start(None, None, None, 1)
+    hosts.start.cache_clear()
+    assert len(said) == 1
+    assert not caplog.text

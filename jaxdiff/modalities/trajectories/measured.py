@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxdiff.errors import unknown
+from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.trajectories.spec import make_codec
 from jaxdiff.types import Spec
 
@@ -49,8 +49,13 @@ def energy_score(drawn: np.ndarray, truth: np.ndarray) -> float:
 
     Args:
       drawn: (n, several, steps, channels); truth: (n, steps, channels).
+
+    Raises:
+      InputError: `several` is below 2, of which there are no pairs.
     """
     n, several = drawn.shape[:2]
+    if several < 2:
+        raise InputError(f"drawn of shape {drawn.shape}: an energy score needs two draws at least for each truth")
     flat, y = drawn.reshape(n, several, -1), truth.reshape(n, 1, -1)
     pairs = np.linalg.norm(flat[:, :, None] - flat[:, None], axis=-1).sum((1, 2)) / (several * (several - 1))
     return float((np.linalg.norm(flat - y, axis=-1).mean(1) - pairs / 2).mean())
