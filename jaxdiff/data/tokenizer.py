@@ -10,6 +10,8 @@ A run's record keeps the whole tokenizer (`details`), so that a model folder rea
 """
 
 import functools
+import gzip
+import importlib.util
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +22,21 @@ import numpy as np
 
 from jaxdiff.errors import InputError
 
-__all__ = ["Tokenizer", "decode", "details_of", "encode", "from_details", "load_tokenizer", "train_tokenizer"]
+__all__ = [
+    "Tokenizer",
+    "decode",
+    "details_of",
+    "encode",
+    "from_details",
+    "installed_vocabulary",
+    "load_tokenizer",
+    "train_tokenizer",
+]
 
 logger = logging.getLogger(__name__)
 
 START, END, PAD = "<|startoftext|>", "<|endoftext|>", "<|pad|>"
+VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
 WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 """CLIP's."""
 
@@ -86,6 +98,8 @@ def train_tokenizer(captions: Iterable[str], vocabulary: int = 1024) -> Tokenize
 def load_tokenizer(path: str | Path) -> Tokenizer:
     """Read a tokenizer of CLIP's kind: a folder, or a file, with tokenizer.json, or vocab.json and merges.txt.
 
+    Or the vocabulary that comes with CLIP's own code, bpe_simple_vocab_16e6.txt.gz.
+
     The padding is that of tokenizer_config.json, where there is one, and else the end.
 
     Raises:
@@ -98,7 +112,9 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
             f"no tokenizer at {str(path)!r}: name a folder with tokenizer.json, or vocab.json and merges.txt"
         )
     try:
-        if (folder / "tokenizer.json").is_file():
+        if place.suffix == ".gz":
+            core, folder = _clip(*_published(place), str(place)), place  # beside which there is no configuration
+        elif (folder / "tokenizer.json").is_file():
             core = _library().Tokenizer.from_str((folder / "tokenizer.json").read_text())
         else:
             vocabulary = json.loads((folder / "vocab.json").read_text())
@@ -119,6 +135,23 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     if None in (start, end, padding):
         raise InputError(f"the vocabulary at {str(path)!r} lacks one of {START}, {END} and {pad}: CLIP's has them")
     return _ready(core, start, end, padding)
+
+
+def installed_vocabulary() -> str:
+    """The path of CLIP's vocabulary in an installed open_clip; empty without one."""
+    found = importlib.util.find_spec("open_clip")
+    file = Path(found.origin).parent / VOCABULARY if found and found.origin else None
+    return str(file) if file and file.is_file() else ""
+
+
+def _published(file: Path) -> tuple[dict[str, int], list[tuple[str, ...]]]:
+    """The vocabulary and the merges of the file of CLIP's code: letters, letters that end a word, and merged pairs."""
+    lines = gzip.decompress(file.read_bytes()).decode().split("\n")
+    merges = [tuple(line.split()) for line in lines[1 : 49_152 - 256 - 2 + 1] if line]
+    seen = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    letters = [chr(b) for b in seen] + [chr(256 + i) for i in range(256 - len(seen))]
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(m) for m in merges), START, END]
+    return {token: i for i, token in enumerate(tokens)}, merges
 
 
 def _clip(vocabulary: Mapping[str, int], merges: Sequence[tuple[str, ...]], where: str) -> Any:

@@ -1,18 +1,22 @@
-"""CLIP's text transformers from the folders of transformers (`CLIPTextModel`), as `jaxdiff.nets.text.TextTransformer`.
+"""CLIP's text transformers as `jaxdiff.nets.text.TextTransformer`, from folders of transformers (`CLIPTextModel`) and
+from single files, which hold OpenCLIP's by its own names, too.
 
 Files name the tensors with or without `text_model.` in front; some hold the positions' numbers, too. Of a folder of a
-whole CLIP the text half is read, and the projections to the space that it shares with images are not.
+whole CLIP the text half is read, and the projections to the space that it shares with images are not, unless they are
+asked for.
 """
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxdiff.errors import InputError
 from jaxdiff.interop.settings import read_json
-from jaxdiff.interop.tensors import Reader
+from jaxdiff.interop.tensors import Reader, from_linear
 from jaxdiff.nets.text import TextTransformer
 
-__all__ = ["STEM", "read_clip"]
+__all__ = ["STEM", "read_clip", "read_clip_part", "read_open_clip"]
 
 STEM = "model"
 LAYERS = {"q_proj": "query", "k_proj": "key", "v_proj": "value", "out_proj": "out"}
@@ -20,20 +24,96 @@ ACTIVATIONS = {"quick_gelu": "quick_gelu", "gelu": "gelu", "gelu_new": "gelu_tan
 NO_WEIGHTS = ("position_ids", "logit_scale", "text_projection.weight", "visual_projection.weight")
 OLD_END = 2
 """The `eos_token_id` of the files that take the vector for the whole caption at the largest id."""
+HEAD = 64
+"""The width of a head in every CLIP that is in use, which tensors do not tell."""
+LEFT_OUT = "transformer.resblocks.23."
+"""Stable Diffusion 2 stops before the last of OpenCLIP-H's 24 blocks, which its files hold all the same."""
 
 
-def read_clip(folder: str | Path) -> tuple[TextTransformer, dict[str, Any]]:
+def read_clip(folder: str | Path, projected: bool = False) -> tuple[TextTransformer, dict[str, Any]]:
     """The text transformer of a folder, and its parameters.
 
     Args:
       folder: with config.json and model.safetensors (or its parts).
+      projected: whether the vector for the whole is brought to the space shared with images, by `text_projection`.
 
     Raises:
       InputError: another kind of model, or a tensor too few or too many.
     """
     folder = Path(folder)
     net, read = _net(folder), Reader(folder, STEM)
-    before = "text_model." if any(name.startswith("text_model.") for name in read.tensors) else ""
+    params = _blocks(net, read)
+    if projected:
+        params["project"] = read.linear("text_projection", bias=False)
+        net = net.clone(projection=params["project"]["kernel"].shape[1])
+    read.asked |= {name for name in read.tensors if name.startswith("vision_model.")}
+    read.finish(NO_WEIGHTS)
+    return net, params
+
+
+def read_clip_part(file: Path, prefix: str) -> tuple[TextTransformer, dict[str, Any]]:
+    """OpenAI's CLIP of a single file, by transformers' names after a prefix; its sizes are those of the tensors.
+
+    Raises:
+      InputError: a tensor too few or too many.
+    """
+    read = Reader(file, prefix=prefix)
+    before = _before(read)
+    hidden, _ = read(f"{before}encoder.layers.0.mlp.fc1.weight").shape
+    net = _sized(
+        read(f"{before}embeddings.token_embedding.weight"),
+        read(f"{before}embeddings.position_embedding.weight"),
+        _count(read, f"{before}encoder.layers."),
+        hidden,
+        "quick_gelu",
+    )
+    params = _blocks(net, read)
+    read.finish(NO_WEIGHTS)
+    return net, params
+
+
+def read_open_clip(file: Path, prefix: str, last: bool = True) -> tuple[TextTransformer, dict[str, Any]]:
+    """OpenCLIP's of a single file, by its own names after a prefix; its sizes are those of the tensors.
+
+    Query, key and value lie in one tensor there.
+
+    Args:
+      last: whether there is a last block and a projection, as in XL; Stable Diffusion 2 leaves them out.
+
+    Raises:
+      InputError: a tensor too few or too many.
+    """
+    read = Reader(file, prefix=prefix)
+    if not last:
+        read.tensors = {n: t for n, t in read.tensors.items() if not n.startswith((LEFT_OUT, "text_projection"))}
+    hidden, _ = read("transformer.resblocks.0.mlp.c_fc.weight").shape
+    tokens, positions = read("token_embedding.weight"), read("positional_embedding")
+    net = _sized(tokens, positions, _count(read, "transformer.resblocks."), hidden, "gelu").clone(pad=0)
+    params: dict[str, Any] = {
+        "tokens": {"embedding": tokens},
+        "positions": positions,
+        "norm_out": read.norm("ln_final"),
+    }
+    for i in range(net.depth):
+        there = f"transformer.resblocks.{i}"
+        params |= {f"block{i}_norm{n}": read.norm(f"{there}.ln_{n}") for n in (1, 2)}
+        weights = np.split(read(f"{there}.attn.in_proj_weight"), 3)
+        biases = np.split(read(f"{there}.attn.in_proj_bias"), 3)
+        names = ("query", "key", "value")
+        attention = {name: from_linear(w, b) for name, w, b in zip(names, weights, biases, strict=True)}
+        params[f"block{i}_attention"] = attention | {"out": read.linear(f"{there}.attn.out_proj")}
+        forward = {"up": read.linear(f"{there}.mlp.c_fc"), "down": read.linear(f"{there}.mlp.c_proj")}
+        params[f"block{i}_feed_forward"] = forward
+    if last:
+        params["project"] = {"kernel": read("text_projection")}
+        net = net.clone(projection=params["project"]["kernel"].shape[1])
+    read.finish(("logit_scale", "attn_mask"))
+    return net, params
+
+
+def _blocks(net: TextTransformer, read: Reader) -> dict[str, Any]:
+    """The parameters of a transformer, by transformers' names."""
+    before = _before(read)
     params: dict[str, Any] = {
         "tokens": {"embedding": read(f"{before}embeddings.token_embedding.weight")},
         "positions": read(f"{before}embeddings.position_embedding.weight"),
@@ -48,9 +128,24 @@ def read_clip(folder: str | Path) -> tuple[TextTransformer, dict[str, Any]]:
         }
         forward = {"up": read.linear(f"{layer}.mlp.fc1"), "down": read.linear(f"{layer}.mlp.fc2")}
         params[f"block{i}_feed_forward"] = forward
-    read.asked |= {name for name in read.tensors if name.startswith("vision_model.")}
-    read.finish(NO_WEIGHTS)
-    return net, params
+    return params
+
+
+def _before(read: Reader) -> str:
+    return "text_model." if any(name.startswith("text_model.") for name in read.tensors) else ""
+
+
+def _count(read: Reader, before: str) -> int:
+    """How many blocks there are, each of several tensors whose names begin so."""
+    return len({name[len(before) :].split(".")[0] for name in read.tensors if name.startswith(before)})
+
+
+def _sized(tokens: np.ndarray, positions: np.ndarray, depth: int, hidden: int, activation: str) -> TextTransformer:
+    """A transformer of the sizes of its tensors."""
+    (length, width), vocabulary = positions.shape, len(tokens)
+    ends = {"start": vocabulary - 2, "end": vocabulary - 1, "pad": vocabulary - 1}
+    sizes = {"vocabulary": vocabulary, "length": length, "width": width, "depth": depth, "hidden": hidden}
+    return TextTransformer(**sizes, **ends, heads=max(1, width // HEAD), activation=activation)
 
 
 def _net(folder: Path) -> TextTransformer:

@@ -5,23 +5,26 @@ module's path gives its name there.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jaxdiff.errors import InputError
 from jaxdiff.interop.weights import Name
 
 __all__ = [
+    "ADAPTER",
     "AUTOENCODER",
     "CONDITIONAL",
     "CONTROL",
     "TINY",
     "UNET2D",
+    "WORDS",
     "Table",
     "by_table",
     "old_attention",
     "own_unet",
     "projections",
     "squared",
+    "transformer",
 ]
 
 RESIDUAL = {"embed": "time_emb_proj", "shortcut": "conv_shortcut"}
@@ -85,21 +88,26 @@ TINY: Table = (
 )
 """Of `jaxdiff.nets.tiny_autoencoder.TinyAutoencoder`, AutoencoderTiny there."""
 
-PLACES = (
-    (r"(down|up)(\d+)_attention(\d+)", r"\1_blocks.\2.attentions.\3", 3),
-    (r"middle_attention(\d)", r"mid_block.attentions.\1", 1),
-)
-TRANSFORMERS: Table = tuple(
-    row
-    for place, there, n in PLACES
-    for row in (
-        (rf"{place}/(norm|proj_in|proj_out)", rf"{there}.\{n + 1}"),
-        (rf"{place}/block(\d+)/(norm\d|gated|mixed)", rf"{there}.transformer_blocks.\{n + 1}.{{block:\{n + 2}}}"),
+
+def transformer(ours: str, there: str, n: int = 0) -> Table:
+    """Of a `jaxdiff.nets.spatial_transformer`.
+
+    Args:
+      ours, there: where it is; of the groups that `ours` has, n, the names make use.
+    """
+    return (
+        (rf"{ours}/(norm|proj_in|proj_out)", rf"{there}.\{n + 1}"),
+        (rf"{ours}/block(\d+)/(norm\d|gated|mixed)", rf"{there}.transformer_blocks.\{n + 1}.{{block:\{n + 2}}}"),
         (
-            rf"{place}/block(\d+)/(self|cross)/(\w+)",
+            rf"{ours}/block(\d+)/(self|cross)/(\w+)",
             rf"{there}.transformer_blocks.\{n + 1}.{{block:\{n + 2}}}.{{attention:\{n + 3}}}",
         ),
     )
+
+
+TRANSFORMERS: Table = (
+    *transformer(r"(down|up)(\d+)_attention(\d+)", r"\1_blocks.\2.attentions.\3", 3),
+    *transformer(r"middle_attention(\d)", r"mid_block.attentions.\1", 1),
 )
 ADDED: Table = (("added([12])", r"add_embedding.linear_\1"),)
 CONDITIONAL: Table = (*TIME, *ADDED, *ENDS, *LEVELS, *TRANSFORMERS)
@@ -114,12 +122,22 @@ CONTROL: Table = (
 )
 """Of `jaxdiff.nets.control.Control`, ControlNetModel there."""
 
+ADAPTER: Table = (
+    ("conv_in", "adapter.conv_in"),
+    (r"level(\d+)_(in|out)", r"adapter.body.\1.\2_conv"),
+    (r"level(\d+)_residual(\d+)_conv([12])", r"adapter.body.\1.resnets.\2.block\3"),
+)
+"""Of `jaxdiff.nets.adapter.Adapter`, T2IAdapter there."""
+
 BLOCK = {"self": "attn1", "cross": "attn2", "gated": "ff.net.0.proj", "mixed": "ff.net.2"}
 WORDS = {"residual": RESIDUAL, "attention": ATTENTION, "block": BLOCK, "tiny": {"0": "0", "1": "2", "2": "4"}}
 
 
-def by_table(table: Table) -> Name:
+def by_table(table: Table, words: Mapping[str, Mapping[str, str]] = WORDS) -> Name:
     """The function from our paths to the names of a table.
+
+    Args:
+      words: by kind, what "{kind:word}" in a name stands for, where it is not the word itself.
 
     >>> by_table(UNET2D)("up1_residual0/shortcut/kernel")
     'up_blocks.1.resnets.0.conv_shortcut.weight'
@@ -127,7 +145,7 @@ def by_table(table: Table) -> Name:
     rows = [(re.compile(pattern), name) for pattern, name in table]
 
     def translated(found: re.Match) -> str:
-        return WORDS[found[1]].get(found[2]) or found[2]
+        return words[found[1]].get(found[2]) or found[2]
 
     def name_of(path: str) -> str:
         module, leaf = path.rsplit("/", 1)
@@ -151,7 +169,8 @@ def old_attention(name: str) -> str:
 
 def squared(path: str) -> bool:
     """Whether a dense layer of ours is a 1x1 convolution there: shortcuts, and layers that mix channels at the ends."""
-    return path.split("/")[-2] in ("shortcut", "quant", "post_quant") or path.startswith("zero")
+    module = path.split("/")[-2]
+    return module in ("shortcut", "quant", "post_quant") or module.startswith(("zero", "level"))
 
 
 def projections(path: str) -> bool:

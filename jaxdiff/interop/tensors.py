@@ -17,19 +17,21 @@ __all__ = ["Reader", "from_linear", "to_linear"]
 
 
 class Reader:
-    """The tensors of a folder by name, each to be asked for.
+    """The tensors of a folder or a file by name, each to be asked for.
 
     Args:
-      folder: with STEM.safetensors, or its parts and their index.
+      folder: with STEM.safetensors, or its parts and their index; or a file.
       stem: of the files' names.
+      prefix: of the names that are read, and go on without it.
 
     Raises:
       InputError: no such file, or it cannot be read.
     """
 
-    def __init__(self, folder: Path, stem: str):
-        with opened(weights_file(folder, stem)) as stored:
-            self.tensors = {name: part.get_tensor(name) for name, part in stored.items()}
+    def __init__(self, folder: Path, stem: str = "", prefix: str = ""):
+        with opened(folder if folder.is_file() else weights_file(folder, stem)) as stored:
+            names = [name for name in stored if name.startswith(prefix)]
+            self.tensors = {name[len(prefix) :]: stored[name].get_tensor(name) for name in names}
         self.folder, self.asked = folder, set()
 
     def __call__(self, name: str) -> np.ndarray:

@@ -27,7 +27,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.training.files import replacing
 from jaxdiff.types import Params, path_name
 
-__all__ = ["Name", "opened", "read_params", "weights_file", "write_params", "write_tensors"]
+__all__ = ["PROGRAMS", "Name", "named", "opened", "read_params", "weights_file", "write_params", "write_tensors"]
 
 Name = Callable[[str], str]
 """`path of ours -> name in the file`."""
@@ -88,6 +88,7 @@ def read_params(
     old: Name = lambda name: name,
     unused: tuple[str, ...] = (),
     dtype: Any = None,
+    prefix: str = "",
 ) -> Params:
     """Read a network's parameters from a file of another library.
 
@@ -97,19 +98,23 @@ def read_params(
       old: turns a name of older files into the one that the table knows.
       unused: ends of names that no network needs, such as tables of positions.
       dtype: of the parameters; by default that of `like`.
+      prefix: of the names of this network's tensors, where the file holds others, too.
 
     Raises:
       InputError: a tensor that is missing, of another shape, or of no use to the network.
     """
     with opened(file) as stored:
-        there = {old(name): (name, part) for name, part in stored.items() if not name.endswith(unused or "\0")}
+        own = {name: part for name, part in stored.items() if name.startswith(prefix)}
+        there = {
+            old(name[len(prefix) :]): (name, part) for name, part in own.items() if not name.endswith(unused or "\0")
+        }
         taken = set()
 
         def read(path, leaf):
             ours = path_name(path)
             name = name_of(ours)
             if name not in there:
-                raise InputError(f"{str(file)!r} has no {name!r}, which this network needs for {ours!r}")
+                raise InputError(f"{str(file)!r} has no {prefix + name!r}, which this network needs for {ours!r}")
             taken.add(name)
             stored_as, part = there[name]
             shape, want = tuple(part.get_slice(stored_as).get_shape()), their_shapes(ours, leaf.shape)
@@ -121,8 +126,8 @@ def read_params(
         params = jax.tree_util.tree_map_with_path(read, like)
         if left := sorted(there.keys() - taken):
             raise InputError(
-                f"{str(file)!r} has {len(left)} tensors that this network has no place for, such as {left[0]!r}: "
-                "is it a model of another kind, or a part of one, such as a LoRA?"
+                f"{str(file)!r} has {len(left)} tensors that this network has no place for, such as "
+                f"{prefix + left[0]!r}: is it a model of another kind, or a part of one, such as a LoRA?"
             )
     return params
 
@@ -133,6 +138,11 @@ def write_params(file: Path, params: Params, name_of: Name, squared: Callable[[s
     Args:
       squared: whether a dense layer of ours is a 1x1 convolution there.
     """
+    write_tensors(file, named(params, name_of, squared))
+
+
+def named(params: Params, name_of: Name, squared: Callable[[str], bool]) -> dict[str, np.ndarray]:
+    """The tensors of `write_params`, by their names."""
     tensors = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         ours, value = path_name(path), np.asarray(leaf)
@@ -140,7 +150,7 @@ def write_params(file: Path, params: Params, name_of: Name, squared: Callable[[s
         if value.ndim == 2 and ours.endswith("kernel") and squared(ours):
             value = value[:, :, None, None]
         tensors[name_of(ours)] = value
-    write_tensors(file, tensors)
+    return tensors
 
 
 def write_tensors(file: Path, tensors: Mapping[str, np.ndarray]) -> None:

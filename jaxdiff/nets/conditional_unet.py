@@ -90,18 +90,32 @@ class Branch(nn.Module):
         return SpatialTransformer(depth, heads, self.groups, self.dtype, name=name)(h, context) if depth else h
 
     def descend(
-        self, h: jax.Array, embedding: jax.Array, context: jax.Array, train: bool
+        self,
+        h: jax.Array,
+        embedding: jax.Array,
+        context: jax.Array,
+        train: bool,
+        features: Sequence[jax.Array] = (),
     ) -> tuple[jax.Array, list[jax.Array]]:
-        """The way down: its end, and all that the way up is given."""
+        """The way down: its end, and all that the way up is given.
+
+        Args:
+          features: of a picture, added to the levels: before a level with transformers is halved, and after any other
+            is, so that the way up is given the sums.
+        """
         skips = [h]
         for level, (width, depth, heads) in enumerate(zip(self.widths, self.depths, self.heads, strict=True)):
             for i in range(self.blocks):
                 h = self.residual(h, width, embedding, train, f"down{level}_residual{i}")
                 h = self.transform(h, depth, heads, context, f"down{level}_attention{i}")
                 skips.append(h)
+            if depth:
+                h = skips[-1] = met(h, features, level)
             if level < len(self.widths) - 1:
                 h = Downsample(self.dtype, self.centered, name=f"down{level}_downsample")(h)
                 skips.append(h)
+            if not depth:
+                h = skips[-1] = met(h, features, level)
         return h, skips
 
     def turn(self, h: jax.Array, embedding: jax.Array, context: jax.Array, train: bool) -> jax.Array:
@@ -146,19 +160,27 @@ class ConditionalUNet(Branch):
         condition: Condition | None = None,
         train: bool = False,
         added: Sequence[jax.Array] = (),
+        features: Sequence[jax.Array] = (),
     ) -> jax.Array:
         """Run the network on latents at times t (batch,), in steps of its chain.
 
         Args:
           added: what is added to each of the skips and, the last of them, to the middle (`jaxdiff.nets.control`).
+          features: what is added to each level on the way down and, if there is one more, to the middle
+            (`jaxdiff.nets.adapter`).
+
+        Raises:
+          InputError: features of other shapes than the levels, or more of them.
         """
         given = condition or {}
         self.check(x.shape, given)
         context, embedding = given["context"], self.embed(t, given)
         h = jnp.concatenate([x, *(given[name] for name, _ in self.beside)], axis=-1)
         h = conv(self.widths[0], dtype=self.dtype, name="conv_in")(h)
-        h, skips = self.descend(h, embedding, context, train)
-        h = self.turn(h, embedding, context, train)
+        if len(features) > len(self.widths) + 1:
+            raise InputError(f"an adapter of {len(features)} levels: this network has {len(self.widths)} and a middle")
+        h, skips = self.descend(h, embedding, context, train, features)
+        h = met(self.turn(h, embedding, context, train), features, len(self.widths))
         if added:
             skips = [skip + more for skip, more in zip(skips, added[:-1], strict=True)]
             h = h + added[-1]
@@ -172,3 +194,19 @@ class ConditionalUNet(Branch):
                 h = Upsample(self.dtype, name=f"up{level}_upsample")(h)
         h = GroupNorm(self.groups, self.dtype, silu=True, epsilon=self.epsilon, name="norm_out")(h)
         return conv(self.outputs or x.shape[-1], init=ZERO, name="conv_out")(h.astype(jnp.float32))
+
+
+def met(h: jax.Array, features: Sequence[jax.Array], level: int) -> jax.Array:
+    """What a level made, and the features for it, if there are any.
+
+    Raises:
+      InputError: they have other shapes.
+    """
+    if level >= len(features):
+        return h
+    if features[level].shape != h.shape:
+        raise InputError(
+            f"an adapter whose level {level} makes {features[level].shape[1:]} of its picture: this network has "
+            f"{h.shape[1:]} there: take an adapter that was trained for it"
+        )
+    return h + features[level]

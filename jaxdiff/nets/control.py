@@ -3,7 +3,8 @@
 A copy of the U-Net's way down and middle sees the latents and, added to its first layer, the picture, which a few
 convolutions bring to the latents' size. What it makes at each level goes through a layer that starts at zero, is
 multiplied by a strength, and is added to what the U-Net hands to its way up, so that a strength of 0 leaves the U-Net
-as it is. Of several control networks the sums are added.
+as it is. Of several control networks the sums are added. `Controlled` takes the lighter adapters, too
+(`jaxdiff.nets.adapter`).
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxdiff.errors import InputError
+from jaxdiff.nets.adapter import Adapter
 from jaxdiff.nets.conditional_unet import Branch, ConditionalUNet
 from jaxdiff.nets.layers import ZERO, conv
 from jaxdiff.types import Condition, ConditionSpec, Spec, expand
@@ -72,34 +75,56 @@ class Control(Branch):
 
 
 class Controlled(nn.Module):
-    """A U-Net and the networks that control it, as one network.
+    """A U-Net and what controls it, control networks and adapters, as one network.
 
-    The conditions are the U-Net's, and for control network i the picture "control<i>" (batch, height, width, channels)
-    and its strength "strength<i>" (batch,).
+    The conditions are the U-Net's, and for control i the picture "control<i>" (batch, height, width, channels) with
+    values in [0, 1], and its strength "strength<i>" (batch,).
     """
 
     unet: ConditionalUNet
-    controls: Sequence[Control]
+    controls: Sequence[Control | Adapter]
+
+    def look(self, condition: Condition) -> dict[str, jax.Array]:
+        """The condition with the features of all adapters, "features<level>", in place of their pictures.
+
+        They are the same at all times, so that they can be made once for all of them; called without, `__call__` does.
+        """
+        given, features = dict(condition), []
+        for i, control in enumerate(self.controls):
+            if isinstance(control, Adapter) and f"control{i}" in given:
+                strength = given.pop(f"strength{i}")
+                found = _scaled(strength, control(given.pop(f"control{i}")))
+                if features and [a.shape for a in features] != [b.shape for b in found]:
+                    raise InputError("control: adapters with other levels: several of them must be of one kind")
+                features = [a + b for a, b in zip(features, found, strict=True)] if features else found
+        return given | {f"features{level}": one for level, one in enumerate(features)}
 
     @nn.compact
     def __call__(
         self, x: jax.Array, t: jax.Array, condition: Condition | None = None, train: bool = False
     ) -> jax.Array:
         """Run all networks on latents at times t."""
-        given, total = dict(condition or {}), None
+        given, added = self.look(condition or {}), []
+        features = [given.pop(name) for name in sorted(given) if name.startswith("features")]
         for i, control in enumerate(self.controls):
-            strength = given.pop(f"strength{i}")
-            added = control(x, t, given, given.pop(f"control{i}"), train)
-            added = [expand(strength, a) * a for a in added]
-            total = added if total is None else [a + b for a, b in zip(total, added, strict=True)]
-        return self.unet(x, t, given, train, total or ())
+            if isinstance(control, Control):
+                strength = given.pop(f"strength{i}")
+                found = _scaled(strength, control(x, t, given, given.pop(f"control{i}"), train))
+                added = [a + b for a, b in zip(added, found, strict=True)] if added else found
+        return self.unet(x, t, given, train, added, features)
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The U-Net's conditions, the pictures and their strengths."""
         height, width, _ = spec.shape
         told = dict(self.unet.condition_spec(spec))
         for i, control in enumerate(self.controls):
-            sides = control.factor * height, control.factor * width
+            # Without transformers on the first level, an adapter's first features meet what is already halved.
+            factor = control.factor if isinstance(control, Control) else control.patch / (2 - (self.unet.depths[0] > 0))
+            sides = int(factor * height), int(factor * width)
             told[f"control{i}"] = ConditionSpec((*sides, control.picture), missing=None)
             told[f"strength{i}"] = ConditionSpec((), missing=None)
         return told
+
+
+def _scaled(strength: jax.Array, arrays: Sequence[jax.Array]) -> list[jax.Array]:
+    return [(expand(strength, one) * one).astype(one.dtype) for one in arrays]

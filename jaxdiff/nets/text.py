@@ -38,6 +38,10 @@ class TextTransformer(nn.Module):
       start, end, pad: the ids of these.
       legacy_pool: take the vector for the whole at the largest id, as CLIP's old files have it (their `eos_token_id`
         is 2), in place of the first end.
+      skip: blocks at the end that the sequence does not go through, as for "clip skip" and in XL; the vector for the
+        whole goes through all.
+      plain: whether the sequence is left without the last norm, as in XL.
+      projection: width to which a last layer, without a bias, brings the vector for the whole; 0 for none.
       dtype: of the computation.
 
     The defaults are those of CLIP ViT-L/14: 123,060,480 parameters.
@@ -55,6 +59,9 @@ class TextTransformer(nn.Module):
     end: int = 49_407
     pad: int = 49_407
     legacy_pool: bool = False
+    skip: int = 0
+    plain: bool = False
+    projection: int = 0
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -65,7 +72,8 @@ class TextTransformer(nn.Module):
           ids: (batch, up to `length`), integers.
 
         Raises:
-          InputError: a longer caption, an unknown activation, or heads that do not divide the width.
+          InputError: a longer caption, an unknown activation, heads that do not divide the width, or more blocks to be
+            skipped than there are.
         """
         self._check(ids)
         length = ids.shape[1]
@@ -76,14 +84,19 @@ class TextTransformer(nn.Module):
         before = jnp.arange(length) <= jnp.arange(length)[:, None]
         mask = before[None] if self.causal else jnp.arange(length) <= last[:, None]
         norm = lambda name, h: nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name=name)(h)
+        sequence = x
         for i in range(self.depth):
             attention = Attention(self.heads, dtype=self.dtype, name=f"block{i}_attention")
             x = x + attention(norm(f"block{i}_norm1", x), mask=mask)
             hidden = self.hidden or 4 * self.width
             forward = FeedForward(hidden, dtype=self.dtype, activation=self.activation, name=f"block{i}_feed_forward")
             x = x + forward(norm(f"block{i}_norm2", x))
-        x = norm("norm_out", x)
-        return x, jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
+            sequence = x if i < self.depth - self.skip else sequence
+        norm_out = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm_out")
+        pooled = norm_out(jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0])
+        if self.projection:
+            pooled = nn.Dense(self.projection, use_bias=False, dtype=self.dtype, name="project")(pooled)
+        return sequence if self.plain else norm_out(sequence), pooled
 
     def _check(self, ids: jax.Array) -> None:
         if ids.shape[1] > self.length:
@@ -92,6 +105,8 @@ class TextTransformer(nn.Module):
             raise unknown("net.text.activation", self.activation, ACTIVATIONS)
         if self.width % self.heads:
             raise InputError(f"net.text.width={self.width} is not a multiple of net.text.heads={self.heads}")
+        if not 0 <= self.skip < self.depth:
+            raise InputError(f"net.text.skip={self.skip}: must be from 0 to {self.depth - 1}, to leave a block")
 
 
 def empty_caption(length: int, start: int, end: int, pad: int) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Foreign: models of folders that diffusers saved, ready to sample as any other (`jaxdiff.interop`)."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,31 @@ import jax.numpy as jnp
 
 from jaxdiff.config.build.network import conditions_of, make_bind
 from jaxdiff.config.sampling import Bind
-from jaxdiff.errors import unknown
+from jaxdiff.errors import InputError, unknown
 from jaxdiff.interop import latent, unconditional
 from jaxdiff.interop.latent import Latent
 from jaxdiff.interop.schedulers import Schedule
 from jaxdiff.interop.settings import read_json
+from jaxdiff.interop.single_file import read_single
 from jaxdiff.interop.unconditional import Unconditional
+from jaxdiff.interop.weights import PROGRAMS
 from jaxdiff.modalities.images import image_spec
 from jaxdiff.pipelines.ends import Ends, from_level
 from jaxdiff.pipelines.hooks import from_noise
 from jaxdiff.pipelines.model import Model
 from jaxdiff.types import Codec, Spec
 
-__all__ = ["INDEX", "load_foreign", "make_latent", "make_unconditional"]
+__all__ = ["FILES", "INDEX", "is_foreign", "load_foreign", "load_single", "make_latent", "make_unconditional"]
 
 INDEX = "model_index.json"
+FILES = (".safetensors", *PROGRAMS)
+"""Kinds of single files, of which all but the first are refused."""
 STEPS = 50
+
+
+def is_foreign(path: str | Path) -> bool:
+    """Tell whether a path is that of a folder that diffusers saved, or of a checkpoint in a single file."""
+    return os.path.isfile(Path(path) / INDEX) or (Path(path).suffix in FILES and os.path.isfile(path))
 
 
 def load_foreign(folder: Path, **options: Any) -> Model:
@@ -52,6 +62,27 @@ def load_foreign(folder: Path, **options: Any) -> Model:
     return make_unconditional(parts) if isinstance(parts, Unconditional) else make_latent(parts)
 
 
+def load_single(file: Path, weights: str = "", **options: Any) -> Model:
+    """The model of a checkpoint in one file.
+
+    Args:
+      weights: "ema" for the average that some files hold.
+      **options: those of `jaxdiff.interop.single_file.read_single`.
+
+    Raises:
+      InputError: a file that would have to be run, or what that function raises.
+    """
+    if file.suffix in PROGRAMS:
+        raise InputError(
+            f"{str(file)!r}: files of this kind are programs, which are not run: get the model's .safetensors"
+        )
+    known = ("scheduler", "size", "control", "dtype")
+    for option in options:
+        if option not in known:
+            raise unknown("option of a single file", option, known)
+    return make_latent(read_single(file, weights, **options))
+
+
 def make_unconditional(parts: Unconditional) -> Model:
     """A model of pictures."""
     spec = image_spec(parts.shape)
@@ -72,7 +103,18 @@ def make_latent(parts: Latent) -> Model:
     model = _model(parts.net, parts.params, spec, parts.schedule, STEPS, Ends(codec=codec, pictures=pictures), {})
     if "image" in model.conditions:
         model = dataclasses.replace(model, bind=_unscaled(model.bind, net.scale, net.shift))
+    if hasattr(parts.net, "look"):
+        model = dataclasses.replace(model, bind=_looked(model.bind, parts.net))
     return model
+
+
+def _looked(bind: Bind, net: Any) -> Bind:
+    """A network with adapters, which look at their pictures once and not at every step."""
+
+    def bound(params, condition):
+        return bind(params, net.apply({"params": params}, condition, method="look"))
+
+    return bound
 
 
 def _unscaled(bind: Bind, scale: Any, shift: Any) -> Bind:

@@ -13,7 +13,7 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.experiment import make_model
 from jaxdiff.pipelines.folder import FILE, read_weights, stored_names
-from jaxdiff.pipelines.foreign import INDEX, load_foreign
+from jaxdiff.pipelines.foreign import FILES, INDEX, load_foreign, load_single
 from jaxdiff.pipelines.model import Model
 from jaxdiff.training.checkpoints.post_hoc import reconstruct
 from jaxdiff.training.checkpoints.stored import check_depth, count_of, restore_weights
@@ -26,7 +26,7 @@ def load(path: str | Path, weights: str | float = "", **parts: Any) -> Model:
     """A trained model, ready to sample: of a run, of the newest in a folder of runs, or of a model folder.
 
     A folder that diffusers saved is loaded as well (`jaxdiff.pipelines.foreign`): pipelines of one U-Net, such as
-    DDPM's, and Stable Diffusion 1, 2 and XL.
+    DDPM's, and Stable Diffusion 1, 2 and XL, these also from a single .safetensors (`jaxdiff.interop.single_file`).
 
     Args:
       path: of the folder; or the name of a model that comes with the library (`jaxdiff.released`).
@@ -43,6 +43,8 @@ def load(path: str | Path, weights: str | float = "", **parts: Any) -> Model:
         if weights:
             raise InputError(f"weights={weights}: a folder of diffusers has one kind; for files such as fp16, variant=")
         return load_foreign(Path(path), **parts)
+    if Path(path).suffix in FILES and os.path.isfile(path):
+        return load_single(Path(path), str(weights), **parts)
     model = load_any(path, weights, **parts)
     if isinstance(model, Classifier):
         raise InputError(

@@ -45,6 +45,7 @@ XL = SD1 | {
 }
 CONTROL = {k: v for k, v in SD1.items() if k not in ("sample_size", "up_block_types")}
 CONTROL |= {"conditioning_embedding_out_channels": (4, 8)}
+ADAPTER = {"in_channels": 1, "channels": [8, 16], "num_res_blocks": 1, "downscale_factor": 2}
 KL = {
     "block_out_channels": (8, 16),
     "down_block_types": ("DownEncoderBlock2D",) * 2,
@@ -82,6 +83,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "inpaint": ("UNet2DConditionModel", SD1 | {"in_channels": 9}),
     "sdxl": ("UNet2DConditionModel", XL),
     "control": ("ControlNetModel", CONTROL),
+    "adapter": ("T2IAdapter", ADAPTER),
+    "adapter_light": ("T2IAdapter", ADAPTER | {"in_channels": 3, "adapter_type": "light_adapter"}),
+    "adapter_xl": ("T2IAdapter", ADAPTER | {"channels": [8, 16, 24, 24], "adapter_type": "full_adapter_xl"}),
     "kl": ("AutoencoderKL", KL),
     "kl_plain": ("AutoencoderKL", KL | {"use_quant_conv": False, "use_post_quant_conv": False, "layers_per_block": 2}),
     "tiny": ("AutoencoderTiny", TINY),
@@ -103,6 +107,8 @@ def inputs(case: str) -> dict[str, np.ndarray]:
     normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
     if cls.startswith("Autoencoder"):
         return {"x": np.tanh(normal(2, 16, 16, 3)), "z": normal(2, 8, 8, 4)}
+    if cls == "T2IAdapter":
+        return {"x": rng.uniform(size=(2, 16, 24, config["in_channels"])).astype(np.float32)}
     channels = config.get("in_channels", 3 if cls == "UNet2DModel" else 4)
     given = {"x": normal(2, 8, 8, channels), "t": np.array([3, 712], np.float32)}
     if "num_class_embeds" in config:
@@ -136,6 +142,8 @@ def run(case: str, net: Any) -> dict[str, Any]:
 
     given = {k: torch.tensor(v if v.ndim < 4 else v.transpose(0, 3, 1, 2)) for k, v in inputs(case).items()}
     last = lambda x: x.permute(0, 2, 3, 1)
+    if case.startswith("adapter"):
+        return {f"features{i}": last(one) for i, one in enumerate(net(given["x"]))}
     if case == "tiny":
         return {"z": last(net.encode(given["x"]).latents), "x": last(net.decode(given["z"]).sample)}
     if case.startswith("kl"):

@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxdiff.interop.latent import Latent, write_control, write_latent
 from jaxdiff.interop.schedulers import read_scheduler
+from jaxdiff.nets.adapter import Adapter
 from jaxdiff.nets.autoencoder import Autoencoder
 from jaxdiff.nets.conditional_unet import ConditionalUNet
 from jaxdiff.nets.control import Control
@@ -62,6 +63,14 @@ def write_tiny_control(folder, seed=2):
     net = Control(**LEVELS, hint_widths=(4, 8))
     told = {"context": jnp.zeros((1, 7, 12))}
     like = shapes(net, jnp.zeros((1, *SHAPE)), jnp.zeros(1), told, jnp.zeros((1, 16, 16, 3)))
+    write_control(folder, net, random(like, seed))
+    return folder
+
+
+def write_tiny_adapter(folder, seed=2, **other):
+    """Write an adapter for it."""
+    net = Adapter(**{"widths": (8, 16), "halved": (False, True), "blocks": 1, "patch": 2} | other)
+    like = shapes(net, jnp.zeros((1, 16, 16, 3)))
     write_control(folder, net, random(like, seed))
     return folder
 

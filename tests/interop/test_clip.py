@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import jax
@@ -144,6 +145,19 @@ def test_no_string_differs_from_transformers(clip_files):
     expected = theirs(strings, add_special_tokens=False)["input_ids"]
     found = [one.ids for one in ours.core.encode_batch(strings, add_special_tokens=False)]
     assert sum(a != b for a, b in zip(expected, found, strict=True)) == 0
+
+
+def test_the_vocabulary_of_clips_own_code(clip_files, tmp_path):
+    """Its file of merges alone makes the ids of vocab.json, but for the order of the letters, which is CLIP's."""
+    lines = (clip_files / "merges.txt").read_text().splitlines()[1:]
+    file = tmp_path / "bpe_simple_vocab_16e6.txt.gz"
+    file.write_bytes(gzip.compress("\n".join(["version", *lines, ""]).encode()))
+    published, known = load_tokenizer(file), load_tokenizer(clip_files)
+    assert published.core.token_to_id("!") == 0
+    assert published.core.token_to_id("!</w>") == 256
+    assert (published.start, published.end) == (published.vocabulary - 2, published.vocabulary - 1)
+    tokens = lambda one, text: one.core.encode(text, add_special_tokens=False).tokens
+    assert all(tokens(published, text) == tokens(known, text) for text in CLIP_LIKE)
 
 
 def test_merges_that_do_not_fit_are_refused(clip_files, tmp_path):

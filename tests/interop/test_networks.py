@@ -11,6 +11,7 @@ import pytest
 from jaxdiff.errors import InputError
 from jaxdiff.interop import names
 from jaxdiff.interop import weights as tensors
+from jaxdiff.interop.adapters import adapter_of
 from jaxdiff.interop.autoencoders import autoencoder_of
 from jaxdiff.interop.conditional import conditional_of, control_of
 from jaxdiff.interop.unet2d import unet2d_of
@@ -45,6 +46,13 @@ def ours(case):
             return dict(zip(("mean", "logvar"), call(params, "moments", x), strict=True)) | {"x": z}
 
         return net, table, run, (x,)
+    if cls == "T2IAdapter":
+        net, table = adapter_of(config), names.ADAPTER
+
+        def look(params):
+            return {f"features{i}": one for i, one in enumerate(net.apply({"params": params}, x))}
+
+        return net, table, look, (x,)
     t = given.pop("t")
     if cls == "UNet2DModel":
         net, table = unet2d_of(config), names.UNET2D

@@ -16,6 +16,7 @@ def test_every_block_runs(monkeypatch, tmp_path, capsys):
     tiny.write(tmp_path / "stable-diffusion-v1-5")
     tiny.write(tmp_path / "instruct-pix2pix", beside=(("image", 4),))
     tiny.write_tiny_control(tmp_path / "sd-controlnet-canny")
+    tiny.write_tiny_adapter(tmp_path / "t2iadapter_color_sd14v1")
     np.savez("words.npz", caption=tiny.words(2), empty=tiny.words(2, 1))
     names = {"__name__": "__main__"}
     for block in blocks(PAGE):

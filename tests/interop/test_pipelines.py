@@ -206,16 +206,61 @@ def test_two_control_networks(folders, scheduler, tmp_path):
 
 
 @pytest.mark.parity
+def test_two_adapters(folders, tmp_path):
+    import diffusers
+
+    config = SCHEDULERS["ddim"]
+    adapters = [tiny.write_tiny_adapter(tmp_path / str(seed), seed) for seed in (2, 3)]
+    model = jaxdiff.load(folders[4], scheduler=config, control=adapters)
+    pictures = RNG.uniform(size=(2, 2, 16, 16, 3)).astype(np.float32)
+    told = words()
+    for i, strength in enumerate((0.8, 0.5)):
+        told["condition"] |= {f"control{i}": pictures[i], f"strength{i}": np.full(2, strength, np.float32)}
+    ours = latents.generate(model, KEY, 2, noise=NOISE, **told)
+    nets = [diffusers.T2IAdapter.from_pretrained(place) for place in adapters]
+    given = {"image": [first(p) for p in pictures], "adapter_conditioning_scale": [0.8, 0.5], "latents": first(NOISE)}
+    given |= {"height": 16, "width": 16}
+    kind = "StableDiffusionAdapterPipeline"
+    there = theirs(folders[4], config, kind, more=PLAIN | {"adapter": nets}, **given)
+    close(ours, there)
+
+
+@pytest.mark.parity
+def test_an_adapter_of_xl(tmp_path):
+    """Its last features meet the middle, and its first a level without transformers, which is halved by then."""
+    import diffusers
+
+    config = SCHEDULERS["euler"]
+    levels = {"widths": (8, 16, 16), "heads": (2, 2, 4), "depths": (0, 1, 1), "up_depths": (1, 1, 0)}
+    folder = tiny.write(tmp_path, **tiny.XL | {"middle_depth": 1} | levels)
+    four = {"widths": (8, 16, 16, 16), "halved": (False, False, True, False), "patch": 4}
+    adapter = tiny.write_tiny_adapter(tmp_path / "adapter", **four)
+    model = jaxdiff.load(folder, scheduler=config)
+    pooled = RNG.normal(size=(2, 2, 10)).astype(np.float32)
+    picture, told = RNG.uniform(size=(2, 16, 16, 3)).astype(np.float32), words()
+    told["condition"] |= {"pooled": pooled[0], "sizes": np.tile(np.float32([16, 16, 0, 0, 16, 16]), (2, 1))}
+    told["condition"] |= {"control0": picture, "strength0": np.full(2, 0.8, np.float32)}
+    told["negative"] |= {"pooled": pooled[1]}
+    ours = latents.generate(model, KEY, 2, noise=NOISE, **told)
+    given = {"pooled_prompt_embeds": torch_of(pooled[0]), "negative_pooled_prompt_embeds": torch_of(pooled[1])}
+    given |= {"image": first(picture), "adapter_conditioning_scale": 0.8, "height": 16, "width": 16}
+    more = {"text_encoder_2": None, "tokenizer_2": None, "adapter": diffusers.T2IAdapter.from_pretrained(adapter)}
+    close(ours, theirs(folder, config, "StableDiffusionXLAdapterPipeline", more=more, latents=first(NOISE), **given))
+
+
+@pytest.mark.parity
 def test_exported_folders_load_without_a_warning(folders, tmp_path, caplog):
     import diffusers
 
     control = tiny.write_tiny_control(tmp_path / "control")
+    adapter = tiny.write_tiny_adapter(tmp_path / "adapter")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for cls, place in (
             ("UNet2DConditionModel", folders[9] / "unet"),
             ("AutoencoderKL", folders[4] / "vae"),
             ("ControlNetModel", control),
+            ("T2IAdapter", adapter),
         ):
             net, left = getattr(diffusers, cls).from_pretrained(place, output_loading_info=True)
             assert not any(left.values())

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from jaxdiff.pipelines.words import read_words
-from tests.helpers.cases import refused
 from tests.interop.test_clip import clip_files  # noqa: F401
 
 CAPTIONS = ["a photo of the cat's whiskers", "", "it isn't 1234 years old, they've said " * 3]
@@ -46,7 +45,44 @@ def test_the_words_of_a_folder(clip_files, tmp_path, pad, caplog):  # noqa: F811
     assert "1 of the captions have more than 14 pieces" in caplog.text
 
 
-def test_two_encoders_are_refused(tmp_path):
-    (tmp_path / "text_encoder_2").mkdir()
-    with refused("two text encoders"):
-        read_words(tmp_path)
+@pytest.mark.parity
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("skip", [0, 1])
+def test_the_words_of_two_encoders(clip_files, tmp_path, skip):  # noqa: F811
+    """XL's: states before the last block of both, without the norm, and the second one's projected vector."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    states = []
+    for end, pad in (("", "<|endoftext|>"), ("_2", "!")):
+        shutil.copytree(clip_files, tmp_path / f"tokenizer{end}")
+        theirs = transformers.CLIPTokenizer.from_pretrained(str(clip_files), pad_token=pad, model_max_length=16)
+        (tmp_path / f"tokenizer{end}" / "tokenizer_config.json").write_text(f'{{"pad_token": "{pad}"}}')
+        config = transformers.CLIPTextConfig(
+            vocab_size=len(theirs),
+            hidden_size=16,
+            intermediate_size=40,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            max_position_embeddings=16,
+            bos_token_id=theirs.bos_token_id,
+            eos_token_id=theirs.eos_token_id,
+            projection_dim=12,
+            hidden_act="gelu" if end else "quick_gelu",
+        )
+        kind = transformers.CLIPTextModelWithProjection if end else transformers.CLIPTextModel
+        encoder = kind(config).eval()
+        with torch.no_grad():
+            for p in encoder.parameters():
+                p.add_(0.1 * torch.randn_like(p))
+            ids = theirs(CAPTIONS, padding="max_length", max_length=16, truncation=True, return_tensors="pt").input_ids
+            out = encoder(ids, output_hidden_states=True)
+        states.append(out.hidden_states[-2 - skip].numpy())
+        encoder.save_pretrained(tmp_path / f"text_encoder{end}")
+    told = read_words(tmp_path, skip=skip)([*CAPTIONS, None])
+    expected, pooled = np.concatenate(states, axis=-1), out.text_embeds.numpy()
+    np.testing.assert_allclose(told["context"][:-1], expected, atol=1e-5 * expected.std())
+    np.testing.assert_allclose(told["pooled"][:-1], pooled, atol=1e-5 * pooled.std())
+    assert not told["context"][-1].any()
+    assert not told["pooled"][-1].any()
