@@ -106,10 +106,8 @@ def plan(
         each["eps"] = by_example(normal, index)(jax.random.fold_in(key, 1), each["known"])
     each |= {} if near is None else {"near": repeat(model.codec.encode(near))}
     shared = {"scale": jnp.float32(scale), "level": jnp.float32(level)}
-    details = model.spec.details
-    scaling = tuple(details.get("shift", (0.0,))), tuple(details.get("scale", (1.0,)))
-    hooks = _hooks(rule, reward, value, scaling)
-    hooks = hooks if near is None else hooks._replace(begin=_near)
+    scaling = tuple(tuple(model.spec.details.get(k, (usual,))) for k, usual in (("shift", 0.0), ("scale", 1.0)))
+    hooks = _hooks(rule, reward, value, scaling)._replace(**({} if near is None else {"begin": _near}))
     drawn = draw_with(model, key, n * several, hooks, Inputs(each, shared), **options)
     plans = np.asarray(model.codec.decode(finite(np.asarray(drawn), "plans")))
     plans = np.where(np.repeat(mask, several, axis=0), np.repeat(states, several, axis=0), plans).astype(np.float32)

@@ -57,7 +57,7 @@ def _named(what: str, contract: str) -> Callable[[str, Model], Callable]:
 
 
 def _plan(model, key, n, start=None, goal=None, via=None, length=None, batch=256, **options):
-    """Plans for the command line: n of one problem, in batches, ranked; or, with a length, such plans again and again."""
+    """Plans for the command line: n of one problem, in batches, ranked; or, with a length, such plans over and over."""
     if "scale" in options and not options.keys() & {"reward", "value"}:
         raise InputError("--scale: is of a reward or a value, and none is given: give one, or leave it out")
     ends = {place: state for place, state in ((0, start), (-1, goal)) if state is not None}
