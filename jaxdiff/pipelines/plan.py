@@ -102,17 +102,26 @@ def plan(
     if isinstance(options.get("condition"), Mapping):
         options["condition"] = jax.tree.map(repeat, dict(options["condition"]))
     if rule == "context":
-        index = options.get("first", 0) + jnp.arange(n * several)
-        each["eps"] = by_example(normal, index)(jax.random.fold_in(key, 1), each["known"])
+        each["eps"] = _noise(key, options.get("first", 0), each["known"])
     each |= {} if near is None else {"near": repeat(model.codec.encode(near))}
     shared = {"scale": jnp.float32(scale), "level": jnp.float32(level)}
-    scaling = tuple(tuple(model.spec.details.get(k, (usual,))) for k, usual in (("shift", 0.0), ("scale", 1.0)))
-    hooks = _hooks(rule, reward, value, scaling)._replace(**({} if near is None else {"begin": _near}))
+    hooks = _hooks(rule, reward, value, _scaling(model), near is not None)
     drawn = draw_with(model, key, n * several, hooks, Inputs(each, shared), **options)
     plans = np.asarray(model.codec.decode(finite(np.asarray(drawn), "plans")))
     plans = np.where(np.repeat(mask, several, axis=0), np.repeat(states, several, axis=0), plans).astype(np.float32)
     ranked = rank or (functools.partial(_minus, reward) if reward else functools.partial(cost, model))
     return ordered(plans.reshape(n, several, *model.shape), np.asarray(ranked(plans)))
+
+
+def _scaling(model: Model) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The shift and the scale of the channels."""
+    details = model.spec.details
+    return tuple(details.get("shift", (0.0,))), tuple(details.get("scale", (1.0,)))
+
+
+def _noise(key: Key, first: int, x: Array) -> Array:
+    """What the states that are shown are noised by, of each example from the first on."""
+    return by_example(normal, first + jnp.arange(len(x)))(jax.random.fold_in(key, 1), x)
 
 
 def _check_near(model: Model, n: int, near: np.ndarray | None, start: Any) -> None:
@@ -202,7 +211,7 @@ def rollout(model: Model, key: Key, seen: np.ndarray, length: int, **options: An
 
 
 @functools.lru_cache(maxsize=32)
-def _hooks(rule: str, reward: Callable | None, value: Value | None, scaling: tuple) -> Hooks:
+def _hooks(rule: str, reward: Callable | None, value: Value | None, scaling: tuple, near: bool) -> Hooks:
     def guide(process, denoiser, inputs):
         given, scale = inputs.each, inputs.shared["scale"]
         if rule == "held":
@@ -223,7 +232,8 @@ def _hooks(rule: str, reward: Callable | None, value: Value | None, scaling: tup
     def steer(process, denoiser, sampler, inputs):
         return inpainting.replace(process, sampler, inputs.each["known"], inputs.each["mask"])
 
-    return Hooks(guide=guide, steer=steer) if rule == "replace" else Hooks(guide=guide)
+    hooks = Hooks(guide=guide, steer=steer) if rule == "replace" else Hooks(guide=guide)
+    return hooks._replace(begin=_near) if near else hooks
 
 
 def _near(process, key, x, times, inputs):
