@@ -7,9 +7,11 @@ model = jaxdiff.train("photos/", workdir="runs/photos", batch_size=64)
 
 import copy
 import dataclasses
+import functools
 import os
+import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,14 @@ from jaxdiff.cli import command
 from jaxdiff.cli.fit import settle
 from jaxdiff.cli.output import quietly, say
 from jaxdiff.cli.setup import described, prepare
+from jaxdiff.cli.train import LOWER
 from jaxdiff.cli.train import train as train_run
 from jaxdiff.config import build
+from jaxdiff.config.choose import got, is_set
 from jaxdiff.config.given import MADE, NAMED, check_places, with_fields, with_parts
 from jaxdiff.config.names import Given
 from jaxdiff.config.parts import DATA, NET
+from jaxdiff.config.schema import FIELDS
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.images.memory import image_array
@@ -32,7 +37,8 @@ from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.load import load_any
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.progress import is_shown, make_bar
-from jaxdiff.training import feed, log, sharding
+from jaxdiff.training import feed, log, sharding, stop
+from jaxdiff.training.errors import explained, looked_for
 from jaxdiff.training.files import place
 from jaxdiff.training.guard import Tally
 
@@ -78,7 +84,8 @@ def train(
       classes: names of the classes.
       flip: mirror images in memory at random.
       workdir: a run's folder, as of `jaxdiff train`, where training goes on if it was there before. By default nothing
-        is written, and an interrupt (Ctrl-C, or a notebook's stop) ends training early.
+        is written, fields that are of such a folder alone are refused, and an interrupt (Ctrl-C, or a notebook's stop)
+        ends training early, as `train.patience` and `train.max_hours` do.
       init: a model, or the path of a run or a model folder, whose weights to begin with, as far as they fit.
       config: a configuration to begin with, for data that is none; or its name, as `jaxdiff train` takes it: "ddpm",
         "edm:folder=PATH", "my_config.py".
@@ -94,6 +101,9 @@ def train(
     """
     given = {"labels": labels, "range": range, "classes": classes or None, "flip": flip or None}
     whole = configured(data, given, config, fields, parts)
+    for name, value in (("steps", steps), ("init", init)):
+        if value is not None and f"train.{name}" in (fields or {}):
+            raise InputError(f"{name}: is given as the field 'train.{name}', too: leave one of them out")
     if steps is not None:
         whole["train"]["steps"] = steps
     if init is not None:
@@ -101,7 +111,8 @@ def train(
     fixed = (
         [{**SHORT, **MADE, **NAMED}[name] for name in parts] + [*(fields or {})] + ["train.steps"] * (steps is not None)
     )
-    with quietly(progress is False):
+    _check_kept(whole, fixed, workdir)
+    with quietly(progress is False), explained(LOWER):
         settled = settle(whole, place(workdir) if workdir is not None else None, fixed)
         if workdir is None:
             return _fit(settled.config, progress)
@@ -186,8 +197,21 @@ def _data(data: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": "folder" if path.is_dir() else kinds[path.suffix], "path": str(path)}
 
 
+def _check_kept(config: Mapping[str, Any], fixed: Collection[str], workdir: Any) -> None:
+    """Refuse fields that would do nothing: of the command, and, without a run's folder, of that."""
+    if is_set("train.cpu_devices", fixed):
+        raise InputError("train.cpu_devices: is of the command, since JAX has its devices here: leave it out")
+    means = {"train.keep_best"} if config["train"].get("patience") else set()
+    for name, field in FIELDS.items():
+        if workdir is None and field.folder and name not in means:
+            others = name != "train.sample_every" and got(config, name) not in (None, field.default)
+            if others or name in fixed:  # files of configs/ say how often there are previews
+                raise InputError(f"{name}={got(config, name)}: is of a run's folder: give a workdir, or leave it out")
+
+
 def _fit(config: dict[str, Any], progress: bool | None) -> Model | Classifier:
-    """Train in memory, from the first step to the last or to an interrupt."""
+    """Train in memory, from the first step to the last or to a reason to end early."""
+    began = time.monotonic()
     sharding.use_compilation_cache()
     setup = prepare(config)
     settings = config["train"]
@@ -195,8 +219,14 @@ def _fit(config: dict[str, Any], progress: bool | None) -> Model | Classifier:
     say(described(setup, state))
     plan = feed.Calls(0, settings["steps"], setup.length)
     stream = feed.ahead(setup.feed.read, plan, settings["readers"])
-    pending: list[Any] = []
-    with make_bar(settings["steps"], "step", disable=not is_shown(progress)) as bar:
+    best, patience, hours = settings["keep_best"], settings.get("patience", 0), settings["max_hours"]
+    pending, shown, figures, why = [], {}, [], ""
+    nans, infs = looked_for(config["debug"]["nans"])
+    with (
+        jax.debug_nans(nans),
+        jax.debug_infs(infs),
+        make_bar(settings["steps"], "step", disable=not is_shown(progress)) as bar,
+    ):
         try:
             for first, n in plan:
                 state, metrics = setup.step_fn(state, setup.feed.resident, next(stream))
@@ -206,12 +236,25 @@ def _fit(config: dict[str, Any], progress: bool | None) -> Model | Classifier:
                 if first == 0:
                     jax.block_until_ready(metrics)
                     bar.set_description("training", refresh=False)
-                if (first + n) % settings["log_every"] == 0 or first + n == settings["steps"]:
-                    means, pending = log.means(jax.device_get(pending)), []
-                    bar.set_postfix_str(f"loss {means['loss']:.4f}", refresh=False)
+                step, last = first + n, first + n == settings["steps"]
+                if step % settings["log_every"] == 0 or last:
+                    shown["loss"], pending = log.means(jax.device_get(pending))["loss"], []
+                if step % settings["checkpoint_every"] == 0 or last:
+                    measure = functools.partial(setup.measure, setup.averages(state)[0][1])
+                    measured = stop.aside("the measurement", measure, lambda: 0) or {}
+                    shown |= {name: value for name, value in measured.items() if "/" not in name}
+                    figures += [measured[best]] if best in measured else []
+                    why = stop.stalled(best, figures, patience)
+                bar.set_postfix_str(", ".join(f"{k} {v:.4f}" for k, v in shown.items()), refresh=False)
                 bar.update(n)
+                if hours and not last and time.monotonic() - began > 3600 * hours:
+                    why = why or f"training ended: train.max_hours={hours:g} are over"
+                if why:
+                    break
         except KeyboardInterrupt:
-            warnings.warn(f"interrupted: this is the model of step {int(state.step):,}", stacklevel=3)
+            why = "interrupted"
+    if why:
+        warnings.warn(f"{why}: this is the model of step {int(state.step):,}", stacklevel=3)
     tally = Tally(0, 0, settings["guard"]["spike"])
     if complaint := tally.count(int(state.step), int(state.health.skipped), end=True):
         warnings.warn(complaint, stacklevel=3)

@@ -39,7 +39,7 @@ from jaxdiff.evaluation.features import find_features
 from jaxdiff.evaluation.held_out import measure as held_out_bits
 from jaxdiff.evaluation.held_out import unit_of
 from jaxdiff.evaluation.neighbors import nearest
-from jaxdiff.evaluation.sets import Examples, first, of_model, of_path, of_source
+from jaxdiff.evaluation.sets import Examples, first, held, labels_like, of_model, of_path, of_source
 from jaxdiff.evaluation.statistics import Statistics
 from jaxdiff.modalities import completed, find
 from jaxdiff.modalities.images import pictures
@@ -84,7 +84,7 @@ def make_parser() -> Parser:
     draw = parser.add_argument_group("how to draw from a run").add_argument
     draw("--num", type=int, default=NUM, help="how many examples (10000)")
     draw("--weights", default="", help="a run's average by name; params; or a number, the width of one made afterwards")
-    draw("--label", help="class to draw, by number or name; in turn by default")
+    draw("--label", help="class to draw; by default as often as each is in the data of training")
     draw("--seed", type=int, default=0, help="of all noise, and of the measures (0)")
     draw("--batch", type=int, default=BATCH, help="how many of them at once (256)")
     draw("--sampler", help="the run's own by default")
@@ -144,6 +144,8 @@ def check(given: argparse.Namespace) -> None:
         _refuse([name for name in ("key",) if name in said], "is of --samples")
     if not (given.workdir or given.samples):
         _refuse([name for name in MEASURING if name in said], "is for measuring, and there are no samples")
+    if given.held_out and given.likelihood:
+        raise InputError("--likelihood: is of the run's own held-out data, not of --held-out: leave one of them out")
     if "inception" not in given.features:
         _refuse([name for name in ("resize", "weights_file") if name in said], "is for --features inception")
     for name, least in (("num", 2), ("batch", 1), ("intervals", 0), ("floor", 0), ("seed", 0), ("likelihood", 0)):
@@ -184,12 +186,12 @@ def run(given: argparse.Namespace) -> None:
                 f"{name}: {other.spec.modality} of shape {other.spec.shape}, and the samples are "
                 f"{samples.spec.modality} of shape {samples.spec.shape}: they must be the same"
             )
-    how = how_of(given, samples.spec)
+    kind, how = find(samples.spec.modality, "measured"), how_of(given, samples.spec)
+    samples = held(samples, samples.size if hasattr(kind, "shares") else find(samples.spec.modality, "show").SHOWN)
     likelihood = bits(model, config, given) if model and given.likelihood else {}
     known = known_of(given, real, how)
     with tqdm(total=samples.size, unit="example", disable=is_quiet()) as bar:
         result = evaluate(samples, known, held_out, how, above, weights.cache(), lambda n: bar.update(n - bar.n))
-    kind = find(samples.spec.modality, "measured")
     if hasattr(kind, "shares"):
         all_of = (one and first(one, one.size) for one in (samples, real, held_out))
         result["shares"] = kind.shares(samples.spec, *all_of)
@@ -219,10 +221,13 @@ def drawn(
         raise InputError(f"evaluate: this model is told {', '.join(model.conditions)}: give what it drew as --samples")
     told = {"workdir": str(folder), "label": given.label, "params_sha256": weights.of_params(model.params)}
     label = None if given.label is None else class_number(given.label, model)
+    source, labels = build.rescaled(build.source(config), model.spec, "data"), None
     if label is not None:
         options["condition"] = label
-    samples = of_model(model, given.num, given.batch, given.seed, told, **options)
-    source = build.rescaled(build.source(config), model.spec, "data")
+    elif "label" in model.conditions:
+        labels = labels_like(source, given.num, given.seed)
+        told["label"] = "as often as in the data of training"
+    samples = of_model(model, given.num, given.batch, given.seed, told, labels, **options)
     others = build.held_out(config, model.spec) if config.get("held_out") else None
     alone = label if label is not None and label >= 0 else None  # -1 is that of none
     of = lambda source, name: of_source(source, name, alone)

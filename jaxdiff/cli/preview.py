@@ -60,11 +60,11 @@ def monitor(config: dict, model: Model | Classifier, source: Source) -> Callable
         default = find(model.spec.modality, "measured").FEATURES[0]
         features = find_features(settings.get("features") or default, model.spec)
     measured = "held_out_bits" if isinstance(model, Model) and has_symbols(model.path) else "held_out_mse"
-    metrics = ["", "loss", *([measured] if wanted else []), *([f"fd_{features.name}"] if features else [])]
+    metrics = ["", *([measured] if wanted else []), *([f"fd_{features.name}"] if features else [])]
     if settings["keep_best"] not in metrics:
         needs = f"{measured} needs train.held_out_examples, and fd_... train.samples"
         raise unknown(f"train.keep_best ({needs})", settings["keep_best"], metrics)
-    if settings.get("patience") and settings["keep_best"] in ("", "loss"):
+    if settings.get("patience") and not settings["keep_best"]:
         raise InputError(f"train.patience: waits for a better train.keep_best: set that to {measured} or fd_...")
     measures = []
     if wanted and isinstance(model, Model):
@@ -80,7 +80,7 @@ def make_preview(config: dict, model: Model | Classifier, source: Source, key: K
         real = compared(config, model, source)
         return lambda *given: _drawn(model, key, real, *given)
     source = build.held_out(config, model.spec) if config.get("held_out") else source
-    batch = source.take(np.arange(min(CLASSIFIED, source.size)))
+    batch = source.take(np.linspace(0, source.size - 1, min(CLASSIFIED, source.size)).astype(int))
     return lambda *given: _measured(model, key, batch, *given)
 
 

@@ -12,6 +12,7 @@ but where JAX finds the others by itself (TPU pods, Slurm, Open MPI, Kubernetes)
 import contextlib
 import functools
 import hashlib
+import json
 import os
 import sys
 import time
@@ -30,13 +31,12 @@ from jaxdiff.config.budget import Speed, early
 from jaxdiff.config.schema import check_fields
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
-from jaxdiff.evaluation import during
 from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.progress import is_shown, make_bar
 from jaxdiff.training import feed, hosts, log, sharding, stop
-from jaxdiff.training.checkpoints import checkpoint, rollback
+from jaxdiff.training.checkpoints import checkpoint, rollback, stored
 from jaxdiff.training.errors import looked_for
 from jaxdiff.training.files import place, replacing
 from jaxdiff.training.guard import Tally
@@ -82,18 +82,21 @@ def train(config: dict, workdir: Path, speed: Speed | None = None, progress: boo
         state = checkpoints.restore(setup.first())
         step = start = int(state.step)
         state = state if start else setup.begun(state, config["train"]["init"])
-        stalls = during.patient(settings["keep_best"], settings.get("patience", 0))
         tally = Tally(start, int(state.health.skipped), guard["spike"])
-        shows = announce(workdir, setup, state, range(start, end), speed, config)
         journal = log.Log(workdir, start) if hosts.is_writer() else log.Silent()
-        plan = feed.Calls(start, end, setup.length)
-        stream = feed.ahead(setup.feed.read, plan, settings["readers"])
-        clock, pending, means, reason, complaint = log.Clock(), [], {}, 0, ""
-        measure = lambda: stop.aside("the measurement", lambda: setup.measure(setup.averages(state)[0][1]), asked) or {}
+        clock, pending, reason, complaint, alone = log.Clock(), [], 0, "", jax.process_count() == 1
         show = lambda: stop.aside(
             "a preview", lambda: setup.preview(setup.averages(state), workdir, journal, step), asked
         )
 
+        # ---- what was measured before, and what a signal kept from being measured
+        figures = Figures(setup, workdir, start, journal, asked)
+        if start and figures.lack(start):
+            checkpoints.note(start, figures.of(state))
+        end = start if figures.stalled() else end
+        shows = announce(workdir, setup, state, range(start, end), speed, config)
+        plan = feed.Calls(start, end, setup.length)
+        stream = feed.ahead(setup.feed.read, plan, settings["readers"])
         hidden = not journal or output.is_quiet() or not is_shown(progress)
         with make_bar(end, "step", "training", initial=min(start, end), disable=hidden) as bar:
             for first, n in plan:
@@ -102,7 +105,7 @@ def train(config: dict, workdir: Path, speed: Speed | None = None, progress: boo
                     with clock.waiting(idle=bool(pending) and pending[-1]["loss"].is_ready()):
                         along = next(stream)
                 except Exception:
-                    if jax.process_count() == 1:  # several save together or not at all
+                    if alone:  # several save together or not at all
                         checkpoints.save(state)
                     raise
 
@@ -112,7 +115,7 @@ def train(config: dict, workdir: Path, speed: Speed | None = None, progress: boo
                 if len(pending) > 2:  # the host runs ahead of the devices, but no more than two calls
                     jax.block_until_ready(pending[-3])
                 step = first + n
-                last = step == end
+                last, means = step == end, {}
 
                 # ---- log
                 if step % settings["log_every"] == 0 or last:
@@ -129,23 +132,20 @@ def train(config: dict, workdir: Path, speed: Speed | None = None, progress: boo
                         state = rollback.roll_back(checkpoints, state, **guard, keep_batch=keep)
 
                 # ---- save
-                if jax.process_count() == 1 or step % settings["log_every"] == 0:
+                if alone or step % settings["log_every"] == 0:
                     reason = 0 if last else hosts.of_any(asked())
-                due, shown = step % settings["checkpoint_every"] == 0 or last, shows(step)
+                due, shown = figures.due(step), shows(step)
                 if due or shown or reason:
-                    measured = measure() if due and not reason else {}
-                    if measured:
-                        journal.scalars(step, measured)
+                    measured = figures.of(state) if due and not reason else {}
                     checkpoints.insist(state, means | measured, LAST_S if last else STOP_S if reason else 0)
-                    if stalled := stalls(measured):
-                        complaint = stalled
+                    if figures.stalled():
                         break
 
                 # ---- preview
                 if shown and not last and not reason:
                     with clock.stopped(pending):
                         show()
-                if reason or (stop.abandoned() and (reason := asked())):
+                if reason or (((alone and figures.lack(step)) or stop.abandoned()) and (reason := asked())):
                     break
 
         if not reason:
@@ -153,8 +153,51 @@ def train(config: dict, workdir: Path, speed: Speed | None = None, progress: boo
         journal.close()
         checkpoints.wait()
         if hosts.is_writer():
-            report(workdir, setup.parts.model, step, reason, complaint)
+            report(workdir, setup.parts.model, step, reason, figures.stalled() or complaint)
     return stop.exit_code(reason)
+
+
+class Figures:
+    """What is measured at the checkpoints of a run, and by the one figure that counts, `train.keep_best`, when to end.
+
+    Those before the step at which a run goes on are in its log, and that of this step is in its checkpoint.
+    """
+
+    def __init__(
+        self, setup: Setup, workdir: Path, start: int, journal: log.Log | log.Silent, asked: Callable[[], int]
+    ):
+        settings = setup.record.config["train"]
+        self._setup, self._journal, self._asked = setup, journal, asked
+        self._every, self._end = settings["checkpoint_every"], settings["steps"]
+        self._best, self._patience = settings["keep_best"], settings.get("patience", 0)
+        known = {row["step"]: row[self._best] for row in log.read(workdir) if self._best in row}
+        own = stored.metrics_of(workdir / "checkpoints" / str(start))
+        known = {n: value for n, value in known.items() if n < start} | (
+            {start: own[self._best]} if self._best in own else {}
+        )
+        self._known = dict(json.loads(hosts.gather(json.dumps([*known.items()]))[0]))
+
+    def due(self, step: int) -> bool:
+        """Tell whether a step is measured."""
+        return step % self._every == 0 or step == self._end
+
+    def lack(self, step: int) -> bool:
+        """Tell whether the figure that counts should be known of a step, and is not."""
+        return bool(self._best) and self.due(step) and step not in self._known
+
+    def of(self, state: TrainState) -> dict[str, float]:
+        """The figures of a state, which are logged; none if there is a reason to stop meanwhile."""
+        params = self._setup.averages(state)[0][1]
+        found = stop.aside("the measurement", lambda: self._setup.measure(params), self._asked) or {}
+        if found:
+            self._journal.scalars(int(state.step), found)
+        if self._best in found:
+            self._known[int(state.step)] = found[self._best]
+        return found
+
+    def stalled(self) -> str:
+        """The reason to stop; "" to go on."""
+        return stop.stalled(self._best, self._known.values(), self._patience)
 
 
 def program(config: dict, workdir: Path) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class Field(NamedTuple):
       resume: whether it may change when a run goes on: how long, how often, on which devices, how to draw; never what
         is learned. Or the arguments of the function that may.
       optional: whether a configuration may leave it out.
+      folder: whether it is of a run's folder, and means nothing where training is in memory.
     """
 
     kind: Any
@@ -68,6 +69,7 @@ class Field(NamedTuple):
     most: float = math.inf
     resume: bool | tuple[str, ...] = False
     optional: bool = False
+    folder: bool = False
 
 
 FIELDS = {
@@ -102,17 +104,23 @@ FIELDS = {
     "train.upscale": Field(int, 1, "super-resolution: tell the image this many times smaller", 1, 2**10),
     "train.low_res_noise": Field(float, 0.0, "most noise that is added to the small image", 0, 100),
     "train.log_every": Field(int, 100, "steps between two rows of metrics.jsonl", 1, MOST, resume=True),
-    "train.sample_every": Field(int, 10_000, "steps between two previews", 1, MOST, resume=True),
+    "train.sample_every": Field(int, 10_000, "steps between two previews", 1, MOST, True, folder=True),
     "train.checkpoint_every": Field(int, 5_000, "steps between two checkpoints", 1, MOST, resume=True),
-    "train.keep": Field(int, 2, "newest checkpoints to keep", 1, MOST, resume=True),
-    "train.keep_every": Field(int, 0, "keep the checkpoint of every so many steps; 0 for none", 0, MOST, resume=True),
+    "train.keep": Field(int, 2, "newest checkpoints to keep", 1, MOST, True, folder=True),
+    "train.keep_every": Field(
+        int, 0, "keep the checkpoint of every so many steps; 0 for none", 0, MOST, True, folder=True
+    ),
     "train.keep_best": Field(
-        str, "", "keep the checkpoint with the least `loss`, `held_out_mse`, `held_out_bits` or `fd_...`", resume=True
+        str,
+        "",
+        "keep the checkpoint with the least `held_out_mse`, `held_out_bits` or `fd_...`",
+        resume=True,
+        folder=True,
     ),
     "train.patience": Field(
         int, 0, "stop after so many checkpoints without a better `train.keep_best`", 0, MOST, True, True
     ),
-    "train.verify": Field(bool, False, "read each checkpoint again after writing it", resume=True),
+    "train.verify": Field(bool, False, "read each checkpoint again after writing it", resume=True, folder=True),
     "train.held_out_examples": Field(int, 0, "held-out examples to measure at each checkpoint", 0, MOST, resume=True),
     "train.samples": Field(int, 0, "examples to draw at each checkpoint for a Fréchet distance", 0, MOST, True, True),
     "train.features": Field(
@@ -122,8 +130,10 @@ FIELDS = {
     "train.choose": Field(bool, False, "choose what is not set by the data and the machine", resume=True),
     "train.chosen": Field(str, "", "the fields that were chosen so, which a run keeps", resume=True),
     "train.max_hours": Field(float, 0.0, "save and stop after so long; 0 for no limit", 0, 1e6, resume=True),
-    "train.guard.patience": Field(int, 10, "bad steps in a row before returning to a checkpoint", 1, MOST, resume=True),
-    "train.guard.rollbacks": Field(int, 3, "returns to a checkpoint before giving up", 0, MOST, resume=True),
+    "train.guard.patience": Field(
+        int, 10, "bad steps in a row before returning to a checkpoint", 1, MOST, True, folder=True
+    ),
+    "train.guard.rollbacks": Field(int, 3, "returns to a checkpoint before giving up", 0, MOST, True, folder=True),
     "train.guard.spike": Field(float, 0.0, "skip steps whose gradient is this many times its average; 0 for none", 0),
     "train.cpu_devices": Field(int, 2, "devices to make of a CPU", 1, 2**16, resume=True),
     "train.mesh.data": Field(int, -1, "devices along which the batch is cut; -1 for the rest", -1, 2**24, resume=True),

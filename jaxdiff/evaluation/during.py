@@ -1,6 +1,6 @@
-"""During training: the Fréchet distance of what an average draws, at each checkpoint, and when to stop."""
+"""During training: the Fréchet distance of what an average draws, at each checkpoint."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import jax
@@ -10,12 +10,12 @@ from jaxdiff.data.source import Source
 from jaxdiff.evaluation.features import Features
 from jaxdiff.evaluation.frechet import distance
 from jaxdiff.evaluation.moments import gathered, root
-from jaxdiff.evaluation.sets import of_source
+from jaxdiff.evaluation.sets import labels_like, of_source
 from jaxdiff.modalities import find
 from jaxdiff.pipelines.model import Model
 from jaxdiff.types import Params
 
-__all__ = ["make_distance", "patient"]
+__all__ = ["make_distance"]
 
 BATCH = 256
 
@@ -24,17 +24,19 @@ def make_distance(model: Model, source: Source, features: Features, n: int) -> C
     """`params -> {"fd_NAME"}`: of n examples, always of the same noise, against all of a source.
 
     The biased distance: n is the same at every checkpoint, so that these can be compared with each other. It is NaN
-    where some examples are not finite.
+    where some examples are not finite. Classes are drawn as often as they are in the source.
     """
     kind, spec = find(model.spec.modality, "measured"), model.spec
     made = lambda x: features.apply(kind.rounded(spec, x, kind.ROUNDINGS[0]))["features"]
     reference = gathered(made(x) for x in of_source(source, "data").batches(0))
     root_b, key = root(reference), jax.random.key(0)
+    labels = labels_like(source, n, 0) if "label" in model.conditions else None
 
     def measure(params: Params) -> dict[str, float]:
         current, rows = replace(model, params=params), []
         for first in range(0, n, BATCH):
-            x = np.asarray(current.sample(key, min(BATCH, n - first), first=first, progress=False))
+            given = None if labels is None else {"label": labels[first : first + BATCH]}
+            x = np.asarray(current.sample(key, min(BATCH, n - first), condition=given, first=first, progress=False))
             finite = np.isfinite(kind.values(spec, x)).all()
             rows.append(made(x) if finite else np.full((len(x), len(root_b)), np.nan))
         ours = gathered(rows)
@@ -42,20 +44,3 @@ def make_distance(model: Model, source: Source, features: Features, n: int) -> C
         return {f"fd_{features.name}": np.nan if lost else distance(ours, reference, root_b)}
 
     return measure
-
-
-def patient(name: str, patience: int) -> Callable[[Mapping[str, float]], str]:
-    """`figures -> why to stop`, told at each checkpoint; "" to go on.
-
-    It is time once the least figure of this name lies `patience` checkpoints back; never for a patience of 0.
-    """
-    seen: list[float] = []
-
-    def stalls(figures: Mapping[str, float]) -> str:
-        if name not in figures or not patience:
-            return ""
-        seen.append(figures[name] if np.isfinite(figures[name]) else np.inf)
-        waited = len(seen) - 1 - int(np.argmin(seen))
-        return f"training ended: no better {name} in {patience} checkpoints" if waited >= patience else ""
-
-    return stalls

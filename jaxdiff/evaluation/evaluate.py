@@ -133,8 +133,9 @@ def evaluate(
         if not its.rows:
             found = {"fd": {"value": distance(moments_of(ours["features"]), its.moments)}}
         else:
-            options = (how.seed, how.groups, how.extrapolate, its.moments)
-            found = measured(ours, its.rows, real, *options)
+            few = [] if real is None else _of_some(name, its)
+            result["warnings"] += few
+            found = measured(ours, its.rows, None if few else real, how.seed, how.groups, how.extrapolate, its.moments)
             others_there = its.moments.count // 2 if real is None else len(real)
             if how.seeds and others_there < FEWEST:
                 result["warnings"].append(f"{name}: {others_there} real examples in place of samples: no floor is told")
@@ -142,6 +143,17 @@ def evaluate(
                 result["floor"][name] = floor(ours["features"], its.rows["features"], real, how.seeds)
         result["figures"] |= {keyed(figure, name): value for figure, value in found.items()}
     return result
+
+
+def _of_some(name: str, its: Statistics) -> list[str]:
+    """The reason why statistics tell no memorization, if they hold rows of some examples only."""
+    there = len(its.rows["features"])
+    if there == its.moments.count:
+        return []
+    return [
+        f"{name}: the statistics hold {there:,} of {its.moments.count:,} examples, and copies of the others would be "
+        "missed: no memorization is told; give the examples themselves as --reference"
+    ]
 
 
 def keyed(figure: str, features: str) -> str:

@@ -21,7 +21,7 @@ from jaxdiff.modalities.tables.spec import check_names, mixed_columns
 from jaxdiff.pipelines.model import Model
 from jaxdiff.types import Spec
 
-__all__ = ["Examples", "first", "of_file", "of_model", "of_path", "of_source"]
+__all__ = ["Examples", "first", "held", "labels_like", "of_file", "of_model", "of_path", "of_source"]
 
 BATCH = 256
 HIGHEST = 1.5
@@ -55,6 +55,40 @@ def first(examples: Examples, n: int) -> np.ndarray:
     return np.concatenate(some)
 
 
+def held(examples: Examples, most: int) -> Examples:
+    """The same examples, of which the first `most` at least stay in memory once they were made."""
+    rows: list[np.ndarray] = []
+
+    def batches(start):
+        at = 0
+        for batch in [*rows]:
+            at += len(batch)
+            if at > start:
+                yield batch[max(len(batch) - at + start, 0) :]
+        beyond = max(at, start)
+        for batch in examples.batches(beyond) if beyond < examples.size else ():
+            if beyond < most and beyond == sum(map(len, rows)):
+                rows.append(batch)
+            beyond += len(batch)
+            yield batch
+
+    return examples._replace(batches=batches)
+
+
+def labels_like(source: Source, n: int, seed: int) -> np.ndarray:
+    """Labels of n examples with the shares that the classes have in a source, each first part of them, too.
+
+    They lie at the places of a golden-ratio sequence on the labels in their order, which begins where the seed says.
+    """
+    if source.labels:
+        labels = source.labels()
+    else:
+        read = lambda i: source.take(np.arange(i, min(i + BATCH, source.size))).condition
+        labels = np.concatenate([np.asarray((read(i) or {})["label"]) for i in range(0, source.size, BATCH)])
+    places = (np.random.default_rng([seed, 2]).random() + np.arange(n) * ((5**0.5 - 1) / 2)) % 1
+    return np.sort(labels)[(places * len(labels)).astype(int)]
+
+
 def of_source(source: Source, name: str, label: int | None = None) -> Examples:
     """The examples of a source.
 
@@ -80,11 +114,20 @@ def of_source(source: Source, name: str, label: int | None = None) -> Examples:
     return Examples(len(chosen), source.spec, told, batches)
 
 
-def of_model(model: Model, n: int, batch: int, seed: int, told: Mapping[str, Any], **options: Any) -> Examples:
+def of_model(
+    model: Model,
+    n: int,
+    batch: int,
+    seed: int,
+    told: Mapping[str, Any],
+    labels: np.ndarray | None = None,
+    **options: Any,
+) -> Examples:
     """What a model draws: example i is the same whatever was drawn before, so that any position can be taken.
 
     Args:
       told: of the run and its weights.
+      labels: (n,), of a model that is told classes, in place of a condition for all.
       options: of `Model.stream`.
     """
     steps, sampler = options.pop("steps", None) or model.steps, options.pop("sampler", None)
@@ -93,8 +136,13 @@ def of_model(model: Model, n: int, batch: int, seed: int, told: Mapping[str, Any
     told_of = json.dumps([usual, np.asarray(model.grid(steps)).tolist()], sort_keys=True, default=str)
     given |= {"defaults": hashlib.sha256(told_of.encode()).hexdigest()[:16]}
 
+    if labels is not None:
+        given |= {"labels_sha256": hashlib.sha256(labels.astype(np.int64).tobytes()).hexdigest()[:16]}
+
     def batches(start):
         key = jax.random.key(seed)
+        if labels is not None and start < n:
+            options["condition"] = {"label": labels[start:]}
         return model.stream(key, n - start, batch, steps, sampler, first=start, **options)
 
     return Examples(n, model.spec, {**told, "weights": model.weights, **given, "num": n}, batches)
@@ -145,11 +193,11 @@ def _of_csv(path: str, like: Spec | None) -> Examples:
 
 
 def of_file(path: str, key: str = "", like: Spec | None = None) -> Examples:
-    """The examples of a .npy or .npz: images (n, height, width[, channels]), or rows (n, columns).
+    """The examples of a .npy or .npz: those of `like`; or images (n, height, width[, channels]), or rows (n, columns).
 
     Raises:
       InputError: it cannot be read; or some values are not finite, which are counted; or images are of another range
-        than uint8, or floating point near [-1, 1].
+        than uint8, or floating point near [-1, 1]; or nothing tells whether three axes are of grey images.
     """
     try:
         rows, _ = numpy_file.load(path, key, "", "--key")
@@ -159,17 +207,25 @@ def of_file(path: str, key: str = "", like: Spec | None = None) -> Examples:
         raise InputError(f"{path!r} cannot be read as a NumPy file: {' '.join(str(error).split())}") from error
     if len(rows.shape) not in (2, 3, 4) or 0 in rows.shape:
         raise InputError(f"{path!r} holds shape {rows.shape}: must be images (n, height, width[, channels]) or rows")
-    table, shape = len(rows.shape) == 2, rows.shape[1:]
-    own = like if table and like and like.modality == "tables" else Spec(shape, "tables")
-    spec = own if table else images.image_spec((*shape, 1)[:3])
+    shape, is_image = rows.shape[1:], like is not None and like.modality == "images"
+    own = like if like and not is_image and shape == tuple(like.shape) else None
+    table = own is not None or len(shape) == 1
+    if not table and len(shape) == 2 and not is_image and rows.dtype != np.uint8:
+        raise InputError(
+            f"{path!r} holds {rows.dtype} of shape {rows.shape}: grey images, trajectories or something else? give "
+            "images as (n, height, width, 1), and others as rows, (n, numbers)"
+        )
+    spec = (own or Spec(shape, "tables")) if table else images.image_spec((*shape, 1)[:3])
     step = max(1, min(BATCH, 2**24 // math.prod(shape)))
     _check(path, rows, table, step)
 
     def batches(start):
         for i in range(start, rows.shape[0], step):
             part = rows.take(np.arange(i, min(i + step, rows.shape[0])))
-            part = part.astype(np.float32) / np.float32(127.5) - 1 if part.dtype == np.uint8 else part
-            yield part if table else part.reshape(len(part), *spec.shape)
+            if not table:
+                part = part.astype(np.float32) / np.float32(127.5) - 1 if part.dtype == np.uint8 else part
+                part = part.reshape(len(part), *spec.shape)
+            yield part
 
     return Examples(rows.shape[0], spec, {"name": Path(path).name, "sha256": checksum(path), "array": key}, batches)
 

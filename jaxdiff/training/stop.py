@@ -1,21 +1,23 @@
-"""Stop: the reasons to end a training before its last step: a signal of the system or the user, or the time allotted.
+"""Stop: the reasons to end a training before its last step: a signal of the system or the user, the time allotted, or
+no better figures.
 
 The loop asks between two calls of the step, saves, and leaves; so nothing of what was computed is lost. What it does
 besides, for people to see, runs in a thread that it need not wait for.
 """
 
 import logging
+import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from jaxdiff.errors import InputError
 
-__all__ = ["SIGNALS", "TIME", "T", "abandoned", "aside", "exit_code", "log", "named", "stopping"]
+__all__ = ["SIGNALS", "TIME", "T", "abandoned", "aside", "exit_code", "log", "named", "stalled", "stopping"]
 
 SIGNALS = tuple(
     getattr(signal, name)
@@ -90,6 +92,19 @@ def aside(what: str, work: Callable[[], T], asked: Callable[[], int]) -> T | Non
 def abandoned() -> bool:
     """Whether something that `aside` gave up waiting for still runs."""
     return any(thread.is_alive() for thread in _left)
+
+
+def stalled(name: str, figures: Iterable[float | None], patience: int) -> str:
+    """The reason to stop, once the least of the figures of all checkpoints lies `patience` of them back; "" to go on.
+
+    Args:
+      name: of the figure.
+      figures: in their order; what is None or not finite is no better than any.
+      patience: 0 to go on for ever.
+    """
+    known = [value if value is not None and math.isfinite(value) else math.inf for value in figures]
+    waits = patience and known and len(known) - 1 - known.index(min(known)) >= patience
+    return f"training ended: no better {name} in {patience} checkpoints" if waits else ""
 
 
 def named(reason: int) -> str:

@@ -14,8 +14,10 @@ from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 import jaxdiff
+from jaxdiff.cli import preview
 from jaxdiff.config.given import with_parts
 from jaxdiff.config.names import Given, in_words
+from jaxdiff.config.schema import FIELDS
 from jaxdiff.data.source import batches
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import betas, parameterization, schedules
@@ -128,7 +130,7 @@ def test_own_parts(part):
     model = jaxdiff.train(IMAGES, fields=TEN, progress=False, **{"net": Small(), **part})
     assert np.isfinite(draw(model)).all()
     still = part.keys() & {"weight", "loss"}  # nothing to follow
-    begun = jaxdiff.train(IMAGES, 0, fields=TEN, progress=False, **{"net": Small(), **part}).params
+    begun = jaxdiff.train(IMAGES, fields={**TEN, "train.steps": 0}, progress=False, **{"net": Small(), **part}).params
     same = jax.tree.map(np.array_equal, model.params, begun)
     assert all(jax.tree.leaves(same)) == bool(still)
 
@@ -301,7 +303,7 @@ def test_a_network_that_is_told_what_is_not_known_is_refused():
 
 @pytest.mark.system
 def test_a_run_from_python_goes_on(tmp_path):
-    told = {"net": (plain, PARAMS), "fields": {**TEN, "sample.steps": 2}}
+    told = {"net": (plain, PARAMS), "fields": {"train.batch_size": 10, "sample.steps": 2}}
     jaxdiff.train(IMAGES, 2, workdir=tmp_path / "run", **told)
     longer = jaxdiff.train(IMAGES, 4, workdir=tmp_path / "run", **told)
     chex.assert_trees_all_equal(longer.params, jaxdiff.train(IMAGES, 4, progress=False, **told).params)
@@ -372,6 +374,7 @@ WRONG = {
         lambda: jaxdiff.train(IMAGES, sampler="ddim", fields={"sample.sampler.eta": 0.5}),
         "replaces 'sample.sampler.eta': .* sampler=.'name': ..., 'eta': ...",
     ),
+    "steps twice": (lambda: jaxdiff.train(IMAGES, 2, fields=TEN), "steps: is given as the field 'train.steps'"),
     "a field twice": (lambda: jaxdiff.train(IMAGES, seed=1, fields={"seed": 2}), "seed: is given as the field 'seed'"),
     "names without labels": (lambda: jaxdiff.train(IMAGES, classes=["a", "b"]), "classes: are the names of labels"),
     "a name twice": (lambda: jaxdiff.train(IMAGES, labels=LABELS, classes=["a", "b", "a"]), "each its own name"),
@@ -399,6 +402,49 @@ WRONG = {
     "grey pictures": (lambda: jaxdiff.show(IMAGES[..., 0]), r"give images\[..., None\] if these are grey"),
     "picture": (lambda: jaxdiff.show(np.zeros((2, 2))), r"images of shape \(2, 2\)"),
 }
+
+
+@pytest.mark.parametrize("name", [*(name for name, field in FIELDS.items() if field.folder), "train.cpu_devices"])
+def test_a_field_that_would_do_nothing_is_refused(name):
+    value = {int: 7, bool: True, str: "held_out_mse"}[FIELDS[name].kind]
+    with pytest.raises(InputError, match=f"^{name}.* is of "):
+        jaxdiff.train(IMAGES, net=Small(), fields={name: value})
+
+
+def counting(process, parameterization, network):
+    """A loss by which a parameter counts the steps, and which is not finite from 6 on."""
+    beyond = lambda a: jnp.where(a < 6, 0.0, jnp.log(6 - a))
+    return lambda params, key, batch: (beyond(params["a"]) - params["a"], {})
+
+
+ENDS = {
+    "patience": ({"train.patience": 2, "train.keep_best": "held_out_mse"}, 4, "no better held_out_mse in 2 checkp"),
+    "hours": ({"train.max_hours": 1e-9}, 1, "train.max_hours=1e-09 are over"),
+}
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("kind", ENDS)
+def test_in_memory_training_ends_early(kind, monkeypatch):
+    """Measured after 0 to 5 steps."""
+    errors = [9.0, 5.0, 3.0, 3.5, 3.2, 1.0]
+    monkeypatch.setattr(preview, "monitor", lambda *_: lambda params: {"held_out_mse": errors[int(params["a"])]})
+    fields, end, said = ENDS[kind]
+    every = {"train.steps": 5, "train.batch_size": 2, "train.checkpoint_every": 1, "ema.decay": (0.0,)}
+    net = (plain, {**PARAMS, "a": jnp.float32(0)})
+    with pytest.warns(UserWarning, match=said):
+        model = jaxdiff.train(
+            IMAGES, net=net, loss=counting, optimizer=optax.sgd(1.0), fields=every | fields, progress=False
+        )
+    assert model.params["a"] == end
+    assert model.weights.endswith(f"of step {end}")
+
+
+@pytest.mark.system
+def test_in_memory_the_first_nan_is_named():
+    fields = TEN | {"debug.nans": True}
+    with pytest.raises(InputError, match="the first value that is not finite comes from"):
+        jaxdiff.train(IMAGES, net=(plain, {**PARAMS, "a": jnp.float32(7)}), loss=counting, fields=fields)
 
 
 @pytest.mark.parametrize("case", WRONG)

@@ -2,28 +2,17 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdiff.data.source import Source
+from jaxdiff.data.source import Source, labeled
 from jaxdiff.evaluation import held_out
-from jaxdiff.evaluation.during import make_distance, patient
+from jaxdiff.evaluation.during import make_distance
 from jaxdiff.evaluation.features import Features, find_features
 from jaxdiff.evaluation.frechet import frechet_distance
 from jaxdiff.modalities.images.measured import rounded
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
-from tests.helpers.models import MEANS, SHAPE, STD, a_model
+from tests.helpers.models import MEANS, SHAPE, STD, a_model, images
 
 pytestmark = pytest.mark.slow
-
-
-def test_patience_counts_from_the_best():
-    stalls = patient("fd_pixels", 2)
-    said = [stalls({"fd_pixels": x}) for x in (5.0, 4.0, 4.5, np.nan)]
-    assert said[:3] == ["", "", ""]
-    assert "no better fd_pixels in 2 checkpoints" in said[3]
-    stalls = patient("fd_pixels", 2)
-    assert not any(stalls({"fd_pixels": x}) for x in (5.0, 6.0, 4.0, 4.1, 3.9, 4.0))
-    assert not any(patient("fd_pixels", 0)({"fd_pixels": 1.0}) for _ in range(5))
-    assert not any(patient("fd_pixels", 1)({"held_out_mse": 1.0}) for _ in range(5))
 
 
 @pytest.fixture
@@ -42,6 +31,15 @@ def test_the_distance_is_that_of_what_is_drawn(source):
     expected = frechet_distance(x.reshape(300, -1), real.reshape(200, -1))
     assert found.keys() == {"fd_pixels"}
     np.testing.assert_allclose(found["fd_pixels"], expected, rtol=1e-3)
+
+
+def test_the_distance_is_that_of_classes_with_the_shares_of_the_data(rng):
+    """Which a model that has learned each class has none from, but for the number of examples."""
+    x, labels = np.concatenate([images(270), images(30, 1)]), np.repeat(np.int32([0, 1]), [270, 30])
+    source = labeled(Source(300, image_spec(SHAPE), lambda indices: Batch(x[indices])), labels, 2)
+    model = a_model(classes=2, steps=20)
+    found = make_distance(model, source, find_features("pixels", model.spec), 300)(model.params)
+    assert found["fd_pixels"] < 0.05
 
 
 def test_what_is_not_finite_has_no_distance(source):

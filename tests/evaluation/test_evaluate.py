@@ -6,7 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+from jaxdiff.cli import evaluate as command
 from jaxdiff.cli.main import main
+from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation import report, statistics
 from jaxdiff.evaluation.evaluate import How, evaluate, featured, reference_of
@@ -14,12 +16,12 @@ from jaxdiff.evaluation.features import Features, find_features
 from jaxdiff.evaluation.frechet import frechet_distance
 from jaxdiff.evaluation.held_out import unit_of
 from jaxdiff.evaluation.report import table
-from jaxdiff.evaluation.sets import first, of_file, of_model, of_path, of_source
+from jaxdiff.evaluation.sets import Examples, first, held, labels_like, of_file, of_model, of_path, of_source
 from jaxdiff.modalities.images import digits, pictures
 from jaxdiff.modalities.images.spec import image_spec
-from jaxdiff.types import Spec
+from jaxdiff.types import Batch, Spec
 from tests.helpers.cases import refused
-from tests.helpers.models import a_model
+from tests.helpers.models import MEANS, a_model
 
 SPEC = image_spec((4, 4, 1))
 
@@ -208,6 +210,36 @@ def test_samples_that_cannot_be_measured_are_refused(name, files, capfd):
         raise InputError(line.strip())
 
 
+def test_three_axes_are_grey_images_only_if_something_says_so(rng):
+    x = rng.uniform(-1, 1, (20, 4, 2)).astype(np.float32)
+    np.save("tracks.npy", x)
+    np.save("bytes.npy", np.zeros((20, 4, 2), np.uint8))
+    with refused("grey images, trajectories or something else"):
+        of_file("tracks.npy")
+    for like in (Spec((4, 2), "trajectories"), Spec((4, 2), "audio")):
+        read = of_file("tracks.npy", like=like)
+        assert read.spec == like
+        np.testing.assert_array_equal(first(read, 20), x)
+    assert of_file("tracks.npy", like=image_spec((4, 2, 1))).spec.shape == (4, 2, 1)
+    assert of_file("bytes.npy").spec.modality == "images"
+
+
+def test_rows_of_bytes_are_what_they_are():
+    rows = np.arange(40, dtype=np.uint8).reshape(20, 2)
+    np.save("rows.npy", rows)
+    np.testing.assert_array_equal(first(of_file("rows.npy"), 20), rows)
+
+
+def test_memorization_is_not_told_of_a_part_of_the_examples(files, how, tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(statistics, "ROWS", 100)
+    how = how._replace(seeds=0, groups=0)
+    statistics.save("stats.npz", reference_of(of_file("real.npy"), how, cache), how.features)
+    known = statistics.load("stats.npz", how.features, "nearest")
+    result = evaluate(of_file("samples.npy"), known, of_file("held.npy"), how, tmp_path / "work", cache)
+    assert "memorization_pixels" not in result["figures"]
+    assert "hold 100 of 400 examples" in result["warnings"][-1]
+
+
 LINES = {
     "--samples samples.npy": "go with a --reference",
     "--reference real.npy": "--save-reference",
@@ -222,6 +254,7 @@ LINES = {
     "--samples samples.npy --reference real.npy --intervals 1": "--intervals 1: at least 2",
     "--samples samples.npy --reference real.npy --weights-file a": "--weights-file: is for --features inception",
     "--workdir run --key x": "--key: is of --samples",
+    "--workdir run --held-out real.npy --likelihood 5": "--likelihood: is of the run's own held-out data",
     "--reference real.npy --save-reference s.npz --json a": "--json: is for measuring, and there are no samples",
     "--reference real.npy --save-reference s.npz --floor 0": "--floor: is for measuring, and there are no samples",
     "--convert a.pth --samples samples.npy": "--samples: goes without --convert",
@@ -311,6 +344,64 @@ def test_examples_of_one_class_alone():
     assert some.told != of_source(source, "digits", 4).told
     with refused("--label 12: digits has no example of this class"):
         of_source(source, "digits", 12)
+
+
+def test_labels_have_the_shares_of_the_data():
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 3], [900, 90, 10]))
+    source = Source(1000, image_spec((2, 2, 1)), lambda indices: Batch(None), labels=lambda: labels)
+    drawn = labels_like(source, 2000, seed=5)
+    for n in (200, 2000):  # each first part, too
+        np.testing.assert_allclose(np.bincount(drawn[:n]) / n, [0.9, 0.09, 0, 0.01], atol=2 / n)
+    np.testing.assert_array_equal(labels_like(source, 300, seed=5), drawn[:300])
+    assert (labels_like(source, 2000, seed=6) != drawn).any()
+    untold = source._replace(labels=None, take=lambda indices: Batch(None, {"label": labels[indices]}))
+    np.testing.assert_array_equal(labels_like(untold, 2000, seed=5), drawn)
+
+
+@pytest.mark.system
+def test_a_model_is_told_the_labels_in_any_batch_and_from_any_place():
+    model, labels = a_model(classes=2, steps=1), np.array([0, 0, 1, 0, 0, 0, 1])
+    drawn = lambda start, batch: np.concatenate([*of_model(model, 7, batch, 0, {}, labels).batches(start)])
+    whole = drawn(0, 7)
+    np.testing.assert_array_equal(np.square(whole - MEANS[0]).sum((1, 2, 3)) > 1, labels)
+    np.testing.assert_allclose(drawn(0, 3), whole, atol=1e-6)
+    np.testing.assert_allclose(drawn(4, 3), whole[4:], atol=1e-6)
+    assert of_model(model, 7, 7, 0, {}, labels).told != of_model(model, 7, 7, 0, {}, 1 - labels).told
+
+
+def test_a_run_draws_each_class_as_often_as_its_data_has_it(monkeypatch):
+    found = {}
+    monkeypatch.setattr(
+        command, "of_model", lambda model, n, batch, seed, told, labels, **_: found.update(labels=labels)
+    )
+    model = dataclasses.replace(a_model(classes=10), spec=digits("all").spec)
+    rare = lambda config: digits("all")._replace(labels=lambda: np.repeat(np.int32([0, 7]), [1700, 97]))
+    monkeypatch.setattr(command.build, "source", rare)
+    line = ["--workdir", "run", "--num", "500"]
+    command.drawn(command.make_parser().parse_args(line), Path("run"), {}, model)
+    np.testing.assert_array_equal(np.bincount(found["labels"]) > 0, np.arange(8) % 7 == 0)
+    assert abs((found["labels"] == 7).mean() - 97 / 1797) < 0.005
+    command.drawn(command.make_parser().parse_args([*line, "--label", "7"]), Path("run"), {}, model)
+    assert found["labels"] is None
+
+
+def test_what_is_held_is_made_once():
+    made = []
+
+    def batches(start):
+        for i in range(start, 10, 4):
+            made.append(i)
+            yield np.arange(i, min(i + 4, 10))
+
+    examples = held(Examples(10, image_spec((2, 2, 1)), {}, batches), 5)
+    rest = lambda start: np.concatenate([*examples.batches(start)]).tolist()
+    assert first(examples, 2).tolist() == [0, 1]
+    assert rest(0) == [*range(10)]
+    assert made == [0, 4, 8]
+    assert rest(3) == [*range(3, 10)]
+    assert first(examples, 6).tolist() == [*range(6)]
+    assert made == [0, 4, 8, 8]
+    assert rest(9) == [9]
 
 
 def test_likelihoods_are_told_in_their_units():

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from jaxdiff.errors import InputError
-from jaxdiff.training.stop import SIGNALS, abandoned, aside, exit_code, named, stopping
+from jaxdiff.training.stop import SIGNALS, abandoned, aside, exit_code, named, stalled, stopping
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=named)
@@ -104,3 +104,11 @@ def test_what_is_printed_ends_nothing(tmp_path, kind):
     assert (tmp_path / "made").read_bytes() == b""
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+def test_patience_counts_from_the_best():
+    said = lambda patience, *figures: stalled("fd_pixels", figures, patience)
+    assert not any(said(2, *figures) for figures in ([], [5.0], [5.0, 4.0, 4.5], [5.0, 6.0, 4.0, 4.1, 3.9, 4.0]))
+    for last in (float("nan"), None, 4.0):
+        assert "no better fd_pixels in 2 checkpoints" in said(2, 5.0, 4.0, 4.5, last)
+    assert not said(0, *[1.0] * 5)

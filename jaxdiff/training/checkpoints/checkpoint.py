@@ -27,7 +27,7 @@ from orbax.checkpoint import v1 as ocp
 from jaxdiff.errors import InputError
 from jaxdiff.training import hosts
 from jaxdiff.training.checkpoints import leaks, stored
-from jaxdiff.training.checkpoints.seal import HISTORY, fingerprint, seal
+from jaxdiff.training.checkpoints.seal import HISTORY, amend, fingerprint, seal
 from jaxdiff.training.checkpoints.stored import METRICS, History, best, history_of, newest_intact, steps
 from jaxdiff.training.files import free_name
 from jaxdiff.training.step import TrainState
@@ -114,6 +114,15 @@ class Checkpoints:
         written = self._begin(step, items)
         notes = {METRICS: known, HISTORY: history}
         self._writing = self._thread.submit(self._finish, step, written, notes, held, abstract, read)
+
+    def note(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Add what was measured later to the checkpoint of a step; what cannot be written is a warning."""
+        path = self.folder / str(step)
+        try:
+            if metrics and hosts.is_writer():
+                amend(path, METRICS, json.dumps({**stored.metrics_of(path), **metrics}) + "\n")
+        except (OSError, ValueError) as error:
+            log.warning("%s: what was measured could not be added: %s", path, stored.reason(error))
 
     def insist(self, state: TrainState, metrics: Mapping[str, float], seconds: float) -> None:
         """Save a state that no later save will make up for: until it is written, or so many seconds are over."""

@@ -19,7 +19,7 @@ import numpy as np
 from jaxdiff.training.files import read_json
 from jaxdiff.types import Array
 
-__all__ = ["LITTER", "damage", "fingerprint", "seal"]
+__all__ = ["LITTER", "amend", "damage", "fingerprint", "seal"]
 
 CHECKSUMS, HISTORY = "checksums.json", "history.json"
 LITTER = re.compile(r"\.DS_Store|\.nfs.*|\._.*|Thumbs\.db|desktop\.ini")
@@ -33,6 +33,20 @@ def seal(path: Path) -> None:
     record.write_text(json.dumps({name: _sha256(path / name) for name in names}, indent=1) + "\n")
     for place in [*(path / name for name in names), record, path]:
         _flush(place)
+
+
+def amend(path: Path, name: str, text: str) -> None:
+    """Put another text into a file of a sealed checkpoint.
+
+    Each of the two files is replaced whole; a machine that stops between them leaves a checkpoint that is damaged.
+    """
+    sums = read_json(path / CHECKSUMS) | {name: hashlib.sha256(text.encode()).hexdigest()}
+    for file, content in ((name, text), (CHECKSUMS, json.dumps(sums, indent=1) + "\n")):
+        part = path / f"._{file}"  # litter, until it takes its place
+        part.write_text(content)
+        _flush(part)
+        part.replace(path / file)
+    _flush(path)
 
 
 def damage(path: Path, part: str = "") -> list[str]:
