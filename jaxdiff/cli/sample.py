@@ -5,6 +5,7 @@
   jaxdiff sample --workdir runs/ddpm --sampler ddim --steps 50 --num 100
   jaxdiff sample --workdir runs/ddpm --sampler heun --option churn=0.1 --steps 100
   jaxdiff sample --workdir runs/text --prompt "a red seven above a green three" --guidance 3 --num 4
+  jaxdiff sample --model stable-diffusion-v1-5/ --prompt "a red seven" --guidance 7.5 --steps 20 --num 1
   jaxdiff sample --workdir runs/vdm --likelihood       bits per dimension of its held-out data, and no pictures
   jaxdiff sample --workdir runs/audio --task extend --given 0.1 --input FILE.wav
   jaxdiff sample --workdir runs/conformers --smiles "CCO" --num 10 --out conformers.sdf
@@ -33,7 +34,7 @@ import jax
 import numpy as np
 from tqdm.auto import tqdm
 
-from jaxdiff.cli import modes, preview, prompts, shape, tasks
+from jaxdiff.cli import latents, modes, preview, prompts, shape, tasks
 from jaxdiff.cli.conform import conformed
 from jaxdiff.cli.fill import filled
 from jaxdiff.cli.parser import Parser
@@ -47,6 +48,7 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import held_out
 from jaxdiff.modalities import find, require
 from jaxdiff.pipelines.conditions import Given
+from jaxdiff.pipelines.foreign import is_foreign
 from jaxdiff.pipelines.load import load, released
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite
@@ -87,7 +89,8 @@ def make_parser(task: str | None = None) -> Parser:
         "--workdir",
         "--model",
         default="runs/",
-        help="a run, the newest of a folder of runs, a model folder, or a released model (openmoji, scenes)",
+        help="a run, the newest of a folder of runs, a model folder, a released model (openmoji, scenes), or Stable "
+        "Diffusion: a folder of diffusers or a single .safetensors",
     )
     what("--weights", default="", help="a run's average by name; params; or a number, the width of one made afterwards")
     what("--num", type=int, default=64, help="how many examples (64)")
@@ -114,6 +117,7 @@ def make_parser(task: str | None = None) -> Parser:
     how("--threshold", type=float, help="quantile for dynamic thresholding, 0 to 1")
     how("--cache", type=int, help="compute the deeper levels at every so many steps only: faster, less exact")
     how("--option", action="append", default=[], metavar="NAME=VALUE", help="any other of the sampler's")
+    latents.add_arguments(parser.add_argument_group("of Stable Diffusion").add_argument)
     tasks.add_arguments(parser, task)
     measure = parser.add_argument_group("instead of drawing").add_argument
     measure("--likelihood", action="store_true", help="report bits per dimension of held-out data")
@@ -153,7 +157,7 @@ def check(arguments: argparse.Namespace) -> None:
     modes.check(arguments, make_parser(arguments.task).parse_args([]), OPTIONAL)
     prompts.check(arguments)
     shape.check(arguments)
-    tasks.check(arguments, sampling(arguments))
+    tasks.check(latents.check(arguments), sampling(arguments))
 
 
 def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -183,6 +187,9 @@ def is_released(workdir: str) -> bool:
 
 def draw(arguments: argparse.Namespace) -> None:
     """Do what the command line says."""
+    if is_foreign(arguments.workdir):
+        latents.drawn(arguments, sampling(arguments))
+        return
     folder, config = opened(arguments.workdir)
     model, options = load(folder, arguments.weights), sampling(arguments)
     name, place = (arguments.workdir, Path()) if is_released(arguments.workdir) else (folder, folder)
