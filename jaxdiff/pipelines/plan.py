@@ -131,7 +131,7 @@ def _lengths(model: Model, key: Key, n: int, led: Any, options: dict[str, Any]) 
         return None, options
     if led:
         raise InputError("reward, value: are of plans of one length, and this model's have several: rank them")
-    condition = model.completed(key, nothing_known(options.get("condition")), n, options.get("first", 0))
+    condition: Any = model.completed(key, nothing_known(options.get("condition")), n, options.get("first", 0))
     return lengths_of(condition["mask"]), {**options, "condition": condition}
 
 
