@@ -174,8 +174,9 @@ class UNet1D(nn.Module):
 
         h = block(h, last, "middle_0")
         if self.attention:
-            seen = None if there[last] is None else there[last][..., 0]
-            h = among(h, there[last])[:, None]
+            lowest = there[last]
+            seen = None if lowest is None else lowest[..., 0]
+            h = among(h, lowest)[:, None]
             h = Attention(self.groups, self.dtype, self.heads, name="middle_attention")(h, seen)[:, 0]
         h = block(h, last, "middle_1")
 

@@ -90,9 +90,7 @@ def plan(
     rule = rule or rule_of(model)
     if rule not in RULES:
         raise unknown("rule of a plan", rule, RULES)
-    if several < 1 or (reward and value):
-        raise InputError(f"several={several}: draw at least one plan, led by a reward or by a value and not by both")
-    _check_near(model, n, near, options.get("start"))
+    _check(model, n, several, bool(reward and value), near, options.get("start"))
     lengths, options = _lengths(model, key, n, reward or value, options)
     states, mask = placed(model, n, known, lengths)
     if rule == "context" and (mask.any(-1) != mask.all(-1)).any():
@@ -113,19 +111,21 @@ def plan(
     return ordered(plans.reshape(n, several, *model.shape), np.asarray(ranked(plans)))
 
 
-def _scaling(model: Model) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The shift and the scale of the channels."""
-    details = model.spec.details
-    return tuple(details.get("shift", (0.0,))), tuple(details.get("scale", (1.0,)))
-
-
 def _noise(key: Key, first: int, x: Array) -> Array:
     """What the states that are shown are noised by, of each example from the first on."""
     return by_example(normal, first + jnp.arange(len(x)))(jax.random.fold_in(key, 1), x)
 
 
-def _check_near(model: Model, n: int, near: np.ndarray | None, start: Any) -> None:
-    """Refuse plans to start from that do not fit, or that are noised to no time."""
+def _scaling(model: Model) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The shift and the scale of each channel."""
+    details = model.spec.details
+    return tuple(details.get("shift", (0.0,))), tuple(details.get("scale", (1.0,)))
+
+
+def _check(model: Model, n: int, several: int, both: bool, near: np.ndarray | None, start: Any) -> None:
+    """Refuse no plan, two leaders, and plans to start from that do not fit or are noised to no time."""
+    if several < 1 or both:
+        raise InputError(f"several={several}: draw at least one plan, led by a reward or by a value and not by both")
     if near is not None and start is None:
         raise InputError("near: plans to start from are noised to a time: give start, too")
     if near is not None and (np.shape(near) != (n, *model.shape) or not np.isfinite(near).all()):
@@ -138,7 +138,7 @@ def _lengths(model: Model, key: Key, n: int, led: Any, options: dict[str, Any]) 
         return None, options
     if led:
         raise InputError("reward, value: are of plans of one length, and this model's have several: rank them")
-    condition = model.completed(key, nothing_known(options.get("condition")), n, options.get("first", 0))
+    condition: Any = model.completed(key, nothing_known(options.get("condition")), n, options.get("first", 0))
     return lengths_of(condition["mask"]), {**options, "condition": condition}
 
 

@@ -144,7 +144,7 @@ def test_a_transformer_of_videos_draws_them_longer_and_larger(tmp_path, capsys, 
     for more, message in (
         (["--length", "5"], "net.patch_frames=2: does not divide 5 frame"),
         (["--size", "12x"], "--size 12x: must be a side in pixels"),
-        (["--task", "extend", "--given", "2", "--length", "6"], "--length: goes with rollout, not with extend"),
+        (["--task", "extend", "--given", "2", "--length", "6"], "--length: goes with plan, rollout, not with extend"),
         (["--task", "extend", "--given", "2", "--size", "8"], "--size: goes with plain drawing, not with --task"),
     ):
         assert main([*line, *more]) == 2

@@ -109,7 +109,7 @@ def windows_source(
     spec = track_spec(windows.shape[1:], shift, scale, channels, maze, stride, lengths)
     x_0, rows = make_codec(spec).encode(windows), dict(conditions or {})
     if lengths is not None:
-        rows["mask"] = (~np.isnan(windows).all(-1)).astype(np.float32)
+        rows["mask"] = np.asarray(~np.isnan(windows).all(-1), np.float32)
 
     def take(indices):
         return Batch(x_0[indices], {name: values[indices] for name, values in rows.items()} or None)

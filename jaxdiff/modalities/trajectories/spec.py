@@ -115,12 +115,12 @@ def make_codec(spec: Spec) -> Codec:
 
     def padded(x):
         x_0 = encode(x)
-        here = ~np.isnan(x_0).all(-1)
+        here = np.asarray(~np.isnan(x_0).all(-1))
         x_0[..., 0] = np.where(here & (x_0 == 0).all(-1), NEARLY, x_0[..., 0])
         return np.where(here[..., None], x_0, 0)
 
     def ended(x):
-        there = np.any(np.asarray(x) != 0, -1)[..., None]
+        there = np.any(np.asarray(x) != 0, -1, keepdims=True)
         states = np.where(np.isnan(x), np.float32(np.inf), decode(x))  # what is no number is no end, either
         return np.where(there, states, np.float32(np.nan))
 
@@ -155,7 +155,7 @@ def mask_of(spec: Spec, lengths: np.ndarray) -> np.ndarray:
     return (np.arange(most) < lengths[:, None]).astype(np.float32)
 
 
-def lengths_of(mask: np.ndarray) -> np.ndarray:
+def lengths_of(mask: np.ndarray | jax.Array) -> np.ndarray:
     """The numbers of states, (n,), of masks (n, steps)."""
     return np.asarray(mask).sum(1).round().astype(int)
 
