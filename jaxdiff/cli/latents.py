@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from jaxdiff.cli import prompts
+from jaxdiff.cli import prompts, shape
 from jaxdiff.cli.written import claimed
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import pictures, read_picture
@@ -33,10 +33,10 @@ __all__ = ["FLAGS", "add_arguments", "check", "drawn"]
 
 FLAGS = (
     *("image", "image_guidance", "depth", "control", "control_net", "control_strength"),
-    *("size", "scheduler", "tokenizer", "clip_skip"),
+    *("scheduler", "tokenizer", "clip_skip"),
 )
 """Those that only such models have; `strength` and `mask` are also those of tasks."""
-OTHERS = ("task", "likelihood", "fill", "smiles", "atoms", "property", "label")
+OTHERS = ("task", "likelihood", "fill", "smiles", "atoms", "property", "label", "length", "speaker")
 AT_ONCE, ALL = 4, 256
 """Pictures drawn at once where --batch is not given, which is then `ALL`."""
 
@@ -49,7 +49,6 @@ def add_arguments(add: Callable[..., Any]) -> None:
     add("--control", action="append", metavar="FILE", help="picture to follow, for each --control-net in turn")
     add("--control-net", action="append", metavar="FOLDER", help="a ControlNet or T2I-Adapter; several are added")
     add("--control-strength", action="append", type=float, metavar="S", help="of each of them in turn (1)")
-    add("--size", metavar="HxW", help="height and width of the pictures, such as 512x768")
     add("--scheduler", action="append", metavar="NAME=VALUE", help="a field in place of that of its scheduler")
     add("--tokenizer", metavar="FOLDER", help="of a single file: CLIP's vocab.json and merges.txt")
     add("--clip-skip", type=int, help="blocks at the end of the text encoder that are left out (0)")
@@ -118,10 +117,7 @@ def _parts(given: argparse.Namespace) -> dict[str, Any]:
     """The options of loading."""
     parts: dict[str, Any] = {} if given.control_net is None else {"control": given.control_net}
     if given.size is not None:
-        height, by, width = given.size.partition("x")
-        if not (by and height.isdigit() and width.isdigit()):
-            raise InputError(f"--size {given.size}: must be HEIGHTxWIDTH, such as 512x768")
-        parts["size"] = int(height), int(width)
+        parts["size"] = shape.read_size(given.size)
     if given.scheduler:
         parts["scheduler"] = dict(map(_field, given.scheduler))
     return parts

@@ -8,7 +8,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.resized import resized
 
-__all__ = ["add_arguments", "check", "has_lengths", "shaped"]
+__all__ = ["add_arguments", "check", "has_lengths", "read_size", "shaped"]
 
 
 def add_arguments(what: Callable[..., Any]) -> None:
@@ -23,12 +23,12 @@ def add_arguments(what: Callable[..., Any]) -> None:
 
 def check(arguments: argparse.Namespace) -> None:
     """Refuse a size that is none."""
-    _size(arguments.size)
+    read_size(arguments.size)
 
 
 def shaped(model: Model, arguments: argparse.Namespace) -> Model:
     """The model, drawing examples of the length and size that are asked for."""
-    return resized(model, None if has_lengths(model) else arguments.length, _size(arguments.size))
+    return resized(model, None if has_lengths(model) else arguments.length, read_size(arguments.size))
 
 
 def has_lengths(model: Model) -> bool:
@@ -36,7 +36,8 @@ def has_lengths(model: Model) -> bool:
     return "lengths" in model.spec.details
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
+def read_size(text: str | None) -> tuple[int, int] | None:
+    """Height and width in pixels, written as a side or as HEIGHTxWIDTH."""
     if text is None:
         return None
     sides = text.split("x")

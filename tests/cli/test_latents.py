@@ -56,7 +56,7 @@ def test_fields_and_sizes():
         "size": (16, 32),
         "scheduler": {"use_karras_sigmas": True, "_class_name": "X"},
     }
-    for wrong in ({"size": "16"}, {"scheduler": ["steps"]}):
+    for wrong in ({"size": "16x"}, {"scheduler": ["steps"]}):
         with refused("must be"):
             latents._parts(argparse.Namespace(**vars(given) | wrong))
 
