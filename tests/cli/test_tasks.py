@@ -56,7 +56,8 @@ def perform(tmp_path, *arguments, model=MODEL):
     tasks.add_arguments(parser)
     for name, default in (("--num", 6), ("--seed", 0), ("--batch", 8), ("--steps", None)):
         parser.add_argument(name, type=int, default=default)
-    parser.add_argument("--atoms", type=int)
+    for name in ("--atoms", "--length"):
+        parser.add_argument(name, type=int)
     for name in ("--label", "--property"):
         parser.add_argument(name)
     args = parser.parse_args(list(arguments))
