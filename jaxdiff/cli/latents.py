@@ -139,7 +139,7 @@ def _known(given: argparse.Namespace, model: Model) -> dict[str, np.ndarray]:
     strengths = given.control_strength or [1.0] * len(given.control or [])
     for i, (file, strength) in enumerate(zip(given.control or [], strengths, strict=True)):
         known[f"control{i}"] = (1 + _picture(file, model.conditions[f"control{i}"])) / 2
-        known[f"strength{i}"] = np.float32([strength])
+        known[f"strength{i}"] = np.array([strength], np.float32)
     if (given.depth is None) == ("depth" in model.conditions):
         raise InputError("--depth: goes with a model that is told depth, as Stable Diffusion 2's, and with no other")
     if given.depth is not None:

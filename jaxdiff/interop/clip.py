@@ -143,9 +143,18 @@ def _count(read: Reader, before: str) -> int:
 def _sized(tokens: np.ndarray, positions: np.ndarray, depth: int, hidden: int, activation: str) -> TextTransformer:
     """A transformer of the sizes of its tensors."""
     (length, width), vocabulary = positions.shape, len(tokens)
-    ends = {"start": vocabulary - 2, "end": vocabulary - 1, "pad": vocabulary - 1}
-    sizes = {"vocabulary": vocabulary, "length": length, "width": width, "depth": depth, "hidden": hidden}
-    return TextTransformer(**sizes, **ends, heads=max(1, width // HEAD), activation=activation)
+    return TextTransformer(
+        vocabulary=vocabulary,
+        length=length,
+        width=width,
+        depth=depth,
+        heads=max(1, width // HEAD),
+        hidden=hidden,
+        activation=activation,
+        start=vocabulary - 2,
+        end=vocabulary - 1,
+        pad=vocabulary - 1,
+    )
 
 
 def _net(folder: Path) -> TextTransformer:

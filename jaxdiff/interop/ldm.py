@@ -25,7 +25,7 @@ CLIP, OPEN_CLIP = "cond_stage_model.transformer.", "cond_stage_model.model."
 CLIP_XL, OPEN_CLIP_XL = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
 
 ALPHAS = ("alphas_cumprod", "alphas_cumprod_prev", "one_minus_alphas_cumprod", "recip_alphas_cumprod")
-BUFFERS: Sequence[str] = (
+BUFFERS: tuple[str, ...] = (
     *("betas", *ALPHAS, "log_one_minus_alphas_cumprod", "sqrt_recipm1_alphas_cumprod", "lvlb_weights", "logvar"),
     *(f"sqrt_{name}" for name in ALPHAS),
     *("posterior_variance", "posterior_log_variance_clipped", "posterior_mean_coef1", "posterior_mean_coef2"),

@@ -197,7 +197,7 @@ def _drawn(
     """The decoded examples of a run; XL is told the size of its pictures, uncropped, where no sizes are given."""
     if "sizes" in model.conditions and "sizes" not in condition and model.ends.pictures:
         height, width, _ = model.ends.pictures.shape
-        condition = {**condition, "sizes": np.tile(np.float32([height, width, 0, 0, height, width]), (n, 1))}
+        condition = {**condition, "sizes": np.tile(np.array([height, width, 0, 0, height, width], np.float32), (n, 1))}
     further: dict[str, Any] = {} if negative is None else {"negative": {**condition, **negative}}
     z, _ = model.trajectory(key, n, 0, condition=condition, hooks=hooks, inputs=inputs, **options, **further)
     return model.codec.decode(z)
