@@ -10,7 +10,7 @@
 Blocks are counted from the first to the last and not by level, so that a table depends on how many a level has.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from jaxdiff.interop.names import WORDS, Table, by_table, transformer
 from jaxdiff.interop.weights import Name
