@@ -33,12 +33,11 @@ __all__ = ["FLAGS", "add_arguments", "check", "drawn"]
 
 FLAGS = (
     *("image", "image_guidance", "depth", "control", "control_net", "control_strength"),
-    *("scheduler", "tokenizer", "clip_skip"),
+    *("scheduler", "tokenizer", "clip_skip", "chunks"),
 )
 """Those that only such models have; `strength` and `mask` are also those of tasks."""
 OTHERS = ("task", "likelihood", "fill", "smiles", "atoms", "property", "label", "length", "speaker")
-AT_ONCE, ALL = 4, 256
-"""Pictures drawn at once where --batch is not given, which is then `ALL`."""
+SHOWN = 256
 
 
 def add_arguments(add: Callable[..., Any]) -> None:
@@ -51,6 +50,7 @@ def add_arguments(add: Callable[..., Any]) -> None:
     add("--control-strength", action="append", type=float, metavar="S", help="of each of them in turn (1)")
     add("--scheduler", action="append", metavar="NAME=VALUE", help="a field in place of that of its scheduler")
     add("--tokenizer", metavar="FOLDER", help="of a single file: CLIP's vocab.json and merges.txt")
+    add("--chunks", type=int, help="of 75 pieces, in which a longer caption is read (1)")
     add("--clip-skip", type=int, help="blocks at the end of the text encoder that are left out (0)")
 
 
@@ -94,11 +94,12 @@ def drawn(given: argparse.Namespace, options: Mapping[str, Any]) -> None:
         print(f"{given.workdir}: {sampler}, {steps} steps{without}; compiling, and then drawing", flush=True)
     begin, found = time.perf_counter(), []
     options = {**options, "sampler": given.sampler, "steps": steps}
-    batch = AT_ONCE if given.batch == ALL else given.batch
-    words = read_words(given.workdir, given.tokenizer or "", given.clip_skip or 0)
+    words = read_words(
+        given.workdir, given.tokenizer or "", given.clip_skip or 0, 1 if given.chunks is None else given.chunks
+    )
     captions = prompts.read_prompts(given)
-    for i in range(0, given.num, batch):
-        n, first = min(batch, given.num - i), given.first + i
+    for i in range(0, given.num, given.batch):
+        n, first = min(given.batch, given.num - i), given.first + i
         told = {name: np.repeat(value, n, 0) for name, value in known.items()}
         told |= words([captions[(first + j) % len(captions)] for j in range(n)])
         away = words([no_words(given.workdir) if given.negative is None else given.negative] * n)
@@ -179,7 +180,7 @@ def _drawing(given: argparse.Namespace, model: Model) -> Callable[..., Any]:
 def _write(out: Path, found: np.ndarray, record: Mapping[str, Any]) -> list[str]:
     """Write the pictures, and how they were drawn."""
     np.save(out / "samples.npy", found)
-    pictures.save_grid(out / "grid.png", found[:ALL])
+    pictures.save_grid(out / "grid.png", found[:SHOWN])
     for i, picture in enumerate(found):
         Image.fromarray(pictures.to_uint8(pictures.visible(picture))).save(out / f"{i:04d}.png")
     (out / "samples.json").write_text(json.dumps(record, indent=2) + "\n")

@@ -81,8 +81,9 @@ OPTIONAL = ("eta", "variance", "temperature", "clip", "threshold", "cache", "gui
 """Options of samplers that have an argument of their own."""
 
 
-def make_parser(task: str | None = None) -> Parser:
-    """The flags, and those of a task from outside, `package.module:name`, if it is asked for."""
+def make_parser(task: str | None = None, latent: bool = False) -> Parser:
+    """The flags, of the house or of Stable Diffusion (latent), and those of a task from outside, if it is asked for."""
+    num, batch = (1, 4) if latent else (64, 256)
     parser = Parser("jaxdiff sample", usage="jaxdiff sample [options]", description=__doc__)
     what = parser.add_argument_group("what to draw").add_argument
     what(
@@ -93,13 +94,13 @@ def make_parser(task: str | None = None) -> Parser:
         "Diffusion: a folder of diffusers or a single .safetensors",
     )
     what("--weights", default="", help="a run's average by name; params; or a number, the width of one made afterwards")
-    what("--num", type=int, default=64, help="how many examples (64)")
+    what("--num", type=int, default=num, help="how many examples (64; of Stable Diffusion 1)")
     what("--label", help="class to draw, by number or name, where the model has classes; in turn by default")
     prompts.add_arguments(what)
     shape.add_arguments(what)
     what("--seed", type=int, default=0, help="of all noise (0)")
     what("--first", type=int, default=0, help="number of the first example of the seed (0)")
-    what("--batch", type=int, default=256, help="how many of them at once; they are the same in any (256)")
+    what("--batch", type=int, default=batch, help="how many of them at once; they are the same in any (256; 4)")
     what("--json", action="store_true", help="print what was drawn, how, and where it is, as JSON")
     what("--atoms", type=int, help="of molecules: how many atoms each has; as often as the data has it by default")
     what("--property", type=float, help="of molecules: the property that a model was trained to be told, in its units")
@@ -130,8 +131,10 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     before = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     before.add_argument("--task")
+    before.add_argument("--workdir", "--model", default="runs/")
     try:
-        given = make_parser(before.parse_known_args(words)[0].task).parse_args(words)
+        asked = before.parse_known_args(words)[0]
+        given = make_parser(asked.task, is_foreign(asked.workdir)).parse_args(words)
         use_compilation_cache()
         with explained("lower --batch"):
             check(given)
@@ -154,7 +157,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise InputError(f"--seed {arguments.seed}: must be from 0 to {2**32 - 1}")
     if arguments.first < 0:
         raise InputError(f"--first {arguments.first}: must be a number from 0")
-    modes.check(arguments, make_parser(arguments.task).parse_args([]), OPTIONAL)
+    modes.check(arguments, make_parser(arguments.task, is_foreign(arguments.workdir)).parse_args([]), OPTIONAL)
     prompts.check(arguments)
     shape.check(arguments)
     tasks.check(latents.check(arguments), sampling(arguments))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff.config.schema import check_value
 from jaxdiff.data.tokenizer import Tokenizer, encode, installed_vocabulary, load_tokenizer
 from jaxdiff.errors import InputError
 from jaxdiff.interop import ldm
@@ -34,7 +35,7 @@ class Encoder(NamedTuple):
 
 
 def read_words(
-    path: str | Path, tokenizer: str | Path = "", skip: int = 0
+    path: str | Path, tokenizer: str | Path = "", skip: int = 0, chunks: int = 1
 ) -> Callable[[Sequence[str | None]], Condition]:
     """The function from captions to the condition "context": the encoder's last states, of the padding, too.
 
@@ -46,6 +47,9 @@ def read_words(
       tokenizer: of a single file, which holds none: a folder with CLIP's, by default tokenizer/ beside the file, or
         else the vocabulary of an installed open_clip.
       skip: blocks at the end of the encoders that are left out ("clip skip").
+      chunks: of 75 pieces each, in which longer captions are read one by one, each between a start and an end of its
+        own; their states are laid one after another, and the vector is that of the first. Shorter captions end in
+        empty chunks. What does not fit is cut, and it is said.
 
     Raises:
       InputError: one of them is missing or cannot be read.
@@ -53,11 +57,12 @@ def read_words(
     path = Path(path)
     if tokenizer and not path.is_file():
         raise InputError(f"tokenizer={str(tokenizer)!r}: {str(path)!r} has its own: leave it out")
+    check_value("chunks", chunks, int, 1)
     encoders = _of_file(path, tokenizer, skip) if path.is_file() else _of_folder(path, skip)
 
     def words(captions: Sequence[str | None]) -> Condition:
         known = jnp.asarray([caption is not None for caption in captions], jnp.float32)
-        states = [_read(encoder, [caption or "" for caption in captions]) for encoder in encoders]
+        states = [_read(encoder, [caption or "" for caption in captions], chunks) for encoder in encoders]
         condition = {"context": known[:, None, None] * jnp.concatenate([sequence for sequence, _ in states], axis=-1)}
         return condition | ({"pooled": known[:, None] * states[-1][1]} if len(states) > 1 else {})
 
@@ -79,11 +84,27 @@ def _prefixes(file: Path) -> list[str]:
         return [prefix for prefix in PREFIXES if any(name.startswith(prefix) for name in stored)]
 
 
-def _read(encoder: Encoder, captions: Sequence[str]) -> tuple[Array, Array]:
-    ids, cut = encode(encoder.tokenizer, captions, encoder.length)
+def _read(encoder: Encoder, captions: Sequence[str], chunks: int) -> tuple[Array, Array]:
+    """The states (n, chunks * length, width), and the vectors (n, width)."""
+    most = chunks * (encoder.length - 2)
+    ids, cut = encode(encoder.tokenizer, captions, most + 2)
     if cut:
-        logger.warning("%d of the captions have more than %d pieces, and were cut", cut, encoder.length - 2)
-    return encoder.run(encoder.params, jnp.asarray(ids))
+        logger.warning("%d of the captions have more than %d pieces, and were cut", cut, most)
+    sequence, pooled = encoder.run(encoder.params, jnp.asarray(_in_chunks(encoder, ids, chunks)))
+    joined = lambda states: states.reshape(len(ids), -1, states.shape[-1])
+    return joined(sequence), joined(pooled)[:, 0]
+
+
+def _in_chunks(encoder: Encoder, ids: np.ndarray, chunks: int) -> np.ndarray:
+    """Captions' ids, (n, start, pieces, end and padding), as a row for each chunk, (n * chunks, length)."""
+    start, end, pad = encoder.tokenizer.start, encoder.tokenizer.end, encoder.tokenizer.pad
+    rows = np.full((len(ids), chunks, encoder.length), pad, np.int32)
+    for caption, row in zip(ids, rows, strict=True):
+        pieces = caption[1 : np.argmax(caption == end)]
+        for i, chunk in enumerate(row):
+            part = pieces[i * (encoder.length - 2) : (i + 1) * (encoder.length - 2)]
+            chunk[: len(part) + 2] = [start, *part, end]
+    return rows.reshape(-1, encoder.length)
 
 
 def _encoder(net, params: Params, tokenizer: Tokenizer, several: bool, skip: int) -> Encoder:

@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 
 
 def parsed(folder, *words):
-    return sample.make_parser().parse_args(["--model", folder, *words])
+    return sample.make_parser(latent=True).parse_args(["--model", folder, *words])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -253,6 +254,16 @@ def test_control_of_strength_0_changes_no_bit(folder, model, tmp_path):
     assert np.abs(drawn(1, 0) - plain).max() > 0.01
     with refused("control0"):
         controlled.sample(KEY, 1, steps=4, condition={"context": tiny.words(1), "control0": picture[:, 1:]})
+
+
+def test_control_within_a_folder_is_read_with_it(folder, tmp_path):
+    whole = shutil.copytree(folder, tmp_path / "whole")
+    control = tiny.write_tiny_control(whole / "controlnet")
+    own, given = jaxdiff.load(whole), jaxdiff.load(folder, control=[control])
+    assert own.conditions.keys() == given.conditions.keys()
+    assert "control0" in own.conditions
+    assert jax.tree.all(jax.tree.map(np.array_equal, own.params, given.params))
+    assert "control0" not in jaxdiff.load(whole, control=()).conditions
 
 
 def test_bfloat16_is_near(folder, model):

@@ -39,10 +39,16 @@ def test_the_words_of_a_folder(clip_files, tmp_path, pad, caplog):  # noqa: F811
             p.add_(0.1 * torch.randn_like(p))
         ids = theirs(CAPTIONS, padding="max_length", max_length=16, truncation=True, return_tensors="pt").input_ids
         expected = encoder(ids).last_hidden_state.numpy()
+        pieces = [theirs(caption, add_special_tokens=False).input_ids for caption in CAPTIONS]
+        parts = [[theirs.bos_token_id, *row[i : i + 14], theirs.eos_token_id] for row in pieces for i in (0, 14)]
+        padded = torch.tensor([part + [theirs.pad_token_id] * (16 - len(part)) for part in parts])
+        in_two = encoder(padded).last_hidden_state.numpy().reshape(len(CAPTIONS), 32, 16)
     encoder.save_pretrained(tmp_path / "text_encoder")
     context = read_words(tmp_path)(CAPTIONS)["context"]
     np.testing.assert_allclose(context, expected, atol=1e-5 * expected.std())
     assert "1 of the captions have more than 14 pieces" in caplog.text
+    context = read_words(tmp_path, chunks=2)(CAPTIONS)["context"]
+    np.testing.assert_allclose(context, in_two, atol=1e-5 * in_two.std())
 
 
 @pytest.mark.parity
