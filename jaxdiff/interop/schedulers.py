@@ -232,6 +232,14 @@ def _check_index(
         raise InputError(f"steps={steps}: with steps_offset={offset} they begin beyond the chain's {total}: take less")
     if (np.diff(index) >= 0).any():
         raise InputError(f"steps={steps}: of the chain's {total} {name} takes some twice: take less")
+    if index[0] == 0 and total > 1:
+        raise InputError(f"steps={steps}: {name} begins at the chain's first step, where there is no noise: take more")
+    no_signal = name[:4] in ("DDIM", "DDPM") and config["rescale_betas_zero_snr"] and index[0] == total - 1
+    if no_signal and config["prediction_type"] == "epsilon":
+        raise InputError(
+            "prediction_type='epsilon': tells nothing of the data at the chain's last step, where rescale_betas_zero_snr "
+            "leaves no signal: take a timestep_spacing that begins before it, or v_prediction"
+        )
     if name == "DDPMScheduler" and config["variance_type"] == "fixed_large" and index[-1] > 0:
         raise InputError(
             f"{name}: variance_type='fixed_large' adds noise to the last x where timestep_spacing and steps_offset do "

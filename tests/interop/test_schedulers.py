@@ -95,6 +95,12 @@ def test_random_configurations_give_the_same_numbers_or_are_refused_by_name(quic
         ({"_class_name": "DDIMScheduler", "steps_offset": 1}, 1000, "steps_offset=1"),
         ({"_class_name": "DPMSolverMultistepScheduler", "num_train_timesteps": 20}, 20, "steps=20"),
         ({"_class_name": "DDIMScheduler", "trained_betas": [0.1] * 20}, 5, "trained_betas"),
+        ({"_class_name": "DDIMScheduler", "timestep_spacing": "linspace"}, 1, "steps=1"),
+        (
+            {"_class_name": "DDIMScheduler", "timestep_spacing": "trailing", "rescale_betas_zero_snr": True},
+            5,
+            "prediction_type",
+        ),
     ],
 )
 def test_steps_that_would_end_elsewhere_are_refused(config, steps, field):
