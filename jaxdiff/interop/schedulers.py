@@ -237,8 +237,8 @@ def _check_index(
     no_signal = name[:4] in ("DDIM", "DDPM") and config["rescale_betas_zero_snr"] and index[0] == total - 1
     if no_signal and config["prediction_type"] == "epsilon":
         raise InputError(
-            "prediction_type='epsilon': tells nothing of the data at the chain's last step, where rescale_betas_zero_snr "
-            "leaves no signal: take a timestep_spacing that begins before it, or v_prediction"
+            "prediction_type='epsilon': tells nothing of the data at the chain's last step, in which "
+            "rescale_betas_zero_snr leaves no signal: take a timestep_spacing that begins before it, or v_prediction"
         )
     if name == "DDPMScheduler" and config["variance_type"] == "fixed_large" and index[-1] > 0:
         raise InputError(
