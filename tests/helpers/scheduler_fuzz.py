@@ -1,5 +1,6 @@
 """Random configurations of diffusers' schedulers, and the last x of a run of each, there and here."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from jaxdiff.interop.schedulers import read_scheduler
 from jaxdiff.pipelines.draw import named_variance
 from jaxdiff.pipelines.ends import from_level
 from jaxdiff.pipelines.hooks import from_noise
+from jaxdiff.types import expand
 from tests.helpers import scheduler_reference as theirs
 
 __all__ = ["drawn", "noise", "ours", "there"]
@@ -93,15 +95,20 @@ def there(name: str, config: dict[str, Any], steps: int, start: np.ndarray, nois
     return theirs.run(name, config, steps, start, noises, linear, uneven)
 
 
-def ours(name: str, config: dict[str, Any], steps: int, start: np.ndarray, noises: np.ndarray) -> np.ndarray:
+def ours(
+    name: str, config: dict[str, Any], steps: int, start: np.ndarray, noises: np.ndarray, told: Callable = linear
+) -> np.ndarray:
     """The last x here.
+
+    Args:
+      told: the network, as `linear`.
 
     Raises:
       InputError: it is refused.
     """
     schedule = read_scheduler(config | {"_class_name": name})
     times, key = schedule.grid(steps), jax.random.key(0)
-    network = lambda params, x, t, condition, key: linear(x, t[:, None], jnp.tanh, jnp.sin)
+    network = lambda params, x, t, condition, key: told(x, expand(t, x), jnp.tanh, jnp.sin)
     denoiser = make_denoiser(schedule.process, schedule.parameterization, network, {})
     if schedule.path is not schedule.process:
         denoiser = transfer(schedule.process, schedule.path, denoiser)

@@ -3,48 +3,15 @@
 import inspect
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import samplers
-from jaxdiff.config.sampling import find_sampler
 from jaxdiff.errors import InputError
-from jaxdiff.gaussian.denoiser import clip, make_denoiser, transfer
 from jaxdiff.interop import autoencoders, conditional, unet2d
 from jaxdiff.interop.scheduler_fields import FIELDS
 from jaxdiff.interop.schedulers import read_scheduler
-from jaxdiff.pipelines.draw import named_variance
-from jaxdiff.pipelines.ends import from_level
-from jaxdiff.pipelines.hooks import from_noise
 from tests.helpers import scheduler_fuzz as fuzz
 from tests.helpers import scheduler_reference as theirs
-
-
-def run(case):
-    """Our last x of a case."""
-    cls, config, steps = theirs.CASES[case]
-    schedule = read_scheduler(config | {"_class_name": cls})
-    start, noises = map(jnp.asarray, theirs.inputs(case))
-    key, times = jax.random.key(0), schedule.grid(steps)
-    known = jax.random.key_data(jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(steps)))
-    path = schedule.path._replace(noise=lambda key, x: noises[jnp.argmax((known == jax.random.key_data(key)).all(1))])
-    network = lambda params, x, t, condition, key: theirs.toy(x, t[:, None, None, None], jnp.tanh, jnp.sin)
-    denoiser = make_denoiser(schedule.process, schedule.parameterization, network, {})
-    if schedule.path is not schedule.process:
-        denoiser = transfer(schedule.process, schedule.path, denoiser)
-    constrain, options = clip(schedule.clip), dict(schedule.sampler)
-    if "variance" in options:
-        options["variance"] = named_variance(options["variance"], None)
-    make, begin = find_sampler(options.pop("name")), from_level if schedule.by_level else from_noise
-
-    @jax.jit
-    def draw(times):
-        sampler = make(path, lambda x, t: constrain(denoiser(x, t)), **options)
-        x = begin(schedule.path._replace(noise=lambda key, x: start), key, start, times, None)
-        return samplers.sample(sampler, key, x, times)
-
-    return np.asarray(draw(times))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +20,7 @@ def run(case):
 def test_schedulers(case):
     """To 1e-6 of the samples' standard deviation; times between steps are in float32, all others exact."""
     with jax.enable_x64(True):
-        ours = run(case)
+        ours = fuzz.ours(*theirs.CASES[case], *theirs.inputs(case), theirs.toy)
     there = theirs.outputs(case)
     assert ours.dtype == there.dtype == np.float64
     assert np.abs(ours - there).max() < 1e-6 * there.std()
