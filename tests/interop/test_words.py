@@ -8,6 +8,29 @@ import pytest
 from jaxdiff.pipelines.words import read_words
 from tests.interop.test_clip import clip_files  # noqa: F401
 
+
+def perturbed(kind, tokenizer, **sizes):
+    """A tiny text encoder of transformers, with numbers of its own in every tensor."""
+    import torch
+    import transformers
+
+    config = transformers.CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=40,
+        num_attention_heads=2,
+        max_position_embeddings=16,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        **sizes,
+    )
+    encoder = kind(config).eval()
+    with torch.no_grad():
+        for p in encoder.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    return encoder
+
+
 CAPTIONS = ["a photo of the cat's whiskers", "", "it isn't 1234 years old, they've said " * 3]
 
 
@@ -23,20 +46,8 @@ def test_the_words_of_a_folder(clip_files, tmp_path, pad, caplog):  # noqa: F811
     shutil.copytree(clip_files, tmp_path / "tokenizer")
     theirs = transformers.CLIPTokenizer.from_pretrained(str(clip_files), pad_token=pad, model_max_length=16)
     (tmp_path / "tokenizer" / "tokenizer_config.json").write_text(f'{{"pad_token": "{pad}"}}')
-    config = transformers.CLIPTextConfig(
-        vocab_size=len(theirs),
-        hidden_size=16,
-        intermediate_size=40,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=16,
-        bos_token_id=theirs.bos_token_id,
-        eos_token_id=theirs.eos_token_id,
-    )
-    encoder = transformers.CLIPTextModel(config).eval()
+    encoder = perturbed(transformers.CLIPTextModel, theirs, num_hidden_layers=2)
     with torch.no_grad():
-        for p in encoder.parameters():
-            p.add_(0.1 * torch.randn_like(p))
         ids = theirs(CAPTIONS, padding="max_length", max_length=16, truncation=True, return_tensors="pt").input_ids
         expected = encoder(ids).last_hidden_state.numpy()
         pieces = [theirs(caption, add_special_tokens=False).input_ids for caption in CAPTIONS]
@@ -65,23 +76,10 @@ def test_the_words_of_two_encoders(clip_files, tmp_path, skip):  # noqa: F811
         shutil.copytree(clip_files, tmp_path / f"tokenizer{end}")
         theirs = transformers.CLIPTokenizer.from_pretrained(str(clip_files), pad_token=pad, model_max_length=16)
         (tmp_path / f"tokenizer{end}" / "tokenizer_config.json").write_text(f'{{"pad_token": "{pad}"}}')
-        config = transformers.CLIPTextConfig(
-            vocab_size=len(theirs),
-            hidden_size=16,
-            intermediate_size=40,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            max_position_embeddings=16,
-            bos_token_id=theirs.bos_token_id,
-            eos_token_id=theirs.eos_token_id,
-            projection_dim=12,
-            hidden_act="gelu" if end else "quick_gelu",
-        )
         kind = transformers.CLIPTextModelWithProjection if end else transformers.CLIPTextModel
-        encoder = kind(config).eval()
+        activation = "gelu" if end else "quick_gelu"
+        encoder = perturbed(kind, theirs, num_hidden_layers=3, projection_dim=12, hidden_act=activation)
         with torch.no_grad():
-            for p in encoder.parameters():
-                p.add_(0.1 * torch.randn_like(p))
             ids = theirs(CAPTIONS, padding="max_length", max_length=16, truncation=True, return_tensors="pt").input_ids
             out = encoder(ids, output_hidden_states=True)
         states.append(out.hidden_states[-2 - skip].numpy())
