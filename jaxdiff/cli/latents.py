@@ -67,10 +67,10 @@ def check(given: argparse.Namespace) -> argparse.Namespace:
             )
         return given
     for name in OTHERS:
-        if getattr(given, name) not in (None, False):
+        if (value := getattr(given, name)) is not None and value is not False:  # but 0 is
             raise InputError(f"--{name}: is not for folders of diffusers and single files: leave it out")
     nets, controls, strengths = (getattr(given, f) or [] for f in ("control_net", "control", "control_strength"))
-    if len(nets) != len(controls) or len(strengths) not in (0, len(nets)):
+    if (nets and len(nets) != len(controls)) or len(strengths) not in (0, len(controls)):
         raise InputError(
             f"--control-net: {len(nets)} given with {len(controls)} --control and {len(strengths)} --control-strength: "
             "give a picture for each, and a strength for each or none"
@@ -136,9 +136,11 @@ def _field(text: str) -> tuple[str, Any]:
 
 def _known(given: argparse.Namespace, model: Model) -> dict[str, np.ndarray]:
     """What each picture is told beside the words: (1, ...)."""
-    known = {}
-    strengths = given.control_strength or [1.0] * len(given.control or [])
-    for i, (file, strength) in enumerate(zip(given.control or [], strengths, strict=True)):
+    known, files = {}, given.control or []
+    if len(files) != (wanted := sum(name.startswith("control") for name in model.conditions)):
+        raise InputError(f"--control: {len(files)} given, and {wanted} networks of this model each follow a picture")
+    strengths = given.control_strength or [1.0] * len(files)
+    for i, (file, strength) in enumerate(zip(files, strengths, strict=True)):
         known[f"control{i}"] = (1 + _picture(file, model.conditions[f"control{i}"])) / 2
         known[f"strength{i}"] = np.array([strength], np.float32)
     if (given.depth is None) == ("depth" in model.conditions):

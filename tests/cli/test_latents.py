@@ -31,6 +31,7 @@ def parsed(folder, *words):
         (["--task", "img2img"], "--task: is not for folders of diffusers"),
         (["--likelihood"], "--likelihood: is not"),
         (["--label", "3"], "--label: is not"),
+        (["--property", "0"], "--property: is not"),
         (["--control-net", "a"], "1 given with 0 --control and 0 --control-strength"),
         (["--control-net", "a", "--control", "a", "--control-strength", "1", "--control-strength", "2"], "and 2"),
         (["--strength", "0.5"], "--strength: goes with --image"),
@@ -97,3 +98,8 @@ def test_a_picture_that_follows_two_others(tmp_path, monkeypatch, capsys):
     assert np.abs(drawn("--image", str(tmp_path / "begin.png"), "--strength", "0.5") - alone).max() > 0.01
     assert sample.main(["--model", str(folder)]) == 2
     assert "--prompt" in capsys.readouterr().err
+    by_one = drawn(*control[:4])
+    tiny.write_tiny_control(folder / "controlnet")  # which is then the model's own
+    np.testing.assert_array_equal(drawn("--control", str(tmp_path / "edges.png")), by_one)
+    assert sample.main(plain) == 2
+    assert "--control: 0 given, and 1 networks" in capsys.readouterr().err
