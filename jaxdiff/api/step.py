@@ -66,7 +66,7 @@ class Step:
         build.check_told(batch.condition or {}, self.told)
         return State(*self._compiled(state.train, batch))
 
-    def model(self, state: State) -> Model | Classifier:
+    def model(self, state: State) -> experiment.Trained:
         """The model of a state, with the first of its averages, which stays when the state is used up."""
         name = next(iter(self.parts.ema))
         weights = f"{name} of step {int(state.train.step):,}"
@@ -110,6 +110,7 @@ def make_step(
     update = make_train_step(
         made.loss_fn, made.optimizer, made.ema, key, train["accumulate"], train["guard"]["spike"], made.transforms
     )
-    known = made.model.conditions.keys() if isinstance(made.model, Model) else {"label"}
+    known = {"label"} if isinstance(made.model, Classifier) else set()
+    known = made.model.conditions.keys() if isinstance(made.model, Model) else known
     told = frozenset(known - build.transform_conditions(whole, spec).keys())
     return Step(made, update, told, jax.jit(update, donate_argnums=0))

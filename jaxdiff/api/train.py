@@ -33,9 +33,8 @@ from jaxdiff.config.schema import FIELDS
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.images.memory import image_array
-from jaxdiff.pipelines.classifier import Classifier
+from jaxdiff.pipelines.experiment import Trained
 from jaxdiff.pipelines.load import load_any
-from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.progress import is_shown, make_bar
 from jaxdiff.training import feed, log, sharding, stop
 from jaxdiff.training.errors import explained, looked_for
@@ -70,7 +69,7 @@ def train(
     fields: Mapping[str, Any] | None = None,
     progress: bool | None = None,
     **parts: Any,
-) -> Model | Classifier:
+) -> Trained:
     """Train a model, and return it, ready to sample.
 
     Args:
@@ -209,7 +208,7 @@ def _check_kept(config: Mapping[str, Any], fixed: Collection[str], workdir: Any)
                 raise InputError(f"{name}={got(config, name)}: is of a run's folder: give a workdir, or leave it out")
 
 
-def _fit(config: dict[str, Any], progress: bool | None) -> Model | Classifier:
+def _fit(config: dict[str, Any], progress: bool | None) -> Trained:
     """Train in memory, from the first step to the last or to a reason to end early."""
     began = time.monotonic()
     sharding.use_compilation_cache()

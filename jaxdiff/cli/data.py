@@ -7,11 +7,13 @@
   jaxdiff data inspect cifar10
   jaxdiff data inspect TABLE.csv --label-key species
   jaxdiff data maze trips.npz --layout medium --trips 20000
+  jaxdiff data latents FOLDER --workdir runs/autoencoder
 
 `prepare` makes CIFAR-10, MNIST or Fashion-MNIST of their original archives, downloaded or lying in FOLDER, without
 TensorFlow. The source to inspect is "digits", a folder of pictures, a .npy or .npz of images, a
 .csv, or the name of a prepared TFDS set; the exit code is 1 if training would refuse some of it. `maze` writes
-the trips that the dataset "maze" is made of, positions (n, steps, 2), and prints their SHA-256.
+the trips that the dataset "maze" is made of, positions (n, steps, 2), and prints their SHA-256. `latents` writes what
+an autoencoder (configs/autoencoder.py) makes of the data that it was trained on, for configs/latent.py:FOLDER.
 """
 
 import argparse
@@ -177,10 +179,31 @@ def run_maze(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_latents(args: argparse.Namespace) -> int:
+    """Write what an autoencoder makes of its data, and say how well it codes what was held out."""
+    from jaxdiff.config import build  # these take seconds to import
+    from jaxdiff.config.record import find as find_run
+    from jaxdiff.config.record import read_record
+    from jaxdiff.pipelines import coder
+    from jaxdiff.pipelines.load import load_coder
+
+    made, config = load_coder(args.workdir, args.weights), read_record(find_run(args.workdir)).config
+    sources = {"train": build.known(config, "data")}
+    if config.get("held_out"):
+        sources["held_out"] = build.known(config, "held_out")
+    coder.write_latents(made, args.folder, sources)
+    last, source = [*sources.items()][-1]
+    x = source.take(np.linspace(0, source.size - 1, min(1000, source.size)).astype(int)).x_0
+    counts = ", ".join(f"{name} {source.size:,}" for name, source in sources.items())
+    print(f"latents of {counts} are in {args.folder}; PSNR of {last}: {coder.psnr(made, x):.2f} dB")
+    print(f"  jaxdiff train --config latent:{args.folder}")
+    return 0
+
+
 def make_parser() -> Parser:
     """The parser of the command."""
     parser = Parser(prog="jaxdiff data", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="inspect|prepare|maze")
+    commands = parser.add_subparsers(required=True, metavar="inspect|prepare|maze|latents")
     command = commands.add_parser("inspect", help="count, shape, range, classes, copies, and what would be refused")
     command.add_argument(
         "source", help='"digits", a folder, a .npy or .npz of images, a .csv, or the name of a prepared TFDS set'
@@ -212,6 +235,11 @@ def make_parser() -> Parser:
     command.add_argument("--split", default="train", help="train, or test with the pairs of cells left out of it")
     command.add_argument("--seed", type=int, default=0)
     command.set_defaults(run=run_maze)
+    command = commands.add_parser("latents", help="write what a trained autoencoder makes of its data")
+    command.add_argument("folder", type=Path, help="a new folder to write")
+    command.add_argument("--workdir", required=True, help="the run of the autoencoder")
+    command.add_argument("--weights", default="", help="one of its averages, or params; the first average")
+    command.set_defaults(run=run_latents)
     return parser
 
 

@@ -2,7 +2,7 @@
 
 A model draws from each of its averages, always from the same noise, and the modality of its data shows that
 (`jaxdiff.modalities`); one that is told more than classes shows what it makes of that beside the originals. Of a
-classifier it is the accuracy at each noise level.
+classifier it is the accuracy at each noise level, and of an autoencoder images above what comes back of them.
 """
 
 import logging
@@ -21,8 +21,10 @@ from jaxdiff.evaluation import during, held_out
 from jaxdiff.evaluation.features import find_features
 from jaxdiff.modalities import completed, find
 from jaxdiff.modalities.images import pictures
-from jaxdiff.pipelines import classifier
+from jaxdiff.pipelines import classifier, coder
 from jaxdiff.pipelines.classifier import Classifier
+from jaxdiff.pipelines.coder import Coder
+from jaxdiff.pipelines.experiment import Trained
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite
 from jaxdiff.training import files, hosts, log
@@ -37,7 +39,7 @@ LEVELS = np.geomspace(0.02, 50, 12)
 """Noise levels sigma / alpha at which a classifier is measured."""
 
 
-def monitor(config: dict, model: Model | Classifier, source: Source) -> Callable[[Params], dict[str, float]]:
+def monitor(config: dict, model: Trained, source: Source) -> Callable[[Params], dict[str, float]]:
     """Make the function that measures the first average at each checkpoint.
 
     It is what `train.held_out_examples` and `train.samples` ask for: the held-out error, and the Fréchet distance of
@@ -45,9 +47,10 @@ def monitor(config: dict, model: Model | Classifier, source: Source) -> Callable
     """
     settings = config["train"]
     wanted, drawn = settings["held_out_examples"], settings.get("samples", 0)
-    if (wanted or drawn) and isinstance(model, Classifier):
+    if (wanted or drawn) and not isinstance(model, Model):
         raise InputError(
-            "train.held_out_examples, train.samples: go with denoisers; a classifier is measured at each sample_every"
+            "train.held_out_examples, train.samples: go with denoisers; classifiers and autoencoders are measured at "
+            "each sample_every"
         )
     if drawn == 1:
         raise InputError("train.samples=1: a Fréchet distance needs two examples at least; 0 for none")
@@ -74,13 +77,15 @@ def monitor(config: dict, model: Model | Classifier, source: Source) -> Callable
     return lambda params: {name: value for measure in measures for name, value in measure(params).items()}
 
 
-def make_preview(config: dict, model: Model | Classifier, source: Source, key: Key):
+def make_preview(config: dict, model: Trained, source: Source, key: Key):
     """`(averages, workdir, journal, step)`: shows what each average, `(name, params)`, has learned so far."""
     if isinstance(model, Model):
         real = compared(config, model, source)
         return lambda *given: _drawn(model, key, real, *given)
     source = build.held_out(config, model.spec) if config.get("held_out") else source
     batch = source.take(np.linspace(0, source.size - 1, min(CLASSIFIED, source.size)).astype(int))
+    if isinstance(model, Coder):
+        return lambda *given: _coded(model, batch.x_0, *given)
     return lambda *given: _measured(model, key, batch, *given)
 
 
@@ -163,3 +168,23 @@ def _measured(
     if hosts.is_writer():
         with log.surviving("samples.png"), files.replacing(workdir / "samples.png") as part:
             pictures.save_curves(part, curves, xlabel="noise level", xscale="log", yscale="linear")
+
+
+def _coded(
+    model: Coder,
+    x: np.ndarray,
+    averages: Iterable[tuple[str, Params]],
+    workdir: Path,
+    journal: log.Log | log.Silent,
+    step: int,
+) -> None:
+    """samples.png: images above what comes back of them; and the mean PSNR of all."""
+    for i, (name, params) in enumerate(averages):
+        one, shown = replace(model, params=params), x[:TOLD]
+        journal.scalars(step, {f"psnr_{name}": coder.psnr(one, x)})
+        picture = pictures.grid(np.concatenate([shown, np.asarray(one.decode(one.encode(shown)))]), len(shown))
+        if hosts.is_writer():
+            file = workdir / (f"samples-{name}.png" if i else "samples.png")
+            with log.surviving(file.name), files.replacing(file) as part:
+                pictures.save_picture(part, picture, note=f"{name} of step {step:,}")
+            journal.picture(step, f"samples/{name}", picture)

@@ -18,7 +18,7 @@ from jaxdiff.data.source import Source, fingerprint
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import find
 from jaxdiff.pipelines import experiment
-from jaxdiff.pipelines.classifier import Classifier
+from jaxdiff.pipelines.experiment import Trained
 from jaxdiff.pipelines.load import load_any
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.warm_start import check_teacher, for_players, warm_start
@@ -74,7 +74,7 @@ class Setup(NamedTuple):
             return state
         try:
             model = load_any(init) if isinstance(init, str) else init()
-            if not isinstance(model, Model | Classifier):
+            if not isinstance(model, Trained):
                 raise InputError("give a model, or the path of a run or a model folder")
             trained = for_players(state.params, model.params)
             if self.parts.teacher:

@@ -31,9 +31,10 @@ from jaxdiff.config.budget import Speed, early
 from jaxdiff.config.schema import check_fields
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
-from jaxdiff.modalities.images import pictures
+from jaxdiff.modalities.images import coded, pictures
 from jaxdiff.pipelines.classifier import Classifier
-from jaxdiff.pipelines.model import Model
+from jaxdiff.pipelines.coder import Coder
+from jaxdiff.pipelines.experiment import Trained
 from jaxdiff.pipelines.progress import is_shown, make_bar
 from jaxdiff.training import feed, hosts, log, sharding, stop
 from jaxdiff.training.checkpoints import checkpoint, rollback, stored
@@ -221,6 +222,8 @@ def enter(workdir: Path, record: run_record.Record, held: contextlib.ExitStack) 
     if hosts.is_writer():
         held.enter_context(run_record.locked(workdir))
     run_record.write_record(workdir, record, write=hosts.is_writer())
+    if hosts.is_writer():
+        coded.keep(record.spec, workdir)
     policy = {name: record.config["train"][name] for name in ("keep", "keep_every", "keep_best", "verify")}
     return held.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", **policy))
 
@@ -230,7 +233,7 @@ def keep_batch(config: dict, workdir: Path, source: Source, step: int) -> Path:
     return rollback.save_batch(workdir, source, config["train"]["batch_size"], config["seed"], step)
 
 
-def report(workdir: Path, model: Model | Classifier, step: int, reason: int, complaint: str) -> None:
+def report(workdir: Path, model: Trained, step: int, reason: int, complaint: str) -> None:
     """Say where things are, how to go on, and what there is to complain of."""
     if complaint:
         print(f"warning: {complaint}")
@@ -240,12 +243,15 @@ def report(workdir: Path, model: Model | Classifier, step: int, reason: int, com
     rows = log.read(workdir)
     names = dict.fromkeys(n for r in rows for n in r if n == "loss" or n.startswith("held_out_"))
     curves = {name: [(r["step"], r[name]) for r in rows if r.get(name)] for name in names}
-    guides = isinstance(model, Classifier)
-    follows = f"runs/RUN --task guide --classifier {workdir} --label 0" if guides else workdir
+    follows = f"sample --workdir {workdir}"
+    if isinstance(model, Classifier):
+        follows = f"sample --workdir runs/RUN --task guide --classifier {workdir} --label 0"
+    elif isinstance(model, Coder):
+        follows = f"data latents FOLDER --workdir {workdir}"
     with log.surviving("loss.png"), replacing(workdir / "loss.png") as part:
         pictures.save_curves(part, {name: points for name, points in curves.items() if points})
     output.say(f"done: look at {workdir / 'samples.png'} and {workdir / 'loss.png'}; go on with")
-    output.say(f"  jaxdiff sample --workdir {follows}")
+    output.say(f"  jaxdiff {follows}")
 
 
 def timed(setup: Setup, workdir: Path, end: int) -> Speed | None:

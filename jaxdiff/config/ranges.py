@@ -78,6 +78,13 @@ _dit = {
     "dropout": UNIT,
     "outputs": (1, 2),  # which the loss decides
 }
+_autoencoder = {
+    "widths": (1, 2**20),
+    "blocks": (1, 1000),
+    "latents": (1, 2**10),
+    "channels": (1, 2**10),
+    "groups": COUNT,
+}
 _mlp = {
     "widths": (1, 2**20),
     "blocks": (0, 1000),
@@ -139,6 +146,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "diffwave": _diffwave,
         "unet_video": _unet_video,
         "dit": _dit,
+        "autoencoder": _autoencoder,
         "mlp": _mlp,
         "classifier": _net,
         "sequence": {**_wide, "heads": COUNT},
@@ -158,6 +166,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "frames": {"together": UNIT},
         "held": {"first": (0, 2**16), "last": (0, 2**16), "share": UNIT},
         "bound": {"levels": (2, 2**16)},
+        "reconstruction": {"kl": (0, 1e6)},
         "progressive": {"total": (2, 2**20), "last": (1, 2**19), "stage": COUNT, "guidance": _guidance},
         "consistency_distillation": {"steps": (1, 10**6), "guidance": _guidance, **_target},
         "consistency_training": {"first": (1, 10**6), "last": (1, 10**6), "stage": COUNT, "c": SCALE},

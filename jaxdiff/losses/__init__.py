@@ -5,6 +5,7 @@ from jaxdiff.losses.diffusion import diffusion_loss
 from jaxdiff.losses.frames import frames_loss, held_loss
 from jaxdiff.losses.hybrid import hybrid_loss
 from jaxdiff.losses.importance import importance_loss
+from jaxdiff.losses.reconstruction import reconstruction_loss
 from jaxdiff.losses.sliced import sliced_loss
 from jaxdiff.losses.vlb import bound_loss
 
@@ -16,5 +17,6 @@ __all__ = [
     "held_loss",
     "hybrid_loss",
     "importance_loss",
+    "reconstruction_loss",
     "sliced_loss",
 ]

@@ -22,12 +22,14 @@ class Needs(NamedTuple):
       forward: whether it takes forward derivatives (jvp) through the network, which some kernels do not have.
       teacher: whether training must begin with the weights of a trained model.
       times: whether the network is asked at a time for each step of an example, (batch, steps).
+      autoencoder: whether the network codes examples and decodes them, `(params, x, key) -> (x, mean, log_variance)`.
       classifier: whether the network returns the logits of classes, (batch, num_classes), in place of an array like x.
     """
 
     outputs: int = 1
     learned_process: bool = False
     classifier: bool = False
+    autoencoder: bool = False
     second_time: bool = False
     players: str = ""
     samplers: tuple[str, ...] = ()

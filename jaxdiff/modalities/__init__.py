@@ -4,6 +4,7 @@ A folder's `__init__` says what one example is, and its `show` how examples are 
 
     AXES                            names of the axes of one example
     RANGE                           of its values, (low, high); (None, None) for any
+    range_of(spec)                  where it depends on the example: its range in place of that
     make_codec(spec) -> Codec       between the data's own units and what a network sees
     make_space(spec)                where there is one: the function condition -> Space, the part of R^n they live in,
                                     or None for all of it
@@ -71,8 +72,8 @@ def check(spec: Spec) -> None:
     kind = find(spec.modality)
     if len(spec.shape) != len(kind.AXES):
         raise InputError(f"shape={spec.shape}: an example of {spec.modality} has the axes ({', '.join(kind.AXES)})")
-    if (spec.low, spec.high) != kind.RANGE:
-        low, high = kind.RANGE
+    low, high = kind.range_of(spec) if hasattr(kind, "range_of") else kind.RANGE
+    if (spec.low, spec.high) != (low, high):
         raise InputError(f"low={spec.low}, high={spec.high}: those of {spec.modality} are {low} and {high}")
     if spec.levels is not None and spec.low is None:
         raise InputError(f"levels={spec.levels}: goes with a range, low and high: leave it out")

@@ -1,5 +1,6 @@
 """Networks: Flax lives here."""
 
+from jaxdiff.nets.autoencoder import Autoencoder
 from jaxdiff.nets.classifier import Classifier
 from jaxdiff.nets.columns import Columns
 from jaxdiff.nets.diffwave import DiffWave
@@ -17,6 +18,7 @@ from jaxdiff.nets.unet_video import UNetVideo
 __all__ = [
     "EGNN",
     "MLP",
+    "Autoencoder",
     "Classifier",
     "Columns",
     "DiT",

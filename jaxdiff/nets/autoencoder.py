@@ -114,9 +114,15 @@ class Autoencoder(nn.Module):
         if self.unquantized:
             self.post_quant = nn.Dense(self.latents, kernel_init=INIT, dtype=self.dtype)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Pictures through the means of their latents: what initializes all parameters."""
+    def __call__(self, x: jax.Array, t=None, condition=None, train: bool = False) -> jax.Array:
+        """Pictures through the means of their latents: what initializes all parameters. There is nothing to tell it."""
         return self.decode(self.encode(x))
+
+    def through(self, x: jax.Array, key: jax.Array | None = None) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Pictures through latents that are drawn with a key, or their means; with the moments of the latents."""
+        mean, log_variance = self.moments(x)
+        z = mean if key is None else mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
+        return self.decode(self.scaled(z)), mean, log_variance
 
     @property
     def factor(self) -> int:

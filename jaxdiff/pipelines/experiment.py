@@ -20,13 +20,19 @@ from jaxdiff.discrete.product import Product
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process
 from jaxdiff.guidance import classifier
+from jaxdiff.modalities.images.coded import pictures_of
 from jaxdiff.pipelines.classifier import Classifier
+from jaxdiff.pipelines.coder import Coder
+from jaxdiff.pipelines.ends import Ends
 from jaxdiff.pipelines.model import Model
 from jaxdiff.training.ema import Decay, averages
 from jaxdiff.training.sharding import TensorAxis, drawing_mesh, replicated
 from jaxdiff.types import Key, LossFn, Params, Spec, StatefulLoss, Transform
 
-__all__ = ["Experiment", "build", "make_model"]
+__all__ = ["Experiment", "Trained", "build", "make_model"]
+
+Trained = Model | Classifier | Coder
+"""What a run trains."""
 
 
 class Experiment(NamedTuple):
@@ -39,7 +45,7 @@ class Experiment(NamedTuple):
     optimizer: optax.GradientTransformation
     ema: dict[str, Decay]
     """The averages, by name; the first is the one to sample with."""
-    model: Model | Classifier
+    model: Trained
     """Its `params` are shapes alone, until real ones take their place."""
     tensor_axis: TensorAxis
     """Of the network, see `jaxdiff.training.sharding`."""
@@ -72,12 +78,14 @@ def build(config: Config, spec: Spec, mesh: Mesh | None = None) -> Experiment:
     )
 
 
-def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None) -> Model | Classifier:
+def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None) -> Trained:
     """The model of a configuration, whose `params` are shapes alone."""
     mesh = drawing_mesh(mesh)
     device = replicated(mesh)
     params = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device), core.shapes)
     process, parameterization = core.process, core.parameterization
+    if core.needs.autoencoder:
+        return Coder(params, core.module, spec)
     if core.needs.classifier and isinstance(process, Process):
         log_p = classifier.make_bind(process, parameterization, core.network)
         return Classifier(params, log_p, process, spec, core.module.num_classes)
@@ -86,6 +94,9 @@ def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None)
     path, symbols = other or process, isinstance(process, Replacement | Product)
     if symbols and sampling["clip"] != np.inf:
         raise InputError(f"sample.clip={sampling['clip']}: symbols have no bound: set it to inf")
+    pictures = pictures_of(spec)
+    if pictures and sampling["clip"] != np.inf:
+        raise InputError(f"sample.clip={sampling['clip']}: latents have no bound: set it to inf")
     model = Model(
         params=params,
         spec=spec,
@@ -98,6 +109,7 @@ def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None)
         mesh=mesh,
         config=config,
         samplers=core.needs.samplers,
+        ends=Ends(pictures=pictures),
         **_conditioning(config, core),
     )
     model.check()

@@ -2,6 +2,7 @@
 
 config.json         the whole configuration and what one example is, as in a run (`jaxdiff.config.record`)
 model.safetensors   the parameters by their paths, such as "down0/conv1/kernel"; which ones they are, in its header
+autoencoder.safetensors   of a model of latents, what decodes them (`jaxdiff.modalities.images.coded`)
 README.md           a card: what it draws, its license, its data, and the lines that load it
 samples.png         what it draws
 
@@ -22,7 +23,7 @@ from safetensors.numpy import save_file
 from jaxdiff.config.record import Record, write_record
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities import find
-from jaxdiff.modalities.images import pictures
+from jaxdiff.modalities.images import coded, pictures
 from jaxdiff.training.files import place, replacing
 from jaxdiff.types import Batch, Params, path_name
 
@@ -67,6 +68,7 @@ def save_folder(
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as above:
             part = Path(above) / folder.name
             write_record(part, record)
+            coded.keep(record.spec, part)
             with replacing(part / FILE) as file:  # with the user's own rights, which safetensors narrows
                 save_file(stored, file, metadata={"weights": weights})
             if drawn is not None:
@@ -91,7 +93,7 @@ def check_new(path: str | Path) -> Path:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{str(folder)!r} is a file: choose another name")
     there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    if there and (FILE not in there or there - {FILE, CARD, PICTURE, "config.json"}):
+    if there and (FILE not in there or there - {FILE, CARD, PICTURE, coded.WEIGHTS, "config.json"}):
         raise InputError(f"{str(folder)!r} holds something else than a model: choose another name")
     return folder
 

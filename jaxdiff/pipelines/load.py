@@ -10,8 +10,10 @@ from jaxdiff.config.build import build_core
 from jaxdiff.config.given import with_parts
 from jaxdiff.config.record import find, read_record
 from jaxdiff.errors import InputError, unknown
+from jaxdiff.modalities.images import coded
 from jaxdiff.pipelines.classifier import Classifier
-from jaxdiff.pipelines.experiment import make_model
+from jaxdiff.pipelines.coder import Coder
+from jaxdiff.pipelines.experiment import Trained, make_model
 from jaxdiff.pipelines.folder import FILE, read_weights, stored_names
 from jaxdiff.pipelines.foreign import FILES, INDEX, load_foreign, load_single
 from jaxdiff.pipelines.model import Model
@@ -19,7 +21,7 @@ from jaxdiff.training.checkpoints.post_hoc import reconstruct
 from jaxdiff.training.checkpoints.stored import check_depth, count_of, restore_weights
 from jaxdiff.training.ema import names_of
 
-__all__ = ["load", "load_any", "load_classifier", "released"]
+__all__ = ["load", "load_any", "load_classifier", "load_coder", "released"]
 
 
 def load(path: str | Path, weights: str | float = "", **parts: Any) -> Model:
@@ -51,6 +53,11 @@ def load(path: str | Path, weights: str | float = "", **parts: Any) -> Model:
             f"the run at {str(path)!r} is a classifier, which draws nothing: it guides another run, "
             "`sample.py --workdir RUN --task guide --classifier ...`"
         )
+    if isinstance(model, Coder):
+        raise InputError(
+            f"the run at {str(path)!r} is an autoencoder, which draws nothing: it codes images for another run, "
+            f"`jaxdiff data latents FOLDER --workdir {path}`"
+        )
     return model
 
 
@@ -69,12 +76,21 @@ def load_classifier(path: str | Path, weights: str | float = "") -> Classifier:
     return model
 
 
-def load_any(path: str | Path, weights: str | float = "", **parts: Any) -> Model | Classifier:
-    """Load a model or a classifier, whichever the run trained."""
+def load_coder(path: str | Path, weights: str | float = "") -> Coder:
+    """Load an autoencoder as `load` does a model (configs/autoencoder.py)."""
+    coder = load_any(path, weights)
+    if not isinstance(coder, Coder):
+        raise InputError(f"the run at {str(path)!r} is no autoencoder: train one with --config=configs/autoencoder.py")
+    return coder
+
+
+def load_any(path: str | Path, weights: str | float = "", **parts: Any) -> Trained:
+    """Load a model, a classifier or an autoencoder, whichever the run trained."""
     folder = find(released(path))
     record = read_record(folder)
     config = with_parts(record.config, parts)
     mailed = (folder / FILE).is_file()
+    coded.learn(record.spec, folder)
     count = len(stored_names(folder)) if mailed else count_of(folder / "checkpoints")
     check_depth(f"{str(folder)!r}", count, record.config.get("net"))
     model = make_model(config, build_core(config, record.spec), record.spec)

@@ -8,8 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.config.build.data import Config, check_conditions, check_told, classes_of, held_out, rescaled, source
+from jaxdiff.config.build.data import (
+    Config,
+    check_conditions,
+    check_told,
+    classes_of,
+    held_out,
+    known,
+    rescaled,
+    source,
+)
 from jaxdiff.config.build.network import (
+    coding_network,
     conditions_of,
     linen_network,
     make_bind,
@@ -46,6 +56,7 @@ __all__ = [
     "check_told",
     "classes_of",
     "held_out",
+    "known",
     "linen_network",
     "make_loss",
     "rescaled",
@@ -96,6 +107,7 @@ def build_core(config: Config, spec: DataSpec) -> Core:
     numbers = spec.details.get("numbers", -1)
     module = make_net(config["net"], needs, transform_conditions(config, spec), spec, symbols, max(numbers, 0))
     network, start = linen_network(module), make_start(module, spec)
+    check_coding(module, needs, config)
     made = make_process(config["process"], needs.learned_process, law)
     check_kinds(made, parameterization, config["loss"])
     if needs.learned_process:
@@ -133,6 +145,14 @@ def check_times(network: Network, shapes: Params, config: Config, shape: tuple[i
             f"{config['loss']['name']!r} gives each its own: take net unet1d (of videos unet_video or dit), or loss "
             "diffusion"
         ) from error
+
+
+def check_coding(module: Any, needs: Needs, config: Config) -> None:
+    """Refuse an autoencoder where a network of noisy examples is needed, and the other way round."""
+    if hasattr(module, "through") != needs.autoencoder:
+        name, loss = in_words(config["net"]["name"]), config["loss"]["name"]
+        other = "net autoencoder" if needs.autoencoder else "loss reconstruction"
+        raise InputError(f"net {name!r}, loss {loss!r}: an autoencoder goes with its own loss: take {other}")
 
 
 def check_kinds(process: Any, parameterization: Any, spec: Spec) -> None:
@@ -177,7 +197,8 @@ def make_loss(spec: Spec, core: Core, shape: tuple[int, ...]) -> LossFn | Statef
       InputError: what is named does not fit, or one from outside fails.
     """
     given = {"schedule": core.schedule} if core.schedule else {"process": core.process}
-    network = with_unknown(core.network, core.conditions)
+    coding = core.needs.autoencoder
+    network = coding_network(core.module) if coding else with_unknown(core.network, core.conditions)
     loss = LOSS.make(spec, **given, parameterization=core.parameterization, network=network)
     named = [(LOSS, spec["name"]), *((part, spec[k]["name"]) for k, part in LOSS.inner.items() if k in spec)]
     outside = [(part, name) for part, name in named if not isinstance(name, str) or name not in part.known]

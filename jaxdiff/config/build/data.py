@@ -15,11 +15,22 @@ from jaxdiff.data.captions import tokenized, without_captions
 from jaxdiff.data.source import Source, balanced
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import check, make_codec, require, retold
+from jaxdiff.modalities.images.coded import require_pixels
 from jaxdiff.modalities.images.downsample import downsampled
 from jaxdiff.modalities.tables.spec import translation
 from jaxdiff.types import Batch, ConditionSpec, Spec
 
-__all__ = ["Config", "check_conditions", "check_told", "classes_of", "held_out", "rescaled", "source", "unlabeled"]
+__all__ = [
+    "Config",
+    "check_conditions",
+    "check_told",
+    "classes_of",
+    "held_out",
+    "known",
+    "rescaled",
+    "source",
+    "unlabeled",
+]
 
 Config = Mapping[str, Any]
 
@@ -31,14 +42,21 @@ def source(config: Config, text: Mapping[str, Any] | None = None) -> Source:
       text: the tokenizer of its captions (`jaxdiff.data.captions.text_details`); by default one by `net.text`.
     """
     check_fields(config)
-    data, factor = DATA.make(config["data"]), config["train"]["downsample"]
-    check(data.spec)
-    if factor > 1:
-        require("images", data.spec, f"train.downsample={factor}")
-        data = downsampled(data, factor)
+    data = known(config, "data")
     if config["train"]["balanced"]:
         data = balanced(data)
     return _read(config["net"], _classified(config, data), text)
+
+
+def known(config: Config, part: str) -> Source:
+    """The examples of a part, "data" or "held_out", with all that is known of them, whatever the network is told."""
+    data, factor = DATA.make(config[part]), config["train"]["downsample"]
+    check(data.spec)
+    if factor > 1:
+        require("images", data.spec, f"train.downsample={factor}")
+        require_pixels(data.spec, f"train.downsample={factor}")
+        data = downsampled(data, factor)
+    return data
 
 
 def _read(net: Config, data: Source, text: Mapping[str, Any] | None) -> Source:

@@ -30,6 +30,7 @@ __all__ = [
     "DTYPES",
     "FLEETING",
     "Start",
+    "coding_network",
     "conditions_of",
     "linen_network",
     "make_bind",
@@ -88,6 +89,8 @@ def make_net(
     if needs.second_time and not NET.takes(spec, "second_time"):
         raise InputError(f"net {in_words(spec['name'])!r} cannot be told a second time: this loss needs one that can")
     further = {"second_time": True} if needs.second_time else {}
+    if needs.autoencoder and "channels" in own and "channels" not in spec:
+        given = {"channels": like.shape[-1], **given}
     return NET.make({**spec, **given}, outputs=needs.outputs, symbols=symbols, numbers=numbers, **further)
 
 
@@ -215,6 +218,11 @@ def linen_network(module: Any) -> Network:
         return module.apply({"params": params}, x, t, condition, train=True, rngs={"dropout": key})
 
     return network
+
+
+def coding_network(module: Any) -> Callable[[Params, Any, Key], Any]:
+    """`(params, x, key) -> (x, mean, log_variance)` of an autoencoder."""
+    return lambda params, x, key: module.apply({"params": params}, x, key, method="through")
 
 
 def with_unknown(network: Network, known: Mapping[str, ConditionSpec]) -> Network:

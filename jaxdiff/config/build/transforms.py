@@ -6,6 +6,7 @@ from jaxdiff.config.build.data import Config
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import require
 from jaxdiff.modalities.images import augment, low_resolution
+from jaxdiff.modalities.images.coded import require_pixels
 from jaxdiff.transforms.dropout import condition_dropout
 from jaxdiff.transforms.rotation import rotated
 from jaxdiff.types import ConditionSpec, Spec, Transform
@@ -19,6 +20,7 @@ def transform_conditions(config: Config, spec: Spec) -> dict[str, ConditionSpec]
     for name, none in (("augment", 0), ("upscale", 1)):
         if train[name] != none:
             require("images", spec, f"train.{name}={train[name]}")
+            require_pixels(spec, f"train.{name}={train[name]}")
     told = {"augment": augment.SPEC} if train["augment"] else {}
     return told | (low_resolution.specs(spec.shape) if train["upscale"] > 1 else {})
 

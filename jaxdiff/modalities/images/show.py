@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxdiff.data.tokenizer import decode, from_details
 from jaxdiff.modalities.images import pictures
+from jaxdiff.modalities.images.coded import latent_codec, pictures_of
 from jaxdiff.types import Batch, Spec
 
 __all__ = ["describe", "preview", "save_chain", "save_samples"]
@@ -17,6 +18,8 @@ STRIP, LARGEST = 12, 256
 def describe(spec: Spec) -> str:
     """What an image is: "images of 8x8, 1 channel(s), 17 levels"."""
     height, width, channels = spec.shape
+    if of := pictures_of(spec):
+        return f"latents of {height}x{width}, {channels} channel(s), of {describe(of)}"
     return f"images of {height}x{width}, {channels} channel(s)" + (f", {spec.levels} levels" if spec.levels else "")
 
 
@@ -34,7 +37,9 @@ def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:
 
 
 def save_chain(folder: Path, spec: Spec, frames: np.ndarray, note: str) -> list[str]:
-    """Write chain.gif, and chain.png, where time runs to the right."""
+    """Write chain.gif, and chain.png, where time runs to the right; latents are decoded at each time."""
+    if pictures_of(spec):
+        frames = np.stack([np.asarray(latent_codec(spec).decode(frame)) for frame in frames])
     pictures.save_gif(folder / "chain.gif", frames, note=note)
     strip = np.round(np.linspace(0, len(frames) - 1, min(STRIP, len(frames)))).astype(int)
     pictures.save_film_strip(folder / "chain.png", frames[strip], note=note)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from jaxdiff.modalities.images.coded import latent_codec
 from jaxdiff.types import Codec, Spec
 
-__all__ = ["AXES", "RANGE", "image_spec", "make_codec"]
+__all__ = ["AXES", "RANGE", "image_spec", "make_codec", "range_of"]
 
 AXES = ("height", "width", "channels")
 RANGE = (-1.0, 1.0)
@@ -21,5 +22,10 @@ def image_spec(shape: tuple[int, ...], levels: int | None = None, classes: Seque
 
 
 def make_codec(spec: Spec) -> Codec:
-    """Images are drawn as they are trained on."""
-    return Codec()
+    """Images are drawn as they are trained on, and latents are decoded."""
+    return latent_codec(spec) if "autoencoder" in spec.details else Codec()
+
+
+def range_of(spec: Spec) -> tuple[float | None, float | None]:
+    """The range of its values: latents may have any."""
+    return (None, None) if "autoencoder" in spec.details else RANGE
