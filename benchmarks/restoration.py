@@ -39,7 +39,7 @@ MASK = np.ones((1, 28, 28, 1))
 MASK[:, 7:21, 7:21] = 0
 KERNEL = gaussian_kernel(1.5)
 NOISE, STRONG, DRAWS = 0.05, 0.5, 4
-STEPS = 20
+STEPS = 10
 SAMPLING = {"sampler": "ancestral", "steps": STEPS}
 
 
@@ -114,11 +114,11 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
         return lambda key: pipelines.restore(model, key, np.float32(y[task]), operator, noise, **more)
 
     def matched(task, operator=None, noise=0.01, **more):
-        given = lambda draws: {"method": "moment_matching", "draws": draws, **more}
+        given = lambda draws: {"method": "moment_matching", "steps": STEPS, "draws": draws, **more}
         make = (lambda d: fill(**given(d))) if operator is None else (lambda d: mend(task, operator, noise, **given(d)))
         return {
             (task, "moment matching"): make(1),
-            **{(task, f"moment matching, mean of {d} draws"): make(d) for d in (2, 4, 8)},
+            **{(task, f"moment matching, mean of {d} draws"): make(d) for d in (8, 32)},
         }
 
     def several(task, method, draw):
@@ -128,7 +128,7 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
     small, blurred = "super-resolution", "deblurring"
     runs = {
         ("inpainting", "repaint, 5 repeats"): fill("repaint", repeats=5, **SAMPLING),
-        ("inpainting", "repaint, 5 repeats, mean of 4 draws"): fill("repaint", repeats=5, draws=4, **SAMPLING),
+        ("inpainting", "repaint, 10 repeats, mean of 32 draws"): fill("repaint", repeats=10, draws=32, **SAMPLING),
         **several("inpainting", "DDRM", fill("ddrm", steps=STEPS)),
         **matched("inpainting"),
         **several(small, "DDRM", mend(small, "downsample", 0.01, method="ddrm", steps=STEPS)),

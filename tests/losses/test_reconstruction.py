@@ -39,9 +39,6 @@ def test_the_divergence_is_that_of_draws():
 
 def test_a_standard_normal_costs_nothing_and_no_other():
     assert divergence(jnp.zeros(()), jnp.zeros(())) == 0
-    slope = jax.grad(lambda p: divergence(p["shift"], p["log_variance"]))(
-        {"shift": jnp.zeros(()), "log_variance": jnp.zeros(())}
-    )
-    assert slope == {"shift": 0.0, "log_variance": 0.0}
+    assert jax.grad(divergence, (0, 1))(jnp.zeros(()), jnp.zeros(())) == (0, 0)
     assert divergence(jnp.float32(0.1), jnp.zeros(())) > 0
     assert divergence(jnp.zeros(()), jnp.float32(-0.5)) > 0
