@@ -113,9 +113,8 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
     def mend(task, operator, noise, **more):
         return lambda key: pipelines.restore(model, key, np.float32(y[task]), operator, noise, **more)
 
-    def matched(task, operator=None, noise=0.01, **more):
-        given = lambda draws: {"method": "moment_matching", "steps": STEPS, "draws": draws, **more}
-        make = (lambda d: fill(**given(d))) if operator is None else (lambda d: mend(task, operator, noise, **given(d)))
+    def matched(task, operator, noise=0.01, **more):
+        make = lambda draws: mend(task, operator, noise, method="moment_matching", steps=STEPS, draws=draws, **more)
         return {
             (task, "moment matching"): make(1),
             **{(task, f"moment matching, mean of {d} draws"): make(d) for d in (8, 32)},
@@ -128,9 +127,8 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
     small, blurred = "super-resolution", "deblurring"
     runs = {
         ("inpainting", "repaint, 5 repeats"): fill("repaint", repeats=5, **SAMPLING),
-        ("inpainting", "repaint, 10 repeats, mean of 32 draws"): fill("repaint", repeats=10, draws=32, **SAMPLING),
+        ("inpainting", "repaint, 20 repeats, mean of 32 draws"): fill("repaint", repeats=20, draws=32, **SAMPLING),
         **several("inpainting", "DDRM", fill("ddrm", steps=STEPS)),
-        **matched("inpainting"),
         **several(small, "DDRM", mend(small, "downsample", 0.01, method="ddrm", steps=STEPS)),
         **matched(small, "downsample"),
         **several(blurred, "DDRM", mend(blurred, "blur", NOISE, kernel=KERNEL, method="ddrm", steps=STEPS)),

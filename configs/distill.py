@@ -21,7 +21,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxdiff.config.record import find, read_record
+from jaxdiff.config.record import find, read_record, with_tuples
 from jaxdiff.errors import InputError, unknown
 
 TIMES = {"name": "log_normal", "mean": -1.1, "std": 2.0}
@@ -31,12 +31,12 @@ def get_config(setting: str = "progressive,teacher=runs/flow") -> ConfigDict:
     """The configuration of one of the settings above."""
     before, word, run = setting.partition("student=")
     if word and not before:
-        return ConfigDict(_tuples(read_record(find(run)).config))
+        return ConfigDict(with_tuples(read_record(find(run)).config))
     before, word, run = setting.partition("teacher=")
     name, *further = before.removesuffix(",").split(",")
     if name not in METHODS or not run or [f for f in further if not f.startswith("steps=")]:
         raise unknown("setting", setting, [*(f"{method},teacher=RUN" for method in METHODS), "student=RUN"])
-    config = ConfigDict(_tuples(read_record(find(run)).config))
+    config = ConfigDict(with_tuples(read_record(find(run)).config))
     config.train.update(init=str(find(run)), choose=False, minutes=0.0)
     steps = int(further[0].removeprefix("steps=")) if further and further[0][6:].isdigit() else 1
     if further and (name != "progressive" or not further[0][6:].isdigit()):
@@ -108,10 +108,3 @@ def _draws(config: ConfigDict, sampler: str, grid: dict[str, Any], steps: int = 
     """How the student draws. Where a flow map jumps to noise, what it aims at is no image, which is not clipped."""
     clip = float("inf") if sampler == "jump" else config.sample.clip
     config.sample = ConfigDict({"sampler": {"name": sampler}, "steps": steps, "grid": grid, "clip": clip})
-
-
-def _tuples(tree: Any) -> Any:
-    """A configuration as it was before it was written as JSON."""
-    if isinstance(tree, Mapping):
-        return {name: _tuples(value) for name, value in tree.items()}
-    return tuple(map(_tuples, tree)) if isinstance(tree, list) else tree

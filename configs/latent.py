@@ -37,9 +37,9 @@ def get_config(setting: str = "latents") -> ConfigDict:
     config.held_out = ConfigDict({"name": "latents", "path": setting, "split": "held_out"} if held_out else {})
     config.parameterization.sigma_data = config.loss.weight.sigma_data = SIGMA_DATA
     config.loss.times.mean = -0.5  # EDM's -1.2 is for data of deviation 0.5
-    wide = side >= 16
-    config.net.update(channels=64 if wide else 32, multipliers=(1, 2), blocks=1, num_classes=classes, groups=16)
-    config.net.attention = (side // 2,)
+    halved = side % 2 == 0
+    config.net.update(channels=64 if side > 4 else 32, multipliers=(1, 2) if halved else (2,), blocks=1, groups=16)
+    config.net.update(attention=(side // 2 if halved else side,), num_classes=classes)
     config.train.update(cond_dropout=0.1 if classes else 0.0, steps=4000)
     config.optimizer.update(learning_rate=1e-3)
     config.sample.clip = float("inf")

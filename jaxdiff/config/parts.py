@@ -124,7 +124,7 @@ NET = Part(
     },
     Module,
     "a Flax module called as (x, t, condition, train) -> out, where out is like x, or logits of symbols",
-    ("outputs", "second_time", "symbols", "numbers"),
+    ("outputs", "second_time", "symbols", "numbers", "control"),
 )
 LOSS = Part(
     "loss",

@@ -29,7 +29,7 @@ from jaxdiff.modalities import check
 from jaxdiff.training.files import place, read_json, replacing
 from jaxdiff.types import Spec
 
-__all__ = ["LARGEST", "NO_LOCKS", "Record", "find", "flat", "locked", "read_record", "write_record"]
+__all__ = ["LARGEST", "NO_LOCKS", "Record", "find", "flat", "locked", "read_record", "with_tuples", "write_record"]
 
 FORMAT, SEAL = 1, "sha256"
 LARGEST = 2**16
@@ -224,6 +224,13 @@ def _in_words(tree: Any) -> Any:
         told = {"num_classes": classes} if classes else {}
         return told | {name: _in_words(value) for name, value in tree.items()}
     return in_words(tree) if callable(tree) else tree
+
+
+def with_tuples(tree: Any) -> Any:
+    """A configuration as it was before it was written as JSON."""
+    if isinstance(tree, Mapping):
+        return {name: with_tuples(value) for name, value in tree.items()}
+    return tuple(map(with_tuples, tree)) if isinstance(tree, list) else tree
 
 
 def _short(value: Any) -> str:

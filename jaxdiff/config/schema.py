@@ -89,7 +89,9 @@ FIELDS = {
     "ema.half_life": Field(Sequence[float], (), "averages by their half-life in examples, ramped up", 0, MOST),
     "ema.sigma_rel": Field(Sequence[float], (), "averages by their relative width (EDM2's sigma_rel)", 0, MOST),
     "train.init": Field(Path, "", "begin with the weights of this run or model folder, as far as they fit"),
-    "train.freeze": Field(str, "", "parameters that stay as they are, by patterns of their paths: 'down*,mid*'"),
+    "train.freeze": Field(
+        str, "", "parameters that stay as they are, by patterns of their paths: 'down*,mid*', '!control' for all others"
+    ),
     "train.rates": Field(
         str, "", "factors on the rate of parameters, by patterns of their paths: 'critic=4,embed*=0.5'", optional=True
     ),
@@ -103,6 +105,12 @@ FIELDS = {
     "train.downsample": Field(int, 1, "train on images this many times smaller", 1, 2**10),
     "train.upscale": Field(int, 1, "super-resolution: tell the image this many times smaller", 1, 2**10),
     "train.low_res_noise": Field(float, 0.0, "most noise that is added to the small image", 0, 100),
+    "train.control": Field(
+        str,
+        "",
+        "follow edges or distance of each image, with a copy of the net's way down",
+        optional=True,
+    ),
     "train.log_every": Field(int, 100, "steps between two rows of metrics.jsonl", 1, MOST, resume=True),
     "train.sample_every": Field(int, 10_000, "steps between two previews", 1, MOST, True, folder=True),
     "train.checkpoint_every": Field(int, 5_000, "steps between two checkpoints", 1, MOST, resume=True),

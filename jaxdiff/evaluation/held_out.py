@@ -32,9 +32,10 @@ from jaxdiff.likelihood import (
     log_likelihood,
     softmax_decoder,
 )
-from jaxdiff.modalities.images import low_resolution
+from jaxdiff.modalities.images import controls, low_resolution
 from jaxdiff.modalities.images.operators import downsampled
 from jaxdiff.pipelines.draw import named_variance
+from jaxdiff.pipelines.follow import control_of
 from jaxdiff.pipelines.model import Model
 from jaxdiff.training.sharding import drawing_mesh, on_mesh
 from jaxdiff.types import Batch, Key, Params, Spec, expand
@@ -63,6 +64,8 @@ def examples(model: Model, source: Source, n: int) -> Batch:
         small = downsampled(model.upscales)(jnp.asarray(batch.x_0))
         told = low_resolution.as_condition(jax.random.key(0), small, model.upscales, jnp.zeros(n))
         condition = {**(condition or {}), **told}
+    if "control" in model.conditions:
+        condition = {**(condition or {}), **controls.as_condition(control_of(model, batch.x_0))}
     return batch._replace(condition=model.check_condition(condition or {}, n))
 
 

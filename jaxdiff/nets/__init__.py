@@ -10,8 +10,9 @@ from jaxdiff.nets.mlp import MLP
 from jaxdiff.nets.schedule import MonotoneLogSNR
 from jaxdiff.nets.sequence import Sequence
 from jaxdiff.nets.set_transformer import SetTransformer
+from jaxdiff.nets.tensor_axis import tensor_axis
 from jaxdiff.nets.text import TextTransformer
-from jaxdiff.nets.unet import UNet, tensor_axis
+from jaxdiff.nets.unet import UNet
 from jaxdiff.nets.unet1d import UNet1D
 from jaxdiff.nets.unet_video import UNetVideo
 

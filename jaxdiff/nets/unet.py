@@ -14,10 +14,15 @@ given again, `deep`, so that only the first level is computed (Ma et al. 2024, "
 
 With `patch`, squares of pixels become the channels of one (space to depth) before all this and after it, which spares
 the costly computation at full size (Hoogeboom et al. 2023, "simple diffusion", section 3.3).
+
+A picture to be followed, such as edges, is read by a copy of the way down and the middle, which sees x, too; what it
+makes at each layer goes through a layer that starts at zero and is added to what the network hands to its way up, times
+a strength (Zhang, Rao and Agrawala 2023, ControlNet). So a strength of 0 leaves the network as it was.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -41,25 +46,20 @@ from jaxdiff.nets.layers import (
     to_space,
 )
 from jaxdiff.nets.text import caption_spec, read_caption
-from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
+from jaxdiff.types import Condition, ConditionSpec, Spec, class_label, expand
 
-__all__ = ["KERNELS", "REMAT", "UNet", "tensor_axis"]
+__all__ = ["KERNELS", "REMAT", "UNet"]
 
 REMAT = ("none", "cheap", "full")
 KERNELS = ("xla", "cudnn")
-COLUMNS, ROWS = ("conv1", "embed", "norm2", "query", "key", "value"), ("conv2", "out")
 
 
-def tensor_axis(names: tuple[str, ...], shape: tuple[int, ...]) -> int | None:
-    """The axis along which to cut a parameter, to spread the channels of a block over devices (Shoeybi et al. 2019).
+class Layers(NamedTuple):
+    """The layers of a U-Net at one time and condition: `(h, channels, name) -> h`, attention without the channels."""
 
-    What widens into the block is cut by its outputs, what leaves it by its inputs: one sum over devices a block.
-    """
-    if len(names) < 2:
-        return None
-    if names[-2] in COLUMNS:
-        return len(shape) - 1
-    return len(shape) - 2 if names[-2] in ROWS and names[-1] == "kernel" else None
+    plain: Callable[..., jax.Array]
+    attention: Callable[..., jax.Array]
+    block: Callable[..., jax.Array]
 
 
 class UNet(nn.Module):
@@ -77,6 +77,8 @@ class UNet(nn.Module):
       sequences: conditions (batch, length, width) to which each attention is followed by one, their widths by name.
       text: options of `jaxdiff.nets.text.TextTransformer`, which reads the condition "text": its sequence is attended
         to likewise, and the vector of the whole caption added to the embedding; empty for no captions.
+      control: channels of the condition "control", (batch, height, width, channels), a picture that the network follows
+        by a copy of its way down (`Branch`), with the condition "strength", (batch,); 0 for none.
       fourier: exponents n of the features sin(2^n 2 pi x) and cos(2^n 2 pi x), channels added to the input, which
         let a network see the last bits of its input (Kingma et al. 2021, appendix C: 6 and 7 for 8-bit images).
       patch: side of the squares of pixels that become one, with more channels; 1 to leave them.
@@ -106,6 +108,7 @@ class UNet(nn.Module):
     images: Mapping[str, int] = FrozenDict()
     sequences: Mapping[str, int] = FrozenDict()
     text: Mapping[str, Any] = FrozenDict()
+    control: int = 0
     fourier: Sequence[int] = ()
     patch: int = 1
     groups: int = 32
@@ -146,13 +149,42 @@ class UNet(nn.Module):
         Raises:
           InputError: the image, the attention resolutions or the condition do not fit the network.
         """
-        given = condition or {}
+        given = dict(condition or {})
         self._check(x.shape, given)
+        added = self._followed(x, t, given, train)
+        layers = self._layers(x.shape[0], t, given, train)
+        skips, h = self._descend(x, given, layers, deep is not None)
+        skips = [skip + more for skip, more in zip(skips, added, strict=False)] if added else skips
+        _, _, block = layers
+
+        def up(h, level):
+            for i in range(self.blocks + 1):
+                h = block(jnp.concatenate([h, skips.pop()], axis=-1), self._widths[level], f"up{level}_{i}")
+            return h
+
+        if deep is None:
+            h = h + added[-1] if added else h
+            for level in range(len(self._widths) - 1, 0, -1):
+                h = self._resampled(up(h, level), level, layers, "up")
+            self.sow("intermediates", "deep", h)
+            deep = h
+
+        h = GroupNorm(self.groups, self.dtype, silu=True, name="norm_out")(up(deep, 0))
+        channels = self.outputs * x.shape[-1] * self.patch**2
+        return to_space(conv(channels, init=ZERO, name="conv_out")(h.astype(jnp.float32)), self.patch)
+
+    @property
+    def _widths(self) -> list[int]:
+        return [self.channels * m for m in self.multipliers]
+
+    def _layers(self, batch: int, t: jax.Array, given: Condition, train: bool) -> Layers:
+        """The layers that hear of the time and of the condition."""
         residual, attend = ResidualBlock, Attention
         if self.remat != "none":
             policy = CHEAP if self.remat == "cheap" else None
             residual = nn.remat(ResidualBlock, static_argnums=(3,), policy=policy)
             attend = nn.remat(Attention, policy=policy)
+        sequences, embedding = self._read(given, self._embed(t, given), batch)
 
         def attention(h, name):
             heads = h.shape[-1] // self.head_channels if self.head_channels else self.heads
@@ -169,52 +201,54 @@ class UNet(nn.Module):
             h = plain(h, channels, name)
             return attention(h, f"{name}_attention") if h.shape[1] in self.attention else h
 
+        return Layers(plain, attention, block)
+
+    def _descend(
+        self, x: jax.Array, given: Condition, layers: Layers, first: bool = False, hint: jax.Array | float = 0.0
+    ) -> tuple[list[jax.Array], jax.Array]:
+        """What each layer of the way down leaves, and the middle; of the first level alone, if asked for.
+
+        Args:
+          hint: what is added to the first layer's output.
+        """
+        plain, attention, block = layers
+
         def down(h, level):
             outputs = []
             for i in range(self.blocks):
-                h = block(h, widths[level], f"down{level}_{i}")
+                h = block(h, self._widths[level], f"down{level}_{i}")
                 outputs.append(h)
             return outputs
-
-        def up(h, level):
-            for i in range(self.blocks + 1):
-                h = block(jnp.concatenate([h, skips.pop()], axis=-1), widths[level], f"up{level}_{i}")
-            return h
-
-        def halved(h, level):
-            if self.resample_blocks:
-                return plain(h, h.shape[-1], f"downsample{level}", "down")
-            return Downsample(self.dtype, name=f"downsample{level}")(h)
-
-        def enlarged(h, level):
-            if self.resample_blocks:
-                return plain(h, h.shape[-1], f"upsample{level}", "up")
-            return Upsample(self.dtype, name=f"upsample{level}")(h)
-
-        sequences, embedding = self._read(given, self._embed(t, given), x.shape[0])
-        widths = [self.channels * m for m in self.multipliers]
-        last = len(widths) - 1
 
         waves = [f(2.0**n * 2 * jnp.pi * x) for n in self.fourier for f in (jnp.sin, jnp.cos)]
         beside = [given.get(part, jnp.zeros((*x.shape[:-1], n))) for part, n in sorted(self.images.items())]
         h = to_depth(jnp.concatenate([x, *waves, *beside], axis=-1), self.patch)
-        h = conv(self.channels, dtype=self.dtype, name="conv_in")(h)
+        h = conv(self.channels, dtype=self.dtype, name="conv_in")(h) + hint
         skips = [h, *down(h, 0)]
+        if first:
+            return skips, h
+        for level in range(1, len(self._widths)):
+            skips.append(self._resampled(skips[-1], level - 1, layers, "down"))
+            skips.extend(down(skips[-1], level))
+        h = attention(plain(skips[-1], self._widths[-1], "middle_0"), "middle_attention")
+        return skips, plain(h, self._widths[-1], "middle_1")
 
-        if deep is None:
-            for level in range(1, last + 1):
-                skips.append(halved(skips[-1], level - 1))
-                skips.extend(down(skips[-1], level))
-            h = attention(plain(skips[-1], widths[-1], "middle_0"), "middle_attention")
-            h = plain(h, widths[-1], "middle_1")
-            for level in range(last, 0, -1):
-                h = enlarged(up(h, level), level)
-            self.sow("intermediates", "deep", h)
-            deep = h
+    def _resampled(self, h: jax.Array, level: int, layers: Layers, way: str) -> jax.Array:
+        """The array at half the size, or at twice."""
+        name = f"{way}sample{level}"
+        if self.resample_blocks:
+            return layers.plain(h, h.shape[-1], name, way)
+        return (Downsample if way == "down" else Upsample)(self.dtype, name=name)(h)
 
-        h = GroupNorm(self.groups, self.dtype, silu=True, name="norm_out")(up(deep, 0))
-        channels = self.outputs * x.shape[-1] * self.patch**2
-        return to_space(conv(channels, init=ZERO, name="conv_out")(h.astype(jnp.float32)), self.patch)
+    def _followed(self, x: jax.Array, t: jax.Array, given: dict[str, Any], train: bool) -> list[jax.Array]:
+        """What a picture that is to be followed adds to each skip, and last to the middle; nothing without one."""
+        picture, strength = given.pop("control", None), given.pop("strength", None)
+        if not self.control or picture is None:
+            return []
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(UNet) if field.init}
+        found = Branch(**{**own, "parent": self, "name": "control"})(x, t, given, train, picture)
+        strength = jnp.ones(len(x)) if strength is None else strength
+        return [(expand(strength, one) * one).astype(one.dtype) for one in found]
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes for such images."""
@@ -223,6 +257,9 @@ class UNet(nn.Module):
         images = {name: ConditionSpec((*spec.shape[:-1], channels)) for name, channels in self.images.items()}
         sequences = {name: ConditionSpec((None, n)) for name, n in self.sequences.items()}
         labels |= {"until": ConditionSpec(())} if self.second_time else {}
+        if self.control:
+            images["control"] = ConditionSpec((*spec.shape[:-1], self.control), missing=None)
+            images["strength"] = ConditionSpec((), missing=None)
         return labels | vectors | images | sequences | ({"text": caption_spec(self.text)} if self.text else {})
 
     def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
@@ -291,3 +328,22 @@ class UNet(nn.Module):
                 raise InputError(
                     f"{part!r} of width {given[part].shape[-1]} was given to a U-Net for {known[part].shape}"
                 )
+
+
+class Branch(UNet):
+    """`(x, t, condition, train, picture) -> added`: an array for each skip of a U-Net, and one for its middle."""
+
+    @nn.compact
+    def __call__(  # type: ignore[override]
+        self, x: jax.Array, t: jax.Array, condition: Condition, train: bool, picture: jax.Array
+    ) -> list[jax.Array]:
+        """Run the copy of the way down, with the picture beside its first layer."""
+        h = nn.silu(conv(self.channels, dtype=self.dtype, name="picture_in")(to_depth(picture, self.patch)))
+        hint = conv(self.channels, init=ZERO, dtype=self.dtype, name="picture_out")(h)
+        layers = self._layers(x.shape[0], t, condition, train)
+        skips, h = self._descend(x, condition, layers, hint=hint)
+
+        def zero(name, h):
+            return nn.Dense(h.shape[-1], kernel_init=ZERO, dtype=self.dtype, name=name)(h)
+
+        return [*(zero(f"zero{i}", skip) for i, skip in enumerate(skips)), zero("zero_middle", h)]

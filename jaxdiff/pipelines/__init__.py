@@ -9,6 +9,7 @@ from jaxdiff.pipelines.autoguide import autoguide
 from jaxdiff.pipelines.cascade import cascade
 from jaxdiff.pipelines.conformers import conformers
 from jaxdiff.pipelines.denoise import denoise
+from jaxdiff.pipelines.follow import follow
 from jaxdiff.pipelines.fragments import fragments
 from jaxdiff.pipelines.guide import guide
 from jaxdiff.pipelines.hold import bridge, extend, hold
@@ -33,6 +34,7 @@ __all__ = [
     "denoise",
     "detect",
     "extend",
+    "follow",
     "fragments",
     "guide",
     "hold",

@@ -44,7 +44,12 @@ def warm_start(params: Params, trained: Params) -> tuple[Params, str]:
 
 
 def for_players(params: Params, trained: Params) -> Params:
-    """The parameters of a trained model, for two players once each; of one that was a player, the generator's."""
+    """The parameters of a trained model, for two players once each; of one that was a player, the generator's.
+
+    A control net begins as a copy of the network that it is to control.
+    """
+    if isinstance(params, Mapping) and "control" in params and "control" not in trained:
+        return {**trained, "control": {name: trained[name] for name in params["control"].keys() & trained.keys()}}
     players = {"generator", "critic"}
     names = lambda tree: set(tree) if isinstance(tree, Mapping) else set()
     if names(params) == players and names(trained) != players:

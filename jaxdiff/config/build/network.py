@@ -67,13 +67,17 @@ def make_net(
       numbers: of an example of symbols and numbers.
     """
     own = NET.arguments(spec)
-    for name, source in (("outputs", "loss"), ("symbols", "data"), ("numbers", "data")):
+    for name, source in (("outputs", "loss"), ("symbols", "data"), ("numbers", "data"), ("control", "training")):
         if name in spec:
             raise InputError(f"config.net.{name} follows from the {source}: leave it out")
     if not symbols and "symbols" in inspect.signature(NET.find(spec)).parameters:
         raise InputError(f"net {in_words(spec['name'])!r}: is for symbols, and this data has none: take unet or mlp")
     if "dtype" in own and spec.get("dtype", "float32") not in DTYPES:
         raise unknown("net.dtype", spec["dtype"], DTYPES)
+    followed = told.get("control")
+    if followed and not NET.takes(spec, "control"):
+        raise InputError(f"net {in_words(spec['name'])!r} follows no pictures: set train.control='', or take unet")
+    told = {name: one for name, one in told.items() if not (followed and name in ("control", "strength"))}
     inputs = {
         "vectors": {name: one.shape[-1] for name, one in told.items() if len(one.shape) == 1},
         "images": {name: one.shape[-1] for name, one in told.items() if len(one.shape) == len(like.shape)},
@@ -88,7 +92,9 @@ def make_net(
         raise InputError("net.attention_kernel='cudnn': has no forward derivative, which this loss takes: choose 'xla'")
     if needs.second_time and not NET.takes(spec, "second_time"):
         raise InputError(f"net {in_words(spec['name'])!r} cannot be told a second time: this loss needs one that can")
-    further = {"second_time": True} if needs.second_time else {}
+    further: dict[str, Any] = {"second_time": True} if needs.second_time else {}
+    if followed:
+        further["control"] = followed.shape[-1]
     if needs.autoencoder and "channels" in own and "channels" not in spec:
         given = {"channels": like.shape[-1], **given}
     return NET.make({**spec, **given}, outputs=needs.outputs, symbols=symbols, numbers=numbers, **further)

@@ -44,7 +44,8 @@ def frozen(optimizer: optax.GradientTransformation, patterns: str, shapes: Any) 
     """The optimizer for all parameters but those whose paths, such as "down0/conv1/kernel", fit one of the patterns.
 
     Args:
-      patterns: with commas between them, "*" for any text; "mid" stands for all below it, too.
+      patterns: with commas between them, "*" for any text; "mid" stands for all below it, too, and "!mid" for all
+        else.
       shapes: of the parameters.
 
     Raises:
@@ -92,4 +93,6 @@ def rated(optimizer: optax.GradientTransformation, rates: str, shapes: Any) -> o
 
 
 def _fits(name: str, pattern: str) -> bool:
+    if pattern.startswith("!"):
+        return not _fits(name, pattern[1:])
     return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}/*")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from jaxdiff.config.build.data import Config
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import require
-from jaxdiff.modalities.images import augment, low_resolution
+from jaxdiff.modalities.images import augment, controls, low_resolution
 from jaxdiff.modalities.images.coded import require_pixels
 from jaxdiff.transforms.dropout import condition_dropout
 from jaxdiff.transforms.rotation import rotated
@@ -17,12 +17,13 @@ __all__ = ["make_transforms", "transform_conditions"]
 def transform_conditions(config: Config, spec: Spec) -> dict[str, ConditionSpec]:
     """The conditions that the transforms of a configuration add to each example."""
     train = config["train"]
-    for name, none in (("augment", 0), ("upscale", 1)):
-        if train[name] != none:
+    for name, none in (("augment", 0), ("upscale", 1), ("control", "")):
+        if train.get(name, none) != none:
             require("images", spec, f"train.{name}={train[name]}")
             require_pixels(spec, f"train.{name}={train[name]}")
     told = {"augment": augment.SPEC} if train["augment"] else {}
-    return told | (low_resolution.specs(spec.shape) if train["upscale"] > 1 else {})
+    told |= low_resolution.specs(spec.shape) if train["upscale"] > 1 else {}
+    return told | (controls.specs(spec.shape) if train.get("control") else {})
 
 
 def make_transforms(config: Config, spec: Spec, known: Mapping[str, ConditionSpec]) -> list[Transform]:
@@ -31,7 +32,8 @@ def make_transforms(config: Config, spec: Spec, known: Mapping[str, ConditionSpe
     Args:
       known: what the network can be told.
 
-    A small image is that of the augmented one, and how it was augmented is told also where its condition is dropped.
+    A small image and a control are those of the augmented one, and how it was augmented is told also where its
+    condition is dropped.
     """
     train, net = config["train"], config["net"]["name"]
     rate, factor = train["augment"], train["upscale"]
@@ -50,4 +52,5 @@ def make_transforms(config: Config, spec: Spec, known: Mapping[str, ConditionSpe
         require("molecules", spec, "train.rotate=True")
         steps.append(rotated())
     steps += [low_resolution.low_resolution(factor, train["low_res_noise"])] if factor > 1 else []
+    steps += [controls.controlled(train["control"])] if train.get("control") else []
     return steps + ([condition_dropout(train["cond_dropout"], dropped)] if train["cond_dropout"] else [])
