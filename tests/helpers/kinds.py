@@ -55,6 +55,20 @@ def _conformers(folder: Path) -> str:
     return str(folder / "c.sdf")
 
 
+def _latents(folder: Path) -> str:
+    import jax
+
+    from jaxdiff.modalities.images import digits
+    from jaxdiff.nets import Autoencoder
+    from jaxdiff.pipelines.coder import Coder, write_latents
+
+    source = digits("train")
+    net = Autoencoder(widths=(16, 16), blocks=1, latents=2, channels=1, attention=False, groups=8)
+    params = jax.jit(net.init)(jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32))["params"]
+    write_latents(Coder(params, net, source.spec), folder / "latents", {"train": source})
+    return str(folder / "latents")
+
+
 def _tracks(folder: Path) -> str:
     walks = np.random.default_rng(0).normal(size=(40, 8, 2)).cumsum(1)
     np.savez(folder / "t.npz", windows=walks)
@@ -79,18 +93,20 @@ KINDS = {
         {"net.depth": 1, "net.width": 16, "net.heads": 2, "net.text.width": 16, "net.text.depth": 1}
         | {"net.text.heads": 2, "net.text.vocabulary": 300, "data.n": 64, "held_out.n": 16},
     ),
+    "latents": ("latent.py:", _latents, UNET | {"sample.steps": 3}),
     "two players": ("ddgan.py", None, UNET | {"sample.steps": 4}),
 }
 """By kind: the configuration, what makes its file, and fields."""
-STUDENTS = ("progressive", "consistency", "continuous", "dmd")
-"""Students, of a teacher."""
+STUDENTS = ("progressive", "consistency", "continuous", "dmd", "control")
+"""Students, of a teacher, and a copy of it that follows pictures."""
 
 
 def arguments(kind: str, folder: Path) -> list[str]:
     """The arguments of train.py; of "teacher", that of students, and of a student, whose teacher is `folder`."""
     if kind in STUDENTS:
         fields = {name: value for name, value in COMMON.items() if not name.startswith(("sample.", "optimizer."))}
-        return [f"--config=configs/distill.py:{kind},teacher={folder}", *_given(fields)]
+        setting = f"control.py:{folder},edges" if kind == "control" else f"distill.py:{kind},teacher={folder}"
+        return [f"--config=configs/{setting}", *_given(fields)]
     file, written, fields = ("flow.py", None, UNET) if kind == "teacher" else KINDS[kind]
     fields = COMMON | fields
     return [f"--config=configs/{file}{written(folder) if written else ''}", *_given(fields)]
