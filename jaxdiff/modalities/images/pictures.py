@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxdiff.modalities.figures import save_picture
+from jaxdiff.modalities.figures import save_picture, to_uint8
 
 __all__ = [
     "TILE",
@@ -26,11 +26,6 @@ __all__ = [
 ]
 
 TILE = 64
-
-
-def to_uint8(images: np.ndarray) -> np.ndarray:
-    """[-1, 1] to 0 to 255, clipped and rounded to the nearest."""
-    return np.round((np.clip(np.asarray(images, np.float32), -1, 1) + 1) * 127.5).astype(np.uint8)
 
 
 def visible(images: np.ndarray) -> np.ndarray:
