@@ -406,11 +406,11 @@ def test_what_is_held_is_made_once():
 
 def test_likelihoods_are_told_in_their_units():
     figure = {"mean": 1.0, "error": 0.1}
-    names = {"images": "probability flow", "molecules": "bound, nats a molecule", "text": "bound, bits a symbol"}
-    for modality, name in names.items():
-        found = {"figures": {}, "features": {}, "floor": {}, "likelihood": {name: figure}}
+    units = {"images": "bits per dimension", "molecules": "nats a molecule", "text": "bits a symbol"}
+    for modality, unit in units.items():
+        found = {"figures": {}, "features": {}, "floor": {}, "likelihood": {"bound": figure}}
         (row,) = table({**found, "unit": unit_of(Spec((2,), modality))})[1]
-        assert row[0] == ("probability flow, bits per dimension" if modality == "images" else name)
+        assert row[0] == f"bound, {unit}"
 
 
 def test_two_features_of_one_name_are_refused(how, cache):
