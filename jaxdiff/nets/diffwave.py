@@ -24,7 +24,8 @@ from flax.core import FrozenDict
 from jaxdiff.errors import InputError
 from jaxdiff.nets.layers import INIT, ZERO, SecondTime, sinusoidal
 from jaxdiff.nets.resize import to_steps
-from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
+from jaxdiff.nets.told import check_given, embed_label, specs
+from jaxdiff.types import Condition, ConditionSpec, Spec
 
 __all__ = ["DiffWave", "Dilated"]
 
@@ -118,9 +119,7 @@ class DiffWave(nn.Module):
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes for such sounds."""
-        labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
-        labels |= {"until": ConditionSpec(())} if self.second_time else {}
-        return labels | {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
+        return specs(spec, self.num_classes, self.vectors, second_time=self.second_time)
 
     def _dense(self, h: jax.Array, width: int, name: str) -> jax.Array:
         return nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name=name)(h)
@@ -134,9 +133,7 @@ class DiffWave(nn.Module):
             h = h + SecondTime(width, FEATURES, self.dtype, name="until")(given["until"])
         parts = []
         if "label" in given:
-            label = given["label"]
-            table = nn.Embed(self.num_classes, self.channels, dtype=self.dtype, name="classes")
-            parts.append(jnp.where(label[:, None] < 0, 0, table(jnp.maximum(label, 0))))
+            parts.append(embed_label(given["label"], self.num_classes, self.channels, self.dtype))
         for name in sorted(self.vectors.keys() & given.keys()):
             parts.append(nn.Dense(self.channels, False, kernel_init=INIT, dtype=self.dtype, name=name)(given[name]))
         return h, sum(parts[1:], parts[0]) if parts else None
@@ -146,9 +143,4 @@ class DiffWave(nn.Module):
             raise InputError(f"net 'diffwave' takes (batch, samples, channels), not an array of shape {shape}")
         if shape[1] % self.patch:
             raise InputError(f"{shape[1]} samples cannot be cut into patches of {self.patch}: choose another net.patch")
-        known = self.condition_spec(Spec(shape[1:], "audio"))
-        for name in given:
-            if name not in known:
-                raise InputError(
-                    f"the condition {name!r} was given to a net 'diffwave' made for {sorted(known) or None}"
-                )
+        check_given("diffwave", given, self.condition_spec(Spec(shape[1:], "audio")))

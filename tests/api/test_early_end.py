@@ -54,20 +54,20 @@ def test_in_memory_the_first_nan_is_named():
 @pytest.mark.system
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_that_is_saved(number, tmp_path, monkeypatch):
-    """While step 2 is measured, so that step 3 is the last."""
+    """While step 2 is measured, so that it, or step 3, is the last."""
     every = {"train.batch_size": 2, "train.checkpoint_every": 2, "train.steps_per_call": 1, "sample.steps": 2}
     told = {"net": (plain, {**PARAMS, "a": jnp.float32(0)}), "loss": counting, "optimizer": optax.sgd(1.0)}
     told |= {"workdir": tmp_path / "run", "progress": False, "fields": every | {"ema.decay": (0.0,)}}
     with monkeypatch.context() as patch:
         patch.setattr(preview, "monitor", lambda *_: lambda params: os.kill(os.getpid(), number) or {})
         if number == signal.SIGINT:
-            with pytest.warns(UserWarning, match="interrupted: this is ema_0.0 of step 3"):
-                assert jaxdiff.train(IMAGES, 4, **told).params["a"] == 3
+            with pytest.warns(UserWarning, match="interrupted: this is ema_0.0 of step [23]$"):
+                assert jaxdiff.train(IMAGES, 4, **told).params["a"] in (2, 3)
         else:
             with pytest.raises(SystemExit) as ended:
                 jaxdiff.train(IMAGES, 4, **told)
             assert ended.value.code == 128 + number
-    assert steps(tmp_path / "run" / "checkpoints")[-1] == 3
+    assert steps(tmp_path / "run" / "checkpoints")[-1] in (2, 3)
     assert jaxdiff.train(IMAGES, 4, **told).params["a"] == 4
 
 
