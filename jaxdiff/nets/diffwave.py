@@ -22,34 +22,15 @@ import numpy as np
 from flax.core import FrozenDict
 
 from jaxdiff.errors import InputError
-from jaxdiff.nets.layers import INIT, ZERO, SecondTime, sinusoidal
+from jaxdiff.nets.layers import INIT, ZERO, Convolution, SecondTime, sinusoidal
 from jaxdiff.nets.resize import to_steps
 from jaxdiff.nets.told import check_given, embed_label, specs
 from jaxdiff.types import Condition, ConditionSpec, Spec
 
-__all__ = ["DiffWave", "Dilated"]
+__all__ = ["DiffWave"]
 
 FEATURES = 128
 """Sines and cosines of the time."""
-
-
-class Dilated(nn.Module):
-    """A convolution that sees `size` places, `dilation` apart: (batch, steps, in) to (batch, steps, channels)."""
-
-    channels: int
-    size: int = 3
-    dilation: int = 1
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", INIT, (self.size, x.shape[-1], self.channels))
-        bias = self.param("bias", ZERO, (self.channels,))
-        side, steps = self.dilation * (self.size // 2), x.shape[1]
-        padded = jnp.pad(x.astype(self.dtype), ((0, 0), (side, side), (0, 0)))
-        windows = [padded[:, i * self.dilation : i * self.dilation + steps] for i in range(self.size)]
-        flat = kernel.reshape(-1, self.channels).astype(self.dtype)
-        return jnp.concatenate(windows, axis=-1) @ flat + bias.astype(self.dtype)
 
 
 class DiffWave(nn.Module):
@@ -106,7 +87,8 @@ class DiffWave(nn.Module):
         h, skip = nn.relu(h), jnp.zeros((batch, samples // self.patch, self.channels), self.dtype)
         for i in range(self.layers):
             y = h + self._dense(time, self.channels, f"layer{i}_time")[:, None]
-            y = Dilated(2 * self.channels, 3, 2 ** (i % self.cycle), self.dtype, name=f"layer{i}")(y)
+            apart = 2 ** (i % self.cycle)
+            y = Convolution(2 * self.channels, 3, dilation=apart, dtype=self.dtype, name=f"layer{i}")(y)
             if told is not None:
                 y = y + self._dense(told, 2 * self.channels, f"layer{i}_told")[:, None]
             first, second = jnp.split(y, 2, axis=-1)

@@ -30,31 +30,12 @@ from flax.core import FrozenDict
 
 from jaxdiff.errors import InputError
 from jaxdiff.nets.attention import Attention
-from jaxdiff.nets.layers import INIT, ZERO, GroupNorm
+from jaxdiff.nets.layers import INIT, ZERO, Convolution, GroupNorm
 from jaxdiff.nets.resize import to_steps
 from jaxdiff.nets.told import check_given, embed, specs
 from jaxdiff.types import Condition, ConditionSpec, Spec
 
-__all__ = ["Convolution", "UNet1D"]
-
-
-class Convolution(nn.Module):
-    """(batch, steps, in) -> (batch, steps / stride, channels), padded with zeros; each window lies around its step."""
-
-    channels: int
-    size: int
-    stride: int = 1
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", INIT, (self.size, x.shape[-1], self.channels))
-        bias = self.param("bias", ZERO, (self.channels,))
-        side, steps = self.size // 2, x.shape[1]
-        padded = jnp.pad(x.astype(self.dtype), ((0, 0), (side, side), (0, 0)))
-        windows = [padded[:, i : i + steps : self.stride] for i in range(self.size)]
-        flat = kernel.reshape(-1, self.channels).astype(self.dtype)
-        return jnp.concatenate(windows, axis=-1) @ flat + bias.astype(self.dtype)
+__all__ = ["UNet1D"]
 
 
 def among(h: jax.Array, there: jax.Array | None) -> jax.Array:

@@ -83,10 +83,10 @@ def save_film_strip(path: Path, frames: np.ndarray, rows: int = 8, note: str = "
     save_grid(path, frames.reshape(-1, *frames.shape[2:]), columns=frames.shape[1], note=note)
 
 
-def save_gif(path: Path, frames: np.ndarray, seconds: float = 4.0, note: str = "") -> None:
-    """Write `frames` (time, n, height, width, channels) as an endless GIF of grids that rests on the last one."""
+def save_gif(path: Path, frames: np.ndarray, note: str = "") -> None:
+    """Write `frames` (time, n, height, width, channels) as an endless GIF of grids: 4 s, and a rest on the last one."""
     pictures = [_picture(grid(frame)) for frame in np.asarray(frames)]
-    durations = [int(1000 * seconds / len(pictures))] * (len(pictures) - 1) + [2000]
+    durations = [4000 // len(pictures)] * (len(pictures) - 1) + [2000]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, comment=note)
 
 
