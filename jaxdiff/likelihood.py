@@ -36,8 +36,8 @@ from jaxdiff.gaussian.process import (
     require_white,
     with_slopes,
 )
+from jaxdiff.samplers.adaptive import integrate
 from jaxdiff.samplers.ancestral import Variance, fixed_small
-from jaxdiff.samplers.ode import integrate
 from jaxdiff.types import Array, Denoiser, Key, as_time, expand
 
 __all__ = [
@@ -277,7 +277,8 @@ def log_likelihood(
         raise unknown("trace", trace, traces)
     start = (x, jnp.zeros(x.shape[:1], x.dtype))
     first, last = as_time(t_min, x), as_time(1.0, x)
-    x_1, growth = integrate(lambda state, t: traces[trace](state[0], t), start, first, last, rtol, atol)
+    free = process.space.dimension(x).sum() + len(x)
+    x_1, growth = integrate(lambda state, t: traces[trace](state[0], t), start, first, last, rtol, atol, free)
     return prior_log_density(process, x_1) + growth
 
 

@@ -8,14 +8,15 @@ model = step.model(state)
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.api.train import configured
+from jaxdiff.api.train import configured, set_by_name
 from jaxdiff.config import build
+from jaxdiff.config.schema import FIELDS
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.spec import image_spec
@@ -25,7 +26,13 @@ from jaxdiff.pipelines.model import Model
 from jaxdiff.training.step import TrainState, init_state, make_train_step
 from jaxdiff.types import Array, Batch, Key, Spec, class_label
 
-__all__ = ["State", "Step", "make_step"]
+__all__ = ["OF_STEP", "State", "Step", "make_step"]
+
+OF_STEP = (
+    *("freeze", "rates", "accumulate", "batch_size", "cond_dropout"),
+    *("augment", "rotate", "upscale", "low_res_noise", "control", "guard.spike"),
+)
+"""Fields of `train` that a step honors (the batch size is that of averages by examples); the others are of a loop."""
 
 
 class State(NamedTuple):
@@ -87,10 +94,11 @@ def make_step(
     Args:
       spec: what one example is; (height, width, channels) for images in [-1, 1].
       classes: of the labels that the batches have, as `Batch(x_0, {"label": label})`.
-      config, fields, **parts: as for `jaxdiff.train`.
+      config, fields, **parts: as for `jaxdiff.train`, but for data and what is of the loop, which is the caller's: such
+        fields are refused, and what `config` says of them, such as how many steps there are, has no meaning here.
 
     Raises:
-      InputError: parts that do not fit together.
+      InputError: parts that do not fit together, or fields that a step does not honor.
     """
     if not isinstance(spec, Spec):
         if len(spec) != 3 or not all(isinstance(side, int) and side > 0 for side in spec):
@@ -105,6 +113,7 @@ def make_step(
             "train.init: a loop of one's own begins with the parameters of `step.init`: take jaxdiff.train, which "
             "loads others and keeps a teacher"
         )
+    _check_of_step(set_by_name(parts, fields or {}))
     made = experiment.build(whole, spec)
     key = jax.random.key(whole["seed"])
     update = make_train_step(
@@ -114,3 +123,14 @@ def make_step(
     known = made.model.conditions.keys() if isinstance(made.model, Model) else known
     told = frozenset(known - build.transform_conditions(whole, spec).keys())
     return Step(made, update, told, jax.jit(update, donate_argnums=0))
+
+
+def _check_of_step(names: Iterable[str]) -> None:
+    """Refuse fields that would do nothing, by their dotted names."""
+    for name in names:
+        section, _, field = name.partition(".")
+        if section in ("data", "held_out", "debug") or (name in FIELDS and section == "train" and field not in OF_STEP):
+            raise InputError(
+                f"{name}: is of data or a loop, and a step has neither: leave it out, or take jaxdiff.train; of train "
+                f"a step honors {', '.join(OF_STEP)}"
+            )

@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import functools
 import os
+import signal
 import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
@@ -41,7 +42,7 @@ from jaxdiff.training.errors import explained, looked_for
 from jaxdiff.training.files import place
 from jaxdiff.training.guard import Tally
 
-__all__ = ["SHORT", "configured", "train"]
+__all__ = ["SHORT", "configured", "set_by_name", "train"]
 
 SHORT = {
     "batch_size": "train.batch_size",
@@ -51,6 +52,7 @@ SHORT = {
     "cond_dropout": "train.cond_dropout",
 }
 """Fields that may be given by their last name."""
+INTERRUPTED = stop.exit_code(signal.SIGINT)
 LOADED = ("net", "process", "parameterization", "loss", "sampler", "grid")
 """The parts that a model is loaded with."""
 
@@ -83,8 +85,8 @@ def train(
       classes: names of the classes.
       flip: mirror images in memory at random.
       workdir: a run's folder, as of `jaxdiff train`, where training goes on if it was there before. By default nothing
-        is written, fields that are of such a folder alone are refused, and an interrupt (Ctrl-C, or a notebook's stop)
-        ends training early, as `train.patience` and `train.max_hours` do.
+        is written, fields that are of such a folder alone are refused, and `train.patience` and `train.max_hours` end
+        training early with a warning.
       init: a model, or the path of a run or a model folder, whose weights to begin with, as far as they fit.
       config: a configuration to begin with, for data that is none; or its name, as `jaxdiff train` takes it: "ddpm",
         "edm:folder=PATH", "my_config.py".
@@ -95,8 +97,11 @@ def train(
         `parameterization`, `loss`, `weight` (`(process, parameterization, t) -> w`), `times`, `sampler`, `grid`,
         `held_out` (a source); and `batch_size`, `learning_rate`, `seed`, `freeze`, `cond_dropout`.
 
+    Returns: the model. An interrupt (Ctrl-C, or a notebook's stop) ends training early, with a warning.
+
     Raises:
       InputError: something that does not fit, before anything is trained.
+      SystemExit: 128 and the number of the signal, such as SIGTERM, that the system ended a run with, once it is saved.
     """
     given = {"labels": labels, "range": range, "classes": classes or None, "flip": flip or None}
     whole = configured(data, given, config, fields, parts)
@@ -107,16 +112,19 @@ def train(
         whole["train"]["steps"] = steps
     if init is not None:
         whole["train"]["init"] = os.fspath(init) if isinstance(init, str | Path) else Given(init)
-    fixed = (
-        [{**SHORT, **MADE, **NAMED}[name] for name in parts] + [*(fields or {})] + ["train.steps"] * (steps is not None)
-    )
+    fixed = set_by_name(parts, fields or {}) + ["train.steps"] * (steps is not None)
     _check_kept(whole, fixed, workdir)
     with quietly(progress is False), explained(LOWER):
         settled = settle(whole, place(workdir) if workdir is not None else None, fixed)
         if workdir is None:
             return _fit(settled.config, progress)
-        train_run(settled.config, place(workdir), settled.speed, progress)
-    return load_any(workdir, **{name: part for name, part in parts.items() if name in LOADED})
+        code = train_run(settled.config, place(workdir), settled.speed, progress)
+    if code not in (0, INTERRUPTED):
+        raise SystemExit(code)
+    model = load_any(workdir, **{name: part for name, part in parts.items() if name in LOADED})
+    if code:
+        warnings.warn(f"interrupted: this is {model.weights}", stacklevel=2)
+    return model
 
 
 def configured(
@@ -169,6 +177,11 @@ def configured(
     if "labels" in given and not build.classes_of(whole["net"], source.spec):
         raise InputError("labels: this network is told no classes: give one with a condition_spec, or leave them out")
     return whole
+
+
+def set_by_name(parts: Mapping[str, Any], fields: Mapping[str, Any]) -> list[str]:
+    """The dotted names of what is given as parts, for short, and as fields."""
+    return [{**SHORT, **MADE, **NAMED}[name] for name in parts] + [*fields]
 
 
 def _plain(config: Any) -> dict[str, Any]:

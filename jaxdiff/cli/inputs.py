@@ -1,5 +1,6 @@
 """Inputs: the images, sounds and videos that the tasks of `sample.py` are given, read from files."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,15 @@ NOISY = 64
 """Noise takes the pixels of arrays beyond [-1, 1], but not so far."""
 
 
-def read_images(path: str, n: int, config: dict, shape: tuple[int, ...], noisy: bool) -> np.ndarray:
+def read_images(path: str, n: int, config: dict, levels: int | None, shape: tuple[int, ...], noisy: bool) -> np.ndarray:
     """The first n images of a picture, a folder, a .npy or .npz, or of the run's held-out data, (n, ...) in [-1, 1].
+
+    Bytes of arrays are from 0 to 255, or have the run's own data.low and data.high, if its data are bytes, too.
 
     Args:
       path: of these, or "held_out".
       config: of the run.
+      levels: of the pixels of its data (`jaxdiff.types.Spec`).
       shape: that pictures are brought to; arrays keep theirs.
       noisy: whether arrays may hold values beyond [-1, 1].
 
@@ -37,8 +41,12 @@ def read_images(path: str, n: int, config: dict, shape: tuple[int, ...], noisy: 
     if place.is_dir():
         return _first(folder(path, height, width, channels, flip=False), n).x_0
     if place.suffix in (".npy", ".npz"):
+        key = "images" if "images" in names_in(place) else ""
+        if levels not in (None, 256) and _holds_bytes(path, key):
+            own = {name: config["data"][name] for name in ("low", "high") if name in config["data"]}
+            return _first(arrays(path, key, **own), n).x_0
         scale = NOISY if noisy else 1
-        source = arrays(path, "images" if "images" in names_in(place) else "", low=-scale, high=scale)
+        source = arrays(path, key, low=-scale, high=scale)
         return _first(source, n).x_0 * (1 if source.spec.levels else scale)
     if place.is_file():
         return read_picture(place, shape)[None]
@@ -66,6 +74,13 @@ def names_in(path: Path) -> list[str]:
         return numpy_file.names_in(path) or []
     except Exception:
         return []
+
+
+def _holds_bytes(path: str, key: str) -> bool:
+    """Tell whether an array is uint8; of what cannot be read, which the reader says, it is not."""
+    with suppress(Exception):
+        return numpy_file.load(path, key, "", "")[0].dtype == np.uint8
+    return False
 
 
 def read_labels(path: str, n: int) -> np.ndarray | None:

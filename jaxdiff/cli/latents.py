@@ -29,13 +29,15 @@ from jaxdiff.pipelines.options import finite
 from jaxdiff.pipelines.words import no_words, read_words
 from jaxdiff.types import ConditionSpec
 
-__all__ = ["FLAGS", "add_arguments", "check", "drawn"]
+__all__ = ["FLAGS", "SHARED", "add_arguments", "check", "drawn"]
 
 FLAGS = (
     *("image", "image_guidance", "depth", "control", "control_net", "control_strength"),
     *("scheduler", "tokenizer", "clip_skip", "chunks"),
 )
-"""Those that only such models have; `strength` and `mask` are also those of tasks."""
+"""Those that only such models have."""
+SHARED = ("strength", "mask")
+"""Those that are of tasks, too."""
 OTHERS = ("task", "likelihood", "fill", "smiles", "atoms", "property", "label", "length", "speaker")
 SHOWN = 256
 
@@ -54,8 +56,8 @@ def add_arguments(add: Callable[..., Any]) -> None:
     add("--clip-skip", type=int, help="blocks at the end of the text encoder that are left out (0)")
 
 
-def check(given: argparse.Namespace) -> argparse.Namespace:
-    """Refuse what would be ignored; returns the flags that all models have, or others than these.
+def check(given: argparse.Namespace) -> None:
+    """Refuse what would be ignored.
 
     Raises:
       InputError: flags of other models, or some that go with others that are not there.
@@ -65,7 +67,7 @@ def check(given: argparse.Namespace) -> argparse.Namespace:
             raise InputError(
                 f"--{asked[0].replace('_', '-')}: is for folders of diffusers and single files: leave it out"
             )
-        return given
+        return
     for name in OTHERS:
         if (value := getattr(given, name)) is not None and value is not False:  # but 0 is
             raise InputError(f"--{name}: is not for folders of diffusers and single files: leave it out")
@@ -75,10 +77,9 @@ def check(given: argparse.Namespace) -> argparse.Namespace:
             f"--control-net: {len(nets)} given with {len(controls)} --control and {len(strengths)} --control-strength: "
             "give a picture for each, and a strength for each or none"
         )
-    for name in ("strength", "mask", "image_guidance"):
+    for name in (*SHARED, "image_guidance"):
         if getattr(given, name) is not None and given.image is None:
             raise InputError(f"--{name.replace('_', '-')}: goes with --image, the picture: give it, too")
-    return argparse.Namespace(**vars(given) | {"strength": None, "mask": None})
 
 
 def drawn(given: argparse.Namespace, options: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ sounds samples.wav, waves/ and spectrograms; of videos samples.gif, clips/ and f
 """
 
 import argparse
+import contextlib
 import json
 import math
 import signal
@@ -160,7 +161,8 @@ def check(arguments: argparse.Namespace) -> None:
     modes.check(arguments, make_parser(arguments.task, is_foreign(arguments.workdir)).parse_args([]), OPTIONAL)
     prompts.check(arguments)
     shape.check(arguments)
-    tasks.check(latents.check(arguments), sampling(arguments))
+    latents.check(arguments)
+    tasks.check(arguments, sampling(arguments), latents.SHARED if is_foreign(arguments.workdir) else ())
 
 
 def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -321,14 +323,14 @@ def report(arguments: argparse.Namespace) -> None:
     source = build.held_out(config, model.spec)
     n = min(source.size, 1000) if arguments.examples is None else arguments.examples
     chain = config["sample"]["grid"].get("total", 0) if config["process"]["name"] == "ddpm" else 0
-    print(f"{folder}: {model.weights}, {n} held-out examples, {held_out.unit_of(model.spec)}")
+    told = {"unit": held_out.unit_of(model.spec), "weights": model.weights, "examples": n}
+    print(f"{folder}: {model.weights}, {n} held-out examples, {told['unit']}")
     figures = held_out.measure(model, source, jax.random.key(arguments.seed), n, chain=chain)
     if lost := [name.strip() for name, figure in figures.items() if not np.isfinite(figure).all()]:
         raise InputError(f"{', '.join(lost)}: not finite with {model.weights}: take other --weights")
     for name, figure in figures.items():
         print(f"{name:24} {figure.mean:7.3f} ± {figure.error:.3f}")
-    content = {name.strip(): figure._asdict() for name, figure in figures.items()}
-    content |= {"weights": model.weights, "examples": n}
+    content = {name.strip(): figure._asdict() for name, figure in figures.items()} | told
     out = Path(arguments.out or (Path() if is_released(arguments.workdir) else folder)).expanduser()
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -343,8 +345,6 @@ def parse_option(text: str) -> tuple[str, float | int | str]:
     if not (name and equals and value):
         raise InputError(f"--option {text}: must be NAME=VALUE")
     for kind in (int, float):
-        try:
+        with contextlib.suppress(ValueError):
             return name, kind(value)
-        except ValueError:
-            continue
     return name, value

@@ -21,7 +21,7 @@ from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.experiment import Trained
 from jaxdiff.pipelines.load import load_any
 from jaxdiff.pipelines.model import Model
-from jaxdiff.pipelines.warm_start import check_teacher, for_players, warm_start
+from jaxdiff.pipelines.warm_start import check_teacher, for_players, others, warm_start
 from jaxdiff.training import feed, hosts, sharding
 from jaxdiff.training.checkpoints import rollback
 from jaxdiff.training.errors import looked_for
@@ -76,15 +76,15 @@ class Setup(NamedTuple):
             model = load_any(init) if isinstance(init, str) else init()
             if not isinstance(model, Trained):
                 raise InputError("give a model, or the path of a run or a model folder")
-            trained = for_players(state.params, model.params)
+            trained, known = for_players(state.params, model.params), model.config if isinstance(model, Model) else None
             if self.parts.teacher:
-                known = model.config if isinstance(model, Model) else None
                 check_teacher(self.record.config, known, state.params, trained)
             params, kept = warm_start(state.params, trained)
+            differing = others(self.record.config, known)
         except InputError as error:
             raise InputError(f"train.init={in_words(init)}: {error}") from error
         if hosts.is_writer():
-            say(f"init: {kept}")
+            say(f"init: {kept}" + "".join(f"; learned with another {part}" for part in differing))
         loss, memory = self.parts.loss_fn, state.memory
         if isinstance(loss, StatefulLoss) and loss.begin:  # a teacher, which is what the student begins as
             memory = jax.jit(loss.begin, out_shardings=self.placed.memory)(params)

@@ -10,7 +10,7 @@ import argparse
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +105,12 @@ def described(uses: Mapping[str, Argument]) -> str:
     return "; ".join(f"{', '.join(tasks)}: {text}" for text, tasks in texts.items())
 
 
-def check(args: argparse.Namespace, options: Iterable[str] = ()) -> None:
+def check(args: argparse.Namespace, options: Iterable[str] = (), free: Container[str] = ()) -> None:
     """Refuse what would be ignored: an argument of another task, or, without a task, of any.
 
     Args:
       options: those of sampling that are given.
+      free: flags that have a use without a task.
     """
     declared = flags(args.task)
     having = {flag: list(uses) for flag, uses in declared.items() if args.task or flag not in OF_SAMPLE}
@@ -124,7 +125,7 @@ def check(args: argparse.Namespace, options: Iterable[str] = ()) -> None:
         elif foreign := sorted(set(options) - {"steps"}):
             raise InputError(f"{foreign[0]}: {args.task} draws with no sampler, and has no use for it")
     for flag, tasks in having.items():
-        if getattr(args, flag) is not None and args.task not in tasks:
+        if getattr(args, flag) is not None and args.task not in tasks and flag not in free:
             where = f"not with {args.task}" if args.task else "which --task names"
             raise InputError(f"--{flag.replace('_', '-')}: goes with {', '.join(sorted(tasks))}, {where}")
     if args.task:
@@ -153,7 +154,7 @@ def perform(args: argparse.Namespace, out: Path, config: dict, model: Model, opt
     if pipeline.takes:
         shape = model.shape if args.degrade else pipeline.takes(model, arguments)
         noisy = pipeline.measured and not args.degrade
-        images = read_images(args.input or "held_out", args.num, config, shape, noisy)
+        images = read_images(args.input or "held_out", args.num, config, model.spec.levels, shape, noisy)
         if args.degrade and pipeline.degrade:
             truth = images
             images, arguments = pipeline.degrade(np.random.default_rng(args.seed), truth, model, arguments)
@@ -194,7 +195,7 @@ def _read_arguments(args, pipeline: Pipeline, config: dict, model: Model) -> dic
     for argument in pipeline.arguments:
         value = getattr(args, argument.option)
         if value is not None and argument.images:
-            value = read_images(value, args.num, config, model.shape, pipeline.measured)
+            value = read_images(value, args.num, config, model.spec.levels, model.shape, pipeline.measured)
         if value is not None:
             given[argument.name] = argument.read(value, model)
     return given

@@ -20,7 +20,6 @@ from jaxdiff.samplers.cached import Remembering
 from jaxdiff.types import Array, Condition, Denoiser, Noise, Params
 
 __all__ = [
-    "CACHEABLE",
     "CORRECTORS",
     "EVERY",
     "FEW_STEPS",
@@ -80,7 +79,6 @@ EVERY = SAMPLERS | FEW_STEPS | FRAMEWISE | SYMBOL_SAMPLERS | MIXED_SAMPLERS
 VARIANCES = {"fixed_small": samplers.fixed_small, "fixed_large": samplers.fixed_large, "learned": None}
 INNER_LOOPS = ("annealed_langevin", "dopri5", "plms", "pndm")
 """Samplers that call the denoiser within inner loops, which no cache looks into."""
-CACHEABLE = SAMPLERS.keys() - set(INNER_LOOPS)
 GUIDANCE = {"guidance": 1.0, "guidance_rescale": 0.0, "guidance_low": 0.0, "guidance_high": np.inf}
 """Options of guidance, and what they are where one of the others is given."""
 UNBOUNDED = ("clip", "guidance_high", "churn_max")

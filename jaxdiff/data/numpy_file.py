@@ -51,9 +51,9 @@ class Rows(NamedTuple):
     dtype: np.dtype
     take: Callable[[Any], np.ndarray]
 
-    def extremes(self, at_once: int = 2**24) -> tuple[Any, Any]:
-        """The least and the largest value, NaN if there is one, from so many bytes at once."""
-        n = max(at_once // (math.prod(self.shape[1:]) * self.dtype.itemsize), 1)
+    def extremes(self) -> tuple[Any, Any]:
+        """The least and the largest value, NaN if there is one, from 16 MB at once."""
+        n = max(2**24 // (math.prod(self.shape[1:]) * self.dtype.itemsize), 1)
         parts = (self.take(np.arange(i, min(i + n, self.shape[0]))) for i in range(0, self.shape[0], n))
         lows, highs = zip(*((part.min(), part.max()) for part in parts), strict=True)
         return np.min(lows), np.max(highs)

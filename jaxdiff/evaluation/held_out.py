@@ -49,7 +49,7 @@ BANDS = 4
 
 def unit_of(spec: Spec) -> str:
     """The unit of the likelihood of examples."""
-    return {"molecules": "nats", "text": "bits a symbol"}.get(spec.modality, "bits per dimension")
+    return {"molecules": "nats a molecule", "text": "bits a symbol"}.get(spec.modality, "bits per dimension")
 
 
 def examples(model: Model, source: Source, n: int) -> Batch:

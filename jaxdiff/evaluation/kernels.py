@@ -73,5 +73,5 @@ def _diagonal(kernel: Kernel, x: np.ndarray) -> float:
     return sum(float(np.trace(kernel(part, part))) for part in _few(x))
 
 
-def _few(x: np.ndarray, at_once: int = 256):
-    return (np.asarray(x[i : i + at_once], np.float64) for i in range(0, len(x), at_once))
+def _few(x: np.ndarray):
+    return (np.asarray(x[i : i + 256], np.float64) for i in range(0, len(x), 256))

@@ -63,7 +63,7 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16) -> 
     terms = np.concatenate(found, 1)
     if not np.isfinite(terms[3]).all():
         raise InputError("likelihood: some held-out molecules have a number of atoms that none had in training")
-    rows = {"bound, nats a molecule": terms.sum(0)}
+    rows = {"bound": terms.sum(0)}
     names = ("  prior", "  diffusion", "  reconstruction", "  number of atoms")
     rows |= dict(zip(names, terms, strict=True))
     return {name: Figure(float(row.mean()), float(row.std(ddof=1) / np.sqrt(n))) for name, row in rows.items()}

@@ -50,7 +50,7 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16) -> 
         each = nats(model.params, jax.random.fold_in(key, first), jnp.asarray(batch.x_0), told)
         values.append(np.asarray(each)[: n - first])
     bits = np.concatenate(values) / np.log(2) / model.shape[0]
-    return {"bound, bits a symbol": Figure(float(bits.mean()), float(bits.std(ddof=1) / np.sqrt(n)))}
+    return {"bound": Figure(float(bits.mean()), float(bits.std(ddof=1) / np.sqrt(n)))}
 
 
 def make_monitor(model: Model, batch: Batch) -> Callable[[Params], dict[str, float]]:

@@ -58,9 +58,7 @@ def table(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             rows.append([key, f"{found['value']:.4g}", bounds, *(_about(one) for one in at_n)])
     for name, bits in result.get("likelihood", {}).items():
         low, high = (bits["mean"] + side * 1.96 * bits["error"] for side in (-1, 1))
-        unit = result.get("unit", "")
-        named = name if unit in name else f"{name}, {unit}"
-        rows.append([named, f"{bits['mean']:.4f}", f"{low:.4f} to {high:.4f}", "", ""])
+        rows.append([f"{name}, {result['unit']}", f"{bits['mean']:.4f}", f"{low:.4f} to {high:.4f}", "", ""])
     return heads, rows
 
 

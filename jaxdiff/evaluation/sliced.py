@@ -35,6 +35,6 @@ def sliced_wasserstein(
     return float(np.concatenate(each).mean() ** (1 / power))
 
 
-def _projected(features: np.ndarray, theta: np.ndarray, at_once: int = 4096) -> np.ndarray:
-    parts = (np.asarray(features[i : i + at_once], np.float64) for i in range(0, len(features), at_once))
+def _projected(features: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    parts = (np.asarray(features[i : i + 4096], np.float64) for i in range(0, len(features), 4096))
     return np.concatenate([part @ theta for part in parts])

@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxdiff.errors import InputError
 from jaxdiff.interop.settings import fields_of
+from jaxdiff.interop.unet2d import attends
 from jaxdiff.nets.conditional_unet import SIZES, ConditionalUNet
 from jaxdiff.nets.control import Control
 
@@ -119,7 +120,7 @@ def conditional_of(given: Mapping[str, Any]) -> ConditionalUNet:
             "there may be 0, 1 (depth), 4 (an image) or 5 (a mask and an image) more"
         )
     shared, layers = _branch("UNet2DConditionModel", config)
-    ups = _crossing("up_block_types", config, UP)
+    ups = attends("up_block_types", config, UP)
     up_depths = tuple(n * crosses for n, crosses in zip(reversed(layers), ups, strict=True))
     return ConditionalUNet(
         **shared, up_depths=up_depths, outputs=latents, beside=BESIDE[beside], dropout=config["dropout"]
@@ -190,7 +191,7 @@ def _shared(net: ConditionalUNet | Control) -> dict[str, Any]:
 def _branch(what: str, config: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[int, ...]]:
     """The attributes of `jaxdiff.nets.conditional_unet.Branch`, and the transformers' depths of all levels."""
     widths = tuple(config["block_out_channels"])
-    crosses = _crossing("down_block_types", config, DOWN)
+    crosses = attends("down_block_types", config, DOWN)
     layers = _each(config["transformer_layers_per_block"], widths)
     contexts, blocks = set(_each(config["cross_attention_dim"], widths)), set(_each(config["layers_per_block"], widths))
     for name, values in (("cross_attention_dim", contexts), ("layers_per_block", blocks)):
@@ -221,13 +222,3 @@ def _branch(what: str, config: Mapping[str, Any]) -> tuple[dict[str, Any], tuple
 def _each(value: Any, widths: Sequence[int]) -> tuple[int, ...]:
     """A value for each level."""
     return tuple(value) if isinstance(value, Sequence) else (value,) * len(widths)
-
-
-def _crossing(field: str, config: Mapping[str, Any], kinds: Mapping[str, bool]) -> tuple[bool, ...]:
-    """Which levels attend to the sequence, by the names of their blocks."""
-    blocks = config[field]
-    if bad := [block for block in blocks if block not in kinds]:
-        raise InputError(f"{field}: {bad[0]!r} is not supported: {', '.join(kinds)} are")
-    if len(blocks) != len(config["block_out_channels"]):
-        raise InputError(f"{field}: {len(blocks)} blocks for {len(config['block_out_channels'])} block_out_channels")
-    return tuple(kinds[block] for block in blocks)

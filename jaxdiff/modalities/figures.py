@@ -1,4 +1,4 @@
-"""Figures: how every kind of data turns one of matplotlib into a picture, and writes a picture with a note."""
+"""Figures: how every kind of data turns values or a figure of matplotlib into a picture, and writes it with a note."""
 
 from pathlib import Path
 
@@ -6,7 +6,12 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-__all__ = ["rendered", "save_picture"]
+__all__ = ["rendered", "save_picture", "to_uint8"]
+
+
+def to_uint8(x: np.ndarray) -> np.ndarray:
+    """[-1, 1] to 0 to 255, clipped and rounded to the nearest."""
+    return np.round((np.clip(np.asarray(x, np.float32), -1, 1) + 1) * np.float32(127.5)).astype(np.uint8)
 
 
 def rendered(figure) -> np.ndarray:

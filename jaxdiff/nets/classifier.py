@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
 from jaxdiff.nets.attention import Attention
-from jaxdiff.nets.layers import INIT, ZERO, Downsample, GroupNorm, ResidualBlock, conv, sinusoidal, to_depth
+from jaxdiff.nets.layers import ZERO, Downsample, GroupNorm, ResidualBlock, conv, sinusoidal, to_depth
+from jaxdiff.nets.told import embed_time
 from jaxdiff.types import ConditionSpec, Spec
 
 __all__ = ["Classifier"]
@@ -48,10 +49,7 @@ class Classifier(nn.Module):
         if absent := sorted(set(self.attention) - set(heights)):
             raise InputError(f"attention at {absent} never happens: the levels of this image are {heights} high")
 
-        embedding = nn.Dense(4 * self.channels, kernel_init=INIT, dtype=self.dtype, name="time1")(
-            sinusoidal(t, self.channels)
-        )
-        embedding = nn.Dense(4 * self.channels, kernel_init=INIT, dtype=self.dtype, name="time2")(nn.silu(embedding))
+        embedding = embed_time(sinusoidal(t, self.channels), 4 * self.channels, self.dtype)
         h = conv(self.channels, dtype=self.dtype, name="conv_in")(to_depth(x, self.patch))
         for level, width in enumerate(widths):
             if level:

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
-from jaxdiff.nets.layers import INIT, ZERO, sinusoidal
-from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
+from jaxdiff.nets.layers import INIT, ZERO
+from jaxdiff.nets.told import check_given, embed, specs
+from jaxdiff.types import Condition, ConditionSpec, Spec
 
 __all__ = ["Columns"]
 
@@ -70,17 +71,11 @@ class Columns(nn.Module):
         return nn.Dense(self.numbers + columns * self.symbols, kernel_init=ZERO, name="out")(out)
 
     def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
-        h = nn.Dense(self.embedding, kernel_init=INIT, name="time1")(sinusoidal(t, self.embedding))
-        h = nn.Dense(self.embedding, kernel_init=INIT, name="time2")(nn.silu(h))
-        if "label" not in given:
-            return h
-        label = given["label"]
-        classes = nn.Embed(self.num_classes, self.embedding, name="classes")(jnp.maximum(label, 0))
-        return h + jnp.where(label[:, None] < 0, 0, classes)
+        return embed(t, given, self.embedding, self.embedding, self.num_classes)
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes: a class, if it is made for classes."""
-        return {"label": class_label(self.num_classes)} if self.num_classes else {}
+        return specs(spec, self.num_classes)
 
     def _check(self, shape: tuple[int, ...], given: Condition) -> None:
         if len(shape) != 2 or shape[1] <= self.numbers:
@@ -88,7 +83,4 @@ class Columns(nn.Module):
                 f"net 'columns' takes rows of {self.numbers} numbers and one or more columns of symbols, not an array "
                 f"of shape {shape}"
             )
-        if "label" in given and not self.num_classes:
-            raise InputError("a label was given to net 'columns' with num_classes=0: set num_classes, or give none")
-        for name in given.keys() - {"label"}:
-            raise InputError(f"the condition {name!r} was given to net 'columns', which takes labels alone")
+        check_given("columns", given, self.condition_spec(Spec(shape[1:], "tables")))

@@ -22,33 +22,15 @@ import numpy as np
 from flax.core import FrozenDict
 
 from jaxdiff.errors import InputError
-from jaxdiff.nets.layers import INIT, ZERO, SecondTime, sinusoidal
+from jaxdiff.nets.layers import INIT, ZERO, Convolution, SecondTime, sinusoidal
 from jaxdiff.nets.resize import to_steps
-from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
+from jaxdiff.nets.told import check_given, embed_label, specs
+from jaxdiff.types import Condition, ConditionSpec, Spec
 
-__all__ = ["DiffWave", "Dilated"]
+__all__ = ["DiffWave"]
 
 FEATURES = 128
 """Sines and cosines of the time."""
-
-
-class Dilated(nn.Module):
-    """A convolution that sees `size` places, `dilation` apart: (batch, steps, in) to (batch, steps, channels)."""
-
-    channels: int
-    size: int = 3
-    dilation: int = 1
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", INIT, (self.size, x.shape[-1], self.channels))
-        bias = self.param("bias", ZERO, (self.channels,))
-        side, steps = self.dilation * (self.size // 2), x.shape[1]
-        padded = jnp.pad(x.astype(self.dtype), ((0, 0), (side, side), (0, 0)))
-        windows = [padded[:, i * self.dilation : i * self.dilation + steps] for i in range(self.size)]
-        flat = kernel.reshape(-1, self.channels).astype(self.dtype)
-        return jnp.concatenate(windows, axis=-1) @ flat + bias.astype(self.dtype)
 
 
 class DiffWave(nn.Module):
@@ -105,7 +87,8 @@ class DiffWave(nn.Module):
         h, skip = nn.relu(h), jnp.zeros((batch, samples // self.patch, self.channels), self.dtype)
         for i in range(self.layers):
             y = h + self._dense(time, self.channels, f"layer{i}_time")[:, None]
-            y = Dilated(2 * self.channels, 3, 2 ** (i % self.cycle), self.dtype, name=f"layer{i}")(y)
+            apart = 2 ** (i % self.cycle)
+            y = Convolution(2 * self.channels, 3, dilation=apart, dtype=self.dtype, name=f"layer{i}")(y)
             if told is not None:
                 y = y + self._dense(told, 2 * self.channels, f"layer{i}_told")[:, None]
             first, second = jnp.split(y, 2, axis=-1)
@@ -118,9 +101,7 @@ class DiffWave(nn.Module):
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes for such sounds."""
-        labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
-        labels |= {"until": ConditionSpec(())} if self.second_time else {}
-        return labels | {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
+        return specs(spec, self.num_classes, self.vectors, second_time=self.second_time)
 
     def _dense(self, h: jax.Array, width: int, name: str) -> jax.Array:
         return nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name=name)(h)
@@ -134,9 +115,7 @@ class DiffWave(nn.Module):
             h = h + SecondTime(width, FEATURES, self.dtype, name="until")(given["until"])
         parts = []
         if "label" in given:
-            label = given["label"]
-            table = nn.Embed(self.num_classes, self.channels, dtype=self.dtype, name="classes")
-            parts.append(jnp.where(label[:, None] < 0, 0, table(jnp.maximum(label, 0))))
+            parts.append(embed_label(given["label"], self.num_classes, self.channels, self.dtype))
         for name in sorted(self.vectors.keys() & given.keys()):
             parts.append(nn.Dense(self.channels, False, kernel_init=INIT, dtype=self.dtype, name=name)(given[name]))
         return h, sum(parts[1:], parts[0]) if parts else None
@@ -146,9 +125,4 @@ class DiffWave(nn.Module):
             raise InputError(f"net 'diffwave' takes (batch, samples, channels), not an array of shape {shape}")
         if shape[1] % self.patch:
             raise InputError(f"{shape[1]} samples cannot be cut into patches of {self.patch}: choose another net.patch")
-        known = self.condition_spec(Spec(shape[1:], "audio"))
-        for name in given:
-            if name not in known:
-                raise InputError(
-                    f"the condition {name!r} was given to a net 'diffwave' made for {sorted(known) or None}"
-                )
+        check_given("diffwave", given, self.condition_spec(Spec(shape[1:], "audio")))

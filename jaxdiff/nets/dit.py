@@ -32,7 +32,8 @@ from flax.core import FrozenDict
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.nets.layers import INIT, ZERO
 from jaxdiff.nets.resize import from_cubes, to_cubes
-from jaxdiff.nets.text import caption_spec, read_caption
+from jaxdiff.nets.text import read_caption
+from jaxdiff.nets.told import check_given, specs
 from jaxdiff.nets.transformer import (
     FEED_FORWARDS,
     NORMS,
@@ -46,7 +47,7 @@ from jaxdiff.nets.transformer import (
     spread,
     tensor_axis,
 )
-from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
+from jaxdiff.types import Condition, ConditionSpec, Spec
 
 __all__ = ["JOINS", "REMAT", "SIZES", "DiT", "time_features"]
 
@@ -197,11 +198,7 @@ class DiT(nn.Module):
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes for such images or videos."""
-        labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
-        vectors = {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
-        images = {name: ConditionSpec((*spec.shape[:-1], channels)) for name, channels in self.images.items()}
-        sequences = {name: ConditionSpec((None, n)) for name, n in self.sequences.items()}
-        return labels | vectors | images | sequences | ({"text": caption_spec(self.text)} if self.text else {})
+        return specs(spec, self.num_classes, self.vectors, self.images, self.sequences, self.text)
 
     tensor_axis = staticmethod(tensor_axis)
 
@@ -319,11 +316,4 @@ class DiT(nn.Module):
         for option, allowed in options.items():
             if getattr(self, option) not in allowed:
                 raise unknown(f"net.{option}", getattr(self, option), allowed)
-        known = self.condition_spec(Spec(shape[1:], "images"))
-        for part in given:
-            if part not in known:
-                raise InputError(f"the condition {part!r} was given to a DiT that is made for {sorted(known) or None}")
-            if part != "text" and given[part].shape[1:] and given[part].shape[-1] != known[part].shape[-1]:
-                raise InputError(
-                    f"{part!r} of width {given[part].shape[-1]} was given to a DiT for {known[part].shape}"
-                )
+        check_given("dit", given, self.condition_spec(Spec(shape[1:], "images")))

@@ -21,6 +21,7 @@ import numpy as np
 
 from jaxdiff.errors import InputError
 from jaxdiff.nets.layers import INIT, ZERO, sinusoidal
+from jaxdiff.nets.told import check_given, specs
 from jaxdiff.types import Condition, ConditionSpec, Spec
 
 __all__ = ["EGNN"]
@@ -86,14 +87,12 @@ class EGNN(nn.Module):
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes: which nodes there are, and what is known of all."""
-        vectors = {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
-        return {"mask": ConditionSpec((spec.shape[0],), missing=None), **vectors}
+        return {"mask": ConditionSpec((spec.shape[0],), missing=None), **specs(spec, vectors=self.vectors)}
 
     def _check(self, shape: tuple[int, ...], given: Condition) -> None:
         if len(shape) != 3 or shape[-1] < 3:
             raise InputError(f"net 'egnn' takes points of space, (batch, nodes, 3 + features), not shape {shape}")
-        for name in given.keys() - {"mask", *self.vectors}:
-            raise InputError(f"the condition {name!r} was given to net 'egnn': name it, with its width, in net.vectors")
+        check_given("egnn", given, self.condition_spec(Spec(shape[1:], "molecules")))
 
 
 class Block(nn.Module):

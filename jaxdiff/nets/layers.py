@@ -25,6 +25,7 @@ __all__ = [
     "INIT",
     "TAPS",
     "ZERO",
+    "Convolution",
     "Downsample",
     "GroupNorm",
     "ResidualBlock",
@@ -77,6 +78,30 @@ class SecondTime(nn.Module):
     def __call__(self, s: jax.Array) -> jax.Array:
         h = nn.Dense(self.width, kernel_init=INIT, dtype=self.dtype, name="first")(sinusoidal(s, self.channels))
         return nn.Dense(self.width, kernel_init=ZERO, dtype=self.dtype, name="last")(nn.silu(h))
+
+
+class Convolution(nn.Module):
+    """(batch, steps, in) -> (batch, steps / stride, channels), padded with zeros.
+
+    Each window lies around its step; what it sees are `size` steps, `dilation` apart.
+    """
+
+    channels: int
+    size: int
+    stride: int = 1
+    dilation: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", INIT, (self.size, x.shape[-1], self.channels))
+        bias = self.param("bias", ZERO, (self.channels,))
+        side, steps = self.dilation * (self.size // 2), x.shape[1]
+        padded = jnp.pad(x.astype(self.dtype), ((0, 0), (side, side), (0, 0)))
+        starts = range(0, self.dilation * self.size, self.dilation)
+        windows = [padded[:, i : i + steps : self.stride] for i in starts]
+        flat = kernel.reshape(-1, self.channels).astype(self.dtype)
+        return jnp.concatenate(windows, axis=-1) @ flat + bias.astype(self.dtype)
 
 
 def conv(channels: int, *, size=3, stride=1, init=INIT, dtype=jnp.float32, name: str | None = None, pad: str = "SAME"):

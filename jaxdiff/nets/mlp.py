@@ -14,11 +14,11 @@ from collections.abc import Sequence
 import chex
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.nets.layers import INIT, ZERO, SecondTime, sinusoidal
-from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
+from jaxdiff.nets.layers import INIT, ZERO
+from jaxdiff.nets.told import check_given, embed, specs
+from jaxdiff.types import Condition, ConditionSpec, Spec
 
 __all__ = ["MLP", "NORMS"]
 
@@ -90,20 +90,11 @@ class MLP(nn.Module):
         return nn.Dense(x.shape[-1], kernel_init=ZERO, name="out")(nn.relu(norm(h, "norm_out")))
 
     def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
-        h = nn.Dense(self.embedding, kernel_init=INIT, name="time1")(sinusoidal(t, self.embedding))
-        h = nn.Dense(self.embedding, kernel_init=INIT, name="time2")(nn.silu(h))
-        if "until" in given:
-            h = h + SecondTime(self.embedding, self.embedding, name="until")(given["until"])
-        if "label" not in given:
-            return h
-        label = given["label"]
-        classes = nn.Embed(self.num_classes, self.embedding, name="classes")(jnp.maximum(label, 0))
-        return h + jnp.where(label[:, None] < 0, 0, classes)
+        return embed(t, given, self.embedding, self.embedding, self.num_classes)
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes: a class, if it is made for classes, and a second time."""
-        labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
-        return labels | ({"until": ConditionSpec(())} if self.second_time else {})
+        return specs(spec, self.num_classes, second_time=self.second_time)
 
     def _check(self, shape: tuple[int, ...], given: Condition) -> None:
         if len(shape) != 2:
@@ -112,7 +103,4 @@ class MLP(nn.Module):
             raise InputError(f"net.widths={tuple(self.widths)}: give three or more, of which the ends are the same")
         if self.norm not in NORMS:
             raise unknown("net.norm", self.norm, NORMS)
-        if "label" in given and not self.num_classes:
-            raise InputError("a label was given to an MLP with num_classes=0: set num_classes, or give no label")
-        for name in given.keys() - {"label", *(["until"] if self.second_time else [])}:
-            raise InputError(f"the condition {name!r} was given to an MLP, which takes labels alone")
+        check_given("mlp", given, self.condition_spec(Spec(shape[1:], "tables")))

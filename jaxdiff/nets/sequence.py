@@ -14,8 +14,9 @@ import numpy as np
 
 from jaxdiff.errors import InputError
 from jaxdiff.nets.layers import INIT, ZERO, sinusoidal
+from jaxdiff.nets.told import check_given, embed_label, specs
 from jaxdiff.nets.transformer import Attention, FeedForward, rotary_angles, tensor_axis
-from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
+from jaxdiff.types import Condition, ConditionSpec, Spec
 
 __all__ = ["Sequence"]
 
@@ -78,22 +79,15 @@ class Sequence(nn.Module):
     def _told(self, t: jax.Array, given: Condition) -> jax.Array:
         """What is added to every position: of the time and the class, (batch, width)."""
         h = nn.Dense(self.width, kernel_init=INIT, name="time")(sinusoidal(t, self.width))
-        if "label" not in given:
-            return h
-        label = given["label"]
-        classes = nn.Embed(self.num_classes, self.width, name="classes")(jnp.maximum(label, 0))
-        return h + jnp.where(label[:, None] < 0, 0, classes)
+        return h + embed_label(given["label"], self.num_classes, self.width) if "label" in given else h
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes: a class, if it is made for classes."""
-        return {"label": class_label(self.num_classes)} if self.num_classes else {}
+        return specs(spec, self.num_classes)
 
     def _check(self, shape: tuple[int, ...], given: Condition) -> None:
         if len(shape) != 2:
             raise InputError(f"net 'sequence' takes symbols, (batch, positions), not an array of shape {shape}")
         if self.width % (2 * self.heads):
             raise InputError(f"net.width={self.width}, net.heads={self.heads}: twice the heads must divide the width")
-        if "label" in given and not self.num_classes:
-            raise InputError("a label was given to net 'sequence' with num_classes=0: set num_classes, or give none")
-        for name in given.keys() - {"label"}:
-            raise InputError(f"the condition {name!r} was given to net 'sequence', which takes labels alone")
+        check_given("sequence", given, self.condition_spec(Spec(shape[1:], "text")))

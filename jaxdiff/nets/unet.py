@@ -38,15 +38,14 @@ from jaxdiff.nets.layers import (
     Downsample,
     GroupNorm,
     ResidualBlock,
-    SecondTime,
     Upsample,
     conv,
-    sinusoidal,
     to_depth,
     to_space,
 )
-from jaxdiff.nets.text import caption_spec, read_caption
-from jaxdiff.types import Condition, ConditionSpec, Spec, class_label, expand
+from jaxdiff.nets.text import read_caption
+from jaxdiff.nets.told import check_given, embed, specs
+from jaxdiff.types import Condition, ConditionSpec, Spec, expand
 
 __all__ = ["KERNELS", "REMAT", "UNet"]
 
@@ -252,29 +251,14 @@ class UNet(nn.Module):
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes for such images."""
-        labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
-        vectors = {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
-        images = {name: ConditionSpec((*spec.shape[:-1], channels)) for name, channels in self.images.items()}
-        sequences = {name: ConditionSpec((None, n)) for name, n in self.sequences.items()}
-        labels |= {"until": ConditionSpec(())} if self.second_time else {}
+        told = specs(spec, self.num_classes, self.vectors, self.images, self.sequences, self.text, self.second_time)
         if self.control:
-            images["control"] = ConditionSpec((*spec.shape[:-1], self.control), missing=None)
-            images["strength"] = ConditionSpec((), missing=None)
-        return labels | vectors | images | sequences | ({"text": caption_spec(self.text)} if self.text else {})
+            told["control"] = ConditionSpec((*spec.shape[:-1], self.control), missing=None)
+            told["strength"] = ConditionSpec((), missing=None)
+        return told
 
     def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
-        width = 4 * self.channels
-        h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time1")(sinusoidal(t, self.channels))
-        h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time2")(nn.silu(h))
-        if "until" in given:
-            h = h + SecondTime(width, self.channels, self.dtype, name="until")(given["until"])
-        if "label" in given:
-            label = given["label"]
-            classes = nn.Embed(self.num_classes, width, dtype=self.dtype, name="classes")(jnp.maximum(label, 0))
-            h = h + jnp.where(label[:, None] < 0, 0, classes)
-        for part in sorted(self.vectors.keys() & given.keys()):
-            h = h + nn.Dense(width, use_bias=False, kernel_init=INIT, dtype=self.dtype, name=part)(given[part])
-        return h
+        return embed(t, given, 4 * self.channels, self.channels, self.num_classes, self.vectors, self.dtype)
 
     def _read(self, given: Condition, embedding: jax.Array, batch: int) -> tuple[dict[str, jax.Array], jax.Array]:
         """The sequences to attend to, with that of the caption, and the embedding with the caption's vector."""
@@ -318,16 +302,7 @@ class UNet(nn.Module):
         half = jnp.dtype(self.dtype) == jnp.bfloat16
         if self.attention_kernel == "cudnn" and not (half and jax.default_backend() == "gpu"):
             raise InputError("net.attention_kernel='cudnn' needs an NVIDIA GPU and net.dtype='bfloat16': choose 'xla'")
-        known = self.condition_spec(Spec(shape[1:], "images"))
-        for part in given:
-            if part not in known:
-                raise InputError(
-                    f"the condition {part!r} was given to a U-Net that is made for {sorted(known) or None}"
-                )
-            if part != "text" and given[part].shape[1:] and given[part].shape[-1] != known[part].shape[-1]:
-                raise InputError(
-                    f"{part!r} of width {given[part].shape[-1]} was given to a U-Net for {known[part].shape}"
-                )
+        check_given("unet", given, self.condition_spec(Spec(shape[1:], "images")))
 
 
 class Branch(UNet):

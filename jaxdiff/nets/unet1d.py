@@ -30,30 +30,12 @@ from flax.core import FrozenDict
 
 from jaxdiff.errors import InputError
 from jaxdiff.nets.attention import Attention
-from jaxdiff.nets.layers import INIT, ZERO, GroupNorm, SecondTime, sinusoidal
+from jaxdiff.nets.layers import INIT, ZERO, Convolution, GroupNorm
 from jaxdiff.nets.resize import to_steps
-from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
+from jaxdiff.nets.told import check_given, embed, specs
+from jaxdiff.types import Condition, ConditionSpec, Spec
 
-__all__ = ["Convolution", "UNet1D"]
-
-
-class Convolution(nn.Module):
-    """(batch, steps, in) -> (batch, steps / stride, channels), padded with zeros; each window lies around its step."""
-
-    channels: int
-    size: int
-    stride: int = 1
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", INIT, (self.size, x.shape[-1], self.channels))
-        bias = self.param("bias", ZERO, (self.channels,))
-        side, steps = self.size // 2, x.shape[1]
-        padded = jnp.pad(x.astype(self.dtype), ((0, 0), (side, side), (0, 0)))
-        windows = [padded[:, i : i + steps : self.stride] for i in range(self.size)]
-        flat = kernel.reshape(-1, self.channels).astype(self.dtype)
-        return jnp.concatenate(windows, axis=-1) @ flat + bias.astype(self.dtype)
+__all__ = ["UNet1D"]
 
 
 def among(h: jax.Array, there: jax.Array | None) -> jax.Array:
@@ -196,11 +178,8 @@ class UNet1D(nn.Module):
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes for such examples."""
-        labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
-        labels |= {"until": ConditionSpec(())} if self.second_time else {}
-        labels |= {"mask": ConditionSpec(spec.shape[:1], missing=None)} if "lengths" in spec.details else {}
-        vectors = {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
-        return labels | vectors | {name: ConditionSpec((*spec.shape[:-1], n)) for name, n in self.images.items()}
+        mask = {"mask": ConditionSpec(spec.shape[:1], missing=None)} if "lengths" in spec.details else {}
+        return mask | specs(spec, self.num_classes, self.vectors, self.images, second_time=self.second_time)
 
     @staticmethod
     def _steps(given: Condition) -> jax.Array | None:
@@ -218,20 +197,7 @@ class UNet1D(nn.Module):
 
     def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
         """What is said of the time and the condition: (batch, width), or (batch, steps, width)."""
-        width = 4 * self.channels
-        waves = sinusoidal(t.reshape(-1), self.channels).reshape(*t.shape, -1)
-        h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time1")(waves)
-        h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time2")(nn.silu(h))
-        told = jnp.zeros((1, width), self.dtype)
-        if "until" in given:
-            told = told + SecondTime(width, self.channels, self.dtype, name="until")(given["until"])
-        if "label" in given:
-            label = given["label"]
-            classes = nn.Embed(self.num_classes, width, dtype=self.dtype, name="classes")(jnp.maximum(label, 0))
-            told = told + jnp.where(label[:, None] < 0, 0, classes)
-        for part in sorted(self.vectors.keys() & given.keys()):
-            told = told + nn.Dense(width, use_bias=False, kernel_init=INIT, dtype=self.dtype, name=part)(given[part])
-        return h + (told if h.ndim == 2 else told[:, None])
+        return embed(t, given, 4 * self.channels, self.channels, self.num_classes, self.vectors, self.dtype)
 
     def _check(self, shape: tuple[int, ...], times: tuple[int, ...], given: Condition) -> None:
         if len(shape) != 3:
@@ -255,11 +221,4 @@ class UNet1D(nn.Module):
             )
         if len(times) > 1 and times[1:] != shape[1:2]:
             raise InputError(f"t of shape {times}: must be (batch,) or {shape[:2]}, a time for each step")
-        known = self.condition_spec(Spec(shape[1:], "trajectories", details={"lengths": ()}))
-        for part in given:
-            if part not in known:
-                raise InputError(f"the condition {part!r} was given to a net 'unet1d' made for {sorted(known) or None}")
-            if known[part].shape and given[part].shape[-1] != known[part].shape[-1]:
-                raise InputError(
-                    f"{part!r} of width {given[part].shape[-1]} was given to a net 'unet1d' for {known[part].shape}"
-                )
+        check_given("unet1d", given, self.condition_spec(Spec(shape[1:], "trajectories", details={"lengths": ()})))

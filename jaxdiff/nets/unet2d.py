@@ -14,7 +14,8 @@ import jax.numpy as jnp
 
 from jaxdiff.errors import InputError
 from jaxdiff.nets.attention import Attention
-from jaxdiff.nets.layers import INIT, ZERO, Downsample, GroupNorm, ResidualBlock, Upsample, conv, sinusoidal
+from jaxdiff.nets.layers import ZERO, Downsample, GroupNorm, ResidualBlock, Upsample, conv, sinusoidal
+from jaxdiff.nets.told import embed_label, embed_time
 from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
 
 __all__ = ["UNet2D"]
@@ -106,13 +107,8 @@ class UNet2D(nn.Module):
     def _embed(self, t: jax.Array, given: Condition) -> jax.Array:
         width = self.time_width or 4 * self.widths[0]
         h = sinusoidal(t, self.widths[0], self.shift, self.cosine_first)
-        h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time1")(h)
-        h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time2")(nn.silu(h))
-        if "label" in given:
-            label = given["label"]
-            classes = nn.Embed(self.num_classes, width, dtype=self.dtype, name="classes")(jnp.maximum(label, 0))
-            h = h + jnp.where(label[:, None] < 0, 0, classes)
-        return h
+        h = embed_time(h, width, self.dtype)
+        return h + embed_label(given["label"], self.num_classes, width, self.dtype) if "label" in given else h
 
 
 def _check(shape: tuple[int, ...], levels: int) -> None:

@@ -34,7 +34,8 @@ from jaxdiff.nets.layers import (
     to_depth,
     to_space,
 )
-from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
+from jaxdiff.nets.told import check_given, embed, specs
+from jaxdiff.types import Condition, ConditionSpec, Spec
 
 __all__ = ["TimeLayers", "UNetVideo"]
 
@@ -160,23 +161,12 @@ class UNetVideo(nn.Module):
 
     def condition_spec(self, spec: Spec) -> dict[str, ConditionSpec]:
         """The conditions it takes for such videos."""
-        labels = {"label": class_label(self.num_classes)} if self.num_classes else {}
-        return labels | {name: ConditionSpec((width,)) for name, width in self.vectors.items()}
+        return specs(spec, self.num_classes, self.vectors)
 
     def _embed(self, t: jax.Array, given: Condition, batch: int, frames: int) -> jax.Array:
         """What is said of time and condition to each frame, (batch x frames, width)."""
-        width = 4 * self.channels
-        times = t if t.ndim == 2 else t[:, None]
-        h = sinusoidal(times.reshape(-1), self.channels)
-        h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time1")(h)
-        h = nn.Dense(width, kernel_init=INIT, dtype=self.dtype, name="time2")(nn.silu(h)).reshape(*times.shape, width)
-        if "label" in given:
-            label = given["label"]
-            classes = nn.Embed(self.num_classes, width, dtype=self.dtype, name="classes")(jnp.maximum(label, 0))
-            h = h + jnp.where(label[:, None] < 0, 0, classes)[:, None]
-        for part in sorted(self.vectors.keys() & given.keys()):
-            told = nn.Dense(width, use_bias=False, kernel_init=INIT, dtype=self.dtype, name=part)(given[part])
-            h = h + told[:, None]
+        width, times = 4 * self.channels, t if t.ndim == 2 else t[:, None]
+        h = embed(times, given, width, self.channels, self.num_classes, self.vectors, self.dtype)
         return jnp.broadcast_to(h, (batch, frames, width)).reshape(-1, width)
 
     def _check(self, shape: tuple[int, ...], times: tuple[int, ...], given: Condition) -> None:
@@ -197,9 +187,4 @@ class UNetVideo(nn.Module):
             raise InputError(f"attention at {absent} never happens: the levels of these frames are {heights} high")
         if len(times) > 1 and times[1:] != shape[1:2]:
             raise InputError(f"t of shape {times}: must be (batch,) or {shape[:2]}, a time for each frame")
-        known = self.condition_spec(Spec(shape[1:], "video"))
-        for part in given:
-            if part not in known:
-                raise InputError(
-                    f"the condition {part!r} was given to a net 'unet_video' made for {sorted(known) or None}"
-                )
+        check_given("unet_video", given, self.condition_spec(Spec(shape[1:], "video")))

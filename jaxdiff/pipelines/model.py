@@ -273,7 +273,7 @@ class Model:
                 raise InputError("progress: a chain of symbols is one call, without a bar: leave it out")
             draw, shape = make_symbol_draw(self.bind, mesh), (n, *self.shape)
             return draw(params, key, times, keep, given, traced, name, fixed, shape, inputs, hooks)
-        check_applies(name, self.path, known, traced.get("step_scale"))
+        check_applies(name, self.path, known)
         denoise = self.ends.denoise and (self.path is None or sigma_at(self.path, known[-1]) > 0)
         hooks = hooks._replace(begin=self.ends.begin) if hooks.begin is PLAIN.begin else hooks
         fed = Fed(params, key, jnp.asarray(times), jnp.asarray(keep), given, traced, inputs)
@@ -288,8 +288,8 @@ class Model:
 
     def check(self) -> None:
         """Refuse defaults that `sample` would refuse."""
-        name, _, traced = self._chosen(None, {})
-        check_applies(name, self.path, self.grid(self.steps), traced.get("step_scale"))
+        name, *_ = self._chosen(None, {})
+        check_applies(name, self.path, self.grid(self.steps))
 
     def check_likelihood(self) -> None:
         """Refuse a model whose noise has no density that the library knows, or that has learned jumps."""

@@ -12,12 +12,10 @@ from jaxdiff.config.names import in_words
 from jaxdiff.config.sampling import (
     FEW_STEPS,
     FRAMEWISE,
-    SAMPLERS,
     UNBOUNDED,
     AnyProcess,
     allows,
     has_symbols,
-    own_options,
 )
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process, with_slopes
@@ -177,12 +175,11 @@ def check_together(name: Any, what: str) -> None:
         raise InputError(f"sampler {name!r}: has a time for each frame, and {what} knows one for all: take another")
 
 
-def check_applies(name: str, path: AnyProcess | None, times: np.ndarray, step_scale: Any = None) -> None:
+def check_applies(name: str, path: AnyProcess | None, times: np.ndarray) -> None:
     """Refuse a sampler that is undefined at an end of the grid, or amplifies errors without measure.
 
     Args:
       path: the process along which to sample; None if the parameters decide.
-      step_scale: of `churned`; None for its default.
     """
     if name == "dopri5" and times[-1] <= 0:
         data = path is not None and sigma_at(path, 0.0) == 0
@@ -199,12 +196,8 @@ def check_applies(name: str, path: AnyProcess | None, times: np.ndarray, step_sc
         alpha = np.asarray(jax.jit(path.alpha)(jnp.asarray(times, jnp.float32)))
         slopes = np.asarray(jax.jit(lambda t: with_slopes(path, t)[1])(jnp.float32(times[0])))
     start = f"sampler {name!r} cannot start at t={times[0]:g}"
-    if name in ("euler_maruyama", "srk") and alpha[0] < 1e-6:
+    if name in ("euler_maruyama", "srk", "churned") and alpha[0] < 1e-6:
         raise InputError(f"{start}, where alpha = 0: start the grid below, or take reverse_diffusion")
-    if name == "churned" and alpha[0] < 1e-6:
-        scale = own_options(SAMPLERS[name])["step_scale"].default if step_scale is None else step_scale
-        if is_traced(scale) or scale != 1:
-            raise InputError(f"{start}, where alpha = 0, with step_scale={scale}: start the grid below, or set it to 1")
     if name in FLOWS and not np.isfinite(slopes).all():
         raise InputError(f"{start}, where alpha falls infinitely fast: start the grid below, or take dpmpp_2m")
     if name in ("plms", "pndm"):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.modalities.images.pictures import to_uint8
+from jaxdiff.modalities.figures import to_uint8
 from jaxdiff.pipelines.common import CLASSES
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.pipeline import Argument, Outcome, Pipeline

@@ -6,10 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxdiff.config.names import in_words
 from jaxdiff.errors import InputError
 from jaxdiff.types import Params, path_name
 
-__all__ = ["check_teacher", "for_players", "warm_start"]
+__all__ = ["check_teacher", "for_players", "others", "warm_start"]
 
 
 def warm_start(params: Params, trained: Params) -> tuple[Params, str]:
@@ -57,6 +58,12 @@ def for_players(params: Params, trained: Params) -> Params:
     return trained["generator"] if names(trained) == players and names(params) != players else trained
 
 
+def others(config: Mapping[str, Any], trained: Mapping[str, Any] | None) -> list[str]:
+    """The parts of a trained model's configuration, if that is known, by which its weights mean something else."""
+    differ = lambda part: trained is not None and dict(config[part]) != dict(trained[part])
+    return [f"{part} ({in_words(trained[part]['name'])})" for part in ("process", "parameterization") if differ(part)]
+
+
 def check_teacher(
     config: Mapping[str, Any], teacher: Mapping[str, Any] | None, params: Params, trained: Params
 ) -> None:
@@ -69,9 +76,8 @@ def check_teacher(
     Raises:
       InputError: its process or parameterization is another, or its network, but for what tells of a second time.
     """
-    for part in ("process", "parameterization"):
-        if teacher and dict(config[part]) != dict(teacher[part]):
-            raise InputError(f"a teacher of another {part} ({teacher[part]['name']}): take that of the teacher")
+    if differing := others(config, teacher):
+        raise InputError(f"a teacher of another {differing[0]}: take that of the teacher")
     shapes = lambda tree: {path_name(p): leaf.shape for p, leaf in jax.tree_util.tree_leaves_with_path(tree)}
     mine = {name: shape for name, shape in shapes(params).items() if "until" not in name.split("/")}
     theirs = {name: shape for name, shape in shapes(trained).items() if "until" not in name.split("/")}

@@ -6,19 +6,15 @@ takes a model to either path. Where a step ends at the data, sigma = 0, the slop
 of the slopes before it.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-import jax
 import jax.numpy as jnp
-from jax.experimental.ode import odeint
 
 from jaxdiff.gaussian.denoiser import to_velocity
 from jaxdiff.gaussian.process import Process, log_snr, time_at, transition
+from jaxdiff.samplers.adaptive import integrate
 from jaxdiff.samplers.base import Sampler, State
 from jaxdiff.types import Array, Denoiser, Key
 
-__all__ = ["dopri5", "euler", "heun", "integrate", "midpoint", "raised", "rk4"]
+__all__ = ["dopri5", "euler", "heun", "midpoint", "raised", "rk4"]
 
 
 def euler(process: Process, denoiser: Denoiser) -> Sampler:
@@ -108,25 +104,6 @@ def dopri5(process: Process, denoiser: Denoiser, rtol: float = 1e-5, atol: float
     velocity = to_velocity(process, denoiser)
 
     def step(key, state, t, s):
-        return State(integrate(velocity, state.x, t, s, rtol, atol))
+        return State(integrate(velocity, state.x, t, s, rtol, atol, process.space.dimension(state.x).sum()))
 
     return Sampler(State, step)
-
-
-def integrate(field: Callable, x: Any, t: Array, s: Array, rtol: float, atol: float) -> Any:
-    """x at s from x at t, both in (0, 1], with `dx/dt = field(x, t)`; x may be any tree of arrays.
-
-    The method looks beyond both ends of its interval, where a process need not be defined. So it runs on another clock,
-    z with `t = exp(-z²)`, on which every z is a time within (0, 1].
-    """
-    clock = jnp.sqrt(-jnp.log(jnp.stack([t, s])))
-    limit = clock.max() + 1  # a first step may be tried that is far too long
-    sign = jnp.where(s < t, 1.0, -1.0).astype(clock.dtype)  # of dz along the way
-
-    def slope(x, w):
-        z = jnp.clip(sign * w, -limit, limit)
-        t = jnp.exp(-(z**2))
-        return jax.tree.map(lambda v: -2 * z * t * sign * v, field(x, t))
-
-    path = odeint(slope, x, sign * clock, rtol=rtol, atol=atol)
-    return jax.tree.map(lambda x: x[-1], path)

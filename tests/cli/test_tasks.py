@@ -1,9 +1,7 @@
 """`sample.py --task` on files, with a model that is exact: standard normal pixels around a grey."""
 
-import argparse
 import inspect
 import re
-import sys
 from dataclasses import replace
 
 import jax
@@ -18,60 +16,16 @@ from jaxdiff.cli import tasks
 from jaxdiff.cli.sample import make_parser
 from jaxdiff.config.sampling import Bound
 from jaxdiff.errors import InputError
-from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import vp
-from jaxdiff.modalities import images
 from jaxdiff.modalities.images import low_resolution, pictures
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines.classifier import Classifier
-from jaxdiff.pipelines.model import Model
 from jaxdiff.types import class_label
 from tests.helpers.configs import get_config
+from tests.helpers.tasks import MODEL, PATH, SHAPE, bind, held_out, perform, replace_load
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-SHAPE = (8, 8, 1)
-PATH = vp()
-
-
-def bind(params, condition):
-    return Bound(PATH, gaussian_mixture(vp(), np.ones(1), np.full((1, *SHAPE), -0.3), np.full((1, *SHAPE), 0.6)))
-
-
-MODEL = Model(
-    params=jnp.zeros(()),
-    spec=image_spec(SHAPE),
-    grid=lambda n: grids.uniform(n, 1.0, 1e-3),
-    steps=10,
-    sampler={"name": "ddim"},
-    options={"clip": 1.0},
-    bind=bind,
-    path=PATH,
-)
-
-
-def perform(tmp_path, *arguments, model=MODEL):
-    parser = argparse.ArgumentParser()
-    tasks.add_arguments(parser)
-    for name, default in (("--num", 6), ("--seed", 0), ("--batch", 8), ("--steps", None)):
-        parser.add_argument(name, type=int, default=default)
-    for name in ("--atoms", "--length"):
-        parser.add_argument(name, type=int)
-    for name in ("--label", "--property"):
-        parser.add_argument(name)
-    args = parser.parse_args(list(arguments))
-    tasks.perform(args, tmp_path / "samples", get_config(), model, {} if args.steps is None else {"steps": args.steps})
-    return np.load(tmp_path / "samples" / args.task / "images.npz")
-
-
-def replace_load(monkeypatch, pipeline, model, name="load"):
-    """The pipeline's file reads this model, whatever the run."""
-    monkeypatch.setattr(sys.modules[f"jaxdiff.pipelines.{pipeline}"], name, lambda *run: model)
-
-
-def held_out(n=6):
-    return images.digits("test").take(np.arange(n)).x_0
 
 
 @pytest.mark.system
@@ -222,74 +176,11 @@ def test_arrays_with_noise_beyond_the_range_are_read_as_they_are(tmp_path):
         perform(tmp_path, "--task=super_resolve", "--factor=4", f"--input={path}")
 
 
-@pytest.mark.slow
-def test_detection_rates_normal_images_under_the_label_of_the_others_and_in_batches(tmp_path, capsys):
-    def bind(params, condition):
-        label = condition["label"]
-        means = jnp.array([-0.3, 0.9, 0.3])[label].reshape(-1, 1, 1, 1)
-        chain = PATH
-
-        def denoise(x_t, t):
-            alpha, sigma = chain.alpha(t), chain.sigma(t)
-            alpha, sigma = (jnp.broadcast_to(c, label.shape).reshape(-1, 1, 1, 1) for c in (alpha, sigma))
-            return means + 0.36 * alpha * (x_t - alpha * means) / (0.36 * alpha**2 + sigma**2)
-
-        return Bound(chain, denoise)
-
-    model = replace(MODEL, conditions={"label": class_label(2)}, bind=bind, guidable=False)
-    np.save(tmp_path / "a.npy", np.clip(np.random.default_rng(0).normal(0.9, 0.05, (20, *SHAPE)), -1, 1))
-    same = [f"--input={tmp_path / 'a.npy'}", f"--normal={tmp_path / 'a.npy'}", "--false-positives=0.2", "--num=20"]
-    for method in ("denoising_error", "msma"):
-        perform(tmp_path, "--task=detect", "--label=1", f"--method={method}", *same, model=model)
-        out = capsys.readouterr().out
-        above = int(re.search(r"normal images, (\d+) of the input", out)[1])
-        assert 1 <= above <= 12, out
-    maps = np.load(tmp_path / "samples" / "detect" / "images.npz")
-    assert maps["images"].max() == 1
-    assert maps["maps"].shape == (20, *SHAPE)
-    with pytest.raises(InputError, match="never trained without its 'label'"):
-        perform(tmp_path, "--task=detect", *same, model=model)
-
-
 def test_a_mask_must_be_black_and_white_and_of_the_size_of_the_model(tmp_path):
     for pixels, message in ((np.full((8, 8), 90), "holds greys"), (np.zeros((4, 8)), "is 4x8, and the model's")):
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "mask.png")
         with pytest.raises(InputError, match=message):
             perform(tmp_path, "--task=inpaint", f"--mask={tmp_path / 'mask.png'}")
-
-
-@pytest.mark.system
-def test_synthesized_images_are_a_data_set_that_is_read_back(tmp_path):
-    result = perform(
-        tmp_path, "--task=synthesize", "--per-class=4", model=replace(MODEL, conditions={"label": class_label(3)})
-    )
-    source = images.arrays(str(tmp_path / "samples" / "synthesize" / "images.npz"), "images", "labels")
-    batch = source.take(np.arange(12))
-    np.testing.assert_array_equal(batch.condition["label"], np.repeat([0, 1, 2], 4))
-    np.testing.assert_array_equal(pictures.to_uint8(batch.x_0), result["images"])
-
-
-@pytest.mark.system
-def test_synthesis_in_given_proportions(tmp_path):
-    result = perform(
-        tmp_path, "--task=synthesize", "--per-class=1,0,3", model=replace(MODEL, conditions={"label": class_label(3)})
-    )
-    np.testing.assert_array_equal(result["labels"], [0, 2, 2, 2])
-
-
-@pytest.mark.system
-def test_detection_reports_what_labels_and_normal_images_tell(tmp_path, capsys):
-    images = held_out(6)
-    images[:2] = 1.0
-    np.savez(tmp_path / "some.npz", images=images, labels=np.array([1, 1, 0, 0, 0, 0]))
-    arguments = ["--task=detect", f"--input={tmp_path / 'some.npz'}", "--normal=held_out", "--false-positives=0.2"]
-    for method in ("denoising_error", "likelihood"):
-        perform(tmp_path, *arguments, f"--method={method}")
-        out = capsys.readouterr().out
-        assert "2 of 6 are strange: ROC-AUC 1.000, average precision 1.000" in out
-        assert "above are 20.0% of 6 normal images" in out
-        assert "of the strange ones 100.0%" in out
-        assert (tmp_path / "samples" / "detect" / "roc.png").exists()
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from jaxdiff.data.source import (
     to_unit_range,
 )
 from jaxdiff.errors import InputError
-from jaxdiff.modalities.images.pictures import to_uint8
+from jaxdiff.modalities.figures import to_uint8
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
 

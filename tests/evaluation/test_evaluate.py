@@ -1,53 +1,23 @@
-import dataclasses
-import json
-from pathlib import Path
+"""Samples against a reference, of files."""
 
-import jax
+import json
+
 import numpy as np
 import pytest
 
-from jaxdiff.cli import evaluate as command
-from jaxdiff.cli.main import main
-from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
-from jaxdiff.evaluation import report, statistics
+from jaxdiff.evaluation import statistics
 from jaxdiff.evaluation.evaluate import How, evaluate, featured, reference_of
 from jaxdiff.evaluation.features import Features, find_features
 from jaxdiff.evaluation.frechet import frechet_distance
-from jaxdiff.evaluation.held_out import unit_of
-from jaxdiff.evaluation.report import table
-from jaxdiff.evaluation.sets import Examples, first, held, labels_like, of_file, of_model, of_path, of_source
-from jaxdiff.modalities.images import digits, pictures
+from jaxdiff.evaluation.sets import first, of_file, of_path, of_source
+from jaxdiff.modalities.images import digits
 from jaxdiff.modalities.images.spec import image_spec
-from jaxdiff.types import Batch, Spec
+from jaxdiff.types import Spec
 from tests.helpers.cases import refused
-from tests.helpers.models import MEANS, a_model
+from tests.helpers.evaluated import SPEC
 
-SPEC = image_spec((4, 4, 1))
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAXDIFF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "cache"
-
-
-def draw(rng, n, blur=0.0):
-    """Images with two kinds of content, rounded as files of 8 bits are."""
-    x = np.where(rng.random((n, 1, 1, 1)) < 0.5, -0.4, 0.3) + (0.15 + blur) * rng.normal(size=(n, 4, 4, 1))
-    return (np.round((x.clip(-1, 1) + 1) * 127.5) / 127.5 - 1).astype(np.float32)
-
-
-@pytest.fixture
-def files(rng):
-    for name, n, blur in (("samples", 300, 0.1), ("real", 400, 0), ("held", 320, 0)):
-        np.save(f"{name}.npy", draw(rng, n, blur))
-
-
-@pytest.fixture
-def how():
-    return How([find_features("pixels", SPEC)], "nearest", groups=5, seeds=2)
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.mark.system
@@ -113,103 +83,6 @@ def test_statistics_of_other_programs(files, how, tmp_path, cache):
     assert list(result["figures"]) == ["fd_pixels"]
 
 
-@pytest.mark.slow
-def test_the_command(files, rng, capfd):
-    folder = Path("pictures")
-    folder.mkdir()
-    for i, image in enumerate(np.load("real.npy")[:40]):
-        pictures.save_picture(folder / f"{i:02}.png", pictures.to_uint8(image))
-    line = ["evaluate", "--samples", "samples.npy", "--floor", "2", "--intervals", "2"]
-    assert main([*line, "--reference", "real.npy", "--held-out", "held.npy", "--json", "out.json"]) == 0
-    result = json.loads(Path("out.json").read_text())
-    assert result["samples"]["rounding"] == "nearest"
-    assert result["reference"]["size"] == 400
-    assert "fd_pixels" in capfd.readouterr().out
-    page = Path("out.html").read_text()
-    assert page.count("data:image/png") == 2
-    assert "http" not in page
-    assert main([*line, "--reference", "pictures", "--json", "folder.json"]) == 0
-    assert json.loads(Path("folder.json").read_text())["reference"]["size"] == 40
-    assert main(["evaluate", "--reference", "real.npy", "--save-reference", "stats.npz"]) == 0
-    assert main([*line, "--reference", "stats.npz", "--json", "stats.json"]) == 0
-    one, other = (json.loads(Path(f).read_text())["figures"]["fd_pixels"]["value"] for f in ("out.json", "stats.json"))
-    np.testing.assert_allclose(one, other, rtol=1e-9)
-    (folder / "00.png").write_bytes(b"no picture")
-    assert main([*line, "--reference", "pictures"]) == 2
-    assert "00.png" in capfd.readouterr().err
-
-
-def test_bits_per_dimension_stand_in_the_table_with_their_interval():
-    result = {"figures": {}, "features": [], "floor": {}, "likelihood": {"probability flow": {"mean": 2, "error": 0.1}}}
-    result["unit"] = "bits per dimension"
-    assert report.table(result)[1] == [["probability flow, bits per dimension", "2.0000", "1.8040 to 2.1960", "", ""]]
-
-
-@pytest.mark.system
-def test_what_a_model_draws_goes_on_where_it_was_killed(how, tmp_path, cache):
-    model = a_model(steps=3)
-    how = how._replace(features=[find_features("pixels", model.spec)], seeds=0, groups=0)
-    whole = of_model(model, 60, 16, 3, {"workdir": "run"}, sampler="ddim")
-    assert whole.told["sampler"] == "ddim"
-    assert (whole.told["steps"], whole.told["seed"]) == (3, 3)
-    asked = []
-
-    def torn(start):
-        asked.append(start)
-        for i, batch in enumerate(whole.batches(start)):
-            if len(asked) == 1 and i == 2:
-                raise KeyboardInterrupt
-            yield batch
-
-    with pytest.raises(KeyboardInterrupt):
-        featured(whole._replace(batches=torn), how, tmp_path / "work")
-    again, _ = featured(whole._replace(batches=torn), how, tmp_path / "work")
-    at_once, _ = featured(whole, how, tmp_path / "other")
-    assert asked == [0, 32]
-    np.testing.assert_allclose(again["pixels"]["features"], at_once["pixels"]["features"], atol=1e-6)
-    x = model.sample(jax.random.key(3), 60, sampler="ddim")
-    np.testing.assert_allclose(at_once["pixels"]["features"], np.asarray(x).reshape(60, -1), atol=0.005)
-
-
-@pytest.mark.slow
-def test_tables_are_compared_by_their_columns(rng, tmp_path, cache, capfd):
-    for name in ("samples", "real"):
-        np.save(f"{name}.npy", rng.normal(size=(200, 3)))
-    line = ["evaluate", "--samples", "samples.npy", "--reference", "real.npy", "--json", "out.json"]
-    assert main([*line, "--floor", "2", "--intervals", "0"]) == 0
-    found = json.loads(Path("out.json").read_text())["figures"]["fd_columns"]["value"]
-    np.testing.assert_allclose(found, frechet_distance(np.load("samples.npy"), np.load("real.npy")), rtol=1e-5)
-
-
-def test_few_samples_are_warned_of(rng, capfd):
-    np.save("samples.npy", draw(rng, 12))
-    np.save("real.npy", draw(rng, 100))
-    line = ["evaluate", "--samples", "samples.npy", "--reference", "real.npy", "--intervals", "0", "--floor", "0"]
-    assert main(line) == 0
-    assert "12 samples for 16 features: their covariance is singular" in capfd.readouterr().out
-
-
-CASES = {
-    "not finite": (lambda x: np.where(np.arange(len(x))[:, None, None, None] < 3, np.nan, x), "3 of 300 examples"),
-    "another range": (lambda x: (x + 1) * 127.5, "has pixels up to"),
-    "another size": (lambda x: x[:, :2, :2], r"of shape \(4, 4, 1\), and the samples are images of shape \(2, 2, 1\)"),
-    "whole numbers": (lambda x: np.int32(x), "holds int32: images are uint8"),
-    "no images": (lambda x: x[:, 0, 0, 0], "must be images"),
-}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_samples_that_cannot_be_measured_are_refused(name, files, capfd):
-    change, message = CASES[name]
-    np.save("wrong.npy", change(np.load("samples.npy")))
-    assert main(["evaluate", "--samples", "wrong.npy", "--reference", "real.npy"]) == 2
-    line = capfd.readouterr().err
-    assert line.startswith("error: ")
-    assert len(line.strip().splitlines()) == 1
-    with refused(message):
-        raise InputError(line.strip())
-
-
 def test_three_axes_are_grey_images_only_if_something_says_so(rng):
     x = rng.uniform(-1, 1, (20, 4, 2)).astype(np.float32)
     np.save("tracks.npy", x)
@@ -238,36 +111,6 @@ def test_memorization_is_not_told_of_a_part_of_the_examples(files, how, tmp_path
     result = evaluate(of_file("samples.npy"), known, of_file("held.npy"), how, tmp_path / "work", cache)
     assert "memorization_pixels" not in result["figures"]
     assert "hold 100 of 400 examples" in result["warnings"][-1]
-
-
-LINES = {
-    "--samples samples.npy": "go with a --reference",
-    "--reference real.npy": "--save-reference",
-    "--samples samples.npy --reference real.npy --steps 5": "--steps: is for drawing from a run",
-    "--samples samples.npy --reference real.npy --num 5": "--num: is for drawing from a run",
-    "--samples samples.npy --reference real.npy --resize clean": "--resize: is for --features inception",
-    "--samples samples.npy --reference real.npy --features pixel": "did you mean 'pixels'",
-    "--samples samples.npy --reference real.npy --features inception --resize clean": "no weights of InceptionV3 at",
-    "--samples samples.npy --reference real.npy --features nowhere:f": "that can be imported",
-    "--samples samples.npy --reference real.npy --features digits": "are of images of 8x8x1, and these are 4x4x1",
-    "--samples samples.npy --reference real.npy --rounding up": "unknown --rounding 'up'",
-    "--samples samples.npy --reference real.npy --intervals 1": "--intervals 1: at least 2",
-    "--samples samples.npy --reference real.npy --weights-file a": "--weights-file: is for --features inception",
-    "--workdir run --key x": "--key: is of --samples",
-    "--workdir run --held-out real.npy --likelihood 5": "--likelihood: is of the run's own held-out data",
-    "--reference real.npy --save-reference s.npz --json a": "--json: is for measuring, and there are no samples",
-    "--reference real.npy --save-reference s.npz --floor 0": "--floor: is for measuring, and there are no samples",
-    "--convert a.pth --samples samples.npy": "--samples: goes without --convert",
-    "--convert real.npy": "weights",
-}
-
-
-@pytest.mark.parametrize("line", LINES)
-def test_lines_that_make_no_sense_are_refused(line, files, capfd):
-    assert main(["evaluate", *line.split()]) == 2
-    said = capfd.readouterr().err
-    assert LINES[line] in said
-    assert len(said.strip().splitlines()) == 1
 
 
 def test_features_of_the_users_own(files, tmp_path, monkeypatch):
@@ -335,93 +178,6 @@ def test_more_groups_than_samples_are_refused(files, how, tmp_path, cache):
         evaluate(samples, {}, None, how._replace(groups=301), tmp_path / "work", cache)
 
 
-def test_examples_of_one_class_alone():
-    source = digits("test")
-    some = of_source(source, "digits", 3)
-    labels = source.take(np.arange(source.size)).condition["label"]
-    np.testing.assert_array_equal(first(some, some.size), source.take(np.flatnonzero(labels == 3)).x_0)
-    assert next(some.batches(5)).shape[0] == some.size - 5
-    assert some.told != of_source(source, "digits", 4).told
-    with refused("--label 12: digits has no example of this class"):
-        of_source(source, "digits", 12)
-
-
-def test_labels_have_the_shares_of_the_data():
-    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 3], [900, 90, 10]))
-    source = Source(1000, image_spec((2, 2, 1)), lambda indices: Batch(None), labels=lambda: labels)
-    drawn = labels_like(source, 2000, seed=5)
-    for n in (200, 2000):  # each first part, too
-        np.testing.assert_allclose(np.bincount(drawn[:n]) / n, [0.9, 0.09, 0, 0.01], atol=2 / n)
-    np.testing.assert_array_equal(labels_like(source, 300, seed=5), drawn[:300])
-    assert (labels_like(source, 2000, seed=6) != drawn).any()
-    untold = source._replace(labels=None, take=lambda indices: Batch(None, {"label": labels[indices]}))
-    np.testing.assert_array_equal(labels_like(untold, 2000, seed=5), drawn)
-
-
-@pytest.mark.system
-def test_a_model_is_told_the_labels_in_any_batch_and_from_any_place():
-    model, labels = a_model(classes=2, steps=1), np.array([0, 0, 1, 0, 0, 0, 1])
-    drawn = lambda start, batch: np.concatenate([*of_model(model, 7, batch, 0, {}, labels).batches(start)])
-    whole = drawn(0, 7)
-    np.testing.assert_array_equal(np.square(whole - MEANS[0]).sum((1, 2, 3)) > 1, labels)
-    np.testing.assert_allclose(drawn(0, 3), whole, atol=1e-6)
-    np.testing.assert_allclose(drawn(4, 3), whole[4:], atol=1e-6)
-    assert of_model(model, 7, 7, 0, {}, labels).told != of_model(model, 7, 7, 0, {}, 1 - labels).told
-
-
-def test_a_run_draws_each_class_as_often_as_its_data_has_it(monkeypatch):
-    found = {}
-    monkeypatch.setattr(
-        command, "of_model", lambda model, n, batch, seed, told, labels, **_: found.update(labels=labels)
-    )
-    model = dataclasses.replace(a_model(classes=10), spec=digits("all").spec)
-    rare = lambda config: digits("all")._replace(labels=lambda: np.repeat(np.int32([0, 7]), [1700, 97]))
-    monkeypatch.setattr(command.build, "source", rare)
-    line = ["--workdir", "run", "--num", "500"]
-    command.drawn(command.make_parser().parse_args(line), Path("run"), {}, model)
-    np.testing.assert_array_equal(np.bincount(found["labels"]) > 0, np.arange(8) % 7 == 0)
-    assert abs((found["labels"] == 7).mean() - 97 / 1797) < 0.005
-    command.drawn(command.make_parser().parse_args([*line, "--label", "7"]), Path("run"), {}, model)
-    assert found["labels"] is None
-
-
-def test_what_is_held_is_made_once():
-    made = []
-
-    def batches(start):
-        for i in range(start, 10, 4):
-            made.append(i)
-            yield np.arange(i, min(i + 4, 10))
-
-    examples = held(Examples(10, image_spec((2, 2, 1)), {}, batches), 5)
-    rest = lambda start: np.concatenate([*examples.batches(start)]).tolist()
-    assert first(examples, 2).tolist() == [0, 1]
-    assert rest(0) == [*range(10)]
-    assert made == [0, 4, 8]
-    assert rest(3) == [*range(3, 10)]
-    assert first(examples, 6).tolist() == [*range(6)]
-    assert made == [0, 4, 8, 8]
-    assert rest(9) == [9]
-
-
-def test_likelihoods_are_told_in_their_units():
-    figure = {"mean": 1.0, "error": 0.1}
-    names = {"images": "probability flow", "molecules": "bound, nats a molecule", "text": "bound, bits a symbol"}
-    for modality, name in names.items():
-        found = {"figures": {}, "features": {}, "floor": {}, "likelihood": {name: figure}}
-        (row,) = table({**found, "unit": unit_of(Spec((2,), modality))})[1]
-        assert row[0] == ("probability flow, bits per dimension" if modality == "images" else name)
-
-
 def test_two_features_of_one_name_are_refused(how, cache):
     with pytest.raises(InputError, match="two of them are named 'pixels'"):
         featured(of_source(digits("all"), "digits"), how._replace(features=[*how.features, *how.features]), cache)
-
-
-def test_what_is_told_of_a_model_tells_how_it_draws_by_itself():
-    model = a_model(steps=3)
-    told = lambda model: of_model(model, 4, 4, 0, {}).told
-    assert told(model) == told(a_model(steps=3))
-    changes = [{"options": {"clip": 1.0}}, {"sampler": {"name": "ancestral", "temperature": 0.5}}]
-    for change in [*changes, {"grid": lambda steps: np.linspace(0.9, 0, steps + 1)}]:
-        assert told(dataclasses.replace(model, **change)) != told(model)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["KINDS", "STUDENTS", "arguments"]
+__all__ = ["COMMON", "KINDS", "STUDENTS", "UNET", "arguments", "given"]
 
 COMMON = {
     "train.batch_size": 8,
@@ -106,11 +106,11 @@ def arguments(kind: str, folder: Path) -> list[str]:
     if kind in STUDENTS:
         fields = {name: value for name, value in COMMON.items() if not name.startswith(("sample.", "optimizer."))}
         setting = f"control.py:{folder},edges" if kind == "control" else f"distill.py:{kind},teacher={folder}"
-        return [f"--config=configs/{setting}", *_given(fields)]
+        return [f"--config=configs/{setting}", *given(fields)]
     file, written, fields = ("flow.py", None, UNET) if kind == "teacher" else KINDS[kind]
     fields = COMMON | fields
-    return [f"--config=configs/{file}{written(folder) if written else ''}", *_given(fields)]
+    return [f"--config=configs/{file}{written(folder) if written else ''}", *given(fields)]
 
 
-def _given(fields) -> list[str]:
+def given(fields) -> list[str]:
     return [f"--config.{name}={value}".replace(" ", "") for name, value in fields.items()]

@@ -86,12 +86,13 @@ SAMPLERS = {
     "learned_range": Entry(learned_range),
     "ddim": Entry(samplers.ddim, order=1, unit=True),
     "ddim_noisy": Entry(samplers.ddim, NOISY, weak=1, variant=True),
-    "churned": Entry(samplers.churned, {"churn": 0.0, "step_scale": 1.0}, order=1),
+    "churned": Entry(samplers.churned, {"churn": 0.0, "step_scale": 1.0}, order=1, refused=ALPHA_0),
     "churned_noisy": Entry(
         samplers.churned,
         {"churn": 0.001, "churn_noise": 1.0, "churn_min": 0.0, "step_scale": 1.0},  # one that stays leaves an error
         weak=1,
         variant=True,
+        refused=ALPHA_0,
     ),
     "euler": Entry(samplers.euler, order=1, refused=STEEP),
     "midpoint": Entry(samplers.midpoint, order=2, refused=STEEP),

@@ -187,6 +187,14 @@ def test_xl(tmp_path):
     close(ours, theirs(tmp_path, config, "StableDiffusionXLPipeline", more=more, latents=first(NOISE), **given))
 
 
+def following(pictures):
+    """What is told with two pictures to follow."""
+    told = words()
+    for i, strength in enumerate((0.8, 0.5)):
+        told["condition"] |= {f"control{i}": pictures[i], f"strength{i}": np.full(2, strength, np.float32)}
+    return told
+
+
 @pytest.mark.parametrize("scheduler", cases(["ddim"], slow=[["dpmpp_2m"]]))
 def test_two_control_networks(folders, scheduler, tmp_path):
     import diffusers
@@ -195,10 +203,7 @@ def test_two_control_networks(folders, scheduler, tmp_path):
     controls = [tiny.write_tiny_control(tmp_path / str(seed), seed) for seed in (2, 3)]
     model = jaxdiff.load(folders[4], scheduler=config, control=controls)
     hints = RNG.uniform(size=(2, 2, 16, 16, 3)).astype(np.float32)
-    told = words()
-    for i, strength in enumerate((0.8, 0.5)):
-        told["condition"] |= {f"control{i}": hints[i], f"strength{i}": np.full(2, strength, np.float32)}
-    ours = latents.generate(model, KEY, 2, noise=NOISE, **told)
+    ours = latents.generate(model, KEY, 2, noise=NOISE, **following(hints))
     nets = [diffusers.ControlNetModel.from_pretrained(place) for place in controls]
     given = {"image": [first(h) for h in hints], "controlnet_conditioning_scale": [0.8, 0.5], "latents": first(NOISE)}
     kind = "StableDiffusionControlNetPipeline"
@@ -213,10 +218,7 @@ def test_two_adapters(folders, tmp_path):
     adapters = [tiny.write_tiny_adapter(tmp_path / str(seed), seed) for seed in (2, 3)]
     model = jaxdiff.load(folders[4], scheduler=config, control=adapters)
     pictures = RNG.uniform(size=(2, 2, 16, 16, 3)).astype(np.float32)
-    told = words()
-    for i, strength in enumerate((0.8, 0.5)):
-        told["condition"] |= {f"control{i}": pictures[i], f"strength{i}": np.full(2, strength, np.float32)}
-    ours = latents.generate(model, KEY, 2, noise=NOISE, **told)
+    ours = latents.generate(model, KEY, 2, noise=NOISE, **following(pictures))
     nets = [diffusers.T2IAdapter.from_pretrained(place) for place in adapters]
     given = {"image": [first(p) for p in pictures], "adapter_conditioning_scale": [0.8, 0.5], "latents": first(NOISE)}
     given |= {"height": 16, "width": 16}

@@ -113,6 +113,9 @@ def test_what_a_task_is_given_is_read_as_training_read_it(tmp_path):
     write_clip(tmp_path / "0.gif", a_clip(6), 10)
     with pytest.raises(InputError, match=r"has 3 frame\(s\) \(one of 2 is taken\), and 4 are needed"):
         given.read(str(tmp_path / "0.gif"), source.spec)
+    write_clip(tmp_path / "0.gif", a_clip(4), 10)  # as many as an example has: of those that a model drew
+    read = given.read(str(tmp_path / "0.gif"), source.spec)
+    np.testing.assert_allclose((read[0] + 1) * 127.5, a_clip(4), atol=0.01)
 
 
 @pytest.mark.parametrize(

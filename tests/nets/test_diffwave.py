@@ -7,7 +7,7 @@ import pytest
 
 from jaxdiff.errors import InputError
 from jaxdiff.nets import DiffWave, UNet1D
-from jaxdiff.nets.diffwave import Dilated
+from jaxdiff.nets.layers import Convolution
 
 SMALL = {"channels": 8, "layers": 3, "cycle": 3}
 KEY = jax.random.key(0)
@@ -24,7 +24,7 @@ def perturbed(net, x, condition=None):
 @pytest.mark.parametrize("dilation", [1, 4])
 def test_a_dilated_convolution_is_that_of_jax(rng, dilation):
     x = jnp.float32(rng.normal(size=(2, 20, 3)))
-    layer = Dilated(5, 3, dilation)
+    layer = Convolution(5, 3, dilation=dilation)
     params = layer.init(KEY, x)
     kernel = params["params"]["kernel"]
     numbers = ("NWC", "WIO", "NWC")

@@ -169,10 +169,15 @@ def test_classes_change_the_output_and_minus_one_and_none_are_the_unconditional_
 @pytest.mark.parametrize(
     ("changes", "shape", "given", "message"),
     [
-        ({}, (2, 5), {"label": jnp.zeros(2, int)}, "a label was given to an MLP with num_classes=0: set num_classes"),
-        ({}, (2, 5), {"vector": jnp.zeros((2, 3))}, "the condition 'vector' .* MLP, which takes labels alone"),
-        ({}, (2, 5), {"image": jnp.zeros((2, 4, 4, 1))}, "the condition 'image' .* which takes labels alone"),
-        ({}, (2, 5), {"sequence": jnp.zeros((2, 3, 4))}, "the condition 'sequence' .* which takes labels alone"),
+        (
+            {},
+            (2, 5),
+            {"label": jnp.zeros(2, int)},
+            "'label' was given to net 'mlp', which takes none: make it",
+        ),
+        ({}, (2, 5), {"vector": jnp.zeros((2, 3))}, "the condition 'vector' .* 'mlp', which takes none"),
+        ({}, (2, 5), {"image": jnp.zeros((2, 4, 4, 1))}, "the condition 'image' .* which takes none"),
+        ({}, (2, 5), {"sequence": jnp.zeros((2, 3, 4))}, "the condition 'sequence' .* which takes none"),
         ({}, (2, 8, 8, 1), None, r"an MLP takes vectors, \(batch, features\), not an array of shape \(2, 8, 8, 1\)"),
         ({"widths": (32, 48)}, (2, 5), None, r"net.widths=\(32, 48\): give three or more, of which the ends"),
         ({"widths": (32, 48, 33)}, (2, 5), None, r"net.widths=\(32, 48, 33\): give three or more, of which the ends"),

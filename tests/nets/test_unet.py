@@ -229,9 +229,9 @@ def test_the_imagenet_network_of_adm_has_its_number_of_parameters():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"label": jnp.array([0, 1])}, "'label' was given to a U-Net that is made for .'sequence'"),
-        ({"vector": jnp.zeros((2, 3))}, "'vector' was given to a U-Net that is made for .'sequence'"),
-        ({"sequence": jnp.zeros((2, 3, 5))}, "'sequence' of width 5 was given to a U-Net for .None, 6"),
+        ({"label": jnp.array([0, 1])}, "'label' was given to net 'unet', which takes sequence: make it"),
+        ({"vector": jnp.zeros((2, 3))}, "'vector' was given to net 'unet', which takes sequence: make it"),
+        ({"sequence": jnp.zeros((2, 3, 5))}, "'sequence' of width 5 was given to net 'unet', which takes 6"),
     ],
 )
 def test_a_condition_that_does_not_fit_is_refused(inputs, given, message):

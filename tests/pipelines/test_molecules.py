@@ -99,7 +99,7 @@ def test_held_out_molecules_have_a_bound_in_nats(tmp_path):
     model, _ = untrained(config)
     found = held_out.measure(model, build.held_out(config, model.spec), jax.random.key(0), 4, draws=2)
     terms = [found[f"  {name}"].mean for name in ("prior", "diffusion", "reconstruction", "number of atoms")]
-    assert found["bound, nats a molecule"].mean == pytest.approx(sum(terms), rel=1e-5)
+    assert found["bound"].mean == pytest.approx(sum(terms), rel=1e-5)
     assert 0 < terms[3] < np.log(5)
     error = held_out.make_monitor(model, build.held_out(config, model.spec), 4)(model.params)
     assert np.isfinite(error["held_out_mse"])

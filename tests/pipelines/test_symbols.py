@@ -145,7 +145,7 @@ def test_the_bound_of_an_untrained_network_is_that_of_equal_symbols(text):
     config, model = text
     figures = held_out.measure(model, build.held_out(config, model.spec), jax.random.key(0), 4, draws=12)
     symbols = len(model.spec.details["vocabulary"])
-    mean, error = figures["bound, bits a symbol"]
+    mean, error = figures["bound"]
     assert mean == pytest.approx(np.log2(symbols), abs=3 * error + 1e-3)
     source = build.held_out(config, model.spec)
     monitor = held_out.make_monitor(model, source, 4)
@@ -235,7 +235,7 @@ def test_a_text_is_learned(tmp_path):
     }
     model = jaxdiff.train(config, workdir=tmp_path / "run")
     source = build.held_out(config, model.spec)
-    mean, _ = held_out.measure(model, source, jax.random.key(0), 4, draws=12)["bound, bits a symbol"]
+    mean, _ = held_out.measure(model, source, jax.random.key(0), 4, draws=12)["bound"]
     law = np.array(model.spec.details["law"])
     assert mean < 0.6 * -(law * np.log2(law)).sum()
     assert (tmp_path / "run" / "samples.png").is_file()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdiff import samplers
-from jaxdiff.config.sampling import CACHEABLE, SAMPLERS
+from jaxdiff.config.sampling import INNER_LOOPS, SAMPLERS
 from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.gaussian.schedules import edm, vp
@@ -38,7 +38,7 @@ def options(name):
 
 
 @pytest.mark.system
-@each(sorted(CACHEABLE), unit=["ddim", "dpmpp_2m"])
+@each(sorted(SAMPLERS.keys() - set(INNER_LOOPS)), unit=["ddim", "dpmpp_2m"])
 def test_computed_at_every_step_it_is_the_sampler_itself(name):
     make = lambda denoiser: SAMPLERS[name](vp(), denoiser, **options(name))
     key = jax.random.key(0)

@@ -1,9 +1,12 @@
+import contextlib
+import hashlib
 import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import chex
 import jax
@@ -15,7 +18,7 @@ from jaxdiff.cli.runs import main
 from jaxdiff.errors import InputError
 from jaxdiff.training.checkpoints import checkpoint
 from jaxdiff.training.checkpoints.checkpoint import Checkpoints
-from jaxdiff.training.checkpoints.seal import CHECKSUMS, damage
+from jaxdiff.training.checkpoints.seal import CHECKSUMS, HISTORY, amend, damage, seal
 from jaxdiff.training.checkpoints.stored import newest_intact, restore_weights, steps
 from jaxdiff.training.step import init_state
 
@@ -128,6 +131,38 @@ def test_a_damaged_checkpoint_is_set_aside_and_written_again(tmp_path, state, ca
     assert "is missing; going back to step 4" in caplog.text
     assert damage(tmp_path / "5") == []
     assert damage(tmp_path / "damaged-5") != []
+
+
+@pytest.mark.parametrize("crash", range(7))
+def test_a_crash_while_metrics_are_added_costs_nothing(tmp_path, monkeypatch, crash):
+    """Before each of its six writes, and after the last."""
+    for name in (HISTORY, "weights"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "metrics.json").write_text("before")
+    seal(tmp_path)
+    done = []
+
+    def counted(act):
+        def write(*given):
+            done.append(1)
+            if len(done) > crash:
+                raise KeyboardInterrupt
+            return act(*given)
+
+        return write
+
+    with monkeypatch.context() as patch:
+        for name in ("write_text", "replace"):
+            patch.setattr(Path, name, counted(getattr(Path, name)))
+        with contextlib.suppress(KeyboardInterrupt):
+            amend(tmp_path, "metrics.json", "after")
+    assert damage(tmp_path) == []
+    assert (tmp_path / "metrics.json").read_text() == ("before" if crash < 4 else "after")
+    amend(tmp_path, "metrics.json", "again")
+    assert damage(tmp_path) == []
+    assert json.loads((tmp_path / CHECKSUMS).read_text())["metrics.json"] == hashlib.sha256(b"again").hexdigest()
+    flip(tmp_path / "metrics.json")
+    assert damage(tmp_path) == ["metrics.json has changed"]
 
 
 @pytest.mark.parametrize("emptied", ["", "ema", "rest"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxdiff.modalities.figures import save_picture
+from jaxdiff.modalities.figures import save_picture, to_uint8
 
 __all__ = [
     "TILE",
@@ -26,11 +26,6 @@ __all__ = [
 ]
 
 TILE = 64
-
-
-def to_uint8(images: np.ndarray) -> np.ndarray:
-    """[-1, 1] to 0 to 255, clipped and rounded to the nearest."""
-    return np.round((np.clip(np.asarray(images, np.float32), -1, 1) + 1) * 127.5).astype(np.uint8)
 
 
 def visible(images: np.ndarray) -> np.ndarray:
@@ -88,10 +83,10 @@ def save_film_strip(path: Path, frames: np.ndarray, rows: int = 8, note: str = "
     save_grid(path, frames.reshape(-1, *frames.shape[2:]), columns=frames.shape[1], note=note)
 
 
-def save_gif(path: Path, frames: np.ndarray, seconds: float = 4.0, note: str = "") -> None:
-    """Write `frames` (time, n, height, width, channels) as an endless GIF of grids that rests on the last one."""
+def save_gif(path: Path, frames: np.ndarray, note: str = "") -> None:
+    """Write `frames` (time, n, height, width, channels) as an endless GIF of grids: 4 s, and a rest on the last one."""
     pictures = [_picture(grid(frame)) for frame in np.asarray(frames)]
-    durations = [int(1000 * seconds / len(pictures))] * (len(pictures) - 1) + [2000]
+    durations = [4000 // len(pictures)] * (len(pictures) - 1) + [2000]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, comment=note)
 
 

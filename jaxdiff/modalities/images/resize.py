@@ -14,6 +14,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from jaxdiff.modalities.figures import to_uint8
+
 __all__ = ["RESIZES", "clean", "quantized", "tensorflow1"]
 
 
@@ -48,10 +50,9 @@ def quantized(images: np.ndarray, rounding: str) -> np.ndarray:
       rounding: "nearest", as pictures are saved here; or "floor", `floor(127.5 x + 128)` clipped, as the samples of
         published diffusion models were.
     """
-    x = np.asarray(images, np.float32)
     if rounding == "floor":
-        return (x * np.float32(127.5) + 128).clip(0, 255).astype(np.uint8)
-    return np.round((np.clip(x, -1, 1) + 1) * np.float32(127.5)).astype(np.uint8)
+        return (np.asarray(images, np.float32) * np.float32(127.5) + 128).clip(0, 255).astype(np.uint8)
+    return to_uint8(images)
 
 
 def _places(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

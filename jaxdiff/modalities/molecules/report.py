@@ -61,12 +61,12 @@ def _each(measure: Callable[[Points, Points], Array], x: np.ndarray, rows: np.nd
     return np.asarray(measure(*padded))[:, : len(rows)]
 
 
-def summary(every: Sequence[dict[str, Any]], thresholds: Sequence[float] = (0.5, 1.0)) -> dict[str, float]:
+def summary(every: Sequence[dict[str, Any]]) -> dict[str, float]:
     """COV and MAT over molecules, each with as many conformers, and the means of the other figures."""
     rmsds = np.stack([each["rmsd"] for each in every])
     kept, hands = np.sum([each["hands"] for each in every], axis=0)
     return {
-        **{f"cov {t:g}": float(structures.coverage(rmsds, t)) for t in thresholds},
+        **{f"cov {t:g}": float(structures.coverage(rmsds, t)) for t in (0.5, 1.0)},
         "mat": float(structures.matching(rmsds)),
         "median": float(np.median(rmsds.min(1))),
         "rmsd": float(rmsds.mean()),

@@ -88,16 +88,12 @@ def setpoints(stride: int, ahead: int = 10) -> Callable[[np.ndarray, int], np.nd
     return act
 
 
-def pushed(maze: Maze, move: Callable[..., Any] = step) -> Callable[[Any, np.ndarray], Any]:
-    """`((position, velocity), setpoints (n, stride, 2)) -> (position, velocity)`: masses pushed to these, in turn.
-
-    Args:
-      move: the dynamics, as for `execute`.
-    """
+def pushed(maze: Maze) -> Callable[[Any, np.ndarray], Any]:
+    """`((position, velocity), setpoints (n, stride, 2)) -> (position, velocity)`: masses pushed to these, in turn."""
 
     def world(state, targets):
         for target in np.moveaxis(targets, 1, 0):
-            state = move(maze, *state, np.clip(pd(target, *state), -1, 1))
+            state = step(maze, *state, np.clip(pd(target, *state), -1, 1))
         return state
 
     return world

@@ -18,13 +18,13 @@ __all__ = ["read"]
 def read(path: str, spec: Spec) -> np.ndarray:
     """A .gif, an .mp4, a folder of frames or of such files, or a .npy (n, *spec.shape): (n, *spec.shape) in [-1, 1].
 
-    Of a clip one frame of as many is taken as of those of training (data.every), and of longer ones the beginning; a
-    .npy is taken as it is.
+    Of a clip one frame of as many is taken as of those of training (data.every), and of longer ones the beginning. A
+    clip of exactly as many frames as an example has, as those that a model drew, is taken whole, and a .npy as it is.
 
     Raises:
       InputError: none of these, or a clip that is damaged, too short, or of pictures of several sizes.
     """
-    place, (frames, *shape) = Path(path).expanduser(), spec.shape
+    place = Path(path).expanduser()
     if place.suffix == ".npy" and place.is_file():
         found = array_of(place)
         fits = found.shape[1:] == spec.shape and found.dtype.kind == "f" and np.isfinite(found).all()
@@ -40,4 +40,12 @@ def read(path: str, spec: Spec) -> np.ndarray:
         files = [place]
     if not files or not all(file.is_dir() or file.suffix.lower() in MOVIES for file in files):
         raise InputError(f"{path!r} is no .gif, .mp4, .npy, folder of frames, or folder of such")
-    return to_unit_range(np.stack([read_clip(file, tuple(shape), every(spec), frames)[:frames] for file in files]))
+    return to_unit_range(np.stack([_frames(file, spec) for file in files]))
+
+
+def _frames(file: Path, spec: Spec) -> np.ndarray:
+    """The frames of an example in a clip, uint8."""
+    (frames, *shape), step = spec.shape, every(spec)
+    if step > 1 and len(whole := read_clip(file, tuple(shape), 1, frames)) == frames:
+        return whole
+    return read_clip(file, tuple(shape), step, frames)[:frames]

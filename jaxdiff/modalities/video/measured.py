@@ -3,6 +3,7 @@
 import numpy as np
 
 from jaxdiff.errors import unknown
+from jaxdiff.modalities.figures import to_uint8
 from jaxdiff.modalities.video.show import strips
 from jaxdiff.types import Spec
 
@@ -25,8 +26,7 @@ def rounded(spec: Spec, x: np.ndarray, rounding: str) -> np.ndarray:
     """
     if rounding not in ROUNDINGS:
         raise unknown("--rounding", rounding, ROUNDINGS)
-    x = np.asarray(x, np.float32)
-    return x if rounding == "none" else np.round((np.clip(x, -1, 1) + 1) * 127.5).astype(np.float32) / 127.5 - 1
+    return np.asarray(x, np.float32) if rounding == "none" else to_uint8(x).astype(np.float32) / np.float32(127.5) - 1
 
 
 def beside(spec: Spec, x: np.ndarray, real: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdiff.modalities.figures import save_picture
+from jaxdiff.modalities.figures import save_picture, to_uint8
 from jaxdiff.modalities.video.file import write_clip
 from jaxdiff.modalities.video.spec import pace
 from jaxdiff.types import Batch, Spec
@@ -66,7 +66,7 @@ def strips(x: np.ndarray) -> np.ndarray:
 def _sheet(images: np.ndarray, columns: int) -> np.ndarray:
     """Images (n, height, width, channels) in rows, on grey, small ones enlarged; what is not finite is black."""
     images = np.nan_to_num(np.asarray(images, np.float32), nan=-1.0, posinf=-1.0, neginf=-1.0)
-    pixels = np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
+    pixels = to_uint8(images)
     zoom = max(1, TILE // max(pixels.shape[1:3]))
     pixels = pixels.repeat(zoom, 1).repeat(zoom, 2)
     pixels = np.pad(pixels, ((0, -len(pixels) % columns), (1, 1), (1, 1), (0, 0)), constant_values=96)

@@ -30,23 +30,24 @@ def seal(path: Path) -> None:
     """Write down the SHA-256 of each file of a checkpoint, and have the disk confirm all of them."""
     record = path / CHECKSUMS
     names = sorted(_files(path))
-    record.write_text(json.dumps({name: _sha256(path / name) for name in names}, indent=1) + "\n")
+    record.write_text(_listed({name: _sha256(path / name) for name in names}))
     for place in [*(path / name for name in names), record, path]:
         _flush(place)
 
 
 def amend(path: Path, name: str, text: str) -> None:
-    """Put another text into a file of a sealed checkpoint.
+    """Put another text into a file of a sealed checkpoint, which is intact at every moment.
 
-    Each of the two files is replaced whole; a machine that stops between them leaves a checkpoint that is damaged.
+    Each file is replaced whole, and the checksums name both texts while one takes the place of the other.
     """
-    sums = read_json(path / CHECKSUMS) | {name: hashlib.sha256(text.encode()).hexdigest()}
-    for file, content in ((name, text), (CHECKSUMS, json.dumps(sums, indent=1) + "\n")):
+    sums, new = read_json(path / CHECKSUMS), hashlib.sha256(text.encode()).hexdigest()
+    either = sums | {name: [*_totals(sums.get(name, [])), new]}
+    for file, content in ((CHECKSUMS, _listed(either)), (name, text), (CHECKSUMS, _listed(sums | {name: new}))):
         part = path / f"._{file}"  # litter, until it takes its place
         part.write_text(content)
         _flush(part)
         part.replace(path / file)
-    _flush(path)
+        _flush(path)
 
 
 def damage(path: Path, part: str = "") -> list[str]:
@@ -71,7 +72,7 @@ def damage(path: Path, part: str = "") -> list[str]:
                 wrong.append(f"{name} is a link or a device")
             elif name not in sums:
                 wrong.append(f"{name} is not in {CHECKSUMS}")
-            elif _sha256(path / name) != sums[name]:
+            elif _sha256(path / name) not in _totals(sums[name]):
                 wrong.append(f"{name} has changed")
         except FileNotFoundError:
             wrong.append(f"{name} is missing")
@@ -108,6 +109,15 @@ def _words_sum(array: Array) -> Array:
     for axis in range(bits.ndim):
         place = place * np.uint32(bits.shape[axis]) + jax.lax.broadcasted_iota(jnp.uint32, bits.shape, axis)
     return jnp.sum(bits.astype(jnp.uint32) * (2 * place + 1), dtype=jnp.uint32)
+
+
+def _listed(sums: dict[str, Any]) -> str:
+    return json.dumps(sums, indent=1) + "\n"
+
+
+def _totals(total: Any) -> list[Any]:
+    """The sums that a file may have, of which there are several while it is amended."""
+    return total if isinstance(total, list) else [total]
 
 
 def _sha256(file: Path) -> str:
