@@ -16,7 +16,7 @@ from jaxdiff.config.record import Record
 from jaxdiff.config.schema import check_fields
 from jaxdiff.data.source import Source, fingerprint
 from jaxdiff.errors import InputError
-from jaxdiff.modalities import find
+from jaxdiff.modalities import check_alike, find
 from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.load import load_any
@@ -80,6 +80,9 @@ class Setup(NamedTuple):
             if self.parts.teacher:
                 known = model.config if isinstance(model, Model) else None
                 check_teacher(self.record.config, known, state.params, trained)
+                check_alike(
+                    "the teacher", model.spec, self.record.spec, model.conditions if isinstance(model, Model) else ()
+                )
             params, kept = warm_start(state.params, trained)
         except InputError as error:
             raise InputError(f"train.init={in_words(init)}: {error}") from error

@@ -325,6 +325,7 @@ class Model:
         """Refuse hooks and a start that do not go with a sampler, its options or the grid of a student."""
         if hooks.guide != PLAIN.guide or not traced.keys().isdisjoint(GUIDANCE):
             check_guided(name)
+            check_mean(self.samplers, "guidance")
         if hooks.steer != PLAIN.steer or start is not None:
             check_together(name, "a start" if start is not None else "what steers it")
         only = (self.config or {}).get("sample", {}).get("grid", {}).get("only", 0)
