@@ -255,7 +255,7 @@ class Model:
         check_value("steps", steps := self.steps if steps is None else steps, int)
         times = self.grid(steps) if start is None else from_time(self.grid(steps), start)
         if start is not None and hooks.begin is PLAIN.begin:
-            check_start(self.path, start)
+            check_start(self.path or self.bind(self.params, None).process, start)
         if not is_whole(frames, 0, len(times)):
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
         condition = self.completed(key, prompted(self.conditions, condition, options), n, first)

@@ -151,7 +151,7 @@ def test_the_noise_of_sampling_is_that_of_training():
 @pytest.mark.statistical
 def test_a_cached_step_computes_its_variance_with_its_image():
     """Flops of a step of a learned variance, against those of the denoiser alone."""
-    config = changed("loss", {"name": "hybrid"})
+    config = changed("loss", {"name": "hybrid", "levels": 17})
     config["net"] |= {"channels": 8, "groups": 4}
     parts = experiment.build(config, SPEC)
     params = parts.init(jax.random.key(0))
