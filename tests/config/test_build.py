@@ -303,6 +303,7 @@ def test_labels_reach_the_network_only_if_it_takes_them():
         ("loss", {"name": "bound", "levels": 17}, "set process.name=learned"),
         ("loss", {"name": "diffusion", "times": {"name": "uniform"}}, "loss 'diffusion': .*weight"),
         ("process", {"name": "learned"}, "needs a loss that learns it"),
+        ("process", {"name": "learned", "noise": {"name": "simplex"}}, "process.noise=.*: goes with a process of num"),
         ("process", {"name": "cosine"}, "the grid visits t=1, where alpha=0"),
         ("process", {"name": "shifted", "process": {"name": "learned"}, "factor": 2.0}, "cannot be chosen"),
         ("process", {"name": "shifted", "factor": 2.0}, "process 'shifted'"),
