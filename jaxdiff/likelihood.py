@@ -246,14 +246,17 @@ def log_likelihood(
     """log density of x at t_min, nearly that of the data, under the probability flow from the prior at t = 1.
 
     Args:
+      t_min: above 0, which the clock of `jaxdiff.samplers.ode.integrate` never reaches.
       trace: of the Jacobian: "hutchinson", unbiased, one product with a random vector of signs that stays the same
         along the way; or "exact", as many products as x has components.
       rtol, atol: tolerances of Dormand and Prince's method.
 
     Raises:
-      InputError: another trace.
+      InputError: another trace, or a t_min of 0.
     """
     require_white(process, "a likelihood")
+    if not isinstance(t_min, Tracer) and not np.all(np.asarray(t_min) > 0):
+        raise InputError(f"t_min={t_min}: must be above 0, where the flow's clock never comes: take 1e-5")
     velocity = to_velocity(process, denoiser)
     signs = process.space.project(jax.random.rademacher(key, x.shape, x.dtype))
 

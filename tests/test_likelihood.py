@@ -48,6 +48,12 @@ def test_the_continuous_bound_has_its_limit_at_pure_noise(name):
     np.testing.assert_allclose(term, near, rtol=1e-3)
 
 
+def test_no_flow_starts_from_0():
+    chain = schedules.ve()
+    with pytest.raises(InputError, match="t_min=0.0: must be above 0"):
+        log_likelihood(chain, gaussian(chain, 0.5, 0.5), jax.random.key(0), jnp.zeros((1, 1)), 0.0)
+
+
 @pytest.mark.system
 @pytest.mark.parametrize("path", tiers(["vp", "sub_vp", "ve", "flow", "edm"], ["vp"]))
 @pytest.mark.parametrize("trace", ["exact", "hutchinson"])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -19,6 +20,7 @@ from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import during, held_out
 from jaxdiff.evaluation.features import find_features
+from jaxdiff.gaussian.process import Process, log_snr
 from jaxdiff.modalities import completed, find
 from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines import classifier, coder
@@ -30,13 +32,13 @@ from jaxdiff.pipelines.options import finite
 from jaxdiff.training import files, hosts, log
 from jaxdiff.types import Array, Batch, Key, Params
 
-__all__ = ["LEVELS", "compared", "decoded", "make_preview", "monitor"]
+__all__ = ["LEVELS", "compared", "decoded", "levels_of", "make_preview", "monitor"]
 
 logger = logging.getLogger(__name__)
 
 TOLD, CLASSIFIED = 16, 1000
 LEVELS = np.geomspace(0.02, 50, 12)
-"""Noise levels sigma / alpha at which a classifier is measured."""
+"""Noise levels sigma / alpha at which a classifier is measured, if its process has them."""
 
 
 def monitor(config: dict, model: Trained, source: Source) -> Callable[[Params], dict[str, float]]:
@@ -150,6 +152,13 @@ def _seen(name: str, drawn: Array, ends: bool) -> np.ndarray:
     return x
 
 
+def levels_of(process: Process) -> np.ndarray:
+    """Those of `LEVELS` that a process has, beyond which a classifier would be asked at its highest or lowest again."""
+    with jax.ensure_compile_time_eval():
+        least, most = np.exp(-0.5 * np.asarray(log_snr(process, jnp.array([0.0, 1.0])), np.float64))
+    return LEVELS[[bool(least <= level <= most) for level in LEVELS]]
+
+
 def _measured(
     model: Classifier,
     key: Key,
@@ -160,10 +169,10 @@ def _measured(
     step: int,
 ) -> None:
     """samples.png: the accuracy by noise level."""
-    curves = {}
+    curves, levels = {}, levels_of(model.process)
     for name, params in averages:
-        right = np.asarray(classifier.accuracy(model, params, key, batch, jnp.asarray(LEVELS, jnp.float32)))
-        curves[f"accuracy of {name}"] = list(zip(LEVELS, right, strict=True))
+        right = np.asarray(classifier.accuracy(model, params, key, batch, jnp.asarray(levels, jnp.float32)))
+        curves[f"accuracy of {name}"] = list(zip(levels, right, strict=True))
         journal.scalars(step, {f"accuracy_{name}": float(right.mean())})
     if hosts.is_writer():
         with log.surviving("samples.png"), files.replacing(workdir / "samples.png") as part:

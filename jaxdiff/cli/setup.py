@@ -16,7 +16,7 @@ from jaxdiff.config.record import Record
 from jaxdiff.config.schema import check_fields
 from jaxdiff.data.source import Source, fingerprint
 from jaxdiff.errors import InputError
-from jaxdiff.modalities import find
+from jaxdiff.modalities import check_alike, find
 from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.experiment import Trained
 from jaxdiff.pipelines.load import load_any
@@ -79,6 +79,9 @@ class Setup(NamedTuple):
             trained, known = for_players(state.params, model.params), model.config if isinstance(model, Model) else None
             if self.parts.teacher:
                 check_teacher(self.record.config, known, state.params, trained)
+                check_alike(
+                    "the teacher", model.spec, self.record.spec, model.conditions if isinstance(model, Model) else ()
+                )
             params, kept = warm_start(state.params, trained)
             differing = others(self.record.config, known)
         except InputError as error:

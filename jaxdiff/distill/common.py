@@ -13,7 +13,17 @@ from jaxdiff.gaussian.process import Process
 from jaxdiff.guidance.classifier_free import classifier_free
 from jaxdiff.types import Array, Condition, Denoiser, Network, Params
 
-__all__ = ["Memory", "check_straight", "check_student", "fixed", "followed", "make_teacher", "mean_square", "remember"]
+__all__ = [
+    "Memory",
+    "check_straight",
+    "check_student",
+    "fixed",
+    "followed",
+    "make_teacher",
+    "mean_square",
+    "remember",
+    "untold",
+]
 
 fixed = jax.lax.stop_gradient
 
@@ -66,7 +76,12 @@ def make_teacher(
     bind = lambda told: make_denoiser(process, parameterization, network, fixed(params), told)
     if guidance == 1 or not condition:
         return bind(condition)
-    return classifier_free(bind(condition), bind(None), guidance)
+    return classifier_free(bind(condition), bind(untold(condition)), guidance)
+
+
+def untold(condition: Condition) -> Condition | None:
+    """What is left of a condition that guidance leads away from: how x_t was augmented, which is no secret."""
+    return {name: value for name, value in condition.items() if name == "augment"} or None
 
 
 def mean_square(x: Array) -> Array:

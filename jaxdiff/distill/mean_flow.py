@@ -10,7 +10,7 @@ u(z, t, t)`, and one call draws what takes two elsewhere.
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.distill.common import check_straight, fixed
+from jaxdiff.distill.common import check_straight, fixed, untold
 from jaxdiff.gaussian.parameterization import Parameterization, evaluate
 from jaxdiff.gaussian.process import Process, perturb
 from jaxdiff.losses.needs import needs
@@ -60,7 +60,7 @@ def mean_flow_loss(
         v = eps - batch.x_0
         if batch.condition and (omega, kappa) != (1.0, 0.0):
             still = fixed(params)
-            towards, away = u(z, t, t, params=still), u(z, t, t, None, still)
+            towards, away = u(z, t, t, params=still), u(z, t, t, untold(batch.condition), still)
             v = fixed(omega * v + kappa * towards + (1 - omega - kappa) * away)
         out, slope = jax.jvp(u, (z, t, r), (v, jnp.ones_like(t), jnp.zeros_like(r)))
         error = jnp.square(out - fixed(v - expand(t - r, z) * slope)).reshape(n, -1)

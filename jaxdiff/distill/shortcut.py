@@ -28,11 +28,11 @@ def shortcut_loss(
     share: float = 0.25,
     half_life: float = 20_000.0,
 ) -> StatefulLoss:
-    """A loss of the whole batch, of which the first examples are the share with d > 0.
+    """A loss of the whole batch, of which each example may be one with d > 0.
 
     Args:
       levels: the shortest step is 2^-levels.
-      share: of the batch; at least one example.
+      share: of the examples, each drawn alone, so that it is the share in parts of any size.
       half_life: of the average, in examples.
 
     Raises:
@@ -44,7 +44,7 @@ def shortcut_loss(
     def loss_fn(params, memory, key, batch):
         key_t, key_level, key_eps, key_net = jax.random.split(key, 4)
         n = batch.x_0.shape[0]
-        far = jnp.arange(n) < max(1, round(share * n))
+        far = jax.random.uniform(jax.random.fold_in(key_level, 1), (n,)) < share
         uniform = 1 - jax.random.uniform(key_t, (n,))
         d = 2.0 ** -jax.random.randint(key_level, (n,), 0, levels).astype(jnp.float32)
         t = jnp.where(far, jnp.ceil(uniform / d) * d, uniform)
@@ -60,7 +60,7 @@ def shortcut_loss(
         second = u(still, z - expand(d / 2, z) * first, middle, ends(middle, t - d))
         goal = jnp.where(expand(far, z), (first + second) / 2, eps - batch.x_0)
         error = mean_square(u(params, z, t, jnp.where(far, t - d, t), key_net) - fixed(goal))
-        metrics = {"mse": jnp.mean(error), "far": jnp.sum(far * error) / jnp.sum(far)}
+        metrics = {"mse": jnp.mean(error), "far": jnp.sum(far * error) / jnp.maximum(far.sum(), 1)}
         return jnp.mean(error), (metrics, followed(memory, params, n, half_life))
 
     return StatefulLoss(None, loss_fn, remember(average=True))

@@ -160,7 +160,8 @@ def _nats(params, key, x_0, condition, bind, levels, draws, chain, variance):
     decoder = softmax_decoder(levels)
     bound = continuous_bound(path, transfer(process, path, denoiser), keys[0], x_0, decoder, draws=draws)
     # x_t has the data's density in units of alpha, which some processes have below 1 where the noise is still small.
-    first, x = time_at(process, high), dequantize(keys[2], x_0, levels)
+    # Where the noise at t = 0 is more than the best, that is 0, from which no flow starts.
+    first, x = jnp.maximum(time_at(process, high), 1e-7), dequantize(keys[2], x_0, levels)
     alpha = process.alpha(first)
     flow = log_likelihood(process, denoiser, keys[1], alpha * x, first) + x[0].size * jnp.log(alpha)
     discrete = None

@@ -259,10 +259,12 @@ def flow() -> Process:
 def interpolant(alpha: TimeFunction, sigma: TimeFunction, noise: Noise = normal) -> Process:
     """A process of your own (stochastic interpolants, Albergo et al. 2023), from two elementwise functions of t.
 
+    What rounding makes negative, such as cos(pi / 2), is 0.
+
     Raises:
       InputError: alpha or sigma is negative somewhere, or the log-SNR does not fall strictly from t = 0 to 1.
     """
-    process = Process(alpha, sigma, noise)
+    process = Process(_from_zero(alpha), _from_zero(sigma), noise)
     with jax.ensure_compile_time_eval():
         t = jnp.linspace(0, 1, 257)
         a, b, ratio = alpha(t), sigma(t), np.asarray(log_snr(process, t[1:-1]))
@@ -300,6 +302,16 @@ def shifted(process: Process, factor: float, power: float = 2.0) -> Process:
         sigma=lambda t: factor * scale(t) * process.sigma(t),
         inverse=lambda log_snr_t: time_at(process, log_snr_t + 2 * np.log(factor)),
     )
+
+
+def _from_zero(function: TimeFunction) -> TimeFunction:
+    """The function where it is not negative, else 0, with its own slope everywhere."""
+
+    def bounded(t):
+        value = function(t)
+        return value - jax.lax.stop_gradient(jnp.minimum(value, 0))
+
+    return bounded
 
 
 def _linear_beta(beta_min: float, beta_max: float):

@@ -32,7 +32,8 @@ def frames_loss(
 
     Args:
       times: from which batch times frames are drawn, and dealt out at random.
-      together: share of the examples whose frames all have the same time, as when the full sequence is sampled.
+      together: share of the examples whose frames all have the same time, as when the full sequence is sampled; each is
+        drawn alone, so that it is the share in parts of any size.
     """
 
     def loss_fn(params, key, batch):
@@ -40,7 +41,8 @@ def frames_loss(
         x_0 = batch.x_0
         n, frames = x_0.shape[:2]
         t = jax.random.permutation(key_deal, times(process, key_t, n * frames)).reshape(n, frames)
-        t = jnp.where(jnp.arange(n)[:, None] < together * n, t[:, :1], t)
+        one = jax.random.uniform(jax.random.fold_in(key_deal, 1), (n, 1)) < together
+        t = jnp.where(one, t[:, :1], t)
         x_t, eps = perturb(process, key_eps, x_0, t)
         out = evaluate(process, parameterization, network, params, x_t, t, batch.condition, key_net)
         error = jnp.square(out - target(process, parameterization, x_0, eps, t)).reshape(n, frames, -1).mean(-1)

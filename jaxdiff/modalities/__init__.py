@@ -37,8 +37,9 @@ There `drawn` and `real` are batches in the data's own units, with their conditi
 """
 
 import importlib
+import json
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -47,7 +48,23 @@ from jaxdiff.gaussian.process import Process, within
 from jaxdiff.gaussian.space import Space
 from jaxdiff.types import Codec, Condition, Key, Spec
 
-__all__ = ["check", "complete", "completed", "find", "has_space", "in_space", "make_codec", "require", "retold"]
+__all__ = [
+    "check",
+    "check_alike",
+    "complete",
+    "completed",
+    "find",
+    "has_space",
+    "in_space",
+    "make_codec",
+    "require",
+    "retold",
+]
+
+TOLD = {"classes": "label", "speakers": "speaker", "text": "text"}
+"""Details that say what a condition means."""
+COUNTS = ("sizes", "lengths")
+"""Details that say how often something was in the data."""
 
 
 def find(modality: str, part: str = "") -> ModuleType:
@@ -113,6 +130,20 @@ def retold(its: Spec, spec: Spec) -> Callable[[Condition], Condition]:
     """From what is known of examples of one specification to that on the scale of another of the same modality."""
     kind = find(spec.modality)
     return kind.retold(its, spec) if hasattr(kind, "retold") else lambda condition: condition
+
+
+def check_alike(what: str, its: Spec, ours: Spec, told: Collection[str]) -> None:
+    """Refuse a network beside ours that sees examples in other units, or is told conditions of another meaning.
+
+    Args:
+      what: the network is, in words.
+      told: the names of its conditions.
+    """
+    there, here = ({"modality": one.modality, "shape": one.shape, **one.details} for one in (its, ours))
+    idle = {*COUNTS, *(detail for detail, name in TOLD.items() if name not in told)}
+    names = sorted((there.keys() | here.keys()) - idle)
+    if other := [name for name in names if json.dumps(there.get(name)) != json.dumps(here.get(name))]:
+        raise InputError(f"{what}: is of other data ({', '.join(other)}): take one that was trained on data like ours")
 
 
 def has_space(spec: Spec) -> bool:

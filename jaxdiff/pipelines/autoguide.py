@@ -8,10 +8,12 @@ from jaxdiff import guidance
 from jaxdiff.config.sampling import Bind
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import transfer
+from jaxdiff.modalities import check_alike
 from jaxdiff.pipelines.common import check_scale, check_way, nothing_known
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.load import load
 from jaxdiff.pipelines.model import Given, Model
+from jaxdiff.pipelines.options import check_mean
 from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.types import Array, Key
 
@@ -40,6 +42,8 @@ def autoguide(
             f"autoguide: the worse model draws images of {worse.shape} and is told {sorted(worse.conditions)}, and the "
             f"other of {model.shape} and is told {sorted(model.conditions)}: the worse one can be told no more"
         )
+    check_alike("autoguide: the worse model", worse.spec, model.spec, worse.conditions)
+    check_mean(worse.samplers, "autoguide")
     check_scale(scale)
     given = model.check_condition(condition, n, first=first)
     told = worse.own(given)

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from jaxdiff.config.build import Config, Core, build_core, make_loss
 from jaxdiff.config.build.grid import make_grid
+from jaxdiff.config.build.losses import check_loss
 from jaxdiff.config.build.network import make_tensor_axis
 from jaxdiff.config.build.optimizer import frozen, make_optimizer, rated
 from jaxdiff.config.build.process import make_path
@@ -65,6 +66,7 @@ def build(config: Config, spec: Spec, mesh: Mesh | None = None) -> Experiment:
     core = build_core(config, spec)
     if core.needs.teacher and not config["train"]["init"]:
         raise InputError(f"loss {config['loss']['name']!r}: distills a teacher: set train.init to its run")
+    check_loss(config, spec, core.conditions)
     made, train = make_optimizer(config["optimizer"]), config["train"]
     return Experiment(
         core.init,

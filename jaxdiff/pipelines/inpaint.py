@@ -10,7 +10,7 @@ from jaxdiff.modalities.images.masks import MASKS, read_mask
 from jaxdiff.pipelines.common import checked_images
 from jaxdiff.pipelines.hooks import Hooks
 from jaxdiff.pipelines.model import Model
-from jaxdiff.pipelines.options import is_traced
+from jaxdiff.pipelines.options import check_start, is_traced
 from jaxdiff.pipelines.pipeline import LABEL, Argument, Pipeline
 from jaxdiff.pipelines.restore import (
     DRAWS,
@@ -95,6 +95,8 @@ def draw_around(
     if method in METHODS:
         hooks = restoration(method, "mask", model.shape, keep=True)
         return mean_of_draws(model, key, hooks, each, shared, draws, restoring_options(model, method, options))
+    if (start := options.get("start")) is not None:
+        check_start(model.path or model.bind(model.params, None).process, start)
     repeats = (10 if repeats is None else repeats) if method == "repaint" else 1
     if not is_traced(repeats) and repeats < 1:
         raise InputError(f"repeats={repeats}: must be at least 1")

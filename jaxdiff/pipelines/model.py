@@ -255,7 +255,7 @@ class Model:
         check_value("steps", steps := self.steps if steps is None else steps, int)
         times = self.grid(steps) if start is None else from_time(self.grid(steps), start)
         if start is not None and hooks.begin is PLAIN.begin:
-            check_start(self.path, start)
+            check_start(self.path or self.bind(self.params, None).process, start)
         if not is_whole(frames, 0, len(times)):
             raise InputError(f"frames={frames}: {len(times) - 1} steps pass through {len(times)} states")
         condition = self.completed(key, prompted(self.conditions, condition, options), n, first)
@@ -325,6 +325,7 @@ class Model:
         """Refuse hooks and a start that do not go with a sampler, its options or the grid of a student."""
         if hooks.guide != PLAIN.guide or not traced.keys().isdisjoint(GUIDANCE):
             check_guided(name)
+            check_mean(self.samplers, "guidance")
         if hooks.steer != PLAIN.steer or start is not None:
             check_together(name, "a start" if start is not None else "what steers it")
         only = (self.config or {}).get("sample", {}).get("grid", {}).get("only", 0)

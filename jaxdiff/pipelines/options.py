@@ -83,16 +83,16 @@ def from_time(times: np.ndarray, start: float | Array) -> np.ndarray | Array:
 
 def check_start(path: Any, start: float | Array) -> None:
     """Refuse to start from noise at a time, if it is known, at which x_t is more data than noise."""
-    if path is None or is_traced(start):
+    if is_traced(start):
         return
     if has_symbols(path):
         raise InputError(f"start={start}: symbols are drawn from t=1 alone: leave it out")
     with jax.ensure_compile_time_eval():
-        level = float(path.sigma(jnp.float32(start)) / path.alpha(jnp.float32(start)))
-    if level < 1:
+        level = path.sigma(jnp.float32(start)) / path.alpha(jnp.float32(start))
+    if not isinstance(level, Tracer) and level < 1:
         raise InputError(
             f"start={start}: drawing from noise starts where x_t is mostly that, and the noise level (sigma / alpha) "
-            f"is {level:.2g} there: start where it is 1 or above, or from images, as img2img does"
+            f"is {float(level):.2g} there: start where it is 1 or above, or from images, as img2img does"
         )
 
 

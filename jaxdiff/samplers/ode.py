@@ -73,7 +73,8 @@ def raised(process: Process, key: Key, x: Array, t: Array, gamma: Array, factor:
       factor: on the noise.
     """
     gamma = jnp.where(process.alpha(t) > 0, gamma, 0.0)
-    higher = jnp.where(gamma > 0, time_at(process, log_snr(process, t) - 2 * jnp.log1p(gamma)), t)
+    # Near t = 1 the inverse may round to below t.
+    higher = jnp.where(gamma > 0, jnp.maximum(time_at(process, log_snr(process, t) - 2 * jnp.log1p(gamma)), t), t)
     scale, variance = transition(process, t, higher)
     noise = factor * jnp.sqrt(jnp.where(gamma > 0, variance, 0)) * process.noise(key, x)
     return jnp.where(gamma > 0, scale, 1) * x + noise, higher

@@ -146,7 +146,7 @@ def test_the_noise_of_sampling_is_that_of_training():
 @pytest.mark.statistical
 def test_a_cached_step_computes_its_variance_with_its_image():
     """Flops of a step of a learned variance, against those of the denoiser alone."""
-    config = changed("loss", {"name": "hybrid"})
+    config = changed("loss", {"name": "hybrid", "levels": 17})
     config["net"] |= {"channels": 8, "groups": 4}
     parts = experiment.build(config, SPEC)
     params = parts.init(jax.random.key(0))
@@ -230,6 +230,7 @@ def test_labels_reach_the_network_only_if_it_takes_them():
         ("loss", {"name": "bound", "levels": 17}, "set process.name=learned"),
         ("loss", {"name": "diffusion", "times": {"name": "uniform"}}, "loss 'diffusion': .*weight"),
         ("process", {"name": "learned"}, "needs a loss that learns it"),
+        ("process", {"name": "learned", "noise": {"name": "simplex"}}, "process.noise=.*: goes with a process of num"),
         ("process", {"name": "cosine"}, "the grid visits t=1, where alpha=0"),
         ("process", {"name": "shifted", "process": {"name": "learned"}, "factor": 2.0}, "cannot be chosen"),
         ("process", {"name": "shifted", "factor": 2.0}, "process 'shifted'"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxdiff import distill
+from jaxdiff.distill.common import make_teacher
 from jaxdiff.distill.progressive import stage_of
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian import flow_map as maps
@@ -237,6 +238,30 @@ def test_both_sides_of_a_pair_drop_the_same():
     loss = consistency_loss(FLOW, VELOCITY, network, pairs, 1e-3)
     value, _ = loss.loss(jnp.float32(1), loss.first(jnp.float32(1)), jax.random.key(0), Batch(jnp.ones((64, 8))))
     assert value == 0
+
+
+def test_guidance_leads_away_from_the_class_alone():
+    """How an example was augmented is told on both sides: it is so in x_t, and no guidance makes it more so."""
+
+    def network(params, x, t, condition=None, key=None):
+        told = condition or {}
+        return jnp.zeros_like(x) + 2 * ("label" in told) + (told["augment"][:, :1] if "augment" in told else 0)
+
+    told = {"label": jnp.zeros(4, jnp.int32), "augment": jnp.arange(36.0).reshape(4, 9)}
+    teacher = make_teacher(FLOW, parameterization.x0(), network, 0.0, told, 3.0)
+    np.testing.assert_allclose(teacher(jnp.zeros((4, 2)), jnp.float32(0.5))[:, 0], 3 * 2 + np.arange(4) * 9)
+    # Away from the class alone, the target of MeanFlow is what the network says without it: here, 2 less.
+    loss = distill.mean_flow_loss(FLOW, VELOCITY, network, power=0, omega=0.0, kappa=0.0)
+    _, metrics = loss(0.0, jax.random.key(0), Batch(jnp.zeros((4, 2)), told))
+    np.testing.assert_allclose(metrics["mse"], 4, rtol=1e-6)
+
+
+def test_the_share_of_long_steps_is_that_in_parts_of_any_size():
+    """Of one example, too, as a step that accumulates gradients may take them: the others are flow matching."""
+    network = lambda params, x, t, condition, key=None: jnp.zeros_like(x) + condition["until"][:, None]
+    loss = distill.shortcut_loss(FLOW, VELOCITY, network, share=0.25)
+    one = lambda key: loss.loss(0.0, loss.first(0.0), key, Batch(jnp.zeros((1, 1))))[1][0]["far"] > 0
+    assert 0.2 < jax.vmap(one)(jax.random.split(jax.random.key(0), 2000)).mean() < 0.3
 
 
 def test_students_that_cannot_begin_are_refused():

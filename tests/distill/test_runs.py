@@ -15,6 +15,7 @@ from jaxdiff.gaussian.process import log_snr, time_at
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.anomaly import detect
+from jaxdiff.pipelines.autoguide import autoguide
 from jaxdiff.pipelines.inpaint import inpaint
 from jaxdiff.pipelines.invert import interpolate
 from jaxdiff.pipelines.warm_start import check_teacher, for_players, warm_start
@@ -163,6 +164,7 @@ def test_what_a_student_has_learned_is_no_posterior_mean(name):
     small = dataclasses.replace(model, spec=image_spec(x.shape[1:]))
     asked = {
         "corrector": lambda: model.sample(KEY, 2, corrector="langevin"),
+        "autoguide": lambda: autoguide(dataclasses.replace(student("diffusion"), spec=model.spec), KEY, 2, model),
         "likelihood": model.check_likelihood,
         "inversion": lambda: interpolate(model, x[0], x[1]),
         "method 'denoising_error'": lambda: detect(model, KEY, x),
@@ -171,6 +173,7 @@ def test_what_a_student_has_learned_is_no_posterior_mean(name):
     }
     if name == "progressive":
         asked["eta"] = lambda: model.sample(KEY, 2, eta=0.5)
+        asked["guidance"] = lambda: autoguide(model, KEY, 2, student("diffusion"))
     for what, ask in asked.items():
         with refused(f"{what}.*asks for E.x_0 . x_t., and this model has learned jumps"):
             ask()
@@ -226,6 +229,12 @@ def test_a_teacher_is_what_training_begins_with():
         setup.begun(setup.first(), Given(other))
     with refused("another network"):
         check_teacher(config, None, state.params["critic"], {"other": jnp.ones(1)})
+    scaled = dataclasses.replace(teacher, spec=spec._replace(details={**spec.details, "std": [2.0]}))
+    with refused(r"the teacher: is of other data \(std\)"):
+        setup.begun(setup.first(), Given(scaled))
+    guided = {**config, "loss": {**config["loss"], "guidance": 2.0}}
+    with refused(r"loss.guidance=2.0: this teacher was never trained without its condition"):
+        check_teacher(guided, teacher.config, state.params["critic"], teacher.params)
     assert for_players(teacher.params, state.params) is state.params["generator"]
 
 

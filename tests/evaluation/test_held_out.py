@@ -12,7 +12,7 @@ from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation import held_out
 from jaxdiff.gaussian.mixture import gaussian_mixture
-from jaxdiff.gaussian.schedules import flow, vp
+from jaxdiff.gaussian.schedules import flow, ve, vp
 from jaxdiff.likelihood import bits_per_dim
 from jaxdiff.types import Batch
 from tests.helpers.models import a_model, images
@@ -81,3 +81,13 @@ def test_the_likelihood_of_the_flow_is_that_of_the_data_on_any_path():
         nats = held_out._nats(None, jax.random.key(0), x_0, None, bind, 17, 1, 0, "fixed_small")[1]
         found.append(float(bits_per_dim(-nats, 1, 17).mean()))
     assert found[1] == pytest.approx(found[0], abs=0.01)
+
+
+@pytest.mark.system
+def test_the_likelihood_of_a_flow_that_begins_with_noise():
+    """Of `ve`, whose least noise is more than the best for 256 levels: from t = 0 no flow starts."""
+    process, std = ve(0.02, 20.0), 0.5
+    known = Bound(process, gaussian_mixture(process, jnp.ones(1), jnp.zeros((1, 1)), jnp.full((1, 1), std)))
+    x_0 = jnp.full((4, 1), 1 / 255)
+    nats = held_out._nats(None, jax.random.key(0), x_0, None, lambda *_: known, 256, 1, 0, "fixed_small")[1]
+    np.testing.assert_allclose(nats, -0.5 * np.log(2 * np.pi * (std**2 + 0.02**2)), atol=5e-3)

@@ -19,7 +19,9 @@ from jaxdiff.gaussian.process import (
     prior,
     prior_log_density,
     time_at,
+    with_slopes,
 )
+from jaxdiff.samplers import State, ddim
 from tests.helpers import oracle
 from tests.helpers.cases import tiers
 
@@ -175,6 +177,19 @@ def test_the_flow_carries_the_marginals(each, float64):
 
     rates, divergences = rate(oracle.noised(each, 0, oracle.PLANE, 5, float(t), jnp.float64))
     assert (jnp.abs(rates) < 1e-4 * (1 + jnp.abs(divergences))).all(), rates
+
+
+def test_where_rounding_makes_alpha_negative_it_is_0():
+    """cos(pi / 2) is -4e-8 in float32, whose logarithm is no number; the slope is that of the function."""
+    own = schedules.interpolant(lambda t: jnp.cos(jnp.pi / 2 * t), lambda t: jnp.sin(jnp.pi / 2 * t))
+    end = jnp.ones(())
+    assert jnp.cos(jnp.pi / 2 * end) < 0
+    assert own.alpha(end) == 0
+    assert log_snr(own, end) == -jnp.inf
+    _, slopes = with_slopes(own, end)
+    np.testing.assert_allclose(slopes, [-np.pi / 2, 0], atol=1e-6)
+    x_s = ddim(own, lambda x, t: 0.5 * x).step(jax.random.key(0), State(jnp.ones((1, 1))), end, end / 2)
+    np.testing.assert_allclose(x_s.x, 1.5 * np.sqrt(0.5), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

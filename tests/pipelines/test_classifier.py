@@ -3,10 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.cli.preview import levels_of
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.parameterization import eps
 from jaxdiff.gaussian.process import perturb
-from jaxdiff.gaussian.schedules import vp
+from jaxdiff.gaussian.schedules import ncsn, ve, vp
 from jaxdiff.guidance.classifier import make_bind, of_class
 from jaxdiff.losses.classification import classification_loss
 from jaxdiff.losses.times import uniform
@@ -53,6 +54,15 @@ def test_accuracy_falls_with_the_noise(rng):
     assert clear > 0.99
     assert 0.5 < faint < 0.95
     np.testing.assert_allclose(none, 1 / 3, atol=0.05)
+
+
+def test_it_is_measured_at_the_levels_that_its_process_has():
+    """Above its highest it would be asked there once more, and its accuracy count twice."""
+    np.testing.assert_allclose(levels_of(vp()), np.geomspace(0.02, 50, 12))
+    few = levels_of(ncsn(10, 0.05, 1.0))
+    assert few[0] == 0.02  # towards t = 0 its noise falls on to 0
+    assert 0.6 < few[-1] < 1
+    assert 0.08 < levels_of(ve(0.05, 1.0))[0] < 0.1
 
 
 @pytest.mark.system

@@ -13,6 +13,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian import grids
 from jaxdiff.gaussian.mixture import gaussian_mixture, mixture_log_density
 from jaxdiff.gaussian.schedules import cosine, flow, ncsn, vp
+from jaxdiff.modalities.audio.spec import audio_spec
 from jaxdiff.modalities.images.low_resolution import as_condition
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines.classifier import Classifier
@@ -103,6 +104,19 @@ def test_autoguidance_leads_away_from_the_worse_model():
     np.testing.assert_array_equal(pipelines.autoguide(good, key, N, worse, 1.0), good.sample(key, N))
     stds = [np.std(pipelines.autoguide(good, key, N, worse, scale)) for scale in (1.0, 1.5, 2.0)]
     assert stds[0] > stds[1] + 0.02 > stds[2] + 0.04
+
+
+def test_a_worse_model_of_other_data_is_refused():
+    """Of other classes, where it is told these, or of other units: it would lead away from something else."""
+    key, model = jax.random.key(0), a_model(2)
+    named = lambda *classes, told=2: dataclasses.replace(a_model(told), spec=image_spec(SHAPE, None, classes))
+    other, ours = named("dog", "cat"), dataclasses.replace(model, spec=image_spec(SHAPE, None, ("cat", "dog")))
+    with refused(r"autoguide: the worse model: is of other data \(classes\)"):
+        pipelines.autoguide(ours, key, 2, other)
+    assert np.isfinite(pipelines.autoguide(ours, key, 2, named("dog", "cat", told=0), steps=2)).all()
+    sound = lambda scale: dataclasses.replace(a_model(), spec=audio_spec((4, 1), 8000, scale))
+    with refused(r"is of other data \(scale\)"):
+        pipelines.autoguide(sound(0.1), key, 2, sound(0.2))
 
 
 def dot():

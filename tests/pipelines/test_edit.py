@@ -335,3 +335,9 @@ def test_without_a_label_the_class_is_unknown_and_a_model_that_cannot_do_without
         np.testing.assert_allclose(draw(classes), draw(plain), atol=1e-5)
         with pytest.raises(InputError, match="never trained without its 'label': give it"):
             draw(dataclasses.replace(classes, guidable=False))
+
+
+def test_inpainting_starts_where_noise_is_most():
+    """What is unknown is drawn from noise, which is no x_t of a time at which there is more data than that."""
+    with pytest.raises(InputError, match="start=0.1: drawing from noise starts where .* is 0.34 there"):
+        pipelines.inpaint(a_model(), jax.random.key(0), images(2), np.ones((1, *SHAPE)), "replace", start=0.1)

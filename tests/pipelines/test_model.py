@@ -414,3 +414,10 @@ def test_a_model_that_has_to_be_told_something_is_saved_without_a_picture(monkey
     monkeypatch.setattr(models, "save_folder", lambda *given: kept.append(given[5]))
     dataclasses.replace(conditional(), guidable=False, config={"sample": {}}).save(tmp_path / "new")
     assert kept == [None]
+
+
+def test_noise_is_no_start_where_there_is_data(model):
+    """Also of a process that is learned, which only the parameters know."""
+    for path in (PATH, None):
+        with pytest.raises(InputError, match="start=0.1: drawing from noise starts where .* is 0.34 there"):
+            dataclasses.replace(model, path=path).trajectory(jax.random.key(0), 1, 0, start=0.1)

@@ -11,6 +11,7 @@ from jaxdiff.gaussian import grids, schedules
 from jaxdiff.gaussian.process import on, prior, within
 from jaxdiff.gaussian.space import centered
 from jaxdiff.geometry.rigid import rmsd, rotation_onto, rotations
+from jaxdiff.samplers.ode import raised
 from tests.helpers.cases import refused
 from tests.helpers.orbit import BODY, mean_rotation, rigid_body
 
@@ -53,6 +54,14 @@ def test_a_step_written_out():
     np.testing.assert_allclose(
         calm, x + scale * (after - now) * (x - denoiser(x, now / 10)) / now, rtol=2e-5, atol=1e-5
     )
+
+
+def test_at_the_highest_level_nothing_is_raised():
+    """Where the inverse of the process rounds to a time below t, as here by two units of the last digit."""
+    process, one = schedules.vp(0.5325468800563893, 18.536530506227294), jnp.ones(())
+    x, higher = raised(process, KEY, jnp.ones((1, 1)), one, jnp.float32(0.3), 1.0)
+    assert higher == 1
+    assert x == 1
 
 
 @pytest.mark.slow

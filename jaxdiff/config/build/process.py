@@ -44,6 +44,8 @@ def make_process(spec: Spec, learned: bool = False, law: Any = None) -> Any:
     if law is None and PROCESS.takes(spec, "law"):
         raise InputError(f"process {spec['name']!r}: is for symbols, and this data has none: take vp, or data of text")
     made = PROCESS.make(spec, law=law)
+    if noise and not isinstance(made, Process):
+        raise InputError(f"process.noise={noise}: goes with a process of numbers that is not learned: leave it out")
     if isinstance(made, Replacement):
         return made
     if law is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from jaxdiff.config.build.data import Config
+from jaxdiff.config.build.losses import droppable
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import require
 from jaxdiff.modalities.images import augment, controls, low_resolution
@@ -41,7 +42,7 @@ def make_transforms(config: Config, spec: Spec, known: Mapping[str, ConditionSpe
         raise InputError(f"train.low_res_noise={train['low_res_noise']}: goes with train.upscale above 1: set it, or 0")
     if factor > 1:
         low_resolution.check_factor(spec.shape, factor)
-    dropped = {k: one for k, one in known.items() if k not in ("augment", "until") and one.missing is not None}
+    dropped = droppable(known)
     if train["cond_dropout"] and not dropped:
         raise InputError(
             f"train.cond_dropout={train['cond_dropout']}: net {net!r} is told no condition: set it to 0, or "
