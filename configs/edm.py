@@ -2,6 +2,7 @@
 
     python train.py --config=configs/edm.py                    the embedded digits, a few minutes on 2 CPU cores
     python train.py --config=configs/edm.py:cifar10            the paper's batch, rate, average (FID 1.97 there)
+    python train.py --config=configs/edm.py:folder=PATH        your own pictures
 
 and the other settings of configs/ddpm.py. The network for CIFAR-10 has the paper's widths, depth, dropout and
 augmentation, not its skip connections between resampled images.

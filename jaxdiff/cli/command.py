@@ -55,9 +55,10 @@ def parse(argv: Sequence[str], values: flags.FlagValues) -> Command:
             raise _unknown_option(wrong[1]) from error
         line = " ".join((reason[2].strip().splitlines()[-1] if reason[1] else reason[0]).split())
         raise InputError(line.removeprefix("jaxdiff.errors.InputError: ")) from error
-    if not config or rest:
-        names = ", ".join(known_configs())
-        raise InputError(f"give --config ddpm, or another of {names}, or a file.py, and options alone, not {rest}")
+    if rest:
+        raise InputError(f"unexpected {rest[0]!r}: give options alone, such as --config {_near(rest[0])}")
+    if not config:
+        raise InputError(f"give --config ddpm, or another of {', '.join(known_configs())}, or a file.py")
     for field, text in sorted(further, key=_order):
         overrides.put(config, field, text)
     chosen = [*config_flags.get_override_values(values["config"]), *(field for field, _ in further)]
@@ -82,6 +83,13 @@ def named(setting: str) -> dict:
 def known_configs() -> list[str]:
     """The names of the library's own configurations."""
     return sorted(file.stem for file in CONFIGS.glob("[a-z]*.py"))
+
+
+def _near(word: str) -> str:
+    """The configuration that a word alone may mean, with its setting; by default ddpm."""
+    name, colon, setting = word.partition(":")
+    near = difflib.get_close_matches(name, known_configs(), 1)
+    return f"{near[0]}{colon}{setting}" if near else "ddpm"
 
 
 def located(argv: Sequence[str]) -> list[str]:

@@ -82,6 +82,9 @@ def open_source(args: argparse.Namespace) -> Source:
         return table(args.source, args.label_key, missing=args.missing)
     if path.suffix in (".npy", ".npz"):
         return arrays(args.source, args.key, args.label_key, args.low, args.high)
+    if path.exists() or path.is_absolute() or args.source.startswith((".", "~")):
+        what = "is no" if path.exists() else "there is no such"
+        raise InputError(f"{args.source!r}: {what} folder, .npy, .npz or .csv: name one, or a prepared set of TFDS")
     return tfds(args.source, args.split, args.data_dir, size=args.size, width=args.width, channels=args.channels)
 
 

@@ -50,9 +50,10 @@ others by itself (as it does on TPU pods, Slurm, Open MPI, Kubernetes), also:
 TOP = """jaxdiff: diffusion models in pure JAX functions
 
 Examples:
+  jaxdiff sample --model openmoji --num 16                pictures at once, of a model that comes with the library
   jaxdiff train --config ddpm                             the digits that come with scikit-learn, minutes on 2 CPU cores
-  jaxdiff sample --workdir runs/ --num 16            draw from the newest run
-  jaxdiff train --config ddpm:folder=PHOTOS          your own pictures
+  jaxdiff sample --workdir runs/ --num 16                 draw from the newest run
+  jaxdiff train --config edm:folder=PHOTOS --minutes 15   your own pictures
 
 Commands, each with a --help of its own:
 {commands}

@@ -215,6 +215,7 @@ def draw(arguments: argparse.Namespace) -> None:
     model = shape.shaped(model, arguments)
     steps = model.steps if arguments.steps is None else arguments.steps
     told = prompts.make_told(arguments, model)
+    condition = model.check_condition(told(arguments.num), arguments.num, first=arguments.first)
     options |= prompts.options_of(arguments)
     if not arguments.json:
         sampler = arguments.sampler or in_words(model.sampler["name"])
@@ -224,7 +225,7 @@ def draw(arguments: argparse.Namespace) -> None:
         chain, whole = draw_chain(arguments, out, model, steps, options, told)
         rows = draw_rows(arguments, out, model, steps, options, told, whole)
         kept = np.load(rows.path, mmap_mode="r")
-        drawn = Batch(kept, model.check_condition(told(arguments.num), arguments.num, first=arguments.first))
+        drawn = Batch(kept, condition)
         seen = show_of(model).save_samples(out, model.spec, drawn, real_examples(config, model), model.weights)
         del kept, drawn
         rows.path.replace(out / "samples.npy")

@@ -10,6 +10,7 @@ A run of another format is refused.
 """
 
 import contextlib
+import difflib
 import errno
 import fcntl
 import hashlib
@@ -29,12 +30,25 @@ from jaxdiff.modalities import check
 from jaxdiff.training.files import place, read_json, replacing
 from jaxdiff.types import Spec
 
-__all__ = ["LARGEST", "NO_LOCKS", "Record", "find", "flat", "locked", "read_record", "with_tuples", "write_record"]
+__all__ = [
+    "LARGEST",
+    "NO_LOCKS",
+    "RELEASED",
+    "Record",
+    "find",
+    "flat",
+    "locked",
+    "read_record",
+    "with_tuples",
+    "write_record",
+]
 
 FORMAT, SEAL = 1, "sha256"
 LARGEST = 2**16
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What a file system without locks answers."""
+RELEASED = Path(__file__).parents[1] / "released"
+"""The models that come with the library, a folder each."""
 
 
 class Record(NamedTuple):
@@ -58,9 +72,12 @@ def find(path: str | Path) -> Path:
     below = root.glob("*/config.json") if os.path.isdir(root) else ()
     runs = [f.parent for f in below if any((f.parent / "checkpoints").glob("[0-9]*"))]
     if not runs:
+        names = sorted(file.parent.name for file in RELEASED.glob("*/config.json"))
+        near = difflib.get_close_matches(str(path), [name for name in names if name != str(path)], 1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
         raise InputError(
-            f"no run with a checkpoint at {str(path)!r}: "
-            "train one with `python train.py --config=configs/ddpm.py`, or name another folder"
+            f"no run with a checkpoint at {str(path)!r}{meant}: train one with `jaxdiff train --config ddpm`, "
+            f"or name another folder, or a model that comes with the library: {', '.join(names)}"
         )
     return max(runs, key=_worked_on)
 

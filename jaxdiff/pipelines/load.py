@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxdiff.config.build import build_core
 from jaxdiff.config.given import with_parts
-from jaxdiff.config.record import find, read_record
+from jaxdiff.config.record import RELEASED, find, read_record
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities.images import coded
 from jaxdiff.pipelines.classifier import Classifier
@@ -63,7 +63,7 @@ def load(path: str | Path, weights: str | float = "", **parts: Any) -> Model:
 
 def released(path: str | Path) -> str | Path:
     """The folder of a model that comes with the library, if that is what is named; else the path as it is."""
-    folder = Path(__file__).parents[1] / "released" / str(path)
+    folder = RELEASED / str(path)
     named = isinstance(path, str) and re.fullmatch(r"[\w-]{1,100}", path) and not Path(path).exists()
     return folder if named and (folder / FILE).is_file() else path
 

@@ -54,6 +54,8 @@ def test_a_table(capsys, tmp_path):
     ("arguments", "message"),
     [
         (["none"], "'none' is not prepared in"),
+        (["{}/none"], "there is no such folder, .npy, .npz or .csv"),
+        ([__file__], "is no folder, .npy, .npz or .csv"),
         (["{}/a.npz"], "is not there: give the path of a .npy or .npz file"),
         (["{}"], "no picture below"),
         (["digits", "--sheet", "{}/none/sheet.png"], "No such file or directory"),

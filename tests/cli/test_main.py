@@ -98,6 +98,8 @@ def test_help_begins_with_examples_and_needs_no_jax(name):
         (["train", "--config", "ddpm", "--wrokdir=x"], "did you mean '--workdir'?"),
         (["train", "--config", "ddpm", "--config.train.stpes=3"], "did you mean 'steps'?"),
         (["train"], "give --config ddpm, or another of anoddpm"),
+        (["train", "ddmp:cifar10"], "unexpected 'ddmp:cifar10': give options alone, such as --config ddpm:cifar10"),
+        (["sample", "--model", "openmoij"], "at 'openmoij' (did you mean 'openmoji'?): train one with `jaxdiff train"),
         (["sample", "--stpes", "3"], "did you mean --steps?"),
         (["data", "inspect", "digits", "--sise", "3"], "unknown option --sise"),
         (["completion", "tcsh"], "allowed are bash, zsh, fish"),

@@ -39,6 +39,13 @@ def test_the_released_model_of_captions_draws_what_they_say(elsewhere):
     assert judge(drawn, [said[i % 3] for i in range(12)])["exact"] >= 0.9
 
 
+@pytest.mark.system
+def test_what_is_refused_leaves_no_folder(elsewhere, capfd):
+    assert main(["sample", "--model", "openmoji", "--prompt", "a face"]) == 2
+    assert "this model reads no captions" in capfd.readouterr().err
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_released_models_are_small_and_have_a_card():
     for folder in FOLDER.iterdir():
         assert sum(file.stat().st_size for file in folder.iterdir()) < 6e6

@@ -43,7 +43,6 @@ def tfds(
     Raises:
       InputError: not prepared (says how), not as array_record, no such split, or without images of one size.
     """
-    import_tfds()
     builder, data = _opened(dataset, split, data_root(data_dir))
     features: Any = builder.info.features
     height, width, depth = features["image"].shape
