@@ -92,9 +92,10 @@ def pushed(maze: Maze) -> Callable[[Any, np.ndarray], Any]:
     """`((position, velocity), setpoints (n, stride, 2)) -> (position, velocity)`: masses pushed to these, in turn."""
 
     def world(state, targets):
+        position, velocity = state
         for target in np.moveaxis(targets, 1, 0):
-            state = step(maze, *state, np.clip(pd(target, *state), -1, 1))
-        return state
+            position, velocity = step(maze, position, velocity, np.clip(pd(target, position, velocity), -1, 1))
+        return position, velocity
 
     return world
 
