@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import jaxdiff
-from jaxdiff.pipelines import experiment
+from jaxdiff.nets import Autoencoder
+from jaxdiff.pipelines import experiment, load
+from jaxdiff.pipelines.coder import Coder
 from tests.helpers.configs import SPEC, tiny
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +38,12 @@ def run():
     return dataclasses.replace(parts.model, params=parts.init(jax.random.key(0)), steps=20)
 
 
+def coder():
+    """An autoencoder of the digits with random weights."""
+    net = Autoencoder(widths=(8, 8), blocks=1, latents=2, channels=1, attention=False, groups=4)
+    return Coder(net.init(jax.random.key(0), np.zeros((1, *SPEC.shape)))["params"], net, SPEC)
+
+
 LONG = {"algebra_sampling", "evaluation", "few_steps", "own_parts", "planning", "python", "symbols", "words"}
 
 
@@ -56,6 +64,7 @@ def test_every_block_runs(page, run, monkeypatch, tmp_path):
     small = {"channels": 8, "multipliers": (1,), "blocks": 1, "attention": (), "groups": 4, "name": "unet"}
     short = lambda *data, steps, **given: train(*data, steps=min(steps, 4), **{"net": small, **given})
     monkeypatch.setattr(jaxdiff, "train", short, raising=False)
+    monkeypatch.setattr(load, "load_coder", lambda path: coder())
     with mock.patch.object(jaxdiff, "load", create=True, return_value=run):
         for block in blocks(page):
             exec(compile(block, str(page), "exec"), names)
