@@ -6,8 +6,8 @@
 
 The first --num test images (pixels in [-1, 1]) lose their middle 14x14 pixels; are downsampled to 7x7; are blurred by a
 Gaussian of 1.5 pixels, with noise 0.05; or get noise 0.5. Needs scikit-image. Each row: mean PSNR in dB and the mean
-structural similarity, both by scikit-image, and seconds; in the record also how far the PSNR is ahead of the mixture's, image
-by image, with its standard error. A posterior draw is not its mean: rows "of N draws" average.
+structural similarity, both by scikit-image, and seconds; in the record also how far the PSNR is ahead of the mixture's,
+image by image, with its standard error. A posterior draw is not its mean: rows "of N draws" average.
 Free settings of the classical methods were chosen for the best PSNR on the first 100 training images, out of a grid.
 "30 Gaussians" is scikit-learn's mixture, of full covariances, fit to all training images in pixel space by k-means and
 three iterations of EM; its posterior mean is known in closed form. Its seconds leave out those of the fit, once, which
