@@ -15,9 +15,10 @@ STRIP, LARGEST = 12, 256
 
 
 def describe(spec: Spec) -> str:
-    """What an image is: "images of 8x8, 1 channel(s), 17 levels"."""
+    """What an image is: "images of 8x8, 1 channel, 17 levels"."""
     height, width, channels = spec.shape
-    return f"images of {height}x{width}, {channels} channel(s)" + (f", {spec.levels} levels" if spec.levels else "")
+    told = f"images of {height}x{width}, {channels} channel{'s' if channels > 1 else ''}"
+    return f"{told}, {spec.levels} levels" if spec.levels else told
 
 
 def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:
