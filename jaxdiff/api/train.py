@@ -143,9 +143,10 @@ def configured(
     Raises:
       InputError: an unknown part, or data that is none.
     """
+    allowed = SHORT | MADE | NAMED
     for name in parts:
-        if name not in SHORT | MADE | NAMED:
-            raise unknown("argument", name, SHORT | MADE | NAMED)
+        if name not in allowed:
+            raise unknown("argument", name, {*allowed, *given, *(("steps", "init", "workdir") if given else ())})
     if "learning_rate" in parts and not isinstance(parts.get("optimizer", ""), str | Mapping):
         raise InputError("learning_rate: the optimizer that is given has its own: leave it out")
     check_places(parts, fields or {})

@@ -32,6 +32,8 @@ CSS = """
 #title p { opacity: 0.7; }
 #picture img, #strip img, #given img { image-rendering: pixelated; }
 #picture img { width: 100%; cursor: pointer; }
+@media (hover: hover) { #picture:not(:hover, :focus-within) .icon-button-wrapper { opacity: 0; } }
+@media (hover: none) { #picture { padding-top: 36px; } #picture .icon-button-wrapper { top: -34px; } }
 footer { display: none !important; }
 @media (max-width: 640px) { .gradio-container main { padding: 8px !important; } }
 """

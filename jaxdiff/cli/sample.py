@@ -224,10 +224,9 @@ def draw(arguments: argparse.Namespace) -> None:
     with claimed(out) as out:
         chain, whole = draw_chain(arguments, out, model, steps, options, told)
         rows = draw_rows(arguments, out, model, steps, options, told, whole)
-        kept = np.load(rows.path, mmap_mode="r")
-        drawn = Batch(kept, condition)
-        seen = show_of(model).save_samples(out, model.spec, drawn, real_examples(config, model), model.weights)
-        del kept, drawn
+        drawn, beside = Batch(np.load(rows.path, mmap_mode="r"), condition), real_examples(config, model)
+        seen = show_of(model).save_samples(out, model.spec, drawn, beside, model.weights)
+        del drawn
         rows.path.replace(out / "samples.npy")
         record = vars(arguments) | {"workdir": str(folder), "weights": model.weights, "steps": steps}
         (out / "samples.json").write_text(json.dumps(record, indent=2) + "\n")

@@ -118,7 +118,7 @@ class Studio:
         """The names of those that can draw from this model, in the number of steps that the page begins with."""
         own = self.model.sampler["name"]
         further = [own] if isinstance(own, str) and own not in SAMPLERS else []
-        return further + [name for name in SAMPLERS if self._applies(name)]
+        return further + sorted(filter(self._applies, SAMPLERS))
 
     @property
     def first(self) -> How:

@@ -123,9 +123,8 @@ def train(config: dict, workdir: Path, speed: Speed | None = None, progress: boo
                     means = log.means(jax.device_get(pending))
                     means |= clock.lap(sum(len(m["loss"]) for m in pending) * settings["batch_size"])
                     journal.scalars(step, means)
-                    seen = f"{step * settings['batch_size']:,} seen"
-                    said = f"loss {means['loss']:.4f}, {means['examples_per_s']:,.0f} examples/s, {seen}"
-                    bar.set_postfix_str(said, refresh=False)  # with the step, so that a log has one line of both
+                    told = f"{means['examples_per_s']:,.0f} examples/s, {step * settings['batch_size']:,} seen"
+                    bar.set_postfix_str(f"loss {means['loss']:.4f}, {told}", refresh=False)  # shown with the step
                     bar.update(step - bar.n)
                     pending = []
                     complaint = tally.count(step, int(means["skipped"]), end=last)

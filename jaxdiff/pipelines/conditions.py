@@ -9,11 +9,11 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxdiff.data.captions import ids_of
-from jaxdiff.errors import InputError
+from jaxdiff.errors import InputError, unknown
 from jaxdiff.pipelines.options import is_text
 from jaxdiff.types import Array, Condition, ConditionSpec, Spec
 
-__all__ = ["Given", "Known", "by_name", "checked", "prompted"]
+__all__ = ["Given", "Known", "by_name", "checked", "class_of", "prompted"]
 
 Given = Condition | Sequence[int] | np.ndarray | Array | int | str | Sequence[str] | None
 """What is known of the examples to be drawn: a condition, labels, captions, one of these for all, or nothing."""
@@ -62,7 +62,23 @@ def by_name(
         labels = default and "label" in conditions
         return {"label": (first + np.arange(n)) % (conditions["label"].values or 1)} if labels else {}
     given = np.full(n, given) if isinstance(given, (int, np.integer)) else given
-    return given if isinstance(given, Mapping) else {"text" if is_text(given) else "label": given}
+    captions = is_text(given) and ("text" in conditions or "label" not in conditions)
+    return given if isinstance(given, Mapping) else {"text" if captions else "label": given}
+
+
+def class_of(text: str | int, spec: Spec) -> int:
+    """The number of a class, from its name or number.
+
+    Raises:
+      InputError: the data has no class of this name.
+    """
+    names = spec.details.get("classes", [])
+    if text in names:
+        return names.index(text)
+    try:
+        return int(text)
+    except ValueError as error:
+        raise unknown("class", text, names or ["numbers: this data names none"]) from error
 
 
 def _unknown(spec: ConditionSpec, n: int) -> np.ndarray:
@@ -89,7 +105,11 @@ def prompted(conditions: Mapping[str, ConditionSpec], condition: Given, options:
 
 def _checked(known: Known, name: str, value: Any, n: int) -> Array:
     spec = known.conditions[name]
-    value = _ids(known.spec, value, n) if name == "text" and is_text(value) else value
+    if is_text(value) and name == "text":
+        value = _ids(known.spec, value, n)
+    elif is_text(value) and name == "label":
+        one = isinstance(value, str)
+        value = class_of(value, known.spec) if one else [class_of(text, known.spec) for text in value]
     try:
         numpy = jnp if isinstance(value, jax.Array) else np
         value = numpy.asarray(value)

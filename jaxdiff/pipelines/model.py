@@ -30,6 +30,7 @@ from jaxdiff.pipelines.options import (
     check_allowed,
     check_applies,
     check_guided,
+    check_key,
     check_mean,
     check_start,
     check_together,
@@ -168,8 +169,8 @@ class Model:
              any number of devices, but for rounding (and the tolerances of dopri5, whose steps suit a whole batch).
           steps: of the sampler.
           sampler: a function of `jaxdiff.samplers`, or its name; or another that keeps their contract.
-          condition: one class label, or (n,), -1 for none; or all that is known, as a `Condition` of n rows; by default
-            the labels 0, 1, 2 ... in turn, from that of example 0, if the network has classes.
+          condition: one class, by number or name, or (n,), -1 for none; or all that is known, as a `Condition` of n
+            rows; by default the labels 0, 1, 2 ... in turn, from that of example 0, if the network has classes.
           first: the number of the first example among those of the key.
           **options: the sampler's own, such as `eta` for ddim and `variance` for ancestral; `corrector`, "langevin" for
             predictor-corrector sampling, with that one's own; and for all, `clip`, the bound on x̂_0 (infinite for
@@ -282,6 +283,7 @@ class Model:
 
     def completed(self, key: Key, given: Given, n: int, first: int = 0) -> Given:
         """What is known of n examples from `first` on, with the sizes that the key draws where they are not given."""
+        check_key(key)
         if "label" in self.conditions and completed(self.spec):
             given = by_name(self.conditions, given, n, first=first)
         return complete(self.spec, key, first + np.arange(n), given)

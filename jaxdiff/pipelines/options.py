@@ -29,6 +29,7 @@ __all__ = [
     "check_allowed",
     "check_applies",
     "check_guided",
+    "check_key",
     "check_led",
     "check_mean",
     "check_number",
@@ -99,6 +100,18 @@ def check_start(path: Any, start: float | Array) -> None:
 def is_whole(value: Any, least: int = 1, most: int = 2**31 - 1) -> bool:
     """Tell whether a value is a whole number within a range."""
     return isinstance(value, (int, np.integer)) and bool(least <= value <= most)
+
+
+def check_key(key: Any) -> None:
+    """Refuse what is no key of JAX, such as a number.
+
+    Raises:
+      InputError: it is none, or several.
+    """
+    kind, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    typed = kind is not None and jnp.issubdtype(kind, jax.dtypes.prng_key)
+    if not (shape == () if typed else kind == np.uint32 and len(shape or ()) == 1):
+        raise InputError(f"key={str(key)[:80]}: must be a key of JAX, such as jax.random.key(0)")
 
 
 def is_text(value: Any) -> bool:

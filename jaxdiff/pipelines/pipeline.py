@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdiff.errors import unknown
+from jaxdiff.pipelines.conditions import class_of
 from jaxdiff.pipelines.model import Model
 
 __all__ = ["LABEL", "Argument", "Outcome", "Pipeline", "Shape", "class_number"]
@@ -108,18 +108,8 @@ class Pipeline(NamedTuple):
 
 
 def class_number(text: str | int, model: Model) -> int:
-    """The number of a class, from its name or number.
-
-    Raises:
-      InputError: the model knows no class of this name.
-    """
-    names = model.spec.details.get("classes", [])
-    if text in names:
-        return names.index(text)
-    try:
-        return int(text)
-    except ValueError as error:
-        raise unknown("class", text, names or ["numbers: this data names none"]) from error
+    """The number of a class that a model knows: `jaxdiff.pipelines.conditions.class_of`."""
+    return class_of(text, model.spec)
 
 
 LABEL = Argument(

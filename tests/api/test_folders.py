@@ -48,7 +48,7 @@ def test_half_precision_is_half_the_size(model, saved, tmp_path):
 
 
 def test_a_model_says_what_it_is_and_pictures_are_shown_inline(model):
-    assert repr(model).startswith("Model: images of 8x8, 1 channel(s), told label; ")
+    assert repr(model).startswith("Model: images of 8x8, 1 channel, told label; ")
     assert "draws with dpmpp_2m in 50 steps" in repr(model)
     assert jaxdiff.show(IMAGES[:1])._repr_png_()[:4] == b"\x89PNG"
 

@@ -20,6 +20,7 @@ WRONG = {
     "argument": (lambda: jaxdiff.train(IMAGES, bach_size=3), "batch_size"),
     "field": (lambda: jaxdiff.train(IMAGES, fields={"train.bach_size": 3}), "batch_size"),
     "section": (lambda: jaxdiff.train(IMAGES, fields={"trian.steps": 3}), "config.trian"),
+    "argument of its own": (lambda: jaxdiff.train(IMAGES, step=2), "unknown argument 'step' .did you mean 'steps'"),
     "path": (lambda: jaxdiff.train("nowhere.zip"), "must be a folder"),
     "labels of a path": (lambda: jaxdiff.train("x.npy", labels=[1]), "labels: go with images in memory"),
     "two rates": (lambda: jaxdiff.train(IMAGES, optimizer=optax.sgd(1), learning_rate=1), "has its own"),

@@ -11,7 +11,7 @@ from jaxdiff.cli.data import main
 def test_the_digits(capsys, tmp_path):
     assert main(["inspect", "digits", "--sheet", str(tmp_path / "sheet.png")]) == 0
     out = capsys.readouterr().out
-    assert "1,797 images of 8x8, 1 channel(s), 17 levels" in out
+    assert "1,797 images of 8x8, 1 channel, 17 levels" in out
     assert "values from -1.000 to 1.000, mean -0.389, standard deviation 0.752" in out
     assert "10 classes: 0: 178, 1: 182, 2: 177, 3: 183, 4: 181, 5: 182, 6: 181, 7: 179, 8: 174, 9: 180" in out
     assert "the largest has 1.1 times the examples of the smallest" in out
@@ -29,7 +29,7 @@ def test_copies_and_what_is_refused_are_told(capsys, tmp_path):
     (tmp_path / "cut.png").write_bytes(cut[: len(cut) // 2])
     assert main(["inspect", str(tmp_path), "--size", "8"]) == 1
     out = capsys.readouterr().out
-    assert "6 images of 8x8, 3 channel(s)" in out
+    assert "6 images of 8x8, 3 channels" in out
     assert "1 examples are copies of others" in out
     assert out.count("refused:") == 1
     assert "cut.png' cannot be read as a picture" in out
@@ -97,5 +97,5 @@ def test_the_command_runs_as_a_module(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((3, 4, 4), np.uint8))
     command = [sys.executable, "-W", "error", "-m", "jaxdiff", "data", "inspect", str(tmp_path / "a.npy")]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert "3 images of 4x4, 1 channel(s), 256 levels" in out
+    assert "3 images of 4x4, 1 channel, 256 levels" in out
     assert "2 examples are copies of others" in out

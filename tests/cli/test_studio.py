@@ -191,6 +191,7 @@ def test_the_page_offers_only_samplers_that_apply():
     model = a_model()
     offered = counting(model).samplers
     assert {"ddim", "dpmpp_2m", "ancestral", "euler"} <= set(offered) <= set(SAMPLERS)
+    assert offered == sorted(offered)
     assert "annealed_langevin" not in offered  # this process shrinks the data
     to_zero = dataclasses.replace(model, grid=lambda n: np.linspace(1, 0, n + 1, dtype=np.float32))
     assert set(offered) - set(counting(to_zero).samplers) >= {"dopri5"}

@@ -221,7 +221,7 @@ def test_arrays_that_are_no_videos_are_refused(tmp_path, array, message):
 def test_videos_are_shown_and_saved(tmp_path, rng):
     spec = video_spec((5, 4, 6, 1))
     x = rng.uniform(-1, 1, (3, 5, 4, 6, 1)).astype(np.float32)
-    assert show.describe(spec) == "videos of 5 frames of 4x6, 1 channel(s)"
+    assert show.describe(spec) == "videos of 5 frames of 4x6, 1 channel"
     assert show.preview(spec, Batch(x), Batch(x)).shape == (6 * (5 * 4 + 2), 5 * (5 * 6 + 2), 1)
     assert show.preview(spec, Batch(x * np.nan), None).std() > 0
     assert show.save_samples(tmp_path, spec, Batch(x), None, "note") == ["samples.gif", "samples.png", "clips"]

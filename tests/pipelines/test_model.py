@@ -356,6 +356,25 @@ def test_one_label_is_that_of_all(classes, one):
     assert given.dtype == jnp.int32
 
 
+def test_a_class_is_told_by_its_name(classes):
+    named = dataclasses.replace(classes, spec=classes.spec._replace(details={"classes": ["cat", "dog", "emu"]}))
+    np.testing.assert_array_equal(named.check_condition("dog", 2)["label"], [1, 1])
+    np.testing.assert_array_equal(named.check_condition(["emu", "2", "cat"], 3)["label"], [2, 2, 0])
+    with pytest.raises(InputError, match="unknown class 'dgo' .did you mean 'dog'"):
+        named.check_condition({"label": "dgo"}, 2)
+    with pytest.raises(InputError, match="unknown class 'dog': allowed are numbers"):
+        classes.check_condition("dog", 2)
+
+
+@pytest.mark.parametrize("key", [0, "0", None, np.zeros(2), np.uint32(1)])
+def test_what_is_no_key_is_refused(classes, key):
+    for draw in (classes.sample, lambda *given: next(classes.stream(*given))):
+        with pytest.raises(InputError, match=r"must be a key of JAX, such as jax.random.key\(0\)"):
+            draw(key, 2)
+    with pytest.raises(InputError, match="must be a key of JAX"):
+        classes.sample(jax.random.split(jax.random.key(0)), 2)
+
+
 @pytest.mark.parametrize("value", [np.full((2, 3), 200, np.uint8), np.full((2, 3), np.nan), jnp.full((2, 3), jnp.inf)])
 def test_conditions_are_on_the_scale_of_training(classes, value):
     told = dataclasses.replace(classes, conditions={"vector": ConditionSpec((3,))})

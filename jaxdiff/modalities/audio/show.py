@@ -27,7 +27,7 @@ def describe(spec: Spec) -> str:
     """What a sound is: "sounds of 0.512 s, 4096 samples at 8000 Hz"."""
     length, channels = spec.shape
     if not spec.details:
-        return f"sounds of {length} samples, {channels} channel(s)"
+        return f"sounds of {length} samples, {channels} channel{'s' if channels > 1 else ''}"
     rate = rate_of(spec)
     more = f", {channels} channels" if channels > 1 else ""
     return f"sounds of {length / rate:.4g} s, {length} samples at {rate} Hz{more}"

@@ -16,11 +16,13 @@ STRIP, LARGEST = 12, 256
 
 
 def describe(spec: Spec) -> str:
-    """What an image is: "images of 8x8, 1 channel(s), 17 levels"."""
+    """What an image is: "images of 8x8, 1 channel, 17 levels"."""
     height, width, channels = spec.shape
-    if of := pictures_of(spec):
-        return f"latents of {height}x{width}, {channels} channel(s), of {describe(of)}"
-    return f"images of {height}x{width}, {channels} channel(s)" + (f", {spec.levels} levels" if spec.levels else "")
+    of = pictures_of(spec)
+    told = f"{'latents' if of else 'images'} of {height}x{width}, {channels} channel{'s' if channels > 1 else ''}"
+    if of:
+        return f"{told}, of {describe(of)}"
+    return f"{told}, {spec.levels} levels" if spec.levels else told
 
 
 def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:

@@ -16,9 +16,9 @@ TILE, LARGEST, ACROSS, STRIP, MOMENTS = 32, 64, 8, 16, 8
 
 
 def describe(spec: Spec) -> str:
-    """What a video is: "videos of 16 frames of 16x16, 1 channel(s)"."""
+    """What a video is: "videos of 16 frames of 16x16, 1 channel"."""
     frames, height, width, channels = spec.shape
-    return f"videos of {frames} frames of {height}x{width}, {channels} channel(s)"
+    return f"videos of {frames} frames of {height}x{width}, {channels} channel{'s' if channels > 1 else ''}"
 
 
 def preview(spec: Spec, drawn: Batch, real: Batch | None) -> np.ndarray:
