@@ -53,6 +53,7 @@ def outcome(setup, state, model, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # of ml_collections
 def test_every_kind_begins_with_every_other_by_name_or_is_refused_in_one_line(tmp_path, capsys):
     made, refusals = {}, 0
     for kind in (*kinds.KINDS, "classifier", *METHODS):
