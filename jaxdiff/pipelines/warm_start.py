@@ -55,8 +55,10 @@ def for_players(params: Params, trained: Params) -> Params:
 
 def others(config: Mapping[str, Any], trained: Mapping[str, Any] | None) -> list[str]:
     """The parts of a trained model's configuration, if that is known, by which its weights mean something else."""
-    differ = lambda part: trained is not None and dict(config[part]) != dict(trained[part])
-    return [f"{part} ({in_words(trained[part]['name'])})" for part in ("process", "parameterization") if differ(part)]
+    if trained is None:
+        return []
+    differ = [part for part in ("process", "parameterization") if dict(config[part]) != dict(trained[part])]
+    return [f"{part} ({in_words(trained[part]['name'])})" for part in differ]
 
 
 def check_teacher(
