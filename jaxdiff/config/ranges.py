@@ -38,6 +38,7 @@ _net = {
 _unet = {
     "fourier": (-64, 64),
     "outputs": (1, 2),  # which the loss decides
+    "control": (0, 2**10),  # which the training decides
     "head_channels": (0, 2**20),
 }
 _diffwave = {

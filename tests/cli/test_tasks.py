@@ -107,7 +107,7 @@ def test_interpolation_detection_and_pictures_as_input(tmp_path, capsys):
             "--degrade: goes with denoise, restore, super_resolve, upscale, not with img2img",
         ),
         (["--task=restore", "--blur=0"], "blur=0.0: must be above 0"),
-        (["--task=inpaint", "--strength=0.3"], "--strength: goes with img2img, not with inpaint"),
+        (["--task=inpaint", "--strength=0.3"], "--strength: goes with follow, img2img, not with inpaint"),
         (["--mask=left"], "--mask: goes with inpaint, which --task names"),
         (["--task=inpaint", "--mask=left", "--scale=2"], "scale: goes with method 'dps', not with 'repaint'"),
         (["--task=inpaint", "--mask=left", "--noise=0.1"], "noise: method 'repaint' has no use for it"),

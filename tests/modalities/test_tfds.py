@@ -12,6 +12,7 @@ import pytest
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import tfds
 from jaxdiff.modalities.images.prepare import prepare
+from jaxdiff.modalities.images.tfds import open_prepared
 from tests.helpers.array_files import classes_of
 
 PREPARE = """
@@ -118,7 +119,9 @@ def test_a_set_stored_for_tensorflow_is_refused(prepared, tmp_path):
         prepare("mnist", str(tmp_path))
 
 
-def test_without_tensorflow_datasets_it_says_what_to_install(monkeypatch):
+def test_without_tensorflow_datasets_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(InputError, match=r"pip install 'jaxdiff\[tfds\]'"):
-        tfds("mnist")
+        open_prepared(tmp_path)
+    with pytest.raises(InputError, match="jaxdiff data prepare mnist"):
+        tfds("mnist", data_dir=str(tmp_path))
