@@ -102,19 +102,19 @@ def timed(arguments: argparse.Namespace) -> measure.Ready:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train to each of `--marks`, and keep what was drawn there below `--folder`."""
-    began, images = time.perf_counter(), load(arguments.data).training
+    """Train to each of `--marks`, and keep what was drawn there below `--folder`; all seconds are the processor's."""
+    began, images = time.process_time(), load(arguments.data).training
     config = recipe(arguments.data, images, arguments.minutes, max(arguments.marks), arguments.seed)
     name, load_then = arguments.train, os.getloadavg()[0]
     if name == OURS:
         size, draw = train_ours(config)
-        keep(arguments, max(arguments.marks), draw, (CHAIN, FAST), size, time.perf_counter() - began, load_then)
+        keep(arguments, max(arguments.marks), draw, (CHAIN, FAST), size, time.process_time() - began, load_then)
         return
     run, drawing = make_peer(name, config, images), 0.0
     for mark in sorted(arguments.marks):
         while run.done < mark:
             run.step()
-        took = time.perf_counter() - began - drawing
+        took = time.process_time() - began - drawing
         drawing += keep(arguments, mark, run.draw, tuple(run.peer.samplers), run.size, took, load_then)
 
 
@@ -135,19 +135,19 @@ def train_ours(config: dict):
 
 def keep(arguments, mark: int, draw, samplers: tuple[str, ...], size: int, took: float, load_then: float) -> float:
     """Draw and write; the seconds of that."""
-    begin, sets, seconds = time.perf_counter(), {}, {}
+    begin, sets, seconds = time.process_time(), {}, {}
     for sampler in samplers:
         if sampler == CHAIN and mark != arguments.chain_at:
             continue
-        first = time.perf_counter()
+        first = time.process_time()
         parts = 1 if sampler == CHAIN else arguments.parts
         sets[sampler] = np.stack([draw(sampler, 100 * arguments.seed + i, arguments.num) for i in range(parts)])
-        seconds[sampler] = (time.perf_counter() - first) / parts
-    told = {"parameters": size, "wall_s": took, "sampling_s": seconds, "load": [load_then, os.getloadavg()[0]]}
+        seconds[sampler] = (time.process_time() - first) / parts
+    told = {"parameters": size, "cpu_s": took, "sampling_s": seconds, "load": [load_then, os.getloadavg()[0]]}
     file = path(arguments.folder, arguments.train, arguments.seed, mark)
     np.savez(file.with_suffix(".part.npz"), told=json.dumps(told), **sets)
     file.with_suffix(".part.npz").rename(file)
-    return time.perf_counter() - begin
+    return time.process_time() - begin
 
 
 def path(folder: Path, name: str, seed: int, mark: int) -> Path:

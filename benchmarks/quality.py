@@ -5,10 +5,11 @@
 
 On the digits jaxdiff trains as configs/ddpm.py says, for --steps; on a .npz with "train_images", "test_images" and
 "test_labels" as `jaxdiff.train(images, fields={"train.minutes": M})` does. The peers (peers.py) train by two recipes
-each: on as many images as jaxdiff sees, and for as many seconds as its steps take. The seconds of a step are measured
-first, all programs taking turns, without starting and compiling, which are in `wall_s` of the record. All networks have
-as many parameters, to a tenth. With the first seed both recipes of a peer are tried; the one with the better distance
-of learned features at equal images goes on to the other seeds. The record has all.
+each: on as many images as jaxdiff sees, and for as many seconds as its steps take. Seconds are those of the processor
+(`time.process_time`), PyTorch having one thread, so that other work on the machine counts for nobody; those of a step
+are measured first, all programs taking turns, without starting and compiling. All networks have as many parameters, to
+a tenth. With the first seed both recipes of a peer are tried; the one with the better distance of learned features at
+equal images goes on to the other seeds. The record has all.
 
 Each trained network draws --parts sets of --num images in 50 calls of the network, by DPM-Solver++ (2M) and by what its
 library has of its own; with --chain and the last seed one set by the chain of 1000, too, at equal images. Each set is
@@ -25,6 +26,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,7 +61,7 @@ def main() -> None:
     parser.add_argument("--marks", type=int, nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        measure.serve(programs.timed(arguments))
+        measure.serve(programs.timed(arguments), time.process_time)
     elif arguments.train:
         programs.train(arguments)
     else:
@@ -69,32 +71,43 @@ def main() -> None:
 def lead(arguments: argparse.Namespace) -> None:
     """Time, train and judge all programs, each in a process of its own, one at a time."""
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    os.environ |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     speeds = speeds_of(arguments)
     judge = Judge(arguments)
     plan = Plan(arguments, judge.data.training, speeds)
     told = {"data": arguments.data, "images": plan.images, "seconds": plan.seconds, "speeds": speeds}
     told |= {"n": judge.n, "parts": arguments.parts, "features": judge.told, "baselines": judge.baselines(arguments)}
-    rows, names = [], TRIED
+    rows, names = [], tried(arguments)
     for seed in range(arguments.seeds):
         for name in [OURS, *names]:
             for budget, file in plan.run(name, seed, judge.n):
                 rows += judge.rows(name, budget, seed, file)
                 measure.record(arguments.json, rows, **told)
         if seed == 0:
-            names = [
-                min((t for t in TRIED if t.startswith(peer)), key=lambda t: judge.distance(rows, t)) for peer in PEERS
-            ]
+            names = judge.better(rows, names)
     show(judge.learned, told["baselines"], rows)
 
 
+def tried(arguments: argparse.Namespace) -> list[str]:
+    """The peers and their recipes, as `--only` says."""
+    return [name for name in TRIED if not arguments.only or name in arguments.only]
+
+
 def speeds_of(arguments: argparse.Namespace) -> dict[str, dict]:
-    """Milliseconds an image of each program's training step, and more, measured in turns; kept in a file."""
+    """Milliseconds of the processor for an image in each program's training step, in turns; kept in a file."""
     file = arguments.folder / "speeds.json"
     if not file.exists():
         argv = ["--data", arguments.data, "--minutes", str(arguments.minutes)]
-        rows = measure.compete(dict.fromkeys([OURS, *TRIED], programs.timed), arguments, argv, 0.0)
-        kept = ("ms_per_image", "spread", "peak_mib", "matrix_gflops")
-        file.write_text(json.dumps({row["name"]: {k: row[k] for k in kept} for row in rows}, indent=2))
+        workers, took = [measure.Worker(name, argv) for name in (OURS, *tried(arguments))], {}
+        for _ in range(arguments.rounds):
+            for worker in workers:
+                took.setdefault(worker.name, []).append(1000 * worker.call() / worker.about["images"])
+        rows = {
+            name: {"ms_per_image": float(np.median(ms[1:])), "least": min(ms[1:]), "most": max(ms[1:])}
+            for name, ms in took.items()
+        }
+        rows = {worker.name: rows[worker.name] | {"peak_mib": worker.end()["peak_mib"]} for worker in workers}
+        file.write_text(json.dumps(rows, indent=2))
     return json.loads(file.read_text())
 
 
@@ -131,7 +144,7 @@ class Plan:
                 "--chain-at",
                 marks[IMAGES] if arguments.chain and seed == arguments.seeds - 1 else 0,
             ]
-            subprocess.run([str(word) for word in command], check=True, env={**os.environ, "TQDM_DISABLE": "1"})
+            subprocess.run([str(word) for word in command], check=True)
         yield from files.items()
 
 
@@ -187,10 +200,12 @@ class Judge:
         )
         return rows
 
-    def distance(self, rows: list[dict], name: str) -> float:
-        """Of learned features, at equal images, in 50 calls."""
-        wanted = {"name": name, "budget": IMAGES, "sampler": FAST, "seed": 0}
-        return next(row[f"fd_{self.learned}"] for row in rows if wanted.items() <= row.items())
+    def better(self, rows: list[dict], names: list[str]) -> list[str]:
+        """Of each peer the recipe with the least distance of learned features, at equal images, in 50 calls."""
+        wanted = {"budget": IMAGES, "sampler": FAST, "seed": 0}
+        found = {row["name"]: row[f"fd_{self.learned}"] for row in rows if wanted.items() <= row.items()}
+        recipes = ([name for name in names if name.startswith(peer)] for peer in PEERS)
+        return [min(some, key=found.__getitem__) for some in recipes if some]
 
 
 def show(learned: str, floors: list[dict], rows: list[dict]) -> None:
