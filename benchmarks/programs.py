@@ -79,6 +79,8 @@ def make_peer(name: str, config: dict, images: np.ndarray):
 def timed(arguments: argparse.Namespace) -> measure.Ready:
     """A program that has compiled, whose call is some updates."""
     images = load(arguments.data).training
+    if arguments.worker == OURS:
+        begin_ours()
     config = recipe(arguments.data, images, arguments.minutes, 10**6)
     batch = batch_of(arguments.worker, config)
     if arguments.worker != OURS:
@@ -86,10 +88,8 @@ def timed(arguments: argparse.Namespace) -> measure.Ready:
     import jax
 
     from jaxdiff.cli.setup import prepare
-    from jaxdiff.training import feed, sharding
+    from jaxdiff.training import feed
 
-    sharding.use_cpu_devices(config["train"]["cpu_devices"])
-    sharding.use_compilation_cache()
     setup = prepare(config)
     state, stream = setup.first(), feed.ahead(setup.feed.read, feed.Calls(0, 10**6, setup.length), 2)
 
@@ -104,6 +104,8 @@ def timed(arguments: argparse.Namespace) -> measure.Ready:
 def train(arguments: argparse.Namespace) -> None:
     """Train to each of `--marks`, and keep what was drawn there below `--folder`; all seconds are the processor's."""
     began, images = time.process_time(), load(arguments.data).training
+    if arguments.train == OURS:
+        begin_ours()
     config = recipe(arguments.data, images, arguments.minutes, max(arguments.marks), arguments.seed)
     name, load_then = arguments.train, os.getloadavg()[0]
     if name == OURS:
@@ -118,14 +120,21 @@ def train(arguments: argparse.Namespace) -> None:
         drawing += keep(arguments, mark, run.draw, tuple(run.peer.samplers), run.size, took, load_then)
 
 
+def begin_ours() -> None:
+    """As the command begins, before anything asks JAX for a device."""
+    from jaxdiff.config import schema
+    from jaxdiff.training import sharding
+
+    sharding.use_cpu_devices(schema.defaults()["train"]["cpu_devices"])
+    sharding.use_compilation_cache()
+
+
 def train_ours(config: dict):
     """The number of parameters, and `(sampler, seed, n) -> images`."""
     import jax
 
     import jaxdiff
-    from jaxdiff.training import sharding
 
-    sharding.use_cpu_devices(config["train"]["cpu_devices"])
     model = jaxdiff.train(config, progress=False)
     own = {} if config["sample"]["sampler"]["name"] == "ancestral" else {"sampler": "ancestral", "steps": 1000}
     options: dict[str, dict[str, Any]] = {CHAIN: own, FAST: {"sampler": "dpmpp_2m", "steps": 50}}
@@ -137,7 +146,8 @@ def keep(arguments, mark: int, draw, samplers: tuple[str, ...], size: int, took:
     """Draw and write; the seconds of that."""
     begin, sets, seconds = time.process_time(), {}, {}
     for sampler in samplers:
-        if sampler == CHAIN and mark != arguments.chain_at:
+        own = sampler not in (CHAIN, FAST) and (arguments.seed or mark < max(arguments.marks))
+        if own or (sampler == CHAIN and mark != arguments.chain_at):
             continue
         first = time.process_time()
         parts = 1 if sampler == CHAIN else arguments.parts

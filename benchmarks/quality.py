@@ -11,11 +11,11 @@ are measured first, all programs taking turns, without starting and compiling. A
 a tenth. With the first seed both recipes of a peer are tried; the one with the better distance of learned features at
 equal images goes on to the other seeds. The record has all.
 
-Each trained network draws --parts sets of --num images in 50 calls of the network, by DPM-Solver++ (2M) and by what its
-library has of its own; with --chain and the last seed one set by the chain of 1000, too, at equal images. Each set is
-compared with as many training images, by the measures of `jaxdiff evaluate`, on pixels and on features learned from
-labels: those of the digits, or of held-out images of a .npz that are not compared. Real held-out images, mixtures and
-nearest neighbors are compared in the same way.
+Each trained network draws --parts sets of --num images in 50 calls of the network by DPM-Solver++ (2M); with the first
+seed also by DDIM, where a library has that alone, and with --chain and the last seed one set by the chain of 1000, at
+equal images. Each set is compared with as many training images, by the measures of `jaxdiff evaluate`, on pixels and on
+features learned from labels: those of the digits, or of held-out images of a .npz that are not compared. Real held-out
+images, mixtures and nearest neighbors are compared in the same way.
 
 Runs are kept below --folder: the same command goes on where it was killed. Needs the extra `parity` and
 `pip install --no-deps denoising-diffusion-pytorch ema-pytorch einops`.
