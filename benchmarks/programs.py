@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import measure
 import numpy as np
 
-OURS, DOCUMENTED, SAME = "jaxdiff", "its example", "jaxdiff's rates"
+OURS, OURS_V, DOCUMENTED, SAME = "jaxdiff", "jaxdiff, v", "its example", "jaxdiff's rates"
 PEERS = ("diffusers", "lucidrains")
 TRIED = [f"{peer}, {how}" for peer in PEERS for how in (DOCUMENTED, SAME)]
 CHAIN, FAST = "DDPM", "DPM-Solver++"
@@ -104,11 +104,12 @@ def timed(arguments: argparse.Namespace) -> measure.Ready:
 def train(arguments: argparse.Namespace) -> None:
     """Train to each of `--marks`, and keep what was drawn there below `--folder`; all seconds are the processor's."""
     began, images = time.process_time(), load(arguments.data).training
-    if arguments.train == OURS:
+    if arguments.train in (OURS, OURS_V):
         begin_ours()
     config = recipe(arguments.data, images, arguments.minutes, max(arguments.marks), arguments.seed)
     name, load_then = arguments.train, os.getloadavg()[0]
-    if name == OURS:
+    if name in (OURS, OURS_V):
+        config["parameterization"] = {"name": "v"} if name == OURS_V else config["parameterization"]
         size, draw = train_ours(config)
         keep(arguments, max(arguments.marks), draw, (CHAIN, FAST), size, time.process_time() - began, load_then)
         return

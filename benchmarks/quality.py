@@ -4,7 +4,8 @@
     python benchmarks/quality.py --data fashion_mnist.npz --minutes 4 --seeds 1 --num 1000 --parts 2
 
 On the digits jaxdiff trains as configs/ddpm.py says, for --steps; on a .npz with "train_images", "test_images" and
-"test_labels" as `jaxdiff.train(images, fields={"train.minutes": M})` does. The peers (peers.py) train by two recipes
+"test_labels" as `jaxdiff.train(images, fields={"train.minutes": M})` does; and once more, the network predicting v
+(`--config.parameterization.name=v`). The peers (peers.py) train by two recipes
 each: on as many images as jaxdiff sees, and for as many seconds as its steps take. Seconds are those of the processor
 (`time.process_time`), PyTorch having one thread, so that other work on the machine counts for nobody; those of a step
 are measured first, all programs taking turns, without starting and compiling. All networks have as many parameters, to
@@ -34,7 +35,7 @@ import baselines
 import measure
 import numpy as np
 import programs
-from programs import FAST, OURS, PEERS, TRIED
+from programs import FAST, OURS, OURS_V, PEERS, TRIED
 
 from jaxdiff.config.budget import Speed, within
 from jaxdiff.evaluation.features import find_features
@@ -79,7 +80,7 @@ def lead(arguments: argparse.Namespace) -> None:
     told |= {"n": judge.n, "parts": arguments.parts, "features": judge.told, "baselines": judge.baselines(arguments)}
     rows, names = [], tried(arguments)
     for seed in range(arguments.seeds):
-        for name in [OURS, *names]:
+        for name in [OURS, OURS_V, *names]:
             for budget, file in plan.run(name, seed, judge.n):
                 rows += judge.rows(name, budget, seed, file)
                 measure.record(arguments.json, rows, **told)
@@ -115,7 +116,7 @@ class Plan:
     """Who trains how long."""
 
     def __init__(self, arguments: argparse.Namespace, training: np.ndarray, speeds: dict[str, dict]):
-        self.arguments, self.speeds = arguments, speeds
+        self.arguments, self.speeds = arguments, {OURS_V: speeds[OURS], **speeds}
         self.config = programs.recipe(arguments.data, training, arguments.minutes, arguments.steps)
         ms, batch, steps = speeds[OURS]["ms_per_image"], self.config["train"]["batch_size"], arguments.steps
         if arguments.data != "digits":
