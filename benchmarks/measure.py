@@ -180,7 +180,7 @@ def record(path: Path | None, rows: Sequence[dict], **more) -> None:
 
 def surroundings() -> dict:
     """The command, the machine and the versions that a figure belongs to."""
-    packages = ("jax", "flax", "optax", "scikit-learn", "torch", "diffusers")
+    packages = ("jax", "flax", "optax", "scikit-learn", "torch", "diffusers", "denoising-diffusion-pytorch")
     installed = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
     return {
         "command": " ".join(["python", *sys.argv]),

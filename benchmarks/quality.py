@@ -5,12 +5,12 @@
 
 On the digits jaxdiff trains as configs/ddpm.py says, for --steps; on a .npz with "train_images", "test_images" and
 "test_labels" as `jaxdiff.train(images, fields={"train.minutes": M})` does; and once more, the network predicting v
-(`--config.parameterization.name=v`). The peers (peers.py) train by two recipes
-each: on as many images as jaxdiff sees, and for as many seconds as its steps take. Seconds are those of the processor
-(`time.process_time`), PyTorch having one thread, so that other work on the machine counts for nobody; those of a step
-are measured first, all programs taking turns, without starting and compiling. All networks have as many parameters, to
-a tenth. With the first seed both recipes of a peer are tried; the one with the better distance of learned features at
-equal images goes on to the other seeds. The record has all.
+(`--config.parameterization.name=v`). The peers (peers.py) train by two recipes each: on as many images as jaxdiff sees,
+and for as many seconds as its steps take. Seconds are those of the processor (`time.process_time`), PyTorch having one
+thread, so that other work on the machine counts for nobody; those of a step are measured first, all programs taking
+turns, without starting and compiling. All networks have as many parameters, to a tenth. With the first seed both
+recipes of a peer are tried; the one with the better distance of learned features at equal images goes on to the other
+seeds. The record has all.
 
 Each trained network draws --parts sets of --num images in 50 calls of the network by DPM-Solver++ (2M); with the first
 seed also by DDIM, where a library has that alone, and with --chain and the last seed one set by the chain of 1000, at
