@@ -5,17 +5,17 @@
     python benchmarks/baselines.py --data fashion_mnist.npz --workdir runs/fashion --json rows.json
 
 Quality: as many draws as there are held-out images, over --seeds seeds, each against as many training images, by the
-measures of `jaxdiff.evaluation`; "real images" are the held-out ones, and nearest neighbors are training images that
-are not in the reference. Restoration: held-out images lose their middle, are downsampled by 2, blurred with noise 0.05,
-or get noise 0.5; the figure is the mean PSNR in dB, of values in [-1, 1]. Mixtures give the posterior mean exactly;
-of the run it is the mean of 8 draws by moment matching, and for noise the denoiser's. A .npz holds "train_images" and
-"test_images".
+measures of `jaxdiff.evaluation`, of 8 bits a pixel; "real images" are the held-out ones, and nearest neighbors are
+training images that are not in the reference. Restoration: held-out images lose their middle, are downsampled by 2,
+blurred with noise 0.05, or get noise 0.5; the figure is the mean PSNR in dB, of values in [-1, 1]. Mixtures give the
+posterior mean exactly; of the run it is the mean of 8 draws by moment matching, and for noise the denoiser's. A .npz
+holds "train_images" and "test_images". --mixtures keeps what was fitted in a file, and takes it from there.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -29,10 +29,12 @@ from jaxdiff.config.record import find, read_record
 from jaxdiff.evaluation import baselines
 from jaxdiff.evaluation.measures import figures
 from jaxdiff.modalities.images import digits, operators
+from jaxdiff.modalities.images.resize import quantized
 from jaxdiff.training.sharding import use_cpu_devices
 
 SHOWN = ("fd", "kid", "swd", "precision", "recall", "coverage")
-COMPONENTS, DRAWS, STEPS = 30, 8, 20
+MIXTURES = {"a Gaussian": 1, "30 Gaussians": 30}
+DRAWS, STEPS = 8, 20
 KERNEL = operators.gaussian_kernel(1.0)
 
 
@@ -42,7 +44,7 @@ def main() -> None:
     parser.add_argument("--workdir", default="", help="a run that was trained on the same images")
     parser.add_argument("--num", type=int, default=1000, help="held-out images at most (1000)")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--iterations", type=int, default=20, help="of EM (20)")
+    fitting(parser)
     parser.add_argument("--json", type=Path, help="write the rows here too")
     arguments = parser.parse_args()
     if arguments.workdir:
@@ -50,18 +52,35 @@ def main() -> None:
     training, held_out, shape = images_of(arguments.data, arguments.num)
     model = jaxdiff.load(arguments.workdir) if arguments.workdir else None
     begin = time.perf_counter()
-    one = baselines.fit(training, 1)
-    many = baselines.fit(training, COMPONENTS, arguments.iterations)
+    mixtures = mixtures_of(training, arguments)
     fitted = time.perf_counter() - begin
     rows = [
-        *quality(
-            training, held_out, shape, {"a Gaussian": one, f"{COMPONENTS} Gaussians": many}, model, arguments.seeds
-        ),
-        *restoration(training, held_out, shape, one, many, model),
+        *quality(training, held_out, mixtures, model, arguments.seeds),
+        *restoration(training, held_out, shape, mixtures, model),
     ]
     if arguments.json:
         told = {"data": arguments.data, "run": model.weights if model else "", "fit_s": fitted, "rows": rows}
         arguments.json.write_text(json.dumps(surroundings() | told, indent=2) + "\n")
+
+
+def fitting(parser: argparse.ArgumentParser) -> None:
+    """The options by which mixtures are fitted."""
+    parser.add_argument("--iterations", type=int, default=20, help="of EM (20)")
+    parser.add_argument("--fitted", type=int, default=10**9, help="training images that mixtures are fitted to (all)")
+    parser.add_argument("--mixtures", type=Path, help="a .npz that keeps them")
+
+
+def mixtures_of(training: np.ndarray, arguments: argparse.Namespace) -> dict[str, baselines.Mixture]:
+    """A Gaussian, and a mixture; from the file, if it is there."""
+    file, some = arguments.mixtures, training[: arguments.fitted]
+    if file and file.exists():
+        with np.load(file) as kept:
+            parts = {name: [kept[f"{name}.{field}"] for field in baselines.Mixture._fields] for name in MIXTURES}
+        return {name: baselines.Mixture(*values) for name, values in parts.items()}
+    made = {name: baselines.fit(some, count, arguments.iterations) for name, count in MIXTURES.items()}
+    if file:
+        np.savez(file, **{f"{name}.{k}": v for name, of in made.items() for k, v in of._asdict().items()})
+    return made
 
 
 def images_of(data: str, num: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
@@ -77,32 +96,60 @@ def images_of(data: str, num: int) -> tuple[np.ndarray, np.ndarray, tuple[int, .
     return flat(training), flat(held_out)[:num], shape
 
 
-def quality(training, held_out, shape, mixtures, model, seeds: int) -> list[dict]:
+def quality(training, held_out, mixtures, model, seeds: int) -> list[dict]:
     """Rows of the measures, mean and spread over seeds."""
-    n = min(len(held_out), len(training) // 2)
-    orders = [np.random.default_rng(seed).permutation(len(training)) for seed in range(seeds)]
-    draws: dict[str, Callable[[int], np.ndarray]] = {
-        "real images": lambda seed: held_out[:n],
-        "nearest neighbors": lambda seed: training[orders[seed][n : 2 * n]],
-        **{
-            name: lambda seed, of=of: baselines.drawn(of, np.random.default_rng(seed), n).clip(-1, 1)
-            for name, of in mixtures.items()
-        },
-    }
+    draws = baseline_draws(training, held_out, mixtures)
+    n = size_of(training, held_out)
     if model:
-        draws["jaxdiff"] = lambda seed: np.asarray(model.sample(jax.random.key(seed), n)).reshape(n, -1).clip(-1, 1)
+        draws["jaxdiff"] = lambda seed: np.asarray(model.sample(jax.random.key(seed), n)).reshape(n, -1)
     rows = []
     print(f"{n} images\n{'':20}" + "".join(f"{name:>18}" for name in SHOWN), flush=True)
     for name, draw in draws.items():
-        each = [figures(draw(s), training[orders[s][:n]], np.random.default_rng(s)) for s in range(seeds)]
-        of = {f: [one[f] for one in each] for f in SHOWN}
-        row = {
-            f: {"mean": float(np.mean(v)), "spread": float(np.std(v, ddof=1)) if seeds > 1 else 0.0}
-            for f, v in of.items()
-        }
+        row = summary([against(draw(seed), training, seed, {"pixels": lambda x: x}) for seed in range(seeds)])
         rows.append({"table": "quality", "name": name, "n": n, **row})
-        print(f"{name:20}" + "".join(f"{row[f]['mean']:10.4g} ± {row[f]['spread']:5.2g}" for f in SHOWN), flush=True)
+        shown = (row[f"{f}_pixels"] for f in SHOWN)
+        print(f"{name:20}" + "".join(f"{each['mean']:10.4g} ± {each['spread']:5.2g}" for each in shown), flush=True)
     return rows
+
+
+def size_of(training: np.ndarray, held_out: np.ndarray) -> int:
+    """How many images are compared with as many."""
+    return min(len(held_out), len(training) // 2)
+
+
+def baseline_draws(training, held_out, mixtures) -> dict[str, Callable[[int], np.ndarray]]:
+    """`seed -> images` of real images and of the baselines, as many as are compared, (n, pixels)."""
+    n = size_of(training, held_out)
+    return {
+        "real images": lambda seed: held_out[:n],
+        "nearest neighbors": lambda seed: training[order(training, seed)[n : 2 * n]],
+        **{
+            name: lambda seed, of=of: baselines.drawn(of, np.random.default_rng(seed), n)
+            for name, of in mixtures.items()
+        },
+    }
+
+
+def order(training: np.ndarray, seed: int) -> np.ndarray:
+    """In which training images are taken; the first are the reference."""
+    return np.random.default_rng(seed).permutation(len(training))
+
+
+def against(images, training, seed: int, features: Mapping[str, Callable[[np.ndarray], np.ndarray]]) -> dict:
+    """Figures of images (n, pixels) against as many training images, by keys such as "fd_pixels"."""
+    rounded = [quantized(x, "nearest") / 127.5 - 1 for x in (images, training[order(training, seed)[: len(images)]])]
+    found = {}
+    for name, make in features.items():
+        each = figures(*map(make, rounded), np.random.default_rng(seed))
+        found |= {f"{figure}_{name}": each[figure] for figure in SHOWN}
+    return found
+
+
+def summary(each: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation of each figure."""
+    columns = {name: [one[name] for one in each] for name in each[0]}
+    spread = lambda values: float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return {name: {"mean": float(np.mean(values)), "spread": spread(values)} for name, values in columns.items()}
 
 
 def tasks(shape: tuple[int, ...]) -> dict[str, tuple[Callable, float]]:
@@ -118,7 +165,7 @@ def tasks(shape: tuple[int, ...]) -> dict[str, tuple[Callable, float]]:
     }
 
 
-def restoration(training, held_out, shape, one, many, model) -> list[dict]:
+def restoration(training, held_out, shape, mixtures, model) -> list[dict]:
     """Rows of the mean PSNR."""
     rows = []
     print(f"\nmean PSNR of {len(held_out)} images, dB", flush=True)
@@ -127,8 +174,7 @@ def restoration(training, held_out, shape, one, many, model) -> list[dict]:
         y = held_out @ A.T + noise * np.random.default_rng(0).normal(size=(len(held_out), len(A)))
         made = {
             "nearest neighbors": baselines.nearest_restored(training, A, y),
-            "a Gaussian": baselines.restored(one, A, y, noise),
-            f"{COMPONENTS} Gaussians": baselines.restored(many, A, y, noise),
+            **{name: baselines.restored(mixture, A, y, noise) for name, mixture in mixtures.items()},
         }
         if model:
             made["jaxdiff"] = by_model(model, task, y, shape, noise)
