@@ -42,7 +42,7 @@ def test_the_same_as_by_hand():
     model = jaxdiff.train(IMAGES, net=net, optimizer=optax.sgd(0.1), fields=TEN | {"ema.decay": (0.5,)}, progress=False)
     network = lambda params, x, t, condition=None, key=None: net.apply({"params": params}, x, t)
     chain = schedules.ddpm(betas.cosine(1000))
-    loss_fn = diffusion_loss(chain, parameterization.eps(), network, simple(), stratified(steps=1000))
+    loss_fn = diffusion_loss(chain, parameterization.v(), network, simple(), stratified(steps=1000))
     init_key, train_key, _ = jax.random.split(KEY, 3)
     params = average = net.init(init_key, jnp.zeros((1, 8, 8, 1)), jnp.zeros(1))["params"]
     stream = batches(image_array(IMAGES), 10, 0)
