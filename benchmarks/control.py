@@ -2,7 +2,7 @@
 
     python train.py --config=configs/guided.py:fashion_mnist=fashion_mnist.npz --workdir runs/fashion
     python train.py --config=configs/control.py:runs/fashion,edges --config.train.steps=400 --workdir runs/control
-    python benchmarks/control.py --data fashion_mnist.npz --workdir runs/control --json benchmarks/results/control_cpu.json
+    python benchmarks/control.py --data fashion_mnist.npz --workdir runs/control --json control_cpu.json
 
 The F1 of edge pixels, mean over the first --num test images: edges of what is drawn against those of the picture that
 was followed, against those of another picture, and of what is drawn without (a strength of 0).
