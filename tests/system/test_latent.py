@@ -18,6 +18,7 @@ from jaxdiff.modalities.images import coded, digits
 from jaxdiff.modalities.images import latents as open_latents
 from jaxdiff.pipelines.coder import Coder, psnr, write_latents
 from jaxdiff.pipelines.experiment import build
+from jaxdiff.pipelines.latents import edit, fill
 from jaxdiff.pipelines.load import load_coder
 from jaxdiff.types import Spec
 from tests.helpers.configs import SPEC, get_config, with_field
@@ -93,6 +94,14 @@ def test_a_model_of_latents_draws_images_and_goes_on_where_it_was(folder, run):
     config["train"]["steps"] = 6
     train(config, run)
     assert "step 6" in jaxdiff.load(run).weights
+
+
+def test_what_is_known_of_a_picture_comes_back_as_it_is_coded(run):
+    model, images = jaxdiff.load(run), digits("test").take(np.arange(3)).x_0
+    told, again = {"label": np.arange(3)}, model.codec.decode(model.codec.encode(images))
+    kept = fill(model, jax.random.key(0), images, np.ones((3, 8, 8, 1), np.float32), told)
+    np.testing.assert_allclose(kept, again, atol=1e-5)
+    assert np.abs(np.asarray(edit(model, jax.random.key(0), images, told, strength=1.0)) - again).max() > 1e-3
 
 
 def test_a_mailed_model_brings_its_autoencoder(run, tmp_path, monkeypatch):
