@@ -88,7 +88,9 @@ def _acts(gr: Any, parts: SimpleNamespace, studio: Studio) -> None:
                 elem_id="given", interactive=False, show_label=False, buttons=[], height=280, format="png"
             )
             sources()
-            parts.strength = gr.Slider(0.05, 1, 0.5, step=0.05, label="Strength", info="how far back to the noise")
+            parts.strength = gr.Slider(
+                0.05, 1, 0.5, step=0.05, label="Strength", info="how far back to the noise", elem_id="strength"
+            )
     for tab in (draw, inpaint, translate):
         tab.select(functools.partial(str, tab.id), None, parts.act, show_progress="hidden")
 
@@ -143,8 +145,8 @@ def _wire(gr: Any, parts: SimpleNamespace, studio: Studio, page: Any) -> None:
     how += [parts.sampler, parts.steps, parts.seed, parts.label, parts.guidance]
     alone_at_it = {"concurrency_id": "model", "concurrency_limit": 1}
     unseen = {"show_progress": "hidden"}
-    watched = refusing(gr, functools.partial(perform, gr, studio, True))
-    at_once = refusing(gr, functools.partial(perform, gr, studio, False))
+    watched = refusing(gr, functools.partial(perform, gr, studio, True), len(results))
+    at_once = refusing(gr, functools.partial(perform, gr, studio, False), len(results))
 
     def begin(chain):
         picture = studio.example(0)
@@ -175,17 +177,18 @@ def _wire(gr: Any, parts: SimpleNamespace, studio: Studio, page: Any) -> None:
     for button in parts.another:
         button.click(another, parts.turn, [parts.turn, *edited], **unseen)
     for button in parts.upload:
-        button.upload(refusing(gr, upload), button, edited, **unseen)
+        button.upload(refusing(gr, upload, len(edited)), button, edited, **unseen)
 
 
-def refusing(gr: Any, act: Callable[..., Any]) -> Callable[..., Any]:
-    """A generator function, whose refusals the page shows, and stays as it was."""
+def refusing(gr: Any, act: Callable[..., Any], outputs: int) -> Callable[..., Any]:
+    """A generator function of so many outputs, whose refusals the page shows, and stays as it was."""
 
     def acting(*given):
         try:
             yield from act(*given)
         except InputError as error:
             gr.Warning(str(error))
+            yield tuple(gr.skip() for _ in range(outputs))
 
     return acting
 
