@@ -100,6 +100,7 @@ def write(
     stored = _leaves(params)
     x = splits["train"]["x"].astype(np.float64)
     mean, std = x.mean((0, 1, 2)), x.std((0, 1, 2))
+    std = np.where(std > 0, std, 1)  # a channel that says nothing stays so
     options = {name: getattr(net, name) for name in ("widths", "blocks", "latents", "channels", "attention", "groups")}
     options |= {"quantized": net.quantized, "unquantized": net.unquantized}
     of = {
@@ -137,7 +138,9 @@ def learn(spec: Spec, folder: Path) -> None:
 def keep(spec: Spec, folder: Path) -> None:
     """Write the autoencoder that decodes such examples into a folder, if they are latents and it is not there."""
     if "autoencoder" in spec.details and not (folder / WEIGHTS).is_file():
-        (folder / WEIGHTS).write_bytes(save(_stored(spec)))
+        part = folder / f".{WEIGHTS}.part"
+        part.write_bytes(save(_stored(spec)))
+        part.replace(folder / WEIGHTS)  # whole, or not at all
 
 
 def require_pixels(spec: Spec, what: str) -> None:
@@ -160,7 +163,7 @@ def latent_codec(spec: Spec) -> Codec:
     """The codec of latents: images in [-1, 1] to their means, and back; also within a compiled function."""
     of = spec.details["autoencoder"]
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in of["net"].items()}
-    encode, decode = _ends(of["sha256"], tuple(given.items()))
+    encode, decode = _ends(tuple(given.items()))
 
     def through(function, x):
         return function(_tree(_stored(spec)), jnp.asarray(x))
@@ -169,7 +172,7 @@ def latent_codec(spec: Spec) -> Codec:
 
 
 @functools.cache
-def _ends(digest: str, options: tuple[tuple[str, Any], ...]):
+def _ends(options: tuple[tuple[str, Any], ...]):
     """The compiled ends of an autoencoder, `(params, x) -> z` and `(params, z) -> x`."""
     net = Autoencoder(**dict(options))
     encode = jax.jit(lambda params, x: net.apply({"params": params}, x, method="encode"))
