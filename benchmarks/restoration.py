@@ -128,7 +128,7 @@ def ours(model, enlarging, y: dict[str, np.ndarray]) -> dict[tuple[str, str], ob
     small, blurred = "super-resolution", "deblurring"
     runs = {
         ("inpainting", "repaint, 5 repeats"): fill("repaint", repeats=5, **SAMPLING),
-        ("inpainting", "repaint, 10 repeats, mean of 64 draws"): fill("repaint", repeats=10, draws=64, **SAMPLING),
+        ("inpainting", "repaint, 10 repeats, mean of 32 draws"): fill("repaint", repeats=10, draws=32, **SAMPLING),
         **several("inpainting", "DDRM", fill("ddrm", steps=STEPS)),
         **several(small, "DDRM", mend(small, "downsample", 0.01, method="ddrm", steps=STEPS)),
         **matched(small, "downsample"),
