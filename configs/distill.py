@@ -9,6 +9,7 @@ python train.py --config=configs/distill.py:dmd,teacher=RUN                     
 python train.py --config=configs/distill.py:mean_flow,teacher=RUN               from a run of configs/flow.py alone,
 python train.py --config=configs/distill.py:shortcut,teacher=RUN                as is this
 python train.py --config=configs/distill.py:moment_matching,teacher=RUN
+python train.py --config=configs/distill.py:progressive,teacher=RUN --config.train.guidance="(1,4)"   all scales
 python train.py --config=configs/distill.py:student=RUN                         go on where the teacher is gone
 
 Data, network, process, parameterization and the length of training are the teacher's. A teacher has to predict v,
@@ -42,6 +43,8 @@ def get_config(setting: str = "progressive,teacher=runs/flow") -> ConfigDict:
     if further and (name != "progressive" or not further[0][6:].isdigit()):
         raise InputError(f"{further[0]}: a number, of progressive; other students choose their steps when they draw")
     METHODS[name](config, config.train.steps * config.train.batch_size, steps)
+    if "guidance" in config.loss:
+        config.train.guidance = ()
     return config
 
 

@@ -11,7 +11,7 @@ from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.parameterization import Parameterization, check_defined
 from jaxdiff.gaussian.process import Process
 from jaxdiff.guidance.classifier_free import classifier_free
-from jaxdiff.types import Array, Condition, Denoiser, Network, Params
+from jaxdiff.types import Array, Condition, Denoiser, Network, Params, expand
 
 __all__ = [
     "Memory",
@@ -22,6 +22,7 @@ __all__ = [
     "make_teacher",
     "mean_square",
     "remember",
+    "scale_of",
     "untold",
 ]
 
@@ -70,18 +71,28 @@ def make_teacher(
     network: Network,
     params: Params,
     condition: Condition | None,
-    guidance: float,
+    guidance: float | Array,
 ) -> Denoiser:
-    """The denoiser of a teacher, under classifier-free guidance unless its scale is 1 or nothing is told."""
+    """The denoiser of a teacher, under classifier-free guidance unless its scale is 1 or nothing is told.
+
+    Args:
+      guidance: the scale, one for all or (batch,).
+    """
     bind = lambda told: make_denoiser(process, parameterization, network, fixed(params), told)
-    if guidance == 1 or not condition:
+    if not condition or (isinstance(guidance, int | float) and guidance == 1):
         return bind(condition)
-    return classifier_free(bind(condition), bind(untold(condition)), guidance)
+    towards, away = bind(condition), bind(untold(condition))
+    return lambda x_t, t: classifier_free(towards, away, expand(jnp.asarray(guidance), x_t))(x_t, t)
+
+
+def scale_of(condition: Condition | None, guidance: float) -> float | Array:
+    """The scale of a teacher's guidance: (batch,), where the student is told each (`jaxdiff.transforms.scale`)."""
+    return condition["guidance"][:, 0] if condition and "guidance" in condition else guidance
 
 
 def untold(condition: Condition) -> Condition | None:
-    """What is left of a condition that guidance leads away from: how x_t was augmented, which is no secret."""
-    return {name: value for name, value in condition.items() if name == "augment"} or None
+    """What is left of a condition that guidance leads away from: how x_t was augmented, and the scale itself."""
+    return {name: value for name, value in condition.items() if name in ("augment", "guidance")} or None
 
 
 def mean_square(x: Array) -> Array:

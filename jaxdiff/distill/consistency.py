@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.distill.common import check_student, fixed, followed, make_teacher, remember
+from jaxdiff.distill.common import check_student, fixed, followed, make_teacher, remember, scale_of
 from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.flow_map import towards
 from jaxdiff.gaussian.grids import at_angle
@@ -87,7 +87,8 @@ def consistency_distillation(
         i = jax.random.randint(key_u, batch.x_0.shape[:1], 1, steps + 1)
         t, r = at_angle(process, i / steps), at_angle(process, (i - 1) / steps)
         x_t, _ = perturb(process, key_eps, batch.x_0, t)
-        teacher = make_teacher(process, parameterization, network, memory.teacher, batch.condition, guidance)
+        scale = scale_of(batch.condition, guidance)
+        teacher = make_teacher(process, parameterization, network, memory.teacher, batch.condition, scale)
         first = teacher(x_t, t)
         second = teacher(towards(process, x_t, first, t, r), r)
         return x_t, t, fixed(towards(process, x_t, (first + second) / 2, t, r)), r, 1.0

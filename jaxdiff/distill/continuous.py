@@ -13,7 +13,7 @@ pair of data and noise, which is right in the mean (training; there `normalize` 
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.distill.common import check_student, fixed, followed, make_teacher, mean_square, remember
+from jaxdiff.distill.common import check_student, fixed, followed, make_teacher, mean_square, remember, scale_of
 from jaxdiff.gaussian.denoiser import to_velocity
 from jaxdiff.gaussian.parameterization import Parameterization, determinant, evaluate
 from jaxdiff.gaussian.process import Process, perturb, with_slopes
@@ -39,7 +39,8 @@ def _continuous(process, parameterization, network, times, warmup, normalize, c,
         x_t, eps = perturb(process, key_eps, batch.x_0, t)
         (alpha, sigma), slopes = with_slopes(process, t)
         if teacher:
-            told = make_teacher(process, parameterization, network, memory.teacher, batch.condition, guidance)
+            scale = scale_of(batch.condition, guidance)
+            told = make_teacher(process, parameterization, network, memory.teacher, batch.condition, scale)
             velocity = to_velocity(process, told)(x_t, t)
         else:
             velocity = expand(slopes[0], x_t) * batch.x_0 + expand(slopes[1], x_t) * eps

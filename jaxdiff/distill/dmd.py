@@ -11,7 +11,7 @@ give it a higher rate (`train.rates`). Of DMD2 the adversary and the training of
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.distill.common import Memory, check_student, fixed, followed, make_teacher, mean_square
+from jaxdiff.distill.common import Memory, check_student, fixed, followed, make_teacher, mean_square, scale_of
 from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.grids import at_angle
 from jaxdiff.gaussian.parameterization import Parameterization
@@ -50,7 +50,8 @@ def distribution_matching(
         t = at_angle(process, low + (high - low) * jax.random.uniform(key_u, (n,)))
         x_t, _ = perturb(process, key_eps, fixed(x), t)
         fake = make_denoiser(process, parameterization, network, fixed(params["critic"]), told)(x_t, t)
-        real = make_teacher(process, parameterization, network, memory.teacher, told, guidance)(x_t, t)
+        scale = scale_of(told, guidance)
+        real = make_teacher(process, parameterization, network, memory.teacher, told, scale)(x_t, t)
         size = jnp.abs(fixed(x) - real).reshape(n, -1).mean(1)
         pull = fixed((fake - real) / expand(size + 1e-6, x))
         of_generator = 0.5 * jnp.mean(mean_square(x - fixed(x - pull)))

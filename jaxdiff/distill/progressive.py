@@ -10,7 +10,7 @@ time of one grid, so that they nest bit for bit.
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.distill.common import check_student, fixed, followed, make_teacher, mean_square, remember
+from jaxdiff.distill.common import check_student, fixed, followed, make_teacher, mean_square, remember, scale_of
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.flow_map import endpoint_of, towards
@@ -68,8 +68,10 @@ def progressive_loss(
         x_t, _ = perturb(process, key_eps, batch.x_0, t)
 
         told = lambda scale: make_teacher(process, parameterization, network, teacher, batch.condition, scale)
-        plain, guided = told(1.0), told(guidance)
-        denoise = plain if guidance == 1 else lambda x, t: jax.lax.cond(now == 0, guided, plain, x, t)
+        scale = scale_of(batch.condition, guidance)
+        plain, guided = told(1.0), told(scale)
+        same = isinstance(scale, int | float) and scale == 1
+        denoise = plain if same else lambda x, t: jax.lax.cond(now == 0, guided, plain, x, t)
         x_m = towards(process, x_t, denoise(x_t, t), t, m)
         x_s = towards(process, x_m, denoise(x_m, m), m, s)
         goal = fixed(endpoint_of(process, x_t, x_s, t, s))

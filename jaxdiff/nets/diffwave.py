@@ -24,7 +24,7 @@ from flax.core import FrozenDict
 from jaxdiff.errors import InputError
 from jaxdiff.nets.layers import INIT, ZERO, Convolution, SecondTime, sinusoidal
 from jaxdiff.nets.resize import to_steps
-from jaxdiff.nets.told import check_given, embed_label, specs
+from jaxdiff.nets.told import check_given, embed_label, embed_vector, specs
 from jaxdiff.types import Condition, ConditionSpec, Spec
 
 __all__ = ["DiffWave"]
@@ -117,7 +117,7 @@ class DiffWave(nn.Module):
         if "label" in given:
             parts.append(embed_label(given["label"], self.num_classes, self.channels, self.dtype))
         for name in sorted(self.vectors.keys() & given.keys()):
-            parts.append(nn.Dense(self.channels, False, kernel_init=INIT, dtype=self.dtype, name=name)(given[name]))
+            parts.append(embed_vector(name, given[name], self.channels, FEATURES, self.dtype))
         return h, sum(parts[1:], parts[0]) if parts else None
 
     def _check(self, shape: tuple[int, ...], given: Condition) -> None:

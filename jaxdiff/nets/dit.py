@@ -33,7 +33,7 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.nets.layers import INIT, ZERO
 from jaxdiff.nets.resize import from_cubes, to_cubes
 from jaxdiff.nets.text import read_caption
-from jaxdiff.nets.told import check_given, specs
+from jaxdiff.nets.told import check_given, embed_vector, specs
 from jaxdiff.nets.transformer import (
     FEED_FORWARDS,
     NORMS,
@@ -213,7 +213,7 @@ class DiT(nn.Module):
             h = h.reshape(h.shape[0], -1, self.patch_frames, self.width).mean(2)
         told = [] if label is None else [label]
         for name in sorted(self.vectors.keys() & given.keys()):
-            told.append(nn.Dense(self.width, False, dtype=self.dtype, kernel_init=INIT, name=name)(given[name]))
+            told.append(embed_vector(name, given[name], self.width, FREQUENCIES, self.dtype))
         told += [] if pooled is None else [self._dense("caption", pooled)]
         for part in told:
             h = h + (part if h.ndim == 2 else part[:, None])

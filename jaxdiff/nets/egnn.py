@@ -21,7 +21,7 @@ import numpy as np
 
 from jaxdiff.errors import InputError
 from jaxdiff.nets.layers import INIT, ZERO, sinusoidal
-from jaxdiff.nets.told import check_given, specs
+from jaxdiff.nets.told import check_given, embed_vector, specs
 from jaxdiff.types import Condition, ConditionSpec, Spec
 
 __all__ = ["EGNN"]
@@ -72,7 +72,10 @@ class EGNN(nn.Module):
         told = into(sinusoidal(t, self.width), "time")
         for name, width in sorted(self.vectors.items()):
             vector = given.get(name, jnp.zeros((x.shape[0], width)))
-            told = told + into(nn.silu(into(vector, f"{name}_1")), f"{name}_2")
+            if name == "guidance":
+                told = told + embed_vector(name, vector, self.width, self.width)
+            else:
+                told = told + into(nn.silu(into(vector, f"{name}_1")), f"{name}_2")
         place, h = x[..., :3], jnp.broadcast_to(told[:, None], (*x.shape[:2], self.width))
         h = h + into(x[..., 3:], "into") if x.shape[-1] > 3 else h
         first = _radial(_between(place)[1])

@@ -14,7 +14,7 @@ from jaxdiff.nets.layers import INIT, SecondTime, sinusoidal
 from jaxdiff.nets.text import caption_spec
 from jaxdiff.types import Condition, ConditionSpec, Spec, class_label
 
-__all__ = ["check_given", "embed", "embed_label", "embed_time", "specs"]
+__all__ = ["check_given", "embed", "embed_label", "embed_time", "embed_vector", "specs"]
 
 
 def specs(
@@ -28,7 +28,8 @@ def specs(
 ) -> dict[str, ConditionSpec]:
     """The conditions of a network for such examples, of these widths by their names."""
     found = {"label": class_label(classes)} if classes else {}
-    found |= {name: ConditionSpec((width,)) for name, width in vectors.items()}
+    always = lambda name: None if name == "guidance" else 0  # a scale of guidance has no value that says nothing
+    found |= {name: ConditionSpec((width,), missing=always(name)) for name, width in vectors.items()}
     found |= {name: ConditionSpec((*spec.shape[:-1], channels)) for name, channels in images.items()}
     found |= {name: ConditionSpec((None, width)) for name, width in sequences.items()}
     found |= {"until": ConditionSpec(())} if second_time else {}
@@ -64,6 +65,13 @@ def embed_label(label: jax.Array, classes: int, width: int, dtype: jnp.dtype = j
     return jnp.where(label[:, None] < 0, 0, table(jnp.maximum(label, 0)))
 
 
+def embed_vector(name: str, vector: jax.Array, width: int, features: int, dtype: jnp.dtype = jnp.float32) -> jax.Array:
+    """What a vector (batch, numbers) adds, (batch, width); a scale of guidance adds nothing to begin with."""
+    if name == "guidance":
+        return SecondTime(width, features, dtype, name=name)(100 * vector[:, 0])
+    return nn.Dense(width, use_bias=False, kernel_init=INIT, dtype=dtype, name=name)(vector)
+
+
 def embed(
     t: jax.Array,
     given: Condition,
@@ -83,7 +91,7 @@ def embed(
     told = [SecondTime(width, features, dtype, name="until")(given["until"])] if "until" in given else []
     told += [embed_label(given["label"], classes, width, dtype)] if "label" in given else []
     for name in sorted(vectors.keys() & given.keys()):
-        told.append(nn.Dense(width, use_bias=False, kernel_init=INIT, dtype=dtype, name=name)(given[name]))
+        told.append(embed_vector(name, given[name], width, features, dtype))
     for part in told:
         h = h + (part if h.ndim == 2 else part[:, None])
     return h

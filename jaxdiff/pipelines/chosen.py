@@ -19,11 +19,11 @@ from jaxdiff.config.sampling import (
 )
 from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.pipelines.options import check_led, check_number
+from jaxdiff.pipelines.options import check_led, check_number, is_traced
 from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.types import Array
 
-__all__ = ["check_guidable", "chosen"]
+__all__ = ["check_guidable", "chosen", "sampling", "told_scale"]
 
 
 def chosen(
@@ -81,6 +81,39 @@ def chosen(
     plain = {k: int(v) if k in own and own[k].annotation is int else v for k, v in given.items()}
     fixed = tuple(sorted((k, v) for k, v in plain.items() if k not in traced))
     return name, fixed, {k: jnp.float32(v) for k, v in traced.items()}
+
+
+def sampling(
+    section: Mapping[str, Any], options: Mapping[str, Any], steps: int, sampler: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The section of a configuration that says how to draw, with a model's own defaults."""
+    clip, further = options.get("clip", np.inf), {name: value for name, value in options.items() if name != "clip"}
+    return {**section, "clip": clip, "steps": steps, "sampler": {**further, **sampler}}
+
+
+def told_scale(
+    scales: tuple[float, float], negative: Any, traced: Mapping[str, Array], n: int
+) -> tuple[Array, dict[str, Array]]:
+    """The scale of guidance that a student is told of n examples, (n, 1), and the options that are left.
+
+    Args:
+      scales: between which it has learned all; the first is its default.
+      traced: the options that are traced.
+
+    Raises:
+      InputError: another scale, or what only the guidance of two calls of a network can do.
+    """
+    if negative is not None or (beside := [name for name in GUIDANCE if name in traced and name != "guidance"]):
+        raise InputError(
+            f"{'negative' if negative is not None else beside[0]}: this model was distilled under guidance, of which "
+            "it is told the scale alone: leave it out"
+        )
+    scale = traced.get("guidance", jnp.float32(scales[0]))
+    if not is_traced(scale) and not scales[0] <= float(scale) <= scales[1]:
+        raise InputError(
+            f"guidance={float(scale):g}: this model has learned scales from {scales[0]:g} to {scales[1]:g}"
+        )
+    return jnp.broadcast_to(scale, (n, 1)), {name: one for name, one in traced.items() if name != "guidance"}
 
 
 def check_guidable(conditions: Sequence[str], guidable: bool, asked: Mapping[str, Any]) -> None:

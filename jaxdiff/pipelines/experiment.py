@@ -14,7 +14,7 @@ from jaxdiff.config.build.losses import check_loss
 from jaxdiff.config.build.network import make_tensor_axis
 from jaxdiff.config.build.optimizer import frozen, make_optimizer, rated
 from jaxdiff.config.build.process import make_path
-from jaxdiff.config.build.transforms import make_transforms
+from jaxdiff.config.build.transforms import make_transforms, scales_of
 from jaxdiff.config.sampling import SAMPLER
 from jaxdiff.discrete.process import Replacement
 from jaxdiff.discrete.product import Product
@@ -119,11 +119,12 @@ def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None)
 
 
 def _conditioning(config: Config, core: Core) -> dict[str, Any]:
-    """The conditions of a model: all but how an example was augmented, for what is drawn is not."""
-    train = config["train"]
+    """The conditions of a model: all but how an example was augmented, for what is drawn is not, and a sampler's."""
+    train, own = config["train"], ("augment", "until", "guidance")
     return {
-        "conditions": {name: one for name, one in core.conditions.items() if name not in ("augment", "until")},
+        "conditions": {name: one for name, one in core.conditions.items() if name not in own},
         "guidable": train["cond_dropout"] > 0,
+        "scales": scales_of(config),
         "upscales": train["upscale"],
         "low_res_noise": train["low_res_noise"] if train["upscale"] > 1 else np.inf,
     }

@@ -19,7 +19,7 @@ from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import is_white
 from jaxdiff.modalities import complete, completed, find, has_space, make_codec
-from jaxdiff.pipelines.chosen import check_guidable, chosen
+from jaxdiff.pipelines.chosen import check_guidable, chosen, sampling, told_scale
 from jaxdiff.pipelines.conditions import Given, Known, by_name, checked, prompted
 from jaxdiff.pipelines.draw import Fed, How
 from jaxdiff.pipelines.draw_symbols import make_symbol_draw
@@ -57,6 +57,7 @@ class Model:
       conditions: what the network can be told of an example, by name.
       guidable: whether it was trained to do without its condition, too.
       upscales: how many times smaller the images of its condition "low_res" are; 1 for none.
+      scales: of guidance, from which to which it has learned all and is told one; None where it is not told.
       samplers: with which it is drawn from, see `jaxdiff.losses.needs.Needs.samplers`.
       low_res_noise: the most noise that was in those in training, as a standard deviation; infinite where not known.
       grid: `(steps) -> times`.
@@ -84,6 +85,7 @@ class Model:
     guidable: bool = True
     upscales: int = 1
     low_res_noise: float = np.inf
+    scales: tuple[float, float] | None = None
     samplers: tuple[str, ...] = ()
     mesh: Mesh | None = None
     config: Mapping[str, Any] | None = None
@@ -121,14 +123,8 @@ class Model:
             given = self.check_condition(self.completed(key, None, 16), 16)
             x_0 = self.sample(key, 16, min(self.steps, 100), condition=given)
             drawn = Batch(np.asarray(x_0), given)
-        config = {**self.config, "sample": self._sampling(self.config["sample"])}
+        config = {**self.config, "sample": sampling(self.config["sample"], self.options, self.steps, self.sampler)}
         return save_folder(path, Record(config, self.spec), self.params, self.weights, dtype, drawn, said)
-
-    def _sampling(self, section: Mapping[str, Any]) -> dict[str, Any]:
-        """The section of a configuration that says how to draw, as this model does by default."""
-        clip = self.options.get("clip", np.inf)
-        further = {name: value for name, value in self.options.items() if name != "clip"}
-        return {**section, "clip": clip, "steps": self.steps, "sampler": {**further, **self.sampler}}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -341,6 +337,9 @@ class Model:
     ) -> tuple[tuple, dict]:
         """The condition and the one to lead away from; the traced options, with all of guidance, if there is any."""
         given = self.check_condition(condition, n, first=first)
+        if self.scales:
+            scale, traced = told_scale(self.scales, negative, traced, n)
+            return ({**(given or {}), "guidance": scale}, None), traced
         if negative is None and traced.keys().isdisjoint(GUIDANCE):
             return (given, None), traced
         check_guidable(tuple(self.conditions), self.guidable, traced)

@@ -76,20 +76,21 @@ def check_teacher(
       params, trained: their parameters.
 
     Raises:
-      InputError: its process or parameterization is another, or its network, but for what tells of a second time; or
+      InputError: its process or parameterization is another, or its network, but for what tells of a second time
+        or a scale; or
         it is to be guided, and was never trained without its condition.
     """
     if differing := others(config, teacher):
         raise InputError(f"a teacher of another {differing[0]}: take that of the teacher")
-    scale = config["loss"].get("guidance", 1.0)
+    scale = config["train"].get("guidance") or config["loss"].get("guidance", 1.0)
     if teacher and scale != 1 and not teacher["train"]["cond_dropout"]:
         raise InputError(
-            f"loss.guidance={scale}: this teacher was never trained without its condition: take one trained with "
+            f"guidance={scale}: this teacher was never trained without its condition: take one trained with "
             "train.cond_dropout, such as 0.1, or guidance=1"
         )
     shapes = lambda tree: {path_name(p): leaf.shape for p, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-    mine = {name: shape for name, shape in shapes(params).items() if "until" not in name.split("/")}
-    theirs = {name: shape for name, shape in shapes(trained).items() if "until" not in name.split("/")}
+    own = lambda tree: {name: s for name, s in shapes(tree).items() if not {"until", "guidance"} & {*name.split("/")}}
+    mine, theirs = own(params), own(trained)
     if mine != theirs:
         first = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))[0]
         raise InputError(f"a teacher of another network ({first}): configure the student's net as the teacher's")

@@ -35,10 +35,11 @@ def check_loss(config: Config, spec: DataSpec, known: Mapping[str, ConditionSpec
     made, name = LOSS.find(loss), in_words(loss["name"])
     if made in DECODED:
         _check_levels(name, loss.get("levels", 256), spec)
-    asked = [(k, loss[k]) for k, usual in UNGUIDED.items() if loss.get(k, usual) != usual]
+    asked = [(f"loss.{k}", loss[k]) for k, usual in UNGUIDED.items() if loss.get(k, usual) != usual]
+    asked += [("train.guidance", scales)] if (scales := config["train"].get("guidance")) else []
     if not asked or made not in LOSS.known.values():
         return
-    said = f"loss.{asked[0][0]}={asked[0][1]}"
+    said = f"{asked[0][0]}={asked[0][1]}"
     if not droppable(known):
         raise InputError(f"{said}: guides, and the network is told no condition to follow: leave it out")
     away = 1 - loss.get("omega", 1.0) - loss.get("kappa", 0.0)

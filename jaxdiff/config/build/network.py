@@ -85,7 +85,7 @@ def make_net(
     given = {kind: {**spec.get(kind, {}), **widths} for kind, widths in inputs.items() if widths}
     if given.keys() - own.keys():
         name, names = in_words(spec["name"]), " and ".join(sorted(told))
-        raise InputError(f"net {name!r} cannot be told {names}: set train.augment=0 and train.upscale=1")
+        raise InputError(f"net {name!r} cannot be told {names}: leave out train.augment, upscale and guidance")
     if text_of(spec):
         given["text"] = reader(spec, like.details.get("text"))
     if needs.forward and spec.get("attention_kernel", "xla") == "cudnn":
