@@ -5,6 +5,7 @@ Arrays of data are `(batch, ...)`; images are `(batch, height, width, channels)`
 of its own, `(batch, frames)`; a step goes from `t` down to `s < t`.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -30,8 +31,10 @@ __all__ = [
     "TimeFunction",
     "Transform",
     "as_time",
+    "by_path",
     "class_label",
     "expand",
+    "from_paths",
     "missing",
     "path_name",
 ]
@@ -161,6 +164,20 @@ class StatefulLoss(NamedTuple):
 def path_name(path: Any) -> str:
     """The path of a leaf of a tree as text, such as "down0/conv1/kernel"."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def by_path(tree: Any) -> dict[str, Any]:
+    """The leaves of a tree by their paths."""
+    return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def from_paths(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree of dictionaries of which these are the leaves by their paths."""
+    tree: dict[str, Any] = {}
+    for name, leaf in leaves.items():
+        *parents, last = name.split("/")
+        functools.reduce(lambda part, parent: part.setdefault(parent, {}), parents, tree)[last] = leaf
+    return tree
 
 
 def as_time(t: Any, x: Array) -> Array:

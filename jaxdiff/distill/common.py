@@ -19,6 +19,7 @@ __all__ = [
     "check_student",
     "fixed",
     "followed",
+    "huber",
     "make_teacher",
     "mean_square",
     "remember",
@@ -93,6 +94,13 @@ def scale_of(condition: Condition | None, guidance: float) -> float | Array:
 def untold(condition: Condition) -> Condition | None:
     """What is left of a condition that guidance leads away from: how x_t was augmented, and the scale itself."""
     return {name: value for name, value in condition.items() if name in ("augment", "guidance")} or None
+
+
+def huber(difference: Array, c: float) -> Array:
+    """`sqrt(|d|² + c²) - c` of each example, (batch,), with c of one component times the root of their number."""
+    d = difference.reshape(difference.shape[0], -1)
+    c = c * np.sqrt(d.shape[1])
+    return jnp.sqrt(jnp.square(d).sum(1) + c**2) - c
 
 
 def mean_square(x: Array) -> Array:

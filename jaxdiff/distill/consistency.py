@@ -14,9 +14,8 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxdiff.distill.common import check_student, fixed, followed, make_teacher, remember, scale_of
+from jaxdiff.distill.common import check_student, fixed, followed, huber, make_teacher, remember, scale_of
 from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.flow_map import towards
 from jaxdiff.gaussian.grids import at_angle
@@ -25,17 +24,10 @@ from jaxdiff.gaussian.process import Process, perturb
 from jaxdiff.losses.needs import needs
 from jaxdiff.types import Array, Network, StatefulLoss
 
-__all__ = ["consistency_distillation", "consistency_loss", "consistency_training", "huber"]
+__all__ = ["consistency_distillation", "consistency_loss", "consistency_training"]
 
 Pairs = Callable[..., tuple[Array, Array, Array, Array, Array | float]]
 """`(memory, key, batch) -> (x_t, t, x_r, r, weight)`."""
-
-
-def huber(difference: Array, c: float) -> Array:
-    """`sqrt(|d|² + c²) - c` of each example, (batch,), with c of one component times the root of their number."""
-    d = difference.reshape(difference.shape[0], -1)
-    c = c * np.sqrt(d.shape[1])
-    return jnp.sqrt(jnp.square(d).sum(1) + c**2) - c
 
 
 def consistency_loss(

@@ -11,7 +11,6 @@ import os
 import re
 from pathlib import Path
 
-import jax
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -21,7 +20,7 @@ from jaxdiff.evaluation.graph_file import read_graph
 from jaxdiff.evaluation.torch_file import read_torch
 from jaxdiff.nets import inception
 from jaxdiff.training.files import replacing
-from jaxdiff.types import Params, path_name
+from jaxdiff.types import Params, by_path
 
 __all__ = ["PUBLISHED", "cache", "checksum", "convert", "inception_file", "of_params", "read"]
 
@@ -44,8 +43,8 @@ def checksum(file: str | Path) -> str:
 def of_params(params: Params) -> str:
     """The SHA-256 of parameters, in hex."""
     told = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        told.update(path_name(path).encode() + np.ascontiguousarray(leaf).tobytes())
+    for name, leaf in by_path(params).items():
+        told.update(name.encode() + np.ascontiguousarray(leaf).tobytes())
     return told.hexdigest()
 
 

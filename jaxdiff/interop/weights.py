@@ -25,7 +25,7 @@ from safetensors.numpy import save_file
 
 from jaxdiff.errors import InputError
 from jaxdiff.training.files import replacing
-from jaxdiff.types import Params, path_name
+from jaxdiff.types import Params, by_path, path_name
 
 __all__ = ["PROGRAMS", "Name", "named", "opened", "read_params", "weights_file", "write_params", "write_tensors"]
 
@@ -144,9 +144,8 @@ def write_params(file: Path, params: Params, name_of: Name, squared: Callable[[s
 def named(params: Params, name_of: Name, squared: Callable[[str], bool]) -> dict[str, np.ndarray]:
     """The tensors of `write_params`, by their names."""
     tensors = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        ours, value = path_name(path), np.asarray(leaf)
-        value = turned_back(value, ours)
+    for ours, leaf in by_path(params).items():
+        value = turned_back(np.asarray(leaf), ours)
         if value.ndim == 2 and ours.endswith("kernel") and squared(ours):
             value = value[:, :, None, None]
         tensors[name_of(ours)] = value

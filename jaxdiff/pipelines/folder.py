@@ -25,9 +25,9 @@ from jaxdiff.errors import InputError, unknown
 from jaxdiff.modalities import find
 from jaxdiff.modalities.images import coded, pictures
 from jaxdiff.training.files import place, replacing
-from jaxdiff.types import Batch, Params, path_name
+from jaxdiff.types import Batch, Params, by_path, path_name
 
-__all__ = ["DTYPES", "FILE", "SAID", "check_new", "read_weights", "save_folder", "stored_names", "tensors"]
+__all__ = ["DTYPES", "FILE", "SAID", "check_new", "read_weights", "save_folder", "stored_names"]
 
 FILE, CARD, PICTURE = "model.safetensors", "README.md", "samples.png"
 SAID = ("license", "data", "about")
@@ -59,7 +59,7 @@ def save_folder(
     for name in said.keys() - set(SAID):
         raise unknown("line of the card", name, SAID)
     # In the order of C: of any other, safetensors keeps the bytes and forgets the order.
-    stored = {name: np.asarray(value, dtype, order="C") for name, value in tensors(params).items()}
+    stored = {name: np.asarray(value, dtype, order="C") for name, value in by_path(params).items()}
     if large := [name for name, value in stored.items() if not np.isfinite(value).all()]:
         raise InputError(f"dtype={dtype}: {large[0]} has numbers beyond it, or none: take float32")
     folder = check_new(path)
@@ -117,7 +117,7 @@ def read_weights(folder: Path, like: Params) -> tuple[Params, str]:
     Raises:
       InputError: the file cannot be read, or holds other arrays than the network has.
     """
-    here = {name: tuple(leaf.shape) for name, leaf in tensors(like).items()}
+    here = {name: tuple(leaf.shape) for name, leaf in by_path(like).items()}
     with _opened(folder / FILE) as stored:
         there = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
         for name in sorted(here.keys() | there.keys()):
@@ -142,11 +142,6 @@ def _opened(file: Path) -> Iterator[Any]:
             yield stored
     except (SafetensorError, OSError) as error:
         raise InputError(f"{str(file)!r} cannot be read: {' '.join(str(error).split())}") from error
-
-
-def tensors(params: Params) -> dict[str, Any]:
-    """The leaves of a tree by their paths, such as "down0/conv1/kernel"."""
-    return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
 
 
 def _card(name: str, record: Record, params: Params, weights: str, pictured: bool, said: Mapping[str, str]) -> str:

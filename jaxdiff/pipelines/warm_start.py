@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxdiff.config.names import in_words
 from jaxdiff.errors import InputError
-from jaxdiff.types import Params, path_name
+from jaxdiff.types import Params, by_path, path_name
 
 __all__ = ["check_teacher", "for_players", "others", "warm_start"]
 
@@ -23,7 +23,7 @@ def warm_start(params: Params, trained: Params) -> tuple[Params, str]:
     Raises:
       InputError: no array fits.
     """
-    there = {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(trained)}
+    there = by_path(trained)
     kept, new = [], []
 
     def choose(path, leaf):
@@ -36,7 +36,7 @@ def warm_start(params: Params, trained: Params) -> tuple[Params, str]:
         return leaf
 
     begun = jax.tree_util.tree_map_with_path(choose, params)
-    left = sorted(there.keys() - {path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)})
+    left = sorted(there.keys() - by_path(params).keys())
     if not kept:
         raise InputError(f"none of its {len(there)} arrays fits this network: configure the same one")
     told = f"kept {len(kept)} of {len(there)} arrays, below {', '.join(sorted({k.partition('/')[0] for k in kept}))}"
@@ -88,9 +88,8 @@ def check_teacher(
             f"guidance={scale}: this teacher was never trained without its condition: take one trained with "
             "train.cond_dropout, such as 0.1, or guidance=1"
         )
-    shapes = lambda tree: {path_name(p): leaf.shape for p, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-    own = lambda tree: {name: s for name, s in shapes(tree).items() if not {"until", "guidance"} & {*name.split("/")}}
-    mine, theirs = own(params), own(trained)
+    added = lambda name: {"until", "guidance"} & {*name.split("/")}
+    mine, theirs = ({k: p.shape for k, p in by_path(tree).items() if not added(k)} for tree in (params, trained))
     if mine != theirs:
         first = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))[0]
         raise InputError(f"a teacher of another network ({first}): configure the student's net as the teacher's")

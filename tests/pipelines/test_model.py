@@ -18,6 +18,7 @@ from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.nets.conditional_unet import ConditionalUNet
 from jaxdiff.pipelines import latents
 from jaxdiff.pipelines import model as models
+from jaxdiff.pipelines.chosen import sampling
 from jaxdiff.pipelines.draw import _bound as bound_of
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.model import Model
@@ -416,9 +417,8 @@ def test_a_grid_from_a_later_time_keeps_its_steps_and_its_shape():
     np.testing.assert_allclose(later[5], np.interp(7, np.arange(11), times), rtol=1e-5)
 
 
-def test_a_model_without_a_bound_is_saved_without_one(model):
-    model = dataclasses.replace(model, options={})
-    assert model._sampling({"clip": 1.0})["clip"] == np.inf
+def test_a_model_without_a_bound_is_saved_without_one():
+    assert sampling({"clip": 1.0}, {}, 5, {"name": "ddim"}) == {"clip": np.inf, "steps": 5, "sampler": {"name": "ddim"}}
 
 
 @pytest.mark.system

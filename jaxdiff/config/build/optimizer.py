@@ -11,7 +11,7 @@ import optax
 from jaxdiff.config.names import Spec
 from jaxdiff.config.parts import OPTIMIZER, SCHEDULE
 from jaxdiff.errors import InputError
-from jaxdiff.types import path_name
+from jaxdiff.types import by_path, path_name
 
 __all__ = ["frozen", "make_optimizer", "rated"]
 
@@ -55,7 +55,7 @@ def frozen(optimizer: optax.GradientTransformation, patterns: str, shapes: Any) 
     if not asked:
         return optimizer
     stays = jax.tree_util.tree_map_with_path(lambda path, _: any(_fits(path_name(path), p) for p in asked), shapes)
-    names = [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(shapes)]
+    names = list(by_path(shapes))
     for pattern in asked:
         if not any(_fits(name, pattern) for name in names):
             tops = ", ".join(sorted({name.partition("/")[0] for name in names}))
@@ -79,7 +79,7 @@ def rated(optimizer: optax.GradientTransformation, rates: str, shapes: Any) -> o
     asked = [text.strip().partition("=")[::2] for text in rates.split(",") if text.strip()]
     if not asked:
         return optimizer
-    names = [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(shapes)]
+    names = list(by_path(shapes))
     for pattern, factor in asked:
         if not re.fullmatch(r"\d+(\.\d+)?(e-?\d+)?", factor) or not any(_fits(name, pattern) for name in names):
             tops = ", ".join(sorted({name.partition("/")[0] for name in names}))

@@ -28,7 +28,7 @@ from jaxdiff.data.captions import captioned_by
 from jaxdiff.data.source import Source, content, labeled
 from jaxdiff.errors import InputError
 from jaxdiff.nets.autoencoder import Autoencoder
-from jaxdiff.types import Batch, Codec, Params, Spec, path_name
+from jaxdiff.types import Batch, Codec, Params, Spec, by_path, from_paths
 
 __all__ = [
     "ABOUT",
@@ -97,7 +97,7 @@ def write(
       splits: of each, x and what else is known of the examples, by name; one is "train".
       num_classes: of their labels, where they have some.
     """
-    stored = _leaves(params)
+    stored = {name: np.asarray(leaf, np.float32, order="C") for name, leaf in by_path(params).items()}
     x = splits["train"]["x"].astype(np.float64)
     mean, std = x.mean((0, 1, 2)), x.std((0, 1, 2))
     std = np.where(std > 0, std, 1)  # a channel that says nothing stays so
@@ -166,7 +166,7 @@ def latent_codec(spec: Spec) -> Codec:
     encode, decode = _ends(tuple(given.items()))
 
     def through(function, x):
-        return function(_tree(_stored(spec)), jnp.asarray(x))
+        return function(from_paths(_stored(spec)), jnp.asarray(x))
 
     return Codec(lambda x: np.asarray(through(encode, x)), lambda z: through(decode, z))
 
@@ -182,21 +182,6 @@ def _ends(options: tuple[tuple[str, Any], ...]):
 
 def _stored(spec: Spec) -> dict[str, np.ndarray]:
     return _known[spec.details["autoencoder"]["sha256"]]
-
-
-def _leaves(params: Params) -> dict[str, np.ndarray]:
-    """The leaves of a tree by their paths, float32 in the order of C."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    return {path_name(path): np.asarray(leaf, np.float32, order="C") for path, leaf in leaves}
-
-
-def _tree(stored: Mapping[str, np.ndarray]) -> Params:
-    """The tree of which these are the leaves."""
-    tree: dict[str, Any] = {}
-    for name, leaf in stored.items():
-        *parents, last = name.split("/")
-        functools.reduce(lambda part, parent: part.setdefault(parent, {}), parents, tree)[last] = leaf
-    return tree
 
 
 def _digest(stored: Mapping[str, np.ndarray]) -> str:
