@@ -121,9 +121,9 @@ def _settings() -> Iterator[str]:
 
 
 def _names(parts: dict[str, Part], above: str = "") -> Iterator[str]:
-    """What may stand where a setting names a function; docs/settings.md has the arguments of each."""
+    """What may stand where a setting names a function; the page of settings has the arguments of each."""
     if not above:
-        yield "Names, or package.module:name for your own; docs/settings.md has the arguments of each:"
+        yield "Names, or package.module:name for your own; `python -m jaxdiff.cli.settings` has the arguments of each:"
     seen = set()
     for place, part in parts.items():
         if id(part) not in seen and not (above and part in PARTS.values()):

@@ -23,11 +23,11 @@ PAUSE = 0.05
 
 def make_page(gr: Any, studio: Studio) -> Any:
     """The page: the result on one side, on the other what is drawn and how; on a phone one below the other."""
-    page = gr.Blocks(title="jaxdiff", analytics_enabled=False, delete_cache=(600, 3600))
+    page = gr.Blocks(title=f"{studio.name} · jaxdiff", analytics_enabled=False, delete_cache=(600, 3600))
     with page:
         parts = SimpleNamespace(chain=gr.State(), given=gr.State(), act=gr.State("draw"), turn=gr.State(0))
         told = f"{describe(studio.model.spec)} · {studio.model.weights}"
-        gr.Markdown(f"# jaxdiff\n{told}", elem_id="title")
+        gr.Markdown(f"# {studio.name}\n{told}", elem_id="title")
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
                 _result(gr, parts)

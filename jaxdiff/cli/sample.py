@@ -10,7 +10,7 @@
   jaxdiff sample --workdir runs/audio --task extend --given 0.1 --input FILE.wav
   jaxdiff sample --workdir runs/conformers --smiles "CCO" --num 10 --out conformers.sdf
   jaxdiff sample --workdir runs/ddpm --task inpaint --input FILE --mask left
-                                                       and other tasks: docs/gallery.md
+                                                       and others: `python -m jaxdiff.cli.settings` lists all tasks
 
 Samplers are the names of jaxdiff.samplers. Writes into the run's folder, under samples/: samples.npy, samples.json (how
 they were drawn, with which weights), and, of images (float32, (num, height, width, channels), near [-1, 1]), grid.png

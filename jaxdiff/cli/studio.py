@@ -89,6 +89,7 @@ class Studio:
       model: which counts the traces of its network in `traces`.
       pictures: held-out examples, or others of the run's data; None where they cannot be read, as `missing` says.
       num: images drawn at once.
+      name: of the model's folder.
       traces: one entry for each trace.
     """
 
@@ -97,6 +98,7 @@ class Studio:
     missing: str
     num: int
     traces: list[None]
+    name: str = "jaxdiff"
 
     @property
     def guided(self) -> bool:
@@ -245,7 +247,7 @@ def open_studio(workdir: str, weights: str = "", num: int = 16) -> Studio:
         raise InputError(f"this run enlarges pictures, and none of its data can be read: {missing}")
     if foreign := model.conditions.keys() - {"label", *(("low_res", "low_res_noise") if model.upscales > 1 else ())}:
         raise InputError(f"jaxdiff demo: this model is told {sorted(foreign)[0]!r}, for which the page has no place")
-    return counting(model, source, num, missing)
+    return dataclasses.replace(counting(model, source, num, missing), name=folder.name)
 
 
 def counting(model: Model, source: Source | None = None, num: int = 16, missing: str = "") -> Studio:

@@ -94,7 +94,9 @@ def with_fields(config: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[st
         section = changed
         for parent in parents:
             if not isinstance(section.get(parent), dict):
-                raise InputError(f"config.{name}: there is no config.{parent}: see docs/settings.md for the fields")
+                raise InputError(
+                    f"config.{name}: there is no config.{parent}: `python -m jaxdiff.cli.settings` lists all"
+                )
             section = section[parent]
         section[last] = value
     return changed

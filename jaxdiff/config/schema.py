@@ -219,7 +219,7 @@ def _is_missing(config: Any, name: str) -> bool:
 def _get(config: Any, name: str) -> Any:
     for part in filter(None, name.split(".")):
         if not isinstance(config, Mapping) or part not in config:
-            raise InputError(f"config.{name} is missing: compare with docs/settings.md")
+            raise InputError(f"config.{name} is missing: `python -m jaxdiff.cli.settings` lists all")
         config = config[part]
     return config
 

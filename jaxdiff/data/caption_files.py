@@ -108,7 +108,8 @@ def _listed(file: Path) -> list[tuple[str, str]]:
             rows = content
         return [(_field(row, NAMES), _field(row, TEXTS)) for row in rows]
     except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise InputError(f"{str(file)!r} cannot be read as captions: {error}; see docs/words.md") from error
+        form = f"a .csv or .jsonl with {NAMES[0]} and {TEXTS[0]}, or a .json of texts by file"
+        raise InputError(f"{str(file)!r} cannot be read as captions: {error}; give {form}") from error
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
