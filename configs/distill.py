@@ -6,6 +6,7 @@ python train.py --config=configs/distill.py:consistency,teacher=RUN             
 python train.py --config=configs/distill.py:easy_consistency,teacher=RUN        by tuning alone
 python train.py --config=configs/distill.py:continuous,teacher=RUN              the tangent along the teacher's flow
 python train.py --config=configs/distill.py:dmd,teacher=RUN                     in one step, by two scores
+python train.py --config=configs/distill.py:judged_dmd,teacher=RUN              and against an adversary
 python train.py --config=configs/distill.py:mean_flow,teacher=RUN               from a run of configs/flow.py alone,
 python train.py --config=configs/distill.py:shortcut,teacher=RUN                as is this
 python train.py --config=configs/distill.py:moment_matching,teacher=RUN
@@ -80,6 +81,11 @@ def _dmd(config: ConfigDict, examples: int, steps: int) -> None:
     _draws(config, "renoise", {"name": "angles"})
 
 
+def _judged(config: ConfigDict, examples: int, steps: int) -> None:
+    _dmd(config, examples, steps)
+    config.loss = ConfigDict({"name": "judged_dmd", "guidance": 1.0, "weight": 0.01})
+
+
 def _mean_flow(config: ConfigDict, examples: int, steps: int) -> None:
     config.loss = ConfigDict({"name": "mean_flow"})
     _draws(config, "jump", {"name": "uniform"})
@@ -101,6 +107,7 @@ METHODS: Mapping[str, Callable[[ConfigDict, int, int], None]] = {
     "easy_consistency": _easy_consistency,
     "continuous": _continuous,
     "dmd": _dmd,
+    "judged_dmd": _judged,
     "mean_flow": _mean_flow,
     "shortcut": _shortcut,
     "moment_matching": _moment_matching,

@@ -149,6 +149,7 @@ LOSS = Part(
         "shortcut": distill.shortcut_loss,
         "moment_matching": distill.moment_matching_loss,
         "dmd": distill.distribution_matching,
+        "judged_dmd": distill.judged_matching,
         "ddgan": distill.adversarial_loss,
         "symbols": symbol_losses.symbol_loss,
         "symbol_count": symbol_losses.count_loss,

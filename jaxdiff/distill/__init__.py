@@ -7,7 +7,7 @@ and the loss remembers it; what moves along, such as an average, lies in the los
 from jaxdiff.distill.consistency import consistency_distillation, consistency_training
 from jaxdiff.distill.continuous import continuous_distillation, continuous_training
 from jaxdiff.distill.ddgan import adversarial_loss
-from jaxdiff.distill.dmd import distribution_matching
+from jaxdiff.distill.dmd import distribution_matching, judged_matching
 from jaxdiff.distill.ect import easy_consistency
 from jaxdiff.distill.mean_flow import mean_flow_loss
 from jaxdiff.distill.moment_matching import moment_matching_loss
@@ -22,6 +22,7 @@ __all__ = [
     "continuous_training",
     "distribution_matching",
     "easy_consistency",
+    "judged_matching",
     "mean_flow_loss",
     "moment_matching_loss",
     "progressive_loss",

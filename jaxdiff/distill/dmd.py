@@ -5,11 +5,20 @@
 
 `pull` is the gradient of the Kullback-Leibler divergence of the noised laws, by the scores of both. The two players are
 `params["generator"]` and `params["critic"]`; each has the gradient of its own loss alone. The critic has to keep up:
-give it a higher rate (`train.rates`). Of DMD2 the adversary and the training of several steps are left out.
+give it a higher rate (`train.rates`).
+
+With an adversary the critic is two networks, {"score": D_fake, "judge": J}, and the judge tells noised data from noised
+draws, by a logit that is the sum of its output over the root of its size:
+
+    L_G + weight softplus(-J(x_t, t))        L_J = softplus(-J(data_t, t)) + softplus(J(sg x_t, t))
+
+so that G is better than its teacher where that is wrong. (In the paper the judge is a head on D_fake.) The training of
+several steps is left out.
 """
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdiff.distill.common import Memory, check_student, fixed, followed, make_teacher, mean_square, scale_of
 from jaxdiff.gaussian.denoiser import make_denoiser
@@ -20,7 +29,7 @@ from jaxdiff.losses.diffusion import squared_error
 from jaxdiff.losses.needs import needs
 from jaxdiff.types import Batch, Network, StatefulLoss, expand
 
-__all__ = ["distribution_matching"]
+__all__ = ["distribution_matching", "judged_matching"]
 
 
 @needs(teacher=True, players="scores", samplers=("renoise",))
@@ -38,30 +47,70 @@ def distribution_matching(
       low, high: the shares of the angle atan(sigma / alpha) between which x is noised.
       guidance: scale of classifier-free guidance of the teacher.
     """
+    return _matching(process, parameterization, network, low, high, guidance, None)
+
+
+@needs(teacher=True, players="judged", samplers=("renoise",))
+def judged_matching(
+    process: Process,
+    parameterization: Parameterization,
+    network: Network,
+    low: float = 0.02,
+    high: float = 0.98,
+    guidance: float = 1.0,
+    weight: float = 0.01,
+) -> StatefulLoss:
+    """The same with an adversary, the judge, which begins as the teacher, too.
+
+    Args:
+      weight: of the adversary in the generator's loss.
+    """
+    return _matching(process, parameterization, network, low, high, guidance, weight)
+
+
+def _matching(process, parameterization, network, low, high, guidance, weight):
     check_student(process, parameterization)
 
+    def judged(judge, x_t, data_t, t, told):
+        """The generator's part in fooling the judge, and the judge's own loss."""
+
+        def logit(params, x):
+            out = network(params, x, parameterization.time_input(process, t), told, None)
+            return out.reshape(out.shape[0], -1).sum(1) / np.sqrt(out[0].size)
+
+        told_apart = jax.nn.softplus(-logit(judge, data_t)) + jax.nn.softplus(logit(judge, fixed(x_t)))
+        return jnp.mean(jax.nn.softplus(-logit(fixed(judge), x_t))), jnp.mean(told_apart)
+
     def loss_fn(params, memory, key, batch):
-        key_x, key_u, key_eps, key_net, key_critic = jax.random.split(key, 5)
+        key_x, key_u, key_eps, key_net, key_critic, key_data = jax.random.split(key, 6)
+        critic = params["critic"] if weight is None else params["critic"]["score"]
         n, told = batch.x_0.shape[0], batch.condition
         one = jnp.ones(n)
         generator = make_denoiser(process, parameterization, network, params["generator"], told, key_net)
         x = generator(prior(process, key_x, batch.x_0), one)
 
         t = at_angle(process, low + (high - low) * jax.random.uniform(key_u, (n,)))
-        x_t, _ = perturb(process, key_eps, fixed(x), t)
-        fake = make_denoiser(process, parameterization, network, fixed(params["critic"]), told)(x_t, t)
+        moving, _ = perturb(process, key_eps, x, t)
+        x_t = fixed(moving)
+        fake = make_denoiser(process, parameterization, network, fixed(critic), told)(x_t, t)
         scale = scale_of(told, guidance)
         real = make_teacher(process, parameterization, network, memory.teacher, told, scale)(x_t, t)
         size = jnp.abs(fixed(x) - real).reshape(n, -1).mean(1)
         pull = fixed((fake - real) / expand(size + 1e-6, x))
-        of_generator = 0.5 * jnp.mean(mean_square(x - fixed(x - pull)))
+        loss, metrics = (
+            0.5 * jnp.mean(mean_square(x - fixed(x - pull))),
+            {"pull": jnp.mean(jnp.sqrt(mean_square(pull)))},
+        )
+        if weight is not None:
+            data_t, _ = perturb(process, key_data, batch.x_0, t)
+            fooled, told_apart = judged(params["critic"]["judge"], moving, data_t, t, told)
+            loss, metrics = loss + weight * fooled + told_apart, metrics | {"judge": told_apart}
 
         key_u, key_error = jax.random.split(key_critic)
         t = at_angle(process, 1 - jax.random.uniform(key_u, (n,)))
         drawn = Batch(fixed(x), told)
-        of_critic = jnp.mean(squared_error(process, parameterization, network, params["critic"], key_error, drawn, t))
-        metrics = {"pull": jnp.mean(jnp.sqrt(mean_square(pull))), "critic": of_critic}
-        return of_generator + of_critic, (metrics, followed(memory, params, n, 0))
+        of_critic = jnp.mean(squared_error(process, parameterization, network, critic, key_error, drawn, t))
+        return loss + of_critic, (metrics | {"critic": of_critic}, followed(memory, params, n, 0))
 
     def begin(params):
         return Memory(jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params["generator"]))

@@ -54,7 +54,8 @@ def for_players(params: Params, trained: Params) -> Params:
     players = {"generator", "critic"}
     names = lambda tree: set(tree) if isinstance(tree, Mapping) else set()
     if names(params) == players and names(trained) != players:
-        return {"generator": trained, "critic": trained}
+        judged = names(params["critic"]) == {"score", "judge"}
+        return {"generator": trained, "critic": {"score": trained, "judge": trained} if judged else trained}
     return trained["generator"] if names(trained) == players and names(params) != players else trained
 
 

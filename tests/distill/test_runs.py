@@ -42,6 +42,7 @@ STUDENTS = {
     "shortcut": ({}, "jump", UNIFORM, 2),
     "moment_matching": ({}, "jump", ANGLES, 2),
     "dmd": ({}, "renoise", ANGLES, 1),
+    "judged_dmd": ({}, "renoise", ANGLES, 1),
     "ddgan": ({"steps": 2}, "posterior_jumps", {"name": "nested", "total": 2, "only": 2}, 2),
 }
 FIRST = ["progressive", "mean_flow", "dmd", "ddgan"]

@@ -31,9 +31,10 @@ def make_players(
     def start(key):
         key_generator, key_critic = jax.random.split(key)
         params, out = one(key_generator)
-        return {"generator": params, "critic": one(key_critic)[0]}, out[
-            ..., : out.shape[-1] * channels // wide.shape[-1]
-        ]
+        critic = one(key_critic)[0]
+        if kind == "judged":
+            critic = {"score": critic, "judge": one(jax.random.fold_in(key_critic, 1))[0]}
+        return {"generator": params, "critic": critic}, out[..., : out.shape[-1] * channels // wide.shape[-1]]
 
     def bind_generator(params, condition):
         return bind(params["generator"], condition)
