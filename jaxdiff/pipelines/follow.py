@@ -59,8 +59,9 @@ def follow(
 
 def _follow(model: Model, key: Key, images: np.ndarray, **options) -> Outcome:
     """Follow, with the controls shown above what was drawn."""
-    control = jnp.broadcast_to(control_of(model, images), (len(images), *model.shape))
-    return Outcome(follow(model, key, images, **options), rows=(np.asarray(control),))
+    control = control_of(model, images)
+    shown = np.broadcast_to(np.asarray(control), (len(images), *model.shape))
+    return Outcome(follow(model, key, images, control=control, **options), rows=(shown,))
 
 
 PIPELINES = {
