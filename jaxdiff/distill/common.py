@@ -1,5 +1,6 @@
 """What the methods share: a memory, its average, a guided teacher, an even clock, and what a student must not be."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.parameterization import Parameterization, check_defined
 from jaxdiff.gaussian.process import Process
 from jaxdiff.guidance.classifier_free import classifier_free
-from jaxdiff.types import Array, Condition, Denoiser, Network, Params
+from jaxdiff.types import Array, Condition, ConditionSpec, Denoiser, Network, Params
 
 __all__ = [
     "Memory",
@@ -71,17 +72,26 @@ def make_teacher(
     params: Params,
     condition: Condition | None,
     guidance: float,
+    conditions: Mapping[str, ConditionSpec] = {},
 ) -> Denoiser:
-    """The denoiser of a teacher, under classifier-free guidance unless its scale is 1 or nothing is told."""
+    """The denoiser of a teacher, under classifier-free guidance unless its scale is 1 or nothing is told.
+
+    Args:
+      conditions: what the network can be told, by name.
+    """
     bind = lambda told: make_denoiser(process, parameterization, network, fixed(params), told)
     if guidance == 1 or not condition:
         return bind(condition)
-    return classifier_free(bind(condition), bind(untold(condition)), guidance)
+    return classifier_free(bind(condition), bind(untold(condition, conditions)), guidance)
 
 
-def untold(condition: Condition) -> Condition | None:
-    """What is left of a condition that guidance leads away from: how x_t was augmented, which is no secret."""
-    return {name: value for name, value in condition.items() if name == "augment"} or None
+def untold(condition: Condition, conditions: Mapping[str, ConditionSpec] = {}) -> Condition | None:
+    """What is left of a condition that guidance leads away from.
+
+    That is how x_t was augmented, which is no secret, and what the network is always told, such as a picture to follow.
+    """
+    always = {"augment", *(name for name, one in conditions.items() if one.missing is None)}
+    return {name: value for name, value in condition.items() if name in always} or None
 
 
 def mean_square(x: Array) -> Array:

@@ -8,6 +8,8 @@
 give it a higher rate (`train.rates`). Of DMD2 the adversary and the training of several steps are left out.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 
@@ -18,7 +20,7 @@ from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process, perturb, prior
 from jaxdiff.losses.diffusion import squared_error
 from jaxdiff.losses.needs import needs
-from jaxdiff.types import Batch, Network, StatefulLoss, expand
+from jaxdiff.types import Batch, ConditionSpec, Network, StatefulLoss, expand
 
 __all__ = ["distribution_matching"]
 
@@ -31,12 +33,14 @@ def distribution_matching(
     low: float = 0.02,
     high: float = 0.98,
     guidance: float = 1.0,
+    conditions: Mapping[str, ConditionSpec] = {},
 ) -> StatefulLoss:
     """The loss of both players; the teacher is the generator with which training begins, and so is the critic.
 
     Args:
       low, high: the shares of the angle atan(sigma / alpha) between which x is noised.
       guidance: scale of classifier-free guidance of the teacher.
+      conditions: what the network can be told, by name.
     """
     check_student(process, parameterization)
 
@@ -50,7 +54,8 @@ def distribution_matching(
         t = at_angle(process, low + (high - low) * jax.random.uniform(key_u, (n,)))
         x_t, _ = perturb(process, key_eps, fixed(x), t)
         fake = make_denoiser(process, parameterization, network, fixed(params["critic"]), told)(x_t, t)
-        real = make_teacher(process, parameterization, network, memory.teacher, told, guidance)(x_t, t)
+        teacher = make_teacher(process, parameterization, network, memory.teacher, told, guidance, conditions)
+        real = teacher(x_t, t)
         size = jnp.abs(fixed(x) - real).reshape(n, -1).mean(1)
         pull = fixed((fake - real) / expand(size + 1e-6, x))
         of_generator = 0.5 * jnp.mean(mean_square(x - fixed(x - pull)))
