@@ -36,6 +36,10 @@ def test_a_network_that_is_told_what_is_not_known_is_refused():
         jaxdiff.train(IMAGES, 1, net={**UNET, "vectors": {"pose": 2}}, progress=False)
 
 
+def test_larger_images_than_the_digits_need_no_configuration():
+    assert jaxdiff.make_step((28, 28, 1), net=(plain, PARAMS)).parts.model.shape == (28, 28, 1)
+
+
 def test_what_has_no_range_is_not_clipped():
     """Sounds are seen with a deviation of 1, so that a bound of 1, that of pixels, would cut a third of them."""
     for shape, modality, clip in (((8, 1), "audio", np.inf), ((8, 8, 1), "images", 1.0)):
