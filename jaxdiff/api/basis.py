@@ -30,6 +30,8 @@ def basis(source: Source, data: Mapping[str, Any], fields: Mapping[str, Any] = {
         return config | _of_a_table(config)
     config["process"] = {"name": "ddpm", "betas": {"name": "cosine", "steps": 1000}}
     config["parameterization"] = {"name": "v"}  # a third nearer to the digits than eps, after as many steps
+    if source.spec.high is None:
+        config["sample"]["clip"] = float("inf")  # such as sounds, of deviation 1, and latents
     side = source.spec.shape[0]
     config["net"] = {"name": "unet", "channels": 32, "multipliers": (1, 2), "blocks": 1, "attention": (side // 2,)}
     config["loss"] = {

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdiff.api.train import configured, set_by_name
 from jaxdiff.config import build
@@ -33,6 +34,8 @@ OF_STEP = (
     *("augment", "rotate", "upscale", "low_res_noise", "control", "guard.spike"),
 )
 """Fields of `train` that a step honors (the batch size is that of averages by examples); the others are of a loop."""
+UNSEEN = 10_000
+"""Of an unknown number of examples, the network is chosen as for so many."""
 
 
 class State(NamedTuple):
@@ -105,8 +108,8 @@ def make_step(
             raise InputError(f"spec={spec}: must be (height, width, channels), or a jaxdiff.types.Spec")
         spec = image_spec(tuple(spec))
     conditions = {"label": class_label(classes)} if classes else {}
-    nothing = Source(1, spec, lambda indices: Batch(None), conditions)
-    whole = configured(nothing, {}, config, fields, parts)
+    unseen = lambda indices: Batch(np.zeros((len(indices), *spec.shape), np.float32))
+    whole = configured(Source(UNSEEN, spec, unseen, conditions), {}, config, fields, parts)
     train = whole["train"]
     if train["init"]:
         raise InputError(

@@ -92,7 +92,8 @@ def _of_first(known: Facts) -> Facts:
 def _kept(config: dict, before: dict[str, Any], fixed: Collection[str]) -> dict:
     """The configuration with what was chosen when its run began."""
     fields = [name for name in before.get("train", {}).get("chosen", "").split(",") if name]
-    kept = [name for name in fields if not is_set(name, fixed)]
+    there = lambda name: got(config, name.partition(".")[0])  # held-out data may be there no longer
+    kept = [name for name in fields if not is_set(name, fixed) and there(name)]
     config = copy.deepcopy({**config, "train": {**config["train"], "chosen": ",".join(fields)}})
     for name in kept:
         put(config, name, got(before, name))

@@ -2,7 +2,7 @@
 
 --prompt "a red seven" --negative "" --guidance 7.5                    of a caption
 ... --image in.png --strength 0.6                                      from another picture
-... --image in.png --mask known.png                                    what is unknown of it, black in the mask
+... --image in.png --mask known.png                                    what is unknown: dark or transparent in it
 ... --control edges.png --control-net FOLDER --control-strength 0.8    that follows a picture; again for several
 """
 
@@ -21,6 +21,7 @@ from jaxdiff.cli import prompts, shape
 from jaxdiff.cli.written import claimed
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import pictures, read_picture
+from jaxdiff.modalities.images.masks import fitted_mask
 from jaxdiff.pipelines import latents
 from jaxdiff.pipelines.foreign import is_foreign
 from jaxdiff.pipelines.load import load
@@ -172,7 +173,7 @@ def _drawing(given: argparse.Namespace, model: Model) -> Callable[..., Any]:
     repeated = lambda n: np.repeat(image, n, 0)
     strength = {} if given.strength is None else {"strength": given.strength}
     if given.mask is not None:
-        mask = (read_picture(Path(given.mask), (*spec.shape[:2], 1))[None] > 0).astype(np.float32)
+        mask = fitted_mask(given.mask, spec.shape)
         return lambda n, told, **options: latents.fill(model, key, repeated(n), mask, told, **strength, **options)
     if "image" in model.conditions:
         by = {"image_guidance": 1.5 if given.image_guidance is None else given.image_guidance}

@@ -20,6 +20,7 @@ from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import during, held_out
 from jaxdiff.evaluation.features import find_features
+from jaxdiff.evaluation.sets import in_own_units
 from jaxdiff.gaussian.process import Process, log_snr
 from jaxdiff.modalities import completed, find
 from jaxdiff.modalities.images import pictures
@@ -63,7 +64,7 @@ def monitor(config: dict, model: Trained, source: Source) -> Callable[[Params], 
         if model.conditions.keys() - {"label", *completed(model.spec)}:
             raise InputError("train.samples: this model is told more than a class, so that nothing is drawn: set 0")
         default = find(model.spec.modality, "measured").FEATURES[0]
-        features = find_features(settings.get("features") or default, model.spec)
+        features = find_features(settings.get("features") or default, in_own_units(model.spec))
     measured = "held_out_bits" if isinstance(model, Model) and has_symbols(model.path) else "held_out_mse"
     metrics = ["", *([measured] if wanted else []), *([f"fd_{features.name}"] if features else [])]
     if settings["keep_best"] not in metrics:

@@ -232,14 +232,20 @@ def choose(facts: Facts, config: Spec, fixed: Collection[str] = ()) -> tuple[dic
 
 def _data(facts: Facts, config: dict[str, Any], chosen: Any) -> None:
     kind, (height, width, channels) = config["data"].get("name"), facts.shape
+
+    def of_both(field: str, value: Any, why: str) -> None:
+        value = chosen(f"data.{field}", value, why)
+        if got(config, "held_out.name") == kind:
+            chosen(f"held_out.{field}", value, f"as data.{field}")
+
     if kind == "folder":
-        chosen("data.size", size_of(facts), f"pixels a side; the pictures have {min(height, width)}")
-        chosen("data.channels", channels, "all are grey" if channels == 1 else "some have colors")
+        of_both("size", size_of(facts), f"pixels a side; the pictures have {min(height, width)}")
+        of_both("channels", channels, "all are grey" if channels == 1 else "some have colors")
     if kind == "arrays" and facts.values:
         low, high = facts.values
         if low >= 0 and (high <= 1 or high <= 255):
-            chosen("data.low", 0.0, f"the values are from {low:g} to {high:g}")
-            chosen("data.high", 1.0 if high <= 1 else 255.0, "the same")
+            of_both("low", 0.0, f"the values are from {low:g} to {high:g}")
+            of_both("high", 1.0 if high <= 1 else 255.0, "the same")
     if kind in ("folder", "arrays", "tfds"):
         why = "a mirrored picture is as good" if facts.mirrored else "mirrored pictures can be told from the others"
         chosen("data.flip", facts.mirrored, why)

@@ -157,9 +157,9 @@ LOSS = Part(
         "mixed": mixed_loss,
     },
     (Callable, StatefulLoss),
-    "a function of any of process, schedule, parameterization and network, by these names, that returns "
+    "a function of any of process, schedule, parameterization, network and conditions, by these names, that returns "
     "(params, key, batch) -> (loss, metrics) or a jaxdiff.types.StatefulLoss",
-    ("process", "schedule", "parameterization", "network"),
+    ("process", "schedule", "parameterization", "network", "conditions"),
     {
         "weight": Part(
             "loss weight",

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -30,11 +30,13 @@ __all__ = [
     "fingerprint",
     "indices",
     "labeled",
+    "pixelwise",
     "read",
     "read_ahead",
     "say_gaps",
     "select",
     "to_unit_range",
+    "turned",
 ]
 
 logger = logging.getLogger(__name__)
@@ -52,7 +54,8 @@ class Source(NamedTuple):
       spec: what one is.
       take: `(indices) -> Batch`: x_0 float32 (n, *spec.shape), and their condition, or None.
       conditions: what is known of each example, by name.
-      flip: whether an example mirrored along its second axis is as good, so that training may mirror: of images.
+      flip: whether an example mirrored along its second axis is as good, so that training may mirror it, and
+        what is known of it pixel by pixel: of images.
       labels: `() -> (size,)`, int32: of all examples, without reading the examples where that is possible.
       classes: the numbers of the examples of each class, if training visits the classes equally often.
       known: what tells these examples from others without reading them, such as the names and sizes of their files.
@@ -185,7 +188,23 @@ def read(source: Source, selection: Selection) -> Batch:
     batch = source.take(selection.index)
     if selection.mirrored is None:
         return batch
-    return batch._replace(x_0=np.where(selection.mirrored[:, None, None, None], batch.x_0[:, :, ::-1], batch.x_0))
+    return turned(batch, selection.mirrored, np.where)
+
+
+def turned(batch: Batch, mirrored: Any, where: Callable[..., Any]) -> Batch:
+    """The batch, some images of it mirrored, and with them what is known pixel by pixel; `where` of NumPy or JAX."""
+    rows = mirrored[:, None, None, None]
+    mirror = lambda x: where(rows, x[:, :, ::-1], x)
+    known: Any = batch.condition
+    beside = {name: mirror(known[name]) for name in pixelwise(batch)}
+    return batch._replace(x_0=mirror(batch.x_0), condition={**known, **beside} if beside else known)
+
+
+def pixelwise(batch: Batch) -> list[str]:
+    """The names of what is known of images (batch, height, width, channels) pixel by pixel, and moves with them."""
+    fits = lambda value: np.ndim(value) == 4 and np.shape(value)[:3] == np.shape(batch.x_0)[:3]
+    known = batch.condition if isinstance(batch.condition, Mapping) else {}
+    return sorted(name for name, value in known.items() if fits(value))
 
 
 def batches(source: Source, batch_size: int, seed: int, start: int = 0) -> Iterator[Batch]:

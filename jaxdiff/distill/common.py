@@ -1,5 +1,6 @@
 """What the methods share: a memory, its average, a guided teacher, an even clock, and what a student must not be."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ from jaxdiff.gaussian.denoiser import make_denoiser
 from jaxdiff.gaussian.parameterization import Parameterization, check_defined
 from jaxdiff.gaussian.process import Process
 from jaxdiff.guidance.classifier_free import classifier_free
-from jaxdiff.types import Array, Condition, Denoiser, Network, Params, expand
+from jaxdiff.types import Array, Condition, ConditionSpec, Denoiser, Network, Params, expand
 
 __all__ = [
     "Memory",
@@ -73,16 +74,18 @@ def make_teacher(
     params: Params,
     condition: Condition | None,
     guidance: float | Array,
+    conditions: Mapping[str, ConditionSpec] = {},
 ) -> Denoiser:
     """The denoiser of a teacher, under classifier-free guidance unless its scale is 1 or nothing is told.
 
     Args:
       guidance: the scale, one for all or (batch,).
+      conditions: what the network can be told, by name.
     """
     bind = lambda told: make_denoiser(process, parameterization, network, fixed(params), told)
     if not condition or (isinstance(guidance, int | float) and guidance == 1):
         return bind(condition)
-    towards, away = bind(condition), bind(untold(condition))
+    towards, away = bind(condition), bind(untold(condition, conditions))
     return lambda x_t, t: classifier_free(towards, away, expand(jnp.asarray(guidance), x_t))(x_t, t)
 
 
@@ -91,9 +94,14 @@ def scale_of(condition: Condition | None, guidance: float) -> float | Array:
     return condition["guidance"][:, 0] if condition and "guidance" in condition else guidance
 
 
-def untold(condition: Condition) -> Condition | None:
-    """What is left of a condition that guidance leads away from: how x_t was augmented, and the scale itself."""
-    return {name: value for name, value in condition.items() if name in ("augment", "guidance")} or None
+def untold(condition: Condition, conditions: Mapping[str, ConditionSpec] = {}) -> Condition | None:
+    """What is left of a condition that guidance leads away from.
+
+    That is how x_t was augmented, which is no secret, and what the network is always told, such as a picture to follow
+    and the scale itself.
+    """
+    always = {"augment", "guidance", *(name for name, one in conditions.items() if one.missing is None)}
+    return {name: value for name, value in condition.items() if name in always} or None
 
 
 def huber(difference: Array, c: float) -> Array:

@@ -10,7 +10,7 @@ components of an image that is little, of one or few take c = 1.
 Even clocks: u in [0, 1] is the share of the angle atan(sigma / alpha). The same key gives both sides the same dropout.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from jaxdiff.gaussian.grids import at_angle
 from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process, perturb
 from jaxdiff.losses.needs import needs
-from jaxdiff.types import Array, Network, StatefulLoss
+from jaxdiff.types import Array, ConditionSpec, Network, StatefulLoss
 
 __all__ = ["consistency_distillation", "consistency_loss", "consistency_training"]
 
@@ -64,6 +64,7 @@ def consistency_distillation(
     guidance: float = 1.0,
     half_life: float = 2000.0,
     c: float = 5.4e-4,
+    conditions: Mapping[str, ConditionSpec] = {},
 ) -> StatefulLoss:
     """x_r is where a step of Heun's method of the teacher, in sigma / alpha, leads from x_t.
 
@@ -72,6 +73,7 @@ def consistency_distillation(
       guidance: scale of classifier-free guidance of the teacher.
       half_life: examples in which the target, an average of the student, halves its distance to it; 0 for itself.
       c: where the distance turns from squared to plain.
+      conditions: what the network can be told, by name.
     """
 
     def pairs(memory, key, batch):
@@ -79,8 +81,8 @@ def consistency_distillation(
         i = jax.random.randint(key_u, batch.x_0.shape[:1], 1, steps + 1)
         t, r = at_angle(process, i / steps), at_angle(process, (i - 1) / steps)
         x_t, _ = perturb(process, key_eps, batch.x_0, t)
-        scale = scale_of(batch.condition, guidance)
-        teacher = make_teacher(process, parameterization, network, memory.teacher, batch.condition, scale)
+        parts = process, parameterization, network, memory.teacher, batch.condition
+        teacher = make_teacher(*parts, scale_of(batch.condition, guidance), conditions)
         first = teacher(x_t, t)
         second = teacher(towards(process, x_t, first, t, r), r)
         return x_t, t, fixed(towards(process, x_t, (first + second) / 2, t, r)), r, 1.0

@@ -10,6 +10,8 @@ dout/dphi is a forward derivative (jvp) through the network. Along which flow: t
 pair of data and noise, which is right in the mean (training; there `normalize` trades a little of that for stability).
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 
@@ -19,12 +21,12 @@ from jaxdiff.gaussian.parameterization import Parameterization, determinant, eva
 from jaxdiff.gaussian.process import Process, perturb, with_slopes
 from jaxdiff.losses.needs import needs
 from jaxdiff.losses.times import Times
-from jaxdiff.types import Network, StatefulLoss, expand
+from jaxdiff.types import ConditionSpec, Network, StatefulLoss, expand
 
 __all__ = ["continuous_distillation", "continuous_training"]
 
 
-def _continuous(process, parameterization, network, times, warmup, normalize, c, guidance, teacher):
+def _continuous(process, parameterization, network, times, warmup, normalize, c, teacher=None):
     check_student(process, parameterization, boundary=True)
 
     def of_x_and_out(t):
@@ -39,9 +41,7 @@ def _continuous(process, parameterization, network, times, warmup, normalize, c,
         x_t, eps = perturb(process, key_eps, batch.x_0, t)
         (alpha, sigma), slopes = with_slopes(process, t)
         if teacher:
-            scale = scale_of(batch.condition, guidance)
-            told = make_teacher(process, parameterization, network, memory.teacher, batch.condition, scale)
-            velocity = to_velocity(process, told)(x_t, t)
+            velocity = to_velocity(process, teacher(memory.teacher, batch.condition))(x_t, t)
         else:
             velocity = expand(slopes[0], x_t) * batch.x_0 + expand(slopes[1], x_t) * eps
         pace = (alpha**2 + sigma**2) / (slopes[1] * alpha - slopes[0] * sigma)  # dt/dphi
@@ -60,7 +60,7 @@ def _continuous(process, parameterization, network, times, warmup, normalize, c,
         loss = jnp.mean(mean_square(out - fixed(out + expand(sign, x_t) * g)))
         return loss, ({"tangent": jnp.mean(size)}, followed(memory, params, n, 0))
 
-    return StatefulLoss(None, loss_fn, remember(teacher=teacher))
+    return StatefulLoss(None, loss_fn, remember(teacher=teacher is not None))
 
 
 @needs(forward=True, samplers=("renoise",))
@@ -81,7 +81,7 @@ def continuous_training(
       normalize: bring g to a size below 1.
       c: the size of g from where on it is.
     """
-    return _continuous(process, parameterization, network, times, warmup, normalize, c, 1.0, False)
+    return _continuous(process, parameterization, network, times, warmup, normalize, c)
 
 
 @needs(forward=True, teacher=True, samplers=("renoise",))
@@ -94,6 +94,15 @@ def continuous_distillation(
     warmup: int = 100_000,
     normalize: bool = True,
     c: float = 0.1,
+    conditions: Mapping[str, ConditionSpec] = {},
 ) -> StatefulLoss:
-    """sCD: along the flow of the teacher, under classifier-free guidance of this scale."""
-    return _continuous(process, parameterization, network, times, warmup, normalize, c, guidance, True)
+    """sCD: along the flow of the teacher, under classifier-free guidance of this scale.
+
+    Args:
+      conditions: what the network can be told, by name.
+    """
+
+    def teacher(params, told):
+        return make_teacher(process, parameterization, network, params, told, scale_of(told, guidance), conditions)
+
+    return _continuous(process, parameterization, network, times, warmup, normalize, c, teacher)

@@ -16,6 +16,8 @@ so that G is better than its teacher where that is wrong. (In the paper the judg
 several steps is left out.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +29,7 @@ from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process, perturb, prior
 from jaxdiff.losses.diffusion import squared_error
 from jaxdiff.losses.needs import needs
-from jaxdiff.types import Batch, Network, StatefulLoss, expand
+from jaxdiff.types import Batch, ConditionSpec, Network, StatefulLoss, expand
 
 __all__ = ["distribution_matching", "judged_matching"]
 
@@ -40,14 +42,16 @@ def distribution_matching(
     low: float = 0.02,
     high: float = 0.98,
     guidance: float = 1.0,
+    conditions: Mapping[str, ConditionSpec] = {},
 ) -> StatefulLoss:
     """The loss of both players; the teacher is the generator with which training begins, and so is the critic.
 
     Args:
       low, high: the shares of the angle atan(sigma / alpha) between which x is noised.
       guidance: scale of classifier-free guidance of the teacher.
+      conditions: what the network can be told, by name.
     """
-    return _matching(process, parameterization, network, low, high, guidance, None)
+    return _matching(process, parameterization, network, low, high, guidance, conditions, None)
 
 
 @needs(teacher=True, players="judged", samplers=("renoise",))
@@ -59,16 +63,17 @@ def judged_matching(
     high: float = 0.98,
     guidance: float = 1.0,
     weight: float = 0.01,
+    conditions: Mapping[str, ConditionSpec] = {},
 ) -> StatefulLoss:
     """The same with an adversary, the judge, which begins as the teacher, too.
 
     Args:
-      weight: of the adversary in the generator's loss.
+      weight: of the adversary in the generator's loss; the others as above.
     """
-    return _matching(process, parameterization, network, low, high, guidance, weight)
+    return _matching(process, parameterization, network, low, high, guidance, conditions, weight)
 
 
-def _matching(process, parameterization, network, low, high, guidance, weight):
+def _matching(process, parameterization, network, low, high, guidance, conditions, weight):
     check_student(process, parameterization)
 
     def judged(judge, x_t, data_t, t, told):
@@ -93,8 +98,8 @@ def _matching(process, parameterization, network, low, high, guidance, weight):
         moving, _ = perturb(process, key_eps, x, t)
         x_t = fixed(moving)
         fake = make_denoiser(process, parameterization, network, fixed(critic), told)(x_t, t)
-        scale = scale_of(told, guidance)
-        real = make_teacher(process, parameterization, network, memory.teacher, told, scale)(x_t, t)
+        parts = process, parameterization, network, memory.teacher, told
+        real = make_teacher(*parts, scale_of(told, guidance), conditions)(x_t, t)
         size = jnp.abs(fixed(x) - real).reshape(n, -1).mean(1)
         pull = fixed((fake - real) / expand(size + 1e-6, x))
         loss, metrics = (

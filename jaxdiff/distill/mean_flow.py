@@ -7,6 +7,8 @@ With a condition, guidance is inside the target: v becomes `omega v + kappa u(z,
 u(z, t, t)`, and one call draws what takes two elsewhere.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 
@@ -14,7 +16,7 @@ from jaxdiff.distill.common import check_straight, fixed, untold
 from jaxdiff.gaussian.parameterization import Parameterization, evaluate
 from jaxdiff.gaussian.process import Process, perturb
 from jaxdiff.losses.needs import needs
-from jaxdiff.types import LossFn, Network, expand
+from jaxdiff.types import ConditionSpec, LossFn, Network, expand
 
 __all__ = ["mean_flow_loss"]
 
@@ -30,6 +32,7 @@ def mean_flow_loss(
     power: float = 1.0,
     omega: float = 1.0,
     kappa: float = 0.0,
+    conditions: Mapping[str, ConditionSpec] = {},
 ) -> LossFn:
     """`(params, key, batch) -> (loss, metrics)`.
 
@@ -38,6 +41,7 @@ def mean_flow_loss(
       equal: share of the batch with r = t, where this is flow matching.
       power: p of the adaptive weight; 0 for none, as in few dimensions, where large errors differ most from the mean.
       omega, kappa: guidance inside the target; 1 and 0 for none.
+      conditions: what the network can be told, by name.
 
     Raises:
       InputError: another path than the straight one, or another parameterization than velocity.
@@ -60,7 +64,7 @@ def mean_flow_loss(
         v = eps - batch.x_0
         if batch.condition and (omega, kappa) != (1.0, 0.0):
             still = fixed(params)
-            towards, away = u(z, t, t, params=still), u(z, t, t, untold(batch.condition), still)
+            towards, away = u(z, t, t, params=still), u(z, t, t, untold(batch.condition, conditions), still)
             v = fixed(omega * v + kappa * towards + (1 - omega - kappa) * away)
         out, slope = jax.jvp(u, (z, t, r), (v, jnp.ones_like(t), jnp.zeros_like(r)))
         error = jnp.square(out - fixed(v - expand(t - r, z) * slope)).reshape(n, -1)

@@ -7,6 +7,8 @@ After each stage the student's average becomes the teacher, and the steps are ha
 time of one grid, so that they nest bit for bit.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 
@@ -18,7 +20,7 @@ from jaxdiff.gaussian.grids import nested
 from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process, log_snr, perturb
 from jaxdiff.losses.needs import needs
-from jaxdiff.types import Network, StatefulLoss
+from jaxdiff.types import ConditionSpec, Network, StatefulLoss
 
 __all__ = ["progressive_loss", "stage_of"]
 
@@ -37,6 +39,7 @@ def progressive_loss(
     last: int = 1,
     stage: int = 25_600,
     guidance: float = 1.0,
+    conditions: Mapping[str, ConditionSpec] = {},
 ) -> StatefulLoss:
     """The loss of all stages, from a teacher of `total` steps to a student of `last`.
 
@@ -45,6 +48,7 @@ def progressive_loss(
       last: steps of the last student: total halved some times.
       stage: examples after which the student becomes the teacher; the last stage goes on.
       guidance: scale of classifier-free guidance of the first teacher, which its students have learned.
+      conditions: what the network can be told, by name.
 
     Raises:
       InputError: steps that do not halve, or a parameterization undefined at t = 1.
@@ -67,7 +71,8 @@ def progressive_loss(
         t, m, s = times[i], times[i - half], times[i - 2 * half]
         x_t, _ = perturb(process, key_eps, batch.x_0, t)
 
-        told = lambda scale: make_teacher(process, parameterization, network, teacher, batch.condition, scale)
+        parts = process, parameterization, network, teacher, batch.condition
+        told = lambda scale: make_teacher(*parts, scale, conditions)
         scale = scale_of(batch.condition, guidance)
         plain, guided = told(1.0), told(scale)
         same = isinstance(scale, int | float) and scale == 1

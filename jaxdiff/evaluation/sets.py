@@ -15,13 +15,14 @@ from jaxdiff.data.source import Source, fingerprint
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation.weights import checksum
 from jaxdiff.modalities import find, images, make_codec, tables
+from jaxdiff.modalities.images.coded import pictures_of
 from jaxdiff.modalities.images.folder import survey
 from jaxdiff.modalities.tables.mixed import rows_of
 from jaxdiff.modalities.tables.spec import check_names, mixed_columns
 from jaxdiff.pipelines.model import Model
 from jaxdiff.types import Spec
 
-__all__ = ["Examples", "first", "held", "labels_like", "of_file", "of_model", "of_path", "of_source"]
+__all__ = ["Examples", "first", "held", "in_own_units", "labels_like", "of_file", "of_model", "of_path", "of_source"]
 
 BATCH = 256
 HIGHEST = 1.5
@@ -33,7 +34,7 @@ class Examples(NamedTuple):
 
     Attributes:
       size: how many there are.
-      spec: what one is.
+      spec: what one is, in these.
       told: all that they depend on, as plain data: it is written down, and names what was computed of them.
       batches: `(start) -> batches (n, ...)` of all from number `start` on, in their order.
     """
@@ -42,6 +43,11 @@ class Examples(NamedTuple):
     spec: Spec
     told: Mapping[str, Any]
     batches: Callable[[int], Iterator[np.ndarray]]
+
+
+def in_own_units(spec: Spec) -> Spec:
+    """What an example is in the data's own units: of latents, the picture."""
+    return pictures_of(spec) or spec
 
 
 def first(examples: Examples, n: int) -> np.ndarray:
@@ -111,7 +117,7 @@ def of_source(source: Source, name: str, label: int | None = None) -> Examples:
         for i in range(start, len(chosen), BATCH):
             yield np.asarray(decode(source.take(chosen[i : i + BATCH]).x_0))
 
-    return Examples(len(chosen), source.spec, told, batches)
+    return Examples(len(chosen), in_own_units(source.spec), told, batches)
 
 
 def of_model(
@@ -145,7 +151,8 @@ def of_model(
             options["condition"] = {"label": labels[start:]}
         return model.stream(key, n - start, batch, steps, sampler, first=start, **options)
 
-    return Examples(n, model.spec, {**told, "weights": model.weights, **given, "num": n}, batches)
+    told = {**told, "weights": model.weights, **given, "num": n}
+    return Examples(n, in_own_units(model.spec), told, batches)
 
 
 def of_path(path: str, key: str = "", like: Spec | None = None) -> Examples:

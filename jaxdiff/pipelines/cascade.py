@@ -42,10 +42,14 @@ def cascade(
     models = [model, *then]
     for i, (small, large) in enumerate(itertools.pairwise(models), 1):
         wanted = tuple(side // large.upscales for side in large.shape[:2]) + large.shape[2:]
-        if large.upscales == 1 or small.shape != wanted:
+        drawn = (small.ends.pictures or small.spec).shape
+        if large.upscales == 1 or drawn != wanted:
             takes = f"upscales images of {wanted}" if large.upscales > 1 else "does not upscale"
-            raise InputError(f"cascade: model {i} draws images of {small.shape}, and model {i + 1} {takes}")
+            raise InputError(f"cascade: model {i} draws images of {drawn}, and model {i + 1} {takes}")
         check_noise(large, 0.0, 0.0 if noise is None else noise)
+    if len(names := {tuple(m.spec.details.get("classes", ())) for m in models if m.num_classes} - {()}) > 1:
+        told = " and ".join(", ".join(each) for each in sorted(names))
+        raise InputError(f"cascade: the models know the classes {told}: take some that were trained on the same")
     keys = jax.random.split(key, len(models))
     classes = max(model.num_classes for model in models)
     if condition is not None and not classes:

@@ -11,6 +11,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.gaussian.process import log_snr, time_at
 from jaxdiff.guidance.classifier import of_class
+from jaxdiff.modalities import check_alike
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.common import check_scale, check_way
 from jaxdiff.pipelines.hooks import Hooks, Inputs
@@ -45,6 +46,7 @@ def guide(
         raise InputError(f"labels={labels}: must be {n} class labels from 0 to {classifier.num_classes - 1}")
     if classifier.shape != model.shape:
         raise InputError(f"a classifier of images of {classifier.shape} cannot guide a model of {model.shape}")
+    check_alike("guide: the classifier", classifier.spec, model.spec, ())
     check_scale(scale)
     inputs = Inputs(jnp.asarray(labels, jnp.int32), {"params": classifier.params, "scale": jnp.float32(scale)})
     if options.get("condition") is None and model.num_classes:

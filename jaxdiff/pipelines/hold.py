@@ -26,7 +26,8 @@ def hold(
     Args:
       examples: (n, time, ...), in the data's own units, as `Model.sample` returns them.
       held: (time,) or (n, time), which samples or frames are given.
-      method: and `options`: see `jaxdiff.pipelines.inpaint.inpaint`, and those of `Model.sample`.
+      method: and `options`: see `jaxdiff.pipelines.inpaint.inpaint`, and those of `Model.sample`; `noise`, if it is given,
+        is in the data's own units, too, and by default 0.01 of those in which a network sees them.
 
     Raises:
       InputError: a model of another modality, shapes that do not fit, values that are not finite, or nothing to draw.
@@ -48,6 +49,9 @@ def hold(
     held = np.broadcast_to(held, examples.shape[:2]).reshape(*examples.shape[:2], *(1,) * (examples.ndim - 2))
     mask = np.broadcast_to(held, examples.shape).astype(np.float32)
     seen = np.asarray(model.codec.encode(examples), np.float32)
+    if options.get("noise") is not None:
+        ends = [np.asarray(model.codec.encode(np.full((1, *model.shape), value))).flat[0] for value in (0.0, 1.0)]
+        options["noise"] *= float(ends[1] - ends[0])
     drawn = model.codec.decode(finite(np.asarray(draw_around(model, key, seen, mask, method, **options)), "examples"))
     return np.where(held, examples, drawn)
 

@@ -90,7 +90,7 @@ def fill(
 
     A network that is told a mask sees what is known at every step; of its mask, every latent is told the pixel at its
     corner, as in its training. For any other, the latents all of whose pixels are known are put in their place after
-    each step, noised as they have to be there, and clean after the last.
+    each step, noised as they have to be there, and come back clean.
 
     Args:
       pictures: (n, height, width, channels) in [-1, 1].
@@ -123,9 +123,7 @@ def fill(
         condition = {**condition, "mask": 1 - small, "masked": model.codec.encode(pictures * mask)}
     else:
         hooks, each["mask"] = _keeping(model.ends.begin, skipped > 0), small
-    last = jnp.float32(model.grid(options.get("steps") or model.steps)[-1])
-    inputs = Inputs(each, {"last": last})
-    return _drawn(_from_step(model, skipped), key, n, hooks, inputs, condition, negative, options)
+    return _drawn(_from_step(model, skipped), key, n, hooks, Inputs(each), condition, negative, options)
 
 
 def instruct(
@@ -222,20 +220,21 @@ def _given_noise(begin: Callable) -> Hooks:
 
 @functools.lru_cache
 def _keeping(begin: Callable, later: bool) -> Hooks:
-    """After each step, what is known takes its place."""
+    """After each step, what is known takes its place, with noise; and in what was drawn, where x̂_0 may be another."""
+
+    def put(x, known, inputs):
+        return inputs.each["mask"] * known + (1 - inputs.each["mask"]) * x
 
     def steer(process, denoiser, sampler, inputs):
-        z, noise, mask = (inputs.each[name] for name in ("z", "noise", "mask"))
-
         def step(key, state, t, s):
             state = sampler.step(key, state, t, s)
-            noised = process.alpha(s) * z + process.sigma(s) * noise
-            known = jnp.where(s == inputs.shared["last"], z, noised)
-            return state._replace(x=mask * known + (1 - mask) * state.x)
+            noised = process.alpha(s) * inputs.each["z"] + process.sigma(s) * inputs.each["noise"]
+            return state._replace(x=put(state.x, noised, inputs))
 
         return sampler._replace(step=step)
 
-    return Hooks(begin=_noised if later else _given_noise(begin).begin, steer=steer)
+    begin = _noised if later else _given_noise(begin).begin
+    return Hooks(begin=begin, steer=steer, finish=lambda x, inputs: put(x, inputs.each["z"], inputs))
 
 
 def _skipped(model: Model, strength: float, options: Mapping[str, Any]) -> int:
@@ -255,10 +254,10 @@ def _from_step(model: Model, skipped: int) -> Model:
 def _encoded(model: Model, pictures: Any) -> Array:
     """The latents of pictures."""
     pictures = jnp.asarray(pictures if isinstance(pictures, Tracer) else measured_images(pictures), jnp.float32)
-    if pictures.shape[1:] == model.shape:
-        return pictures
     spec = _ends(model).pictures
     wanted = spec.shape if spec else ()
+    if pictures.shape[1:] == model.shape != wanted:
+        return pictures
     if pictures.ndim != 4 or pictures.shape[1:] != wanted:
         raise InputError(f"pictures of shape {pictures.shape}: this model takes (n, {', '.join(map(str, wanted))})")
     return model.codec.encode(pictures)

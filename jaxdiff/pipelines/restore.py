@@ -227,7 +227,7 @@ def restoring_options(model: Model, method: str, options: dict) -> dict:
     return options | {"start": min(time, float(model.grid(steps)[0]))}
 
 
-NOISE = Argument("noise", "standard deviation of the measurement's noise, of pixels in [-1, 1]", float)
+NOISE = Argument("noise", "standard deviation of the measurement's noise, in units of the input", float)
 SCALE = Argument("scale", "of dps: the length of its steps", float, default="1")
 DRAWS = Argument("draws", "give the mean of so many draws", int, default="1")
 """Shared by the pipelines that restore."""

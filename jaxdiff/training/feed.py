@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxdiff.data.source import Source, read, select
+from jaxdiff.data.source import Source, read, select, turned
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.training.sharding import replicated, split
 from jaxdiff.types import Batch
@@ -79,7 +79,7 @@ def examples(resident: Batch | None, part: Any) -> Batch:
     batch = jax.tree.map(lambda x: x[part.index], resident)
     if part.mirrored is None:
         return batch
-    return batch._replace(x_0=jnp.where(part.mirrored[:, None, None, None], batch.x_0[:, :, ::-1], batch.x_0))
+    return turned(batch, part.mirrored, jnp.where)
 
 
 class Calls(Sequence[tuple[int, int]]):

@@ -123,6 +123,17 @@ def test_what_is_set_is_never_changed():
             assert one.field not in {other.field for other in others}
 
 
+def test_held_out_pictures_are_brought_to_the_same_range():
+    """Read from -1 to 1, those of floats from 0 to 1 would be grey, and no error would say so."""
+    config = a_config("ddpm", "arrays") | {"held_out": {"name": "arrays", "path": "test.npy"}}
+    floats = PICTURES._replace(values=(0.0, 0.98))
+    held_out = choose(floats, config, ())[0]["held_out"]
+    assert (held_out["low"], held_out["high"]) == (0, 1)
+    config["held_out"]["low"] = 0.2
+    assert choose(floats, config, ("held_out.low",))[0]["held_out"]["low"] == 0.2
+    assert "low" not in choose(floats, config | {"held_out": {"name": "digits"}}, ())[0]["held_out"]
+
+
 def test_choices_follow_what_is_set():
     config = a_config()
     config["data"]["size"] = 64

@@ -10,6 +10,7 @@ from jaxdiff.data.source import (
     fingerprint,
     indices,
     labeled,
+    read,
     say_gaps,
     select,
     to_unit_range,
@@ -17,6 +18,7 @@ from jaxdiff.data.source import (
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.figures import to_uint8
 from jaxdiff.modalities.images.spec import image_spec
+from jaxdiff.training.feed import examples
 from jaxdiff.types import Batch
 
 
@@ -82,6 +84,21 @@ def test_flips_mirror_half_of_the_images():
     assert abs(mirrored - 0.5) < 4 * 0.5 / np.sqrt(4000)
     plain = next(batches(numbers(100), 100, seed=0)).x_0
     assert np.all(np.diff(plain[:, 0, :, 0]) > 0)
+
+
+def test_what_is_known_pixel_by_pixel_is_mirrored_with_its_image():
+    """As a drawing that a network is told; what is no picture of this size stays."""
+    plain = numbers(40, flip=True)
+    known = lambda x: {"drawing": np.concatenate([x, -x], -1), "pose": x[:, 0, :, 0], "small": x[:, :, :1]}
+    told = plain._replace(take=lambda i: Batch(plain.take(i).x_0, known(plain.take(i).x_0)))
+    selection = select(told, 40, 0, 0)
+    resident, part = told.take(np.arange(40)), selection
+    for batch in (read(told, selection), examples(resident, part)):
+        mirrored = np.asarray(np.diff(batch.x_0[:, 0, :, 0]) < 0)
+        assert 5 < mirrored.sum() < 35
+        np.testing.assert_array_equal(batch.condition["drawing"], known(np.asarray(batch.x_0))["drawing"])
+        np.testing.assert_array_equal(batch.condition["pose"], known(plain.take(selection.index).x_0)["pose"])
+        assert batch.condition["small"].shape == (40, 1, 1, 1)
 
 
 def test_scaling_has_an_exact_inverse():

@@ -4,12 +4,15 @@ The data is one point, of which pairs of data and noise lie on the flow itself, 
 not in the mean alone; and a Gaussian where a teacher, or many draws, say where the flow leads.
 """
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxdiff import distill
+from jaxdiff.config.parts import LOSS
 from jaxdiff.distill.common import make_teacher
 from jaxdiff.distill.progressive import stage_of
 from jaxdiff.errors import InputError
@@ -18,7 +21,7 @@ from jaxdiff.gaussian import parameterization, schedules
 from jaxdiff.gaussian.grids import nested
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.losses.times import log_normal
-from jaxdiff.types import Batch, StatefulLoss
+from jaxdiff.types import Batch, ConditionSpec, StatefulLoss, class_label
 from tests.helpers.cases import refused
 from tests.helpers.students import exact_network
 
@@ -254,6 +257,21 @@ def test_guidance_leads_away_from_the_class_alone():
     loss = distill.mean_flow_loss(FLOW, VELOCITY, network, power=0, omega=0.0, kappa=0.0)
     _, metrics = loss(0.0, jax.random.key(0), Batch(jnp.zeros((4, 2)), told))
     np.testing.assert_allclose(metrics["mse"], 4, rtol=1e-6)
+
+
+def test_guidance_leads_away_from_no_picture_that_is_followed():
+    """A network that is always told a picture is told it on both sides, as where guidance draws."""
+
+    def network(params, x, t, condition=None, key=None):
+        told = condition or {}
+        return jnp.zeros_like(x) + 2 * ("label" in told) + (told["control"][:, :1] if "control" in told else 0)
+
+    told = {"label": jnp.zeros(4, jnp.int32), "control": jnp.ones((4, 2))}
+    known = {"label": class_label(3), "control": ConditionSpec((2,), missing=None)}
+    teacher = make_teacher(FLOW, parameterization.x0(), network, 0.0, told, 3.0, known)
+    np.testing.assert_allclose(teacher(jnp.zeros((4, 2)), jnp.float32(0.5)), 3 * 2 + 1)  # and 3 * (2 + 1) without
+    for name in ("progressive", "consistency_distillation", "continuous_distillation", "dmd", "mean_flow"):
+        assert "conditions" in inspect.signature(LOSS.find({"name": name})).parameters
 
 
 def test_the_share_of_long_steps_is_that_in_parts_of_any_size():

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from jaxdiff.errors import InputError
-from jaxdiff.modalities.images.masks import MASKS, read_mask
+from jaxdiff.modalities.images.masks import MASKS, fitted_mask, read_mask
 
 SHAPE = (6, 4, 3)
 KNOWN = np.zeros((6, 4), bool)
@@ -49,6 +49,15 @@ def test_white_and_opaque_is_known(tmp_path, name):
     path = tmp_path / f"mask.{suffix}"
     make().save(path, **({"lossless": True} if suffix == "webp" else {}))
     np.testing.assert_array_equal(read_mask(str(path), SHAPE)[0, ..., 0], KNOWN)
+    np.testing.assert_array_equal(fitted_mask(str(path), SHAPE)[0, ..., 0], KNOWN)
+
+
+def test_a_mask_of_another_size_is_fitted(tmp_path):
+    Image.fromarray(GREY.repeat(10, 0).repeat(10, 1)).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(fitted_mask(str(tmp_path / "mask.png"), SHAPE)[0, ..., 0], KNOWN)
+    Image.fromarray(WHITE).save(tmp_path / "white.png")
+    with pytest.raises(InputError, match="all white"):
+        fitted_mask(str(tmp_path / "white.png"), SHAPE)
 
 
 def test_a_mask_that_was_turned_by_its_camera_is_turned_back(tmp_path):

@@ -18,7 +18,7 @@ from jaxdiff.modalities.images.low_resolution import as_condition
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines.classifier import Classifier
 from jaxdiff.pipelines.ends import Ends
-from jaxdiff.types import Codec
+from jaxdiff.types import Codec, class_label
 from tests.helpers.cases import refused
 from tests.helpers.models import MEANS, PATH, SHAPE, STD, TRACES, N, a_model, conditional
 
@@ -104,6 +104,21 @@ def test_autoguidance_leads_away_from_the_worse_model():
     np.testing.assert_array_equal(pipelines.autoguide(good, key, N, worse, 1.0), good.sample(key, N))
     stds = [np.std(pipelines.autoguide(good, key, N, worse, scale)) for scale in (1.0, 1.5, 2.0)]
     assert stds[0] > stds[1] + 0.02 > stds[2] + 0.04
+
+
+def test_a_classifier_of_other_data_and_stages_that_know_other_classes_are_refused():
+    """Latents may have the shape of the pictures that a classifier knows, and classes the numbers of others."""
+    plain = a_model()
+    latents = dataclasses.replace(plain, spec=plain.spec._replace(details={"autoencoder": {"sha256": "0"}}))
+    with refused(r"guide: the classifier: is of other data \(autoencoder\)"):
+        pipelines.guide(latents, jax.random.key(0), 2, classifier(vp()))
+    named = lambda model, *names: dataclasses.replace(
+        model,
+        conditions=model.conditions | {"label": class_label(2)},
+        spec=model.spec._replace(details={"classes": names}),
+    )
+    with refused("the models know the classes cat, dog and dog, cat"):
+        pipelines.cascade(named(dot(), "cat", "dog"), jax.random.key(0), 2, [named(conditional(2), "dog", "cat")])
 
 
 def test_a_worse_model_of_other_data_is_refused():

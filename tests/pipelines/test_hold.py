@@ -1,6 +1,7 @@
 """Hold: what is drawn around given moments, by a model whose denoiser is exact, of sounds and of videos."""
 
 import dataclasses
+import importlib
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from jaxdiff.modalities.video.spec import video_spec
 from jaxdiff.pipelines.hold import PIPELINES
 from tests.helpers.models import PATH, a_model
 
+hold_file = importlib.import_module("jaxdiff.pipelines.hold")
 LENGTH, SCALE = 8, 0.5
 COVARIANCE = 0.8 ** np.abs(np.subtract.outer(np.arange(LENGTH), np.arange(LENGTH)))
 """Of a stationary AR(1) process."""
@@ -47,6 +49,18 @@ def conditional(held, values):
     """The mean and the variances of what is not held."""
     cross = COVARIANCE[np.ix_(~held, held)] @ np.linalg.inv(COVARIANCE[np.ix_(held, held)])
     return cross @ values, np.diag(COVARIANCE[np.ix_(~held, ~held)] - cross @ COVARIANCE[np.ix_(held, ~held)])
+
+
+def test_noise_is_in_units_of_the_sound(model, monkeypatch):
+    """As the examples are, and not in those of the network, which sees waves divided by their deviation."""
+    told = []
+    monkeypatch.setattr(
+        hold_file, "draw_around", lambda model, key, seen, *rest, **options: told.append(options) or seen
+    )
+    x = np.zeros((1, LENGTH, 1))
+    for options in ({"noise": 0.1}, {}):
+        pipelines.hold(model, KEY, x, np.arange(LENGTH) < 3, "ddnm", **options)
+    assert [options.get("noise") for options in told] == [pytest.approx(0.1 / SCALE), None]
 
 
 @pytest.mark.system

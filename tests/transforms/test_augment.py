@@ -135,3 +135,11 @@ def test_the_transform_tells_the_network_what_was_done():
         np.testing.assert_array_equal(batch.x_0, x_0)
         np.testing.assert_array_equal(batch.condition["augment"], told)
         assert batch.condition.keys() == names
+
+
+@pytest.mark.system
+def test_what_is_known_pixel_by_pixel_moves_with_its_image():
+    x, key = jnp.asarray(blob()), jax.random.key(0)
+    batch = augmented(1.0)(key, Batch(x, {"drawing": jnp.concatenate([2 * x, -x], -1), "label": jnp.arange(3)}))
+    np.testing.assert_allclose(batch.x_0, augment(key, x, 1.0)[0], atol=1e-6)
+    np.testing.assert_allclose(batch.condition["drawing"], jnp.concatenate([2 * batch.x_0, -batch.x_0], -1), atol=1e-5)

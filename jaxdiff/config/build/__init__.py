@@ -196,10 +196,11 @@ def make_loss(spec: Spec, core: Core, shape: tuple[int, ...]) -> LossFn | Statef
     Raises:
       InputError: what is named does not fit, or one from outside fails.
     """
-    given = {"schedule": core.schedule} if core.schedule else {"process": core.process}
+    given: dict[str, Any] = {"schedule": core.schedule} if core.schedule else {"process": core.process}
     coding = core.needs.autoencoder
     network = coding_network(core.module) if coding else with_unknown(core.network, core.conditions)
-    loss = LOSS.make(spec, **given, parameterization=core.parameterization, network=network)
+    given |= {"parameterization": core.parameterization, "network": network, "conditions": core.conditions}
+    loss = LOSS.make(spec, **given)
     named = [(LOSS, spec["name"]), *((part, spec[k]["name"]) for k, part in LOSS.inner.items() if k in spec)]
     outside = [(part, name) for part, name in named if not isinstance(name, str) or name not in part.known]
     if not outside:

@@ -178,7 +178,8 @@ def rescaled(source: Source, spec: Spec, what: str) -> Source:
         encoded, known = (lambda x_0: its.encode(between(mine.decode(x_0)))), retold(source.spec, spec)
         recoded = lambda batch: Batch(encoded(batch.x_0), batch.condition and known(batch.condition))
         shape = encoded(np.zeros((1, *source.spec.shape), np.float32)).shape[1:]
-        changed = source.spec._replace(shape=shape, details=spec.details)
+        levels = source.spec.levels if source.spec.low == spec.low else None  # on another scale they are no steps
+        changed = spec._replace(shape=shape, levels=levels)
         source = source._replace(spec=changed, take=lambda indices: recoded(take(indices)))
     there, here = source.spec, spec
     if (there.shape, there.modality) != (here.shape, here.modality):

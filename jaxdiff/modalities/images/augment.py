@@ -15,6 +15,7 @@ mirroring happens to half of the images, each of the others at `rate`.
 import jax
 import jax.numpy as jnp
 
+from jaxdiff.data.source import pixelwise
 from jaxdiff.types import Array, ConditionSpec, Key, Transform, expand
 
 __all__ = ["FINER", "SPEC", "augment", "augmented", "transform"]
@@ -76,11 +77,15 @@ def transform(x: Array, matrix: Array, shift: Array) -> Array:
 
 
 def augmented(rate: float) -> Transform:
-    """Augment images, with what was done to them as the condition "augment"."""
+    """Augment images, and what is known pixel by pixel, with what was done to them as the condition "augment"."""
 
     def change(key, batch):
-        x_0, labels = augment(key, batch.x_0, rate)
-        return batch._replace(x_0=x_0, condition={**(batch.condition or {}), "augment": labels})
+        known, names = dict(batch.condition or {}), pixelwise(batch)
+        planes = [batch.x_0, *(known[name] for name in names)]
+        moved, known["augment"] = augment(key, jnp.concatenate(planes, axis=-1), rate)
+        ends = [sum(plane.shape[-1] for plane in planes[:i]) for i in range(1, len(planes))]
+        x_0, *beside = jnp.split(moved, ends, axis=-1)
+        return batch._replace(x_0=x_0, condition=known | dict(zip(names, beside, strict=True)))
 
     return change
 

@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from jaxdiff.errors import InputError
-from jaxdiff.modalities.images.picture import opened
+from jaxdiff.modalities.images.picture import fit, opened
 
-__all__ = ["MASKS", "read_mask"]
+__all__ = ["MASKS", "fitted_mask", "read_mask"]
 
 MASKS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "left": lambda y, x: x < 0.5,
@@ -49,9 +49,37 @@ def read_mask(mask: str, shape: tuple[int, ...]) -> np.ndarray:
         raise InputError(
             f"--mask {mask}: holds greys: make it white where a pixel is known, and black or transparent elsewhere"
         )
-    if white.all():
+    return _some_free(mask, white)
+
+
+def fitted_mask(mask: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A mask (1, height, width, 1) by a picture of any size and greys, brought to a size as pictures are.
+
+    Args:
+      mask: the path of a picture: light where a pixel is known, dark or transparent elsewhere.
+      shape: of an image.
+
+    Raises:
+      InputError: no such picture, or nothing to draw.
+    """
+    height, width, _ = shape
+    try:
+        with opened(mask) as picture:
+            upright = ImageOps.exif_transpose(picture)
+            if upright.has_transparency_data:
+                upright = upright.convert("RGBA")
+                upright = Image.alpha_composite(Image.new("RGBA", upright.size, "black"), upright)
+            light = fit(upright, (height, width, 1))[..., 0] > 127
+    except Exception as error:  # of a damaged file, Pillow's decoders raise all kinds
+        raise InputError(f"--mask {mask}: cannot be read as a picture ({error})") from error
+    return _some_free(mask, light)
+
+
+def _some_free(mask: str, known: np.ndarray) -> np.ndarray:
+    """What is known, (height, width), as a mask, if it is not everything."""
+    if known.all():
         raise InputError(f"--mask {mask}: is all white: make it black or transparent where there is something to draw")
-    return white.astype(np.float32)[None, ..., None]
+    return known.astype(np.float32)[None, ..., None]
 
 
 def _extremes(picture: Image.Image) -> tuple[np.ndarray, np.ndarray]:

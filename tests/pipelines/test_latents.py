@@ -1,0 +1,47 @@
+"""Models of latents whose denoiser and whose codec are exact: latents are halved pictures."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from jaxdiff.gaussian import grids
+from jaxdiff.modalities.images.spec import image_spec
+from jaxdiff.pipelines.ends import Ends
+from jaxdiff.pipelines.latents import edit, fill
+from jaxdiff.types import Codec
+from tests.helpers.models import SHAPE, a_model
+
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("quick_compilation")]
+KEY = jax.random.key(0)
+HALVED = Ends(codec=Codec(lambda x: x / 2, lambda z: 2 * z), pictures=image_spec(SHAPE))
+
+
+def halved(steps=3, t_min=0.1):
+    """A grid that ends above the data, so that what is drawn is the last x̂_0."""
+    grid = lambda n: grids.uniform(n, 1.0, t_min)
+    return dataclasses.replace(a_model(steps=steps), grid=grid, sampler={"name": "ddim"}, ends=HALVED)
+
+
+def test_what_is_known_comes_back_clean_where_the_grid_ends_above_the_data(rng):
+    x, mask = rng.uniform(-1, 1, (2, *SHAPE)).astype(np.float32), np.ones((1, *SHAPE))
+    mask[:, 0] = 0
+    drawn = np.asarray(fill(halved(), KEY, x, mask, {}))
+    np.testing.assert_allclose(drawn[:, 1], x[:, 1], atol=1e-6)
+    assert np.abs(drawn[:, 0] - x[:, 0]).max() > 0.1
+
+
+def test_pictures_are_coded_also_where_latents_have_their_shape():
+    """The least noise leaves them: a latent of 0.5, and not of 1, is what is denoised."""
+    x = np.ones((1, *SHAPE), np.float32)
+    one = halved(50, 1e-3)
+    drawn = edit(one, KEY, x, {}, strength=0.02)
+    again = one.codec.decode(edit_of_latents(one, x / 2))
+    np.testing.assert_allclose(drawn, again, atol=1e-5)
+
+
+def edit_of_latents(model, z):
+    """What the model makes of latents whose pictures have another shape."""
+    ends = HALVED._replace(codec=Codec(), pictures=image_spec((4, 4, 1)))
+    return edit(dataclasses.replace(model, ends=ends), KEY, z, {}, strength=0.02)
