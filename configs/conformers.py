@@ -2,6 +2,8 @@
 
     python train.py --config=configs/conformers.py:sdf=FILE.sdf    molecules with coordinates, of up to 24 heavy atoms
     python train.py --config=configs/conformers.py:npz=FILE.npz    the same as arrays (docs/structures.md)
+    python train.py --config=configs/conformers.py:ccd=all         all ligands of the wwPDB's dictionary, of biotite
+    python train.py --config=configs/conformers.py:ccd=ATP,ADP     or some, by their codes
     python sample.py --workdir runs/conformers --smiles "CCO" --num 10 --out conformers.sdf
 
 Needs `pip install 'jaxdiff[molecules]'`. A transformer over atoms, told the graph of the molecule, draws the positions
@@ -22,8 +24,9 @@ SIGMA_DATA = 2.0
 def get_config(setting: str = "") -> ConfigDict:
     """The configuration of one of the settings above."""
     name, _, path = setting.partition("=")
-    if name not in ("sdf", "npz") or not path:
-        raise unknown("setting", setting, ["sdf=FILE", "npz=FILE"])
+    if name not in ("sdf", "npz", "ccd") or not path:
+        raise unknown("setting", setting, ["sdf=FILE", "npz=FILE", "ccd=all", "ccd=CODE,CODE"])
+    path = f"ccd:{path}" if name == "ccd" else path
     config = ConfigDict(schema.defaults())
     config.data = ConfigDict({"name": "conformers", "path": path, "split": "train", "most": 24})
     config.held_out = ConfigDict({"name": "conformers", "path": path, "split": "test", "most": 24})

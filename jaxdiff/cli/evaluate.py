@@ -1,6 +1,7 @@
 """Examples:
   jaxdiff evaluate --workdir runs/ddpm --num 10000 --json OUT.json     draw in a stream, and measure
   jaxdiff evaluate --workdir runs/ddpm --features pixels,digits --sampler ddim --steps 50
+  jaxdiff evaluate --workdir runs/conformers --num 100 --each 5        of molecules held out, beside ETKDG
   jaxdiff evaluate --samples A.npy --reference B.npy                   of whatever program
   jaxdiff evaluate --samples A.npy --reference FOLDER --features inception --resize clean
   jaxdiff evaluate --samples A.npy --reference STATS.npz               statistics that were saved before
@@ -11,7 +12,8 @@ Of a run the reference is its training data, and real examples in place of sampl
 those of that class. Figures are named after their features: fd_pixels, kid_digits, precision_inception. Beside each
 stands what as many real examples have, disjoint from the reference. What is computed lies in the run's folder, below
 evaluation/, or in the user's cache: the same command goes on where it was killed. Writes a page with pictures, beside
-the JSON.
+the JSON. Of a run of conformers: coverage, matching, bonds, angles and hands, beside embeddings that need no training;
+with PoseBusters installed, of molecules, too, what passes its checks.
 """
 
 import argparse
@@ -26,9 +28,11 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from jaxdiff.cli import evaluate_conformers
 from jaxdiff.cli.output import is_quiet
 from jaxdiff.cli.parser import Parser
 from jaxdiff.cli.sample import opened, parse_option
+from jaxdiff.cli.written import put
 from jaxdiff.config import build
 from jaxdiff.config.sampling import OPTIONS
 from jaxdiff.data import numpy_file
@@ -42,20 +46,17 @@ from jaxdiff.evaluation.neighbors import nearest
 from jaxdiff.evaluation.sets import Examples, first, held, labels_like, of_model, of_path, of_source
 from jaxdiff.evaluation.statistics import Statistics
 from jaxdiff.modalities import completed, find
-from jaxdiff.modalities.images import pictures
 from jaxdiff.pipelines.load import load
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.pipeline import class_number
-from jaxdiff.training import log
 from jaxdiff.training.errors import explained
-from jaxdiff.training.files import replacing
 from jaxdiff.training.sharding import use_compilation_cache
 from jaxdiff.types import Batch, Spec
 
 __all__ = ["main", "make_parser"]
 
 NUM, BATCH = 10_000, 256
-DRAWING = ("sampler", "steps", "guidance", "label", "weights", "option", "num", "batch", "likelihood")
+DRAWING = ("sampler", "steps", "guidance", "label", "weights", "option", "num", "each", "batch", "likelihood")
 MEASURING = ("held_out", "extrapolate", "intervals", "floor", "json", "report")
 BESIDE, NEAREST = 8, 3
 """Samples in the report that stand beside training examples, and how many of these are shown of each."""
@@ -82,7 +83,8 @@ def make_parser() -> Parser:
     how("--likelihood", type=int, default=0, metavar="N", help="bits per dimension of N held-out examples (0: none)")
     how("--extrapolate", action="store_true", help="the Fréchet distance also to infinitely many samples")
     draw = parser.add_argument_group("how to draw from a run").add_argument
-    draw("--num", type=int, default=NUM, help="how many examples (10000)")
+    draw("--num", type=int, help="how many examples (10000); of conformers, how many held-out molecules (100)")
+    draw("--each", type=int, help="of conformers: how many of each molecule (5)")
     draw("--weights", default="", help="a run's average by name; params; or a number, the width of one made afterwards")
     draw("--label", help="class to draw; by default as often as each is in the data of training")
     draw("--seed", type=int, default=0, help="of all noise, and of the measures (0)")
@@ -127,8 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def check(given: argparse.Namespace) -> None:
     """Refuse what does not go together, and numbers out of their range."""
-    default = vars(make_parser().parse_args([]))
-    said = [name for name in default if getattr(given, name) != default[name]]
+    said = said_of(given)
     if given.convert:
         _refuse([name for name in said if name != "convert"], "goes without --convert")
         return
@@ -148,8 +149,18 @@ def check(given: argparse.Namespace) -> None:
         raise InputError("--likelihood: is of the run's own held-out data, not of --held-out: leave one of them out")
     if "inception" not in given.features:
         _refuse([name for name in ("resize", "weights_file") if name in said], "is for --features inception")
-    for name, least in (("num", 2), ("batch", 1), ("intervals", 0), ("floor", 0), ("seed", 0), ("likelihood", 0)):
-        if getattr(given, name) < least or (name == "intervals" and given.intervals == 1):
+    for name, least in (
+        ("num", 2),
+        ("each", 1),
+        ("batch", 1),
+        ("intervals", 0),
+        ("floor", 0),
+        ("seed", 0),
+        ("likelihood", 0),
+    ):
+        if (getattr(given, name) is not None and getattr(given, name) < least) or (
+            name == "intervals" and given.intervals == 1
+        ):
             raise InputError(f"--{name} {getattr(given, name)}: at least {max(least, 2 * (name == 'intervals'))}")
 
 
@@ -164,8 +175,13 @@ def run(given: argparse.Namespace) -> None:
     if given.workdir:
         folder, config = opened(given.workdir)
         model = load(folder, given.weights)
-        samples, real, held_out = drawn(given, folder, config, model)
         above = folder / "evaluation" if (folder / "checkpoints").is_dir() else weights.cache()
+        if "conformers" in model.spec.details:
+            _refuse([name for name in said_of(given) if name in evaluate_conformers.FOREIGN], "is not of conformers")
+            evaluate_conformers.compared(given, folder, config, model, above, options_of(given))
+            return
+        _refuse(["each"] * (given.each is not None), "is of conformers, and this run draws others")
+        samples, real, held_out = drawn(given, folder, config, model)
     else:
         model, config, above, real = None, {}, weights.cache(), None
         stats = Path(given.reference).suffix == ".npz" and is_statistics(given.reference)
@@ -202,6 +218,19 @@ def run(given: argparse.Namespace) -> None:
     write(given, result, samples, real, above)
 
 
+def said_of(given: argparse.Namespace) -> list[str]:
+    """The names of the flags that are given."""
+    return [name for name, value in vars(make_parser().parse_args([])).items() if getattr(given, name) != value]
+
+
+def options_of(given: argparse.Namespace) -> dict[str, Any]:
+    """The options of the sampler that `--option` gives."""
+    options = dict(map(parse_option, given.option))
+    if foreign := [name for name in options if name not in OPTIONS]:
+        raise unknown("--option", foreign[0], OPTIONS)
+    return options
+
+
 def bits(model: Model, config: dict, given: argparse.Namespace) -> dict[str, dict[str, float]]:
     """The likelihood of held-out examples of a run, evenly spread: {name: {"mean", "error"}}."""
     source = build.held_out(config, model.spec)
@@ -213,9 +242,7 @@ def drawn(
     given: argparse.Namespace, folder: Path, config: dict, model: Model
 ) -> tuple[Examples, Examples, Examples | None]:
     """What a run draws, its training data, and its held-out data, if it has some."""
-    options = dict(map(parse_option, given.option))
-    if foreign := [name for name in options if name not in OPTIONS]:
-        raise unknown("--option", foreign[0], OPTIONS)
+    options, num = options_of(given), given.num or NUM
     options |= {name: value for name in ("guidance", "sampler", "steps") if (value := getattr(given, name)) is not None}
     if model.conditions.keys() - {"label", *completed(model.spec)}:
         raise InputError(f"evaluate: this model is told {', '.join(model.conditions)}: give what it drew as --samples")
@@ -225,9 +252,9 @@ def drawn(
     if label is not None:
         options["condition"] = label
     elif "label" in model.conditions:
-        labels = labels_like(source, given.num, given.seed)
+        labels = labels_like(source, num, given.seed)
         told["label"] = "as often as in the data of training"
-    samples = of_model(model, given.num, given.batch, given.seed, told, labels, **options)
+    samples = of_model(model, num, given.batch, given.seed, told, labels, **options)
     others = build.held_out(config, model.spec) if config.get("held_out") else None
     alone = label if label is not None and label >= 0 else None  # -1 is that of none
     of = lambda source, name: of_source(source, name, alone)
@@ -272,17 +299,14 @@ def write(
     given: argparse.Namespace, result: dict[str, Any], samples: Examples, real: Examples | None, above: Path
 ) -> None:
     """Print the figures, and write the JSON and the page."""
-    heads, rows = report.table(result)
-    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    for row in [heads, *rows]:
-        print("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]))
+    print(report.in_columns(*report.table(result)))
     for who, shares in result.get("shares", {}).items():
         print(f"{who}: " + ", ".join(f"{name} {share:.4g}" for name, share in shares.items()))
     for line in result["warnings"]:
         print(f"warning: {line}")
     shown = illustrated(samples, real)
     if given.workdir:
-        shown |= curves(Path(result["samples"]["workdir"]))
+        shown |= report.curves(Path(result["samples"]["workdir"]))
     page = report.page(f"{given.workdir or given.samples}: {samples.size:,} samples", result, shown)
     beside = Path(given.json).with_suffix(".html") if given.json else above / "report.html"
     wanted = {Path(given.report or beside): page}
@@ -291,16 +315,6 @@ def write(
     for file, text in wanted.items():
         put(file, text)
     print(f"written: {', '.join(map(str, wanted))}")
-
-
-def put(file: Path, text: str) -> None:
-    """Write a text, whole or not at all."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as part:
-            part.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {str(file)!r}: {error.strerror or error}") from error
 
 
 def illustrated(samples: Examples, real: Examples | None) -> dict[str, np.ndarray | None]:
@@ -326,11 +340,3 @@ def near(kind: Any, spec: Spec, some: np.ndarray, real: Examples) -> np.ndarray 
         rows = np.arange(len(some))[:, None]
         best, distances = best[rows, keep], distances[rows, keep]
     return None if best is None else kind.beside(spec, some, best)
-
-
-def curves(folder: Path) -> dict[str, np.ndarray | None]:
-    """What was measured at the checkpoints of a run."""
-    rows = log.read(folder)
-    shown = lambda name: name in ("held_out_mse", "held_out_bits") or name.startswith("fd_")
-    names = [name for name in dict.fromkeys(name for row in rows for name in row) if shown(name)]
-    return {f"{name} over steps": pictures.curve([(r["step"], r[name]) for r in rows if r.get(name)]) for name in names}

@@ -39,7 +39,7 @@ FLAGS = (
 """Those that only such models have."""
 SHARED = ("strength", "mask")
 """Those that are of tasks, too."""
-OTHERS = ("task", "likelihood", "fill", "smiles", "atoms", "property", "label", "length", "speaker")
+OTHERS = ("task", "likelihood", "fill", "smiles", "ccd", "atoms", "property", "label", "length", "speaker")
 SHOWN = 256
 
 

@@ -6,9 +6,9 @@ from jaxdiff.errors import InputError
 
 __all__ = ["MODES", "USES", "check"]
 
-MODES = ("task", "likelihood", "fill", "smiles")
+MODES = ("task", "likelihood", "fill", "smiles", "ccd")
 """The flags that ask for something else than plain drawing, by their names as argparse keeps them."""
-PLAIN, DRAWING, NUMBERED = "", ("", "task", "fill", "smiles"), ("", "fill", "smiles")
+PLAIN, DRAWING, NUMBERED = "", ("", "task", "fill", "smiles", "ccd"), ("", "fill", "smiles", "ccd")
 USES = {
     **dict.fromkeys(("prompt", "prompts", "negative", "size", "speaker", "json"), (PLAIN,)),
     **dict.fromkeys(("atoms", "property", "length"), (PLAIN, "task")),  # tasks say themselves what they take

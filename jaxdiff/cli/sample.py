@@ -8,7 +8,7 @@
   jaxdiff sample --model stable-diffusion-v1-5/ --prompt "a red seven" --guidance 7.5 --steps 20 --num 1
   jaxdiff sample --workdir runs/vdm --likelihood       bits per dimension of its held-out data, and no pictures
   jaxdiff sample --workdir runs/audio --task extend --given 0.1 --input FILE.wav
-  jaxdiff sample --workdir runs/conformers --smiles "CCO" --num 10 --out conformers.sdf
+  jaxdiff sample --workdir runs/conformers --smiles "CCO" --num 10 --out conformers.sdf      or --ccd BNZ
   jaxdiff sample --workdir runs/ddpm --task inpaint --input FILE --mask left
                                                        and others: `python -m jaxdiff.cli.settings` lists all tasks
 
@@ -35,8 +35,7 @@ import jax
 import numpy as np
 from tqdm.auto import tqdm
 
-from jaxdiff.cli import latents, modes, preview, prompts, shape, tasks
-from jaxdiff.cli.conform import conformed
+from jaxdiff.cli import conform, latents, modes, preview, prompts, shape, tasks
 from jaxdiff.cli.fill import filled
 from jaxdiff.cli.parser import Parser
 from jaxdiff.cli.written import Rows, claimed
@@ -106,7 +105,7 @@ def make_parser(task: str | None = None, latent: bool = False) -> Parser:
     what("--atoms", type=int, help="of molecules: how many atoms each has; as often as the data has it by default")
     what("--property", type=float, help="of molecules: the property that a model was trained to be told, in its units")
     what("--fill", metavar="TEXT", help="of text: draw what is blank, the underscores of this text")
-    what("--smiles", help="of a model of conformers: draw those of this molecule, to --out FILE.sdf, .pdb or .xyz")
+    conform.add_arguments(what)
     what("--out", help="a folder to write to; by default samples/ in the run's own")
     how = parser.add_argument_group("how to draw").add_argument
     how("--sampler", help="ancestral, ddim, heun, dpmpp_2m, unipc ...; the run's own by default")
@@ -209,8 +208,8 @@ def draw(arguments: argparse.Namespace) -> None:
     if arguments.fill is not None:
         filled(arguments, out, model, options)
         return
-    if arguments.smiles is not None or "conformers" in model.spec.details:
-        conformed(arguments, out, model, options)
+    if conform.is_asked(arguments, model):
+        conform.conformed(arguments, out, model, options)
         return
     model = shape.shaped(model, arguments)
     steps = model.steps if arguments.steps is None else arguments.steps

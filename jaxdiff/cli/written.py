@@ -1,4 +1,4 @@
-"""Written: files of sample.py, so that what was drawn survives a full disk, an interruption and a second process."""
+"""Written: files of the command line, so that what was drawn survives a full disk and a second process."""
 
 import itertools
 import math
@@ -12,8 +12,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from jaxdiff.errors import InputError
+from jaxdiff.training.files import replacing
 
-__all__ = ["Rows", "claimed"]
+__all__ = ["Rows", "claimed", "put"]
 
 
 @contextmanager
@@ -75,3 +76,13 @@ class Rows:
         assert self._file
         self._file.seek(0)
         return self._file.write(header.getvalue())
+
+
+def put(file: Path, text: str) -> None:
+    """Write a text, whole or not at all."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {str(file)!r}: {error.strerror or error}") from error

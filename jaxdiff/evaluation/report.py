@@ -5,12 +5,16 @@ import html
 import io
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-__all__ = ["page", "table"]
+from jaxdiff.modalities.images import pictures
+from jaxdiff.training import log
+
+__all__ = ["curves", "in_columns", "page", "table"]
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse}td,th{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #ddd}
@@ -18,23 +22,29 @@ td:first-child,th:first-child{text-align:left}img{max-width:100%}pre{overflow:au
 .bar{display:inline-block;height:.8rem;background:#47a}.real{background:#bbb}"""
 
 
-def page(title: str, result: Mapping[str, Any], pictures: Mapping[str, np.ndarray | None]) -> str:
+def page(
+    title: str,
+    result: Mapping[str, Any],
+    shown: Mapping[str, np.ndarray | None],
+    lines: tuple[list[str], list[list[str]]] | None = None,
+) -> str:
     """The page of a result of `evaluate`.
 
     Args:
-      pictures: uint8 (height, width, channels), by what they show; those that are None are left out.
+      shown: uint8 (height, width, channels), by what they show; those that are None are left out.
+      lines: heads and rows of its table, in place of those of `table`.
     """
     parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p><b>{html.escape(w)}</b></p>" for w in result["warnings"])]
-    heads, rows = table(result)
+    heads, rows = lines or table(result)
     cells = lambda tag, row: "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in row) + "</tr>"
     parts.append("<table>" + cells("th", heads) + "".join(cells("td", row) for row in rows) + "</table>")
-    for name, counts in result["figures"].items():
+    for name, counts in result.get("figures", {}).items():
         if name.startswith("classes_"):
             parts += [f"<h2>Classes, {html.escape(name.removeprefix('classes_'))}</h2>", _bars(counts)]
-    for name, picture in pictures.items():
+    for name, picture in shown.items():
         if picture is not None:
             parts += [f"<h2>{html.escape(name)}</h2>", f'<img alt="{html.escape(name)}" src="{_inline(picture)}">']
-    told = {k: v for k, v in result.items() if k not in ("figures", "floor", "likelihood", "warnings")}
+    told = {k: v for k, v in result.items() if k not in ("figures", "floor", "likelihood", "rows", "warnings")}
     parts.append(
         f"<h2>What the figures depend on</h2><pre>{html.escape(json.dumps(told, indent=2, default=str))}</pre>"
     )
@@ -60,6 +70,21 @@ def table(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         low, high = (bits["mean"] + side * 1.96 * bits["error"] for side in (-1, 1))
         rows.append([f"{name}, {result['unit']}", f"{bits['mean']:.4f}", f"{low:.4f} to {high:.4f}", "", ""])
     return heads, rows
+
+
+def in_columns(heads: list[str], rows: list[list[str]]) -> str:
+    """A table as text, its first column to the left and the others to the right."""
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+    line = lambda row: [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+    return "\n".join("  ".join(line(row)) for row in [heads, *rows])
+
+
+def curves(folder: Path) -> dict[str, np.ndarray | None]:
+    """What was measured at the checkpoints of a run."""
+    rows = log.read(folder)
+    is_shown = lambda name: name in ("held_out_mse", "held_out_bits") or name.startswith("fd_")
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if is_shown(name)]
+    return {f"{name} over steps": pictures.curve([(r["step"], r[name]) for r in rows if r.get(name)]) for name in names}
 
 
 def _about(one: Mapping[str, float] | None) -> str:

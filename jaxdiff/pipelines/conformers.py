@@ -10,7 +10,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.guidance.hands import handed
 from jaxdiff.modalities import require
 from jaxdiff.modalities.molecules.conformers import condition_of
-from jaxdiff.modalities.molecules.graphs import Graph, make_graph, placed, read_smiles
+from jaxdiff.modalities.molecules.graphs import Graph, check_connected, make_graph, placed, read_smiles
 from jaxdiff.pipelines.hooks import PLAIN, Hooks, Inputs
 from jaxdiff.pipelines.model import Model
 from jaxdiff.pipelines.options import finite
@@ -23,12 +23,14 @@ GRAIN = 4
 HANDED = Hooks(guide=lambda process, denoiser, inputs: handed(process, denoiser, inputs.each["centers"]))
 
 
-def conformers(model: Model, key: Key, smiles: str, n: int, batch: int = 64, **options: Any) -> Iterator[Any]:
+def conformers(model: Model, key: Key, of: Any, n: int, batch: int = 64, **options: Any) -> Iterator[Any]:
     """Draw n conformers of a molecule, one RDKit molecule each, heavy atoms alone, in Angstrom.
 
-    Atoms stand in the order of the SMILES, and `rdkit.Chem.AddHs(molecule, addCoords=True)` adds the hydrogens.
+    Atoms stand in the order of what is given, and `rdkit.Chem.AddHs(molecule, addCoords=True)` adds the hydrogens.
 
     Args:
+      of: a SMILES; or a molecule of RDKit without hydrogens, whose stereocenters are marked, as of
+        `jaxdiff.modalities.molecules.conformers.read_ccd`.
       batch: how many are drawn at once; they are the same in any.
       **options: as of `places`.
 
@@ -36,14 +38,16 @@ def conformers(model: Model, key: Key, smiles: str, n: int, batch: int = 64, **o
       InputError: the SMILES is no molecule of one part, has an element that the model does not know or more heavy atoms
         than it takes; or the model is of another kind.
     """
-    require("molecules", model.spec, f"SMILES {smiles}")
+    what = f"SMILES {of!r}" if isinstance(of, str) else "the molecule"
+    require("molecules", model.spec, what)
     if "conformers" not in model.spec.details:
-        raise InputError("smiles: this model draws molecules, not conformers of one: train configs/conformers.py")
-    molecule, most = read_smiles(smiles), model.spec.shape[0]
+        raise InputError(f"{what}: this model draws molecules, not conformers of one: train configs/conformers.py")
+    molecule, most = read_smiles(of) if isinstance(of, str) else of, model.spec.shape[0]
+    check_connected(molecule, what)
     atoms = molecule.GetNumAtoms()
     if not 1 < atoms <= most:
-        raise InputError(f"SMILES {smiles!r}: has {atoms} heavy atoms, and this model takes 2 to {most}")
-    graph = make_graph(molecule, f"SMILES {smiles!r}")
+        raise InputError(f"{what}: has {atoms} heavy atoms, and this model takes 2 to {most}")
+    graph = make_graph(molecule, what)
     for x in places(model, key, [graph] * n, batch, **options):
         yield placed(molecule, x)
 

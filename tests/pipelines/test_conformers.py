@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.cli import sample
+from jaxdiff.cli import conform, sample
 from jaxdiff.config import build
 from jaxdiff.geometry import structures
 from jaxdiff.geometry.rigid import rmsd
@@ -16,7 +16,7 @@ from jaxdiff.pipelines import conformers, experiment
 from jaxdiff.types import Batch
 from tests.helpers.cases import refused
 from tests.helpers.configs import get_config
-from tests.modalities.test_conformers import HANDED, chem, written
+from tests.modalities.test_conformers import HANDED, all_chem, chem, written
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 
@@ -75,6 +75,8 @@ def test_what_cannot_be_drawn(model, config):
     for smiles, word in (("CC.O", "2 parts"), ("C[Si]", "never seen"), ("X", "no molecule")):
         with refused(word):
             list(conformers(model, KEY, smiles, 2))
+    with refused("the molecule: has 2 parts"):
+        list(conformers(model, KEY, chem.MolFromSmiles("CC.O"), 2))
     with refused("clip, threshold"):
         list(conformers(model, KEY, "CCO", 2, clip=1.0))
     with refused("clip, threshold"):
@@ -107,11 +109,17 @@ def test_the_command_writes_a_file_with_a_picture(model, tmp_path, monkeypatch, 
         assert (tmp_path / "some.png").stat().st_size > 1000
     assert not sample.main([*told, str(tmp_path / "folder"), "--smiles", "CCO"])
     assert len(chem.SDMolSupplier(str(tmp_path / "folder" / "samples.sdf"))) == 3
-    capsys.readouterr()
+    ligand = chem.MolFromSmiles("CCO")
+    all_chem.EmbedMolecule(ligand, randomSeed=1)
+    monkeypatch.setattr(conform, "read_ccd", lambda code: ligand)
+    assert not sample.main([*told, str(tmp_path / "ligand.sdf"), "--ccd", "EOH"])
+    assert len(chem.SDMolSupplier(str(tmp_path / "ligand.sdf"))) == 3
+    assert "RMSD to the dictionary's ideal coordinates: " in capsys.readouterr().out
     for words, message in (
         ([*told, str(tmp_path / "some.mol2"), "--smiles", "CCO"], "suffix of a file of molecules"),
         ([*told, str(tmp_path / "some.sdf")], "--smiles: this model draws the conformers"),
         ([*told, str(tmp_path / "some.sdf"), "--smiles", "CCO", "--likelihood"], "--smiles: goes with"),
+        ([*told, str(tmp_path / "some.sdf"), "--smiles", "CCO", "--ccd", "EOH"], "--ccd: goes without --smiles"),
     ):
         assert sample.main(words) == 2
         error = capsys.readouterr().err

@@ -15,6 +15,7 @@ import numpy as np
 from jaxdiff.data.numpy_file import member, names_in
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError, unknown
+from jaxdiff.modalities.molecules import ccd
 from jaxdiff.modalities.molecules.graphs import (
     NODES,
     PAIRS,
@@ -27,7 +28,7 @@ from jaxdiff.modalities.molecules.graphs import (
 )
 from jaxdiff.types import Batch, Condition, ConditionSpec, Spec
 
-__all__ = ["Conformer", "condition_of", "conformer_spec", "conformers", "heavy_molecule", "read", "told"]
+__all__ = ["Conformer", "condition_of", "conformer_spec", "conformers", "heavy_molecule", "read", "read_ccd", "told"]
 
 logger = logging.getLogger(__name__)
 SPLITS = ("all", "train", "test")
@@ -44,12 +45,12 @@ class Conformer(NamedTuple):
 
 
 def conformers(path: str, split: str = "all", most: int = 24) -> Source:
-    """Molecules with coordinates, of an .sdf or an .npz.
+    """Molecules with coordinates, of an .sdf, an .npz or the Chemical Component Dictionary.
 
     Args:
       path: an .sdf with three-dimensional coordinates; or an .npz whose arrays hold all molecules one after the other:
         atomic_numbers, coordinates (atoms, 3) and charges with offsets; bonds (bonds, 2) and bond_orders, 1 to 3, with
-        bond_offsets; and test, which are held out.
+        bond_offsets; and test, which are held out. Or ccd:ATP,ADP or ccd:all, of an installed biotite.
       split: "all"; "test", those that the file says or a tenth of the scaffolds (Bemis and Murcko 1996); or "train".
       most: heavy atoms; larger molecules are left out, and so are those that RDKit cannot read, both with a word.
 
@@ -104,7 +105,10 @@ def read(path: str, split: str, most: int) -> Iterator[tuple[Any, Graph]]:
 
     They are those of RDKit, heavy atoms alone, with coordinates. How many are left out, and why, is logged.
     """
-    molecules = _from_npz(path, split, most) if Path(path).suffix == ".npz" else _from_sdf(path, split)
+    if (codes := ccd.asked(path)) is not None:
+        molecules = _from_ccd(codes, split, most)
+    else:
+        molecules = _from_npz(path, split, most) if Path(path).suffix == ".npz" else _from_sdf(path, split)
     left = {"larger than data.most": 0, "not to be read": 0}
     for molecule in molecules:
         if molecule is None:
@@ -126,6 +130,21 @@ def read(path: str, split: str, most: int) -> Iterator[tuple[Any, Graph]]:
     for reason, count in left.items():
         if count:
             logger.warning("%s: %d molecules are left out: %s", path, count, reason)
+
+
+def read_ccd(code: str) -> Any:
+    """The ligand of a code of the Chemical Component Dictionary, as of RDKit, at its ideal coordinates.
+
+    Returns: its heavy atoms, with their hydrogens counted and its stereocenters as the coordinates say.
+
+    Raises:
+      InputError: what `ccd.component` refuses, or RDKit finds a valence wrong, or there are several parts.
+    """
+    molecule = _of_component(ccd.component(code))
+    if molecule is None or not molecule.GetNumAtoms():
+        raise InputError(f"CCD {code}: RDKit cannot read its valences, or it has no heavy atom: take another code")
+    check_connected(molecule, f"CCD {code}")
+    return molecule
 
 
 def heavy_molecule(
@@ -200,10 +219,20 @@ def _from_npz(path: str, split: str, most: int) -> Iterator[Any]:
         yield heavy_molecule(numbers[atoms], x, charges, arrays["bonds"][bonds], arrays["bond_orders"][bonds])
 
 
+def _of_component(one: ccd.Component) -> Any:
+    return heavy_molecule(one.numbers, one.positions, one.charges, one.bonds, one.orders)
+
+
+def _from_ccd(codes: Sequence[str], split: str, most: int) -> Iterator[Any]:
+    """Entries that are no larger; of all of them, those that have carbon and whose places and elements are known."""
+    fits = lambda one: (one.numbers > 1).sum() <= most and (one.numbers == 6).any() and one.numbers.all()
+    chosen = ccd.components(codes) if not codes else map(ccd.component, codes)
+    molecules = (_of_component(one) for one in chosen if codes or (fits(one) and np.isfinite(one.positions).all()))
+    yield from _of_split(molecules, split)
+
+
 def _from_sdf(path: str, split: str) -> Iterator[Any]:
     chem = rdkit()
-    from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
-
     place = Path(path).expanduser()
     if not place.is_file():
         raise InputError(f"{path!r}: is no file: name an .sdf or an .npz of molecules")
@@ -212,10 +241,17 @@ def _from_sdf(path: str, split: str) -> Iterator[Any]:
     except OSError as error:  # of an empty one
         raise InputError(f"{path!r} cannot be read as an .sdf: {' '.join(str(error).split())}") from error
     every = enumerate(found, 1)
-    molecules = [molecule and _of_sdf(chem, molecule, f"{path!r}: molecule {i}") for i, molecule in every]
+    yield from _of_split((one and _of_sdf(chem, one, f"{path!r}: molecule {i}") for i, one in every), split)
+
+
+def _of_split(every: Iterable[Any], split: str) -> Iterator[Any]:
+    """All molecules, or those of a split: a tenth of the scaffolds is "test". None, which is none, is in both."""
     if split == "all":
-        yield from molecules
+        yield from every
         return
+    chem, molecules = rdkit(), list(every)
+    from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
+
     scaffolds = [m and (MurckoScaffoldSmiles(mol=m) or chem.MolToSmiles(m, isomericSmiles=False)) for m in molecules]
     different = sorted({s for s in scaffolds if s})
     held = set(np.random.default_rng(0).permutation(different)[: -(-len(different) // 10)])

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from jaxdiff.errors import unknown
-from jaxdiff.modalities.molecules import chemistry
+from jaxdiff.modalities.molecules import busted, chemistry
 from jaxdiff.types import Spec
 
 __all__ = ["FEATURES", "ROUNDINGS", "beside", "rounded", "shares", "values"]
@@ -13,6 +13,8 @@ __all__ = ["FEATURES", "ROUNDINGS", "beside", "rounded", "shares", "values"]
 FEATURES = ("distances",)
 ROUNDINGS = ("none",)
 PLACES = np.linspace(0.6, 4.6, 17)
+CHECKED = 100
+"""PoseBusters relaxes conformers of each: about half a second."""
 
 
 def values(spec: Spec, x: np.ndarray) -> np.ndarray:
@@ -49,13 +51,18 @@ def shares(
 ) -> dict[str, dict[str, float]]:
     """How many molecules are stable, valid, connected, unique and novel, of those drawn and of those held out.
 
-    Novel are those that are not among the real ones. Of conformers, nothing.
+    Novel are those that are not among the real ones. Where PoseBusters is installed, the first `CHECKED` also pass its
+    checks or not. Of conformers, nothing.
     """
     if "conformers" in spec.details:
         return {}
     known = None if real is None else [one.smiles for one in chemistry.read_all(real) if one.smiles]
-    found = {"samples": chemistry.figures(drawn, known)}
-    return found if held_out is None else found | {"held-out data": chemistry.figures(held_out, known)}
+    sets = {"samples": drawn} | ({} if held_out is None else {"held-out data": held_out})
+    found = {who: chemistry.figures(molecules, known) for who, molecules in sets.items()}
+    if of := busted.version():
+        checked = {who: [one.molecule for one in chemistry.read_all(some[:CHECKED])] for who, some in sets.items()}
+        found |= {f"{who}, the first {len(m)} by PoseBusters {of}": busted.busted(m) for who, m in checked.items()}
+    return found
 
 
 def _of_molecule(elements: list[int], atoms: np.ndarray) -> np.ndarray:

@@ -10,11 +10,13 @@ from jaxdiff.geometry.rigid import Points
 from jaxdiff.modalities.molecules.graphs import Graph, make_graph, placed, rdkit
 from jaxdiff.types import Array
 
-__all__ = ["MATCHES", "figures", "neighbors", "summary"]
+__all__ = ["MATCHES", "errors", "figures", "neighbors", "summary"]
 
 MATCHES = 1000
 """So many ways of numbering a symmetric molecule are tried for an RMSD."""
 GRAIN = 32
+THRESHOLDS = (0.5, 1.0)
+"""Of the coverage, in Angstrom."""
 
 
 def neighbors(bonds: np.ndarray) -> np.ndarray:
@@ -66,7 +68,7 @@ def summary(every: Sequence[dict[str, Any]]) -> dict[str, float]:
     rmsds = np.stack([each["rmsd"] for each in every])
     kept, hands = np.sum([each["hands"] for each in every], axis=0)
     return {
-        **{f"cov {t:g}": float(structures.coverage(rmsds, t)) for t in (0.5, 1.0)},
+        **{f"cov {t:g}": float(structures.coverage(rmsds, t)) for t in THRESHOLDS},
         "mat": float(structures.matching(rmsds)),
         "median": float(np.median(rmsds.min(1))),
         "rmsd": float(rmsds.mean()),
@@ -74,3 +76,11 @@ def summary(every: Sequence[dict[str, Any]]) -> dict[str, float]:
         "angle": float(np.mean([each["angle"] for each in every])),
         "hands": float(kept / max(hands, 1)),
     }
+
+
+def errors(every: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The standard errors, over molecules, of those figures of `summary` that are means of one figure of each."""
+    rmsds = np.stack([each["rmsd"] for each in every])
+    rows = {f"cov {t:g}": rmsds.min(1) < t for t in THRESHOLDS} | {"mat": rmsds.min(1), "rmsd": rmsds.mean(1)}
+    rows |= {name: np.array([each[name] for each in every]) for name in ("bond", "angle")}
+    return {name: float(row.std(ddof=1) / np.sqrt(len(row))) for name, row in rows.items()}

@@ -12,7 +12,7 @@ from jaxdiff.modalities.molecules.graphs import bonds_of, elements_of, molecule_
 from jaxdiff.modalities.molecules.picture import draw, sheet, turned
 from jaxdiff.types import Batch, Spec
 
-__all__ = ["at_moments", "describe", "gallery", "rendered", "side_by_side", "write"]
+__all__ = ["at_moments", "beside", "describe", "gallery", "rendered", "side_by_side", "write"]
 
 MOST, ACROSS = 16, 8
 
@@ -51,11 +51,34 @@ def gallery(molecules: Sequence[Any]) -> Any:
     shown = molecules[:MOST]
     figure, axes = sheet(-(-len(shown) // ACROSS), min(ACROSS, len(shown)))
     symbols = [atom.GetSymbol() for atom in shown[0].GetAtoms()]
-    bonds = np.array([(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in shown[0].GetBonds()], int).reshape(-1, 2)
+    bonds = _bonds(shown[0])
     first = turned(shown[0].GetConformer().GetPositions())
     for at, one in zip(axes.reshape(-1), shown, strict=False):
         draw(at, np.asarray(align(one.GetConformer().GetPositions(), first)), symbols, bonds)
     return figure
+
+
+def beside(molecules: Sequence[Any], drawn: Sequence[Sequence[np.ndarray]], rows: int = 6) -> Any:
+    """A figure of the known conformer, first in each row, and those drawn, laid onto it: of molecules of all sizes.
+
+    Args:
+      molecules: of RDKit, heavy atoms alone.
+      drawn: places (atoms, 3), as many of each.
+    """
+    order = np.argsort([m.GetNumAtoms() for m in molecules], kind="stable")
+    chosen = order[np.linspace(0.2 * len(order), len(order) - 1, min(rows, len(order))).astype(int)]
+    figure, axes = sheet(len(chosen), 1 + len(drawn[0]))
+    for row, i in zip(axes, chosen, strict=True):
+        symbols, bonds = [atom.GetSymbol() for atom in molecules[i].GetAtoms()], _bonds(molecules[i])
+        known = turned(molecules[i].GetConformer().GetPositions())
+        draw(row[0], known, symbols, bonds)
+        for at, x in zip(row[1:], drawn[i], strict=True):
+            draw(at, np.asarray(align(x, known)), symbols, bonds)
+    return figure
+
+
+def _bonds(molecule: Any) -> np.ndarray:
+    return np.array([(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in molecule.GetBonds()], int).reshape(-1, 2)
 
 
 def rendered(figure: Any) -> np.ndarray:
