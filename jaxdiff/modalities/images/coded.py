@@ -40,6 +40,7 @@ __all__ = [
     "learn",
     "pictures_of",
     "require_pixels",
+    "tree_of",
     "write",
 ]
 
@@ -166,7 +167,7 @@ def latent_codec(spec: Spec) -> Codec:
     encode, decode = _ends(tuple(given.items()))
 
     def through(function, x):
-        return function(_tree(_stored(spec)), jnp.asarray(x))
+        return function(tree_of(_stored(spec)), jnp.asarray(x))
 
     return Codec(lambda x: np.asarray(through(encode, x)), lambda z: through(decode, z))
 
@@ -190,8 +191,8 @@ def _leaves(params: Params) -> dict[str, np.ndarray]:
     return {path_name(path): np.asarray(leaf, np.float32, order="C") for path, leaf in leaves}
 
 
-def _tree(stored: Mapping[str, np.ndarray]) -> Params:
-    """The tree of which these are the leaves."""
+def tree_of(stored: Mapping[str, np.ndarray]) -> Params:
+    """The tree of which these are the leaves, by their paths."""
     tree: dict[str, Any] = {}
     for name, leaf in stored.items():
         *parents, last = name.split("/")
