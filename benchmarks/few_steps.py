@@ -83,7 +83,8 @@ def main() -> None:
 def run(place: Path, config, steps: int) -> None:
     """Train a run, unless it is there."""
     config.train.update(steps=steps, sample_every=steps, checkpoint_every=steps, log_every=min(steps, 50))
-    train(config.to_dict(), place)
+    if code := train(config.to_dict(), place):
+        raise SystemExit(code)  # stopped by a signal, say
 
 
 def teacher_rows(judge: Judge, model) -> list[dict]:

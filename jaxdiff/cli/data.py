@@ -8,12 +8,14 @@
   jaxdiff data inspect TABLE.csv --label-key species
   jaxdiff data maze trips.npz --layout medium --trips 20000
   jaxdiff data latents FOLDER --workdir runs/autoencoder
+  jaxdiff data features FOLDER --data fashion_mnist
 
 `prepare` makes CIFAR-10, MNIST or Fashion-MNIST of their original archives, downloaded or lying in FOLDER, without
 TensorFlow. The source to inspect is "digits", a folder of pictures, a .npy or .npz of images, a
 .csv, or the name of a prepared TFDS set; the exit code is 1 if training would refuse some of it. `maze` writes
 the trips that the dataset "maze" is made of, positions (n, steps, 2), and prints their SHA-256. `latents` writes what
 an autoencoder (configs/autoencoder.py) makes of the data that it was trained on, for configs/latent.py:FOLDER.
+`features` trains a small network to tell labeled images apart, whose features a loss can compare images by.
 """
 
 import argparse
@@ -203,10 +205,21 @@ def run_latents(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_features(args: argparse.Namespace) -> int:
+    """Train a feature network, unless its file is there, and say where it is and what of it a loss needs."""
+    from jaxdiff.evaluation.features import labeled  # these take seconds to import
+    from jaxdiff.evaluation.train_features import trained
+
+    found = trained(Path(args.data).stem, labeled(args.data), args.folder)
+    print(f"{found.file}: tells {found.accuracy:.1%} of unseen images right")
+    print(f"  --config.loss.perceptual=1 --config.loss.features.name=learned --config.loss.features.path={found.file}")
+    return 0
+
+
 def make_parser() -> Parser:
     """The parser of the command."""
     parser = Parser(prog="jaxdiff data", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="inspect|prepare|maze|latents")
+    commands = parser.add_subparsers(required=True, metavar="inspect|prepare|maze|latents|features")
     command = commands.add_parser("inspect", help="count, shape, range, classes, copies, and what would be refused")
     command.add_argument(
         "source", help='"digits", a folder, a .npy or .npz of images, a .csv, or the name of a prepared TFDS set'
@@ -243,6 +256,10 @@ def make_parser() -> Parser:
     command.add_argument("--workdir", required=True, help="the run of the autoencoder")
     command.add_argument("--weights", default="", help="one of its averages, or params; the first average")
     command.set_defaults(run=run_latents)
+    command = commands.add_parser("features", help="train a small network whose features a loss compares images by")
+    command.add_argument("folder", type=Path, help="where to write its file, named by what it learned from")
+    command.add_argument("--data", required=True, help='"digits", a .npz of "images" and "labels", or a prepared set')
+    command.set_defaults(run=run_features)
     return parser
 
 

@@ -24,6 +24,7 @@ from jaxdiff.gaussian import betas, grids, parameterization, schedules, simplex
 from jaxdiff.gaussian.parameterization import Parameterization
 from jaxdiff.gaussian.process import Process
 from jaxdiff.losses import (
+    adversary,
     classification,
     diffusion,
     frames,
@@ -43,6 +44,7 @@ from jaxdiff.types import Noise, StatefulLoss
 
 __all__ = [
     "BETAS",
+    "CRITIC",
     "DATA",
     "GRID",
     "LOSS",
@@ -126,6 +128,9 @@ NET = Part(
     "a Flax module called as (x, t, condition, train) -> out, where out is like x, or logits of symbols",
     ("outputs", "second_time", "symbols", "numbers", "control"),
 )
+CRITIC = Part(
+    "critic", {"patches": nets.PatchCritic}, Module, "a Flax module called as x -> logits, (n, ...), of pictures x"
+)
 LOSS = Part(
     "loss",
     {
@@ -139,6 +144,7 @@ LOSS = Part(
         "bound": vlb.bound_loss,
         "classification": classification.classification_loss,
         "reconstruction": reconstruction.reconstruction_loss,
+        "adversarial_reconstruction": adversary.adversarial_reconstruction,
         "progressive": distill.progressive_loss,
         "consistency_distillation": distill.consistency_distillation,
         "consistency_training": distill.consistency_training,
@@ -173,6 +179,14 @@ LOSS = Part(
             Callable,
             "a function that returns (process, key, n) -> t, (n,)",
         ),
+        "features": Part(
+            "features",
+            {"learned": images.learned},
+            Callable,
+            "a function that returns images (n, height, width, channels) -> features, (n, ..., channels) of JAX, or "
+            "several such",
+        ),
+        "critic": CRITIC,
     },
 )
 SCHEDULE = Part(

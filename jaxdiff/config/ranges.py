@@ -167,7 +167,11 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "frames": {"together": UNIT},
         "held": {"first": (0, 2**16), "last": (0, 2**16), "share": UNIT},
         "bound": {"levels": (2, 2**16)},
-        "reconstruction": {"kl": (0, 1e6)},
+        "reconstruction": {"kl": (0, 1e6), "perceptual": (0, 1e6)},
+        "adversarial_reconstruction": {
+            **{"kl": (0, 1e6), "perceptual": (0, 1e6), "adversary": (0, 1e6)},
+            "start": (0, MOST),
+        },
         "progressive": {"total": (2, 2**20), "last": (1, 2**19), "stage": COUNT, "guidance": _guidance},
         "consistency_distillation": {"steps": (1, 10**6), "guidance": _guidance, **_target},
         "consistency_training": {"first": (1, 10**6), "last": (1, 10**6), "stage": COUNT, "c": SCALE},
@@ -184,6 +188,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "structures": {"lddt": (0, 1e6), "radius": (1e-3, 1e6)},
         "mixed": {"balance": (0, 1e6)},
     },
+    "critic": {"patches": {"width": (1, 2**16), "layers": (1, 10), "groups": COUNT}},
     "loss weight": {
         "min_snr": {"gamma": (0, math.inf)},
         "p2": {"k": (0, math.inf), "gamma": (0, math.inf)},

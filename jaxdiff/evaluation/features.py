@@ -37,7 +37,7 @@ from jaxdiff.nets import inception
 from jaxdiff.training.sharding import make_mesh, replicated, split
 from jaxdiff.types import Spec
 
-__all__ = ["Features", "digest", "find_features", "of_sounds"]
+__all__ = ["Features", "digest", "find_features", "labeled", "of_sounds"]
 
 AT_ONCE = 32
 """Images of 299x299 in a call on one device."""
@@ -86,7 +86,7 @@ def find_features(name: str, spec: Spec, resize: str = "tensorflow1", weights_fi
     require("images", spec, f"features {name!r}")
     if name in ("inception", "inception_spatial"):
         return _inception(name, spec, resize, weights_file)
-    return _learned(Path(name).stem, _labeled(name), spec)
+    return _learned(Path(name).stem, labeled(name), spec)
 
 
 def _own(name: str) -> Features:
@@ -107,7 +107,7 @@ def _own(name: str) -> Features:
     return Features(name.replace(":", ".").rpartition(".")[2], told, apply)
 
 
-def _labeled(name: str) -> Source:
+def labeled(name: str) -> Source:
     """Labeled images to learn features from."""
     if name == "digits":
         return images.digits("all")

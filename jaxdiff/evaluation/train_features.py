@@ -21,7 +21,7 @@ from jaxdiff.data.source import Source, fingerprint
 from jaxdiff.errors import InputError
 from jaxdiff.nets.features import FeatureNet
 from jaxdiff.training.files import replacing
-from jaxdiff.types import Params, path_name
+from jaxdiff.types import Params, by_path, path_name
 
 __all__ = ["Trained", "apply", "trained"]
 
@@ -62,7 +62,7 @@ def trained(name: str, source: Source, folder: Path, recipe: dict[str, Any] = RE
         seen = np.arange(len(x)) % FOLD > 0
         part = _fit(like, x[seen], labels[seen], recipe)
         found = np.concatenate([apply(part, x[~seen][i : i + 256])[1].argmax(1) for i in range(0, (~seen).sum(), 256)])
-        stored = {path_name(path): np.asarray(leaf) for path, leaf in _leaves(_fit(like, x, labels, recipe))}
+        stored = {name: np.asarray(leaf) for name, leaf in by_path(_fit(like, x, labels, recipe)).items()}
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(file) as partial:
             save_file({**stored, "accuracy": np.asarray([(found == labels[~seen]).mean()])}, partial)
@@ -81,10 +81,6 @@ def init(source: Source, recipe: dict[str, Any]) -> Params:
 def apply(params: Params, x: np.ndarray) -> tuple[jax.Array, jax.Array]:
     """Features and logits of images in [-1, 1]."""
     return FeatureNet(params["params"]["logits"]["bias"].shape[0]).apply(params, x)  # type: ignore[return-value]
-
-
-def _leaves(tree: Params):
-    return jax.tree_util.tree_leaves_with_path(tree)
 
 
 def _fit(params: Params, x: np.ndarray, labels: np.ndarray, recipe: dict[str, Any]) -> Params:

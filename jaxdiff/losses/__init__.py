@@ -1,5 +1,6 @@
 """Losses, one a file: `(params, key, batch) -> (loss, metrics)`; and their weights and time samplers."""
 
+from jaxdiff.losses.adversary import adversarial_reconstruction
 from jaxdiff.losses.classification import classification_loss
 from jaxdiff.losses.diffusion import diffusion_loss
 from jaxdiff.losses.frames import frames_loss, held_loss
@@ -10,6 +11,7 @@ from jaxdiff.losses.sliced import sliced_loss
 from jaxdiff.losses.vlb import bound_loss
 
 __all__ = [
+    "adversarial_reconstruction",
     "bound_loss",
     "classification_loss",
     "diffusion_loss",

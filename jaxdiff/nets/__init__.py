@@ -7,6 +7,7 @@ from jaxdiff.nets.diffwave import DiffWave
 from jaxdiff.nets.dit import DiT
 from jaxdiff.nets.egnn import EGNN
 from jaxdiff.nets.mlp import MLP
+from jaxdiff.nets.patch_critic import PatchCritic
 from jaxdiff.nets.schedule import MonotoneLogSNR
 from jaxdiff.nets.sequence import Sequence
 from jaxdiff.nets.set_transformer import SetTransformer
@@ -25,6 +26,7 @@ __all__ = [
     "DiT",
     "DiffWave",
     "MonotoneLogSNR",
+    "PatchCritic",
     "Sequence",
     "SetTransformer",
     "TextTransformer",

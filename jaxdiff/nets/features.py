@@ -24,9 +24,13 @@ class FeatureNet(nn.Module):
     width: int = 16
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Run the network on images in [-1, 1]."""
+    def __call__(self, x: jax.Array, maps: bool = False) -> tuple[jax.Array, ...]:
+        """Run the network on images in [-1, 1]; with `maps`, to what each convolution makes of them, of any size."""
+        seen = []
         for width, stride in ((self.width, 1), (2 * self.width, 2), (2 * self.width, 2)):
             x = nn.silu(nn.GroupNorm(8)(nn.Conv(width, (3, 3), (stride, stride))(x)))
+            seen.append(x)
+        if maps:
+            return tuple(seen)
         features = nn.Dense(self.features, name="features")(x.reshape(len(x), -1))
         return features, nn.Dense(self.classes, name="logits")(jnp.tanh(features))

@@ -25,7 +25,7 @@ class Coder:
     """A trained autoencoder; `dataclasses.replace(coder, params=...)` gives it other parameters.
 
     Attributes:
-      params, net: the parameters, and the Flax module (`jaxdiff.nets.Autoencoder`).
+      params, net: the parameters, of two players those of both, and the Flax module (`jaxdiff.nets.Autoencoder`).
       spec: what one image is.
       weights: which parameters these are.
     """
@@ -36,17 +36,22 @@ class Coder:
     weights: str = "parameters of unknown origin"
 
     @property
+    def own(self) -> Params:
+        """The parameters of the autoencoder, without those of the critic that it may have been trained against."""
+        return self.params["generator"] if set(self.params) == {"generator", "critic"} else self.params
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Of one image."""
         return self.spec.shape
 
     def encode(self, x: Any) -> Array:
         """The means of the latents of images (n, height, width, channels), before scale and shift."""
-        return _encode(self.params, jnp.asarray(x), self.net)
+        return _encode(self.own, jnp.asarray(x), self.net)
 
     def decode(self, z: Any) -> Array:
         """The images of latents, in [-1, 1]."""
-        return _decode(self.params, jnp.asarray(z), self.net)
+        return _decode(self.own, jnp.asarray(z), self.net)
 
 
 @functools.partial(jax.jit, static_argnames="net")
@@ -93,4 +98,4 @@ def write_latents(coder: Coder, folder: Path, sources: Mapping[str, Source]) -> 
             splits[name]["caption"] = np.array(source.captions)
     told = sources["train"].conditions
     count = (told["label"].values or 0) if "label" in told else 0
-    coded.write(folder, coder.net, coder.params, sources["train"].spec, splits, count)
+    coded.write(folder, coder.net, coder.own, sources["train"].spec, splits, count)

@@ -47,15 +47,16 @@ def warm_start(params: Params, trained: Params) -> tuple[Params, str]:
 def for_players(params: Params, trained: Params) -> Params:
     """The parameters of a trained model, for two players once each; of one that was a player, the generator's.
 
-    A control net begins as a copy of the network that it is to control.
+    A critic that is another network begins anew. A control net begins as a copy of the network that it is to control.
     """
     if isinstance(params, Mapping) and "control" in params and "control" not in trained:
         return {**trained, "control": {name: trained[name] for name in params["control"].keys() & trained.keys()}}
     players = {"generator", "critic"}
     names = lambda tree: set(tree) if isinstance(tree, Mapping) else set()
     if names(params) == players and names(trained) != players:
-        judged = names(params["critic"]) == {"score", "judge"}
-        return {"generator": trained, "critic": {"score": trained, "judge": trained} if judged else trained}
+        critic, alike = params["critic"], names(params["critic"]) == names(params["generator"])
+        judged = {"score": trained, "judge": trained} if names(critic) == {"score", "judge"} else None
+        return {"generator": trained, **({"critic": judged or trained} if alike or judged else {})}
     return trained["generator"] if names(trained) == players and names(params) != players else trained
 
 

@@ -13,6 +13,7 @@ from jaxdiff.cli.data import main as data
 from jaxdiff.cli.train import train
 from jaxdiff.config.build import build_core, source
 from jaxdiff.errors import InputError
+from jaxdiff.evaluation import train_features
 from jaxdiff.modalities import make_codec
 from jaxdiff.modalities.images import coded, digits
 from jaxdiff.modalities.images import latents as open_latents
@@ -21,6 +22,7 @@ from jaxdiff.pipelines.experiment import build
 from jaxdiff.pipelines.latents import edit, fill
 from jaxdiff.pipelines.load import load_coder
 from jaxdiff.types import Spec
+from tests.helpers.cases import refused
 from tests.helpers.configs import SPEC, get_config, with_field
 
 
@@ -171,3 +173,82 @@ def test_psnr_is_that_of_each_image():
     power = np.mean(np.float64(x) ** 2, (1, 2, 3))
     each = 10 * np.log10(4 / (power * np.array([1, 0.25, 0.25, 0.25])))
     np.testing.assert_allclose(psnr(Coder({}, Half(), SPEC), x), each.mean(), rtol=1e-5)
+
+
+def against_a_critic(features="", **fields):
+    """The configuration of a short training whose critic enters after two of its four steps."""
+    config = small("autoencoder", "digits-gan")
+    config["net"] |= {"widths": (16, 16)}
+    config["loss"] |= {"critic": {"name": "patches", "width": 8, "layers": 1}, "start": 32}
+    if features:
+        config["loss"] |= {"perceptual": 0.5, "features": {"name": "learned", "path": features}}
+    config["train"] |= {"log_every": 1} | fields
+    return config
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    """The file of a feature network, trained for a step."""
+    recipe = train_features.RECIPE | {"epochs": 1, "batch": 512}
+    return str(train_features.trained("digits", digits("train"), tmp_path_factory.mktemp("features"), recipe).file)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_compilation")
+def test_both_players_are_kept_and_gone_on_with_bit_for_bit(features, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(against_a_critic(features), whole)
+    for steps in (3, 4):
+        train(against_a_critic(features, steps=steps), parts)
+    for weights in ("params", ""):
+        one, other = load_coder(whole, weights).params, load_coder(parts, weights).params
+        assert set(one) == {"generator", "critic"}
+        jax.tree.map(np.testing.assert_array_equal, one, other)
+    rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    losses = {row["step"]: row for row in rows if "loss" in row}
+    told = {"psnr", "kl", "perceptual", "critic", "fooled", "balance"}
+    assert all(told <= row.keys() for row in losses.values())
+    assert losses[4]["balance"] > 0
+    assert 0 < next(row["psnr_ema_0.998"] for row in rows if "psnr_ema_0.998" in row) < 50
+    assert data(["latents", str(tmp_path / "latents"), "--workdir", str(whole)]) == 0
+    decoded = make_codec(open_latents(str(tmp_path / "latents")).spec).decode
+    z = open_latents(str(tmp_path / "latents")).take(np.arange(2)).x_0
+    x = digits("train").take(np.arange(2)).x_0
+    coder = load_coder(whole)
+    np.testing.assert_allclose(decoded(z), coder.decode(coder.encode(x)), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_compilation")
+def test_before_the_critic_enters_a_run_is_one_without_it(tmp_path):
+    """It ends where the critic would enter, and begins with the autoencoder of a run with a critic."""
+    train(against_a_critic(steps=1), tmp_path / "first")
+    for name in ("with", "without"):
+        config = against_a_critic(steps=2, init=str(tmp_path / "first"))
+        if name == "without":
+            config["loss"] = {"name": "reconstruction", "kl": 1e-6}
+        train(config, tmp_path / name)
+    first, one, other = (load_coder(tmp_path / name, "params") for name in ("first", "with", "without"))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), one.own, other.params)
+    jax.tree.map(np.testing.assert_array_equal, one.params["critic"], first.params["critic"])
+
+
+def test_features_of_other_images_and_a_critic_that_is_missing_are_refused(features, tmp_path):
+    train_spec = digits("train").spec
+    config = against_a_critic(features)
+    with refused("are of images of 1 channels, and these have 3"):
+        build(config, train_spec._replace(shape=(8, 8, 3)))
+    (tmp_path / "none.safetensors").write_bytes(b"x" * 64)
+    for path in (tmp_path / "none.safetensors", tmp_path / "absent.safetensors"):
+        with refused("is no file of such a network"):
+            build(against_a_critic(str(path)), train_spec)
+    config = against_a_critic()
+    del config["loss"]["critic"]
+    with refused("set loss.critic.name, such as patches"):
+        build(config, train_spec)
+    config = against_a_critic()
+    config["loss"]["critic"]["layers"] = 2
+    with refused("pictures of 12x12 at least, and these are 8x8"):
+        build(config, train_spec)
+    with refused("loss.last='decoder/out/kernel'"):
+        build(with_field(against_a_critic(), "loss.last", "decoder/out/kernel"), train_spec)

@@ -33,7 +33,7 @@ from jaxdiff.config.build.players import make_players
 from jaxdiff.config.build.process import learn_process, make_process
 from jaxdiff.config.build.transforms import transform_conditions
 from jaxdiff.config.names import Spec, in_words
-from jaxdiff.config.parts import LOSS, PARAMETERIZATION
+from jaxdiff.config.parts import CRITIC, LOSS, PARAMETERIZATION
 from jaxdiff.config.sampling import Bind
 from jaxdiff.config.schema import check_fields
 from jaxdiff.discrete.parameterization import Symbols
@@ -125,7 +125,8 @@ def build_core(config: Config, spec: DataSpec) -> Core:
         check_target(process, parameterization)
         bind = make_bind(process, parameterization, module, needs.outputs == 2, conditions_of(module, spec))
     if needs.players and isinstance(process, Process):
-        start, bind = make_players(needs.players, process, parameterization, module, spec, bind)
+        critic = lambda: make_critic(config["loss"])
+        start, bind = make_players(needs.players, process, parameterization, module, spec, bind, critic)
     shapes = shapes_of(start, config["net"], config["loss"]["name"], needs, spec.shape, symbols, numbers)
     known = conditions_of(module, spec)
     if needs.times:
@@ -133,6 +134,13 @@ def build_core(config: Config, spec: DataSpec) -> Core:
     return Core(
         process, schedule, parameterization, module, network, lambda key: start(key)[0], shapes, bind, needs, known
     )
+
+
+def make_critic(spec: Spec) -> Any:
+    """The network of an adversary that a loss names."""
+    if "critic" not in spec:
+        raise InputError(f"loss {spec['name']!r}: has an adversary: set loss.critic.name, such as patches")
+    return CRITIC.make(spec["critic"])
 
 
 def check_times(network: Network, shapes: Params, config: Config, shape: tuple[int, ...]) -> None:
@@ -191,7 +199,7 @@ def make_loss(spec: Spec, core: Core, shape: tuple[int, ...]) -> LossFn | Statef
     """The loss that a configuration names, with the weight and the time sampler that it names.
 
     Args:
-      shape: of one example, with which a loss, weight or time sampler from outside is tried.
+      shape: of one example, with which a loss, what it is made of from outside, and features are tried.
 
     Raises:
       InputError: what is named does not fit, or one from outside fails.
@@ -203,7 +211,7 @@ def make_loss(spec: Spec, core: Core, shape: tuple[int, ...]) -> LossFn | Statef
     loss = LOSS.make(spec, **given)
     named = [(LOSS, spec["name"]), *((part, spec[k]["name"]) for k, part in LOSS.inner.items() if k in spec)]
     outside = [(part, name) for part, name in named if not isinstance(name, str) or name not in part.known]
-    if not outside:
+    if not (outside or {"features", "last"} & spec.keys()):
         return loss
     batch = Batch(jnp.zeros((2, *shape)), missing(core.conditions, 2) or None)
     memory = (jax.eval_shape(loss.first, core.shapes),) if isinstance(loss, StatefulLoss) else ()
@@ -212,6 +220,8 @@ def make_loss(spec: Spec, core: Core, shape: tuple[int, ...]) -> LossFn | Statef
         value, _ = jax.eval_shape(run, core.shapes, *memory, jax.random.key(0), batch)
         if value.shape != ():
             raise ValueError(f"the loss has the shape {value.shape}, not ()")
+    except InputError:
+        raise
     except Exception as error:  # what is from outside may raise any
         told = "; ".join(f"{part.kind} {in_words(name)!r} must be {part.contract}" for part, name in outside)
         raise InputError(f"{told}: {type(error).__name__}: {' '.join(str(error).split())[:400]}") from error
