@@ -17,8 +17,8 @@ class Needs(NamedTuple):
       second_time: whether the network is told the time at which a step ends, too: a flow map.
       players: of whom there are two, {"generator", "critic"}: with the network each, "scores" where both take x,
         "judged" where the critic is two of them, {"score", "judge"}, and "adversary" where both take twice the channels
-        of x; or "patches", where the critic is a network of its own, `loss.critic`, that takes x alone. The generator is
-        the model.
+        of x; or "patches", where the critic is a network of its own, `loss.critic`, that takes x alone. The generator
+        is the model.
       samplers: with which a model of this loss is drawn from: names, of those of few steps too, and "any" for all
         others; if it is empty, all but those of few steps.
       forward: whether it takes forward derivatives (jvp) through the network, which some kernels do not have.
