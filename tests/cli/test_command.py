@@ -82,7 +82,7 @@ def test_every_argument_of_all_that_can_be_named_is_set(place, part, name):
     texts = {**spec, **{k: text for k, (text, _) in values.items()}}
     above = {"betas": "ddpm", "noise": "ddpm", "process": "shifted"}  # what has to be named for this place to be there
     *outer, last = place.split(".")
-    around = []
+    around = ["--config.loss.name=adversarial_reconstruction"] if last in ("features", "critic") else []
     while outer and outer[-1] == "process":
         around.append(f"--config.{'.'.join(outer)}.name={above[last]}")
         *outer, last = outer
