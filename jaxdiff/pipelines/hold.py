@@ -26,8 +26,8 @@ def hold(
     Args:
       examples: (n, time, ...), in the data's own units, as `Model.sample` returns them.
       held: (time,) or (n, time), which samples or frames are given.
-      method: and `options`: see `jaxdiff.pipelines.inpaint.inpaint`, and those of `Model.sample`; `noise`, if it is given,
-        is in the data's own units, too, and by default 0.01 of those in which a network sees them.
+      method: and `options`: see `jaxdiff.pipelines.inpaint.inpaint`, and those of `Model.sample`; `noise`, if it is
+        given, is in the data's own units, too, and by default 0.01 of those in which a network sees them.
 
     Raises:
       InputError: a model of another modality, shapes that do not fit, values that are not finite, or nothing to draw.
