@@ -14,7 +14,7 @@ from jaxdiff.evaluation import held_out
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import flow, ve, vp
 from jaxdiff.likelihood import bits_per_dim
-from jaxdiff.types import Batch
+from jaxdiff.types import Batch, Spec
 from tests.helpers.models import a_model, images
 
 SCRIPT = """
@@ -91,3 +91,21 @@ def test_the_likelihood_of_a_flow_that_begins_with_noise():
     x_0 = jnp.full((4, 1), 1 / 255)
     nats = held_out._nats(None, jax.random.key(0), x_0, None, lambda *_: known, 256, 1, 0, "fixed_small")[1]
     np.testing.assert_allclose(nats, -0.5 * np.log(2 * np.pi * (std**2 + 0.02**2)), atol=5e-3)
+
+
+@pytest.mark.system
+def test_ends_that_are_held_are_shown_without_noise_and_do_not_count():
+    """Trajectories that stay where they begin, and a denoiser that knows it, but for their start."""
+    x = np.random.default_rng(0).normal(size=(8, 4, 2))[:, :1].repeat(4, 1).astype(np.float32)
+    spec = Spec((4, 2), "trajectories")
+    stays = lambda params, condition: Bound(vp(), lambda x_t, t: jnp.repeat(params * x_t[:, :1], 4, 1))
+
+    def error(loss, factor=1.0):
+        model = dataclasses.replace(a_model(), spec=spec, bind=stays, config={"loss": loss})
+        source = Source(8, spec, lambda indices: Batch(x[indices]))
+        return held_out.make_monitor(model, source, 8)(jnp.float32(factor))["held_out_mse"]
+
+    assert error({"name": "held", "last": 0}) < 1e-10
+    assert error({"name": "diffusion"}) > 0.1
+    # Of a denoiser that says 0, all states are as wrong, so that the mean is that of those that are free.
+    np.testing.assert_allclose(error({"name": "held"}, 0.0), error({"name": "diffusion"}, 0.0), rtol=1e-5)
