@@ -23,7 +23,6 @@ from jaxdiff.evaluation.of_symbols import Figure
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.gaussian.process import log_snr, perturb, time_at
 from jaxdiff.gaussian.schedules import from_log_snr
-from jaxdiff.guidance import held
 from jaxdiff.likelihood import (
     bits_per_dim,
     continuous_bound,
@@ -139,8 +138,8 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
         x_0 = jnp.asarray(batch.x_0)
         x_t, _ = perturb(process, jax.random.key(0), x_0, t)
         weight = (process.alpha(t) / process.sigma(t)) ** 2
-        denoiser = held(denoiser, x_0, ends)
-        squared = (expand(weight, x_0) * (denoiser(x_t, t) - x_0) ** 2).reshape(n, -1).sum(1)
+        wrong = (1 - ends) * (denoiser(jnp.where(ends > 0, x_0, x_t), t) - x_0)
+        squared = (expand(weight, x_0) * wrong**2).reshape(n, -1).sum(1)
         dimensions = process.space.dimension(x_0) * (1 - ends.mean())
         return squared.sum() / dimensions.sum(), squared / dimensions
 
