@@ -37,6 +37,7 @@ from jaxdiff.modalities.images.operators import downsampled
 from jaxdiff.pipelines.draw import named_variance
 from jaxdiff.pipelines.follow import control_of
 from jaxdiff.pipelines.model import Model
+from jaxdiff.pipelines.options import check_mean
 from jaxdiff.training.sharding import drawing_mesh, on_mesh
 from jaxdiff.types import Array, Batch, Key, Params, Spec, expand
 
@@ -118,8 +119,9 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
     network is shown free of noise here, too, and they do not count.
 
     Raises:
-      InputError: there are not as many examples.
+      InputError: there are not as many examples, or the model is of few steps, which have no such error.
     """
+    check_mean(model.samplers, f"train.held_out_examples={n} (set it to 0)")
     if not 1 <= n <= source.size:
         raise InputError(f"train.held_out_examples={n}: there are {source.size} held-out examples")
     batch = examples(model, source, n)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.config.record import Record, write_record
 from jaxdiff.config.sampling import Bound
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
@@ -15,6 +16,8 @@ from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import flow, ve, vp
 from jaxdiff.likelihood import bits_per_dim
 from jaxdiff.types import Batch, Spec
+from tests.helpers.cases import refused
+from tests.helpers.configs import SPEC, get_config, small
 from tests.helpers.models import a_model, images
 
 SCRIPT = """
@@ -109,3 +112,18 @@ def test_ends_that_are_held_are_shown_without_noise_and_do_not_count():
     assert error({"name": "diffusion"}) > 0.1
     # Of a denoiser that says 0, all states are as wrong, so that the mean is that of those that are free.
     np.testing.assert_allclose(error({"name": "held"}, 0.0), error({"name": "diffusion"}, 0.0), rtol=1e-5)
+
+
+def test_students_of_few_steps_have_no_error_to_be_kept_by():
+    student = dataclasses.replace(a_model(), samplers=("renoise",))
+    source = Source(4, student.spec, lambda indices: Batch(images(4)[indices]))
+    with refused("train.held_out_examples=4 .*this model has learned jumps"):
+        held_out.make_monitor(student, source, 4)
+
+
+def test_a_student_is_trained_whole_whatever_of_its_teacher_was(tmp_path):
+    config = small("flow")
+    config["train"] |= {"freeze": "down*", "held_out_examples": 8, "keep_best": "held_out_mse", "patience": 3}
+    write_record(tmp_path / "teacher", Record(config, SPEC))
+    train = get_config(f"progressive,teacher={tmp_path / 'teacher'}", "distill")["train"]
+    assert (train["freeze"], train["held_out_examples"], train["keep_best"], train["patience"]) == ("", 0, "", 0)
