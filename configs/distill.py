@@ -13,8 +13,9 @@ python train.py --config=configs/distill.py:moment_matching,teacher=RUN
 python train.py --config=configs/distill.py:progressive,teacher=RUN --config.train.guidance="(1,4)"   all scales
 python train.py --config=configs/distill.py:student=RUN                         go on where the teacher is gone
 
-Data, network, process, parameterization and the length of training are the teacher's. A teacher has to predict v,
-velocity or edm's output: eps says nothing of the data at t = 1. docs/few_steps.md has the methods side by side.
+Data, network, process, parameterization and the length of training are the teacher's, and all of it is trained. A
+teacher has to predict v, velocity or edm's output: eps says nothing of the data at t = 1. docs/few_steps.md has the
+methods side by side.
 """
 
 import math
@@ -40,6 +41,10 @@ def get_config(setting: str = "progressive,teacher=runs/flow") -> ConfigDict:
         raise unknown("setting", setting, [*(f"{method},teacher=RUN" for method in METHODS), "student=RUN"])
     config = ConfigDict(with_tuples(read_record(find(run)).config))
     config.train.update(init=str(find(run)), choose=False, minutes=0.0)
+    # What of the teacher was fine-tuned is no part of the student's; nor is its error, which a student has not.
+    config.train.update(freeze="", held_out_examples=0)
+    if config.train.keep_best.startswith("held_out"):
+        config.train.update(keep_best="", patience=0)
     steps = int(further[0].removeprefix("steps=")) if further and further[0][6:].isdigit() else 1
     if further and (name != "progressive" or not further[0][6:].isdigit()):
         raise InputError(f"{further[0]}: a number, of progressive; other students choose their steps when they draw")

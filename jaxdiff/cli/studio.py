@@ -25,6 +25,7 @@ from jaxdiff.evaluation import held_out
 from jaxdiff.gaussian.schedules import vp
 from jaxdiff.modalities import require
 from jaxdiff.modalities.images import pictures, read_picture
+from jaxdiff.pipelines.common import check_pixels
 from jaxdiff.pipelines.img2img import img2img
 from jaxdiff.pipelines.inpaint import inpaint
 from jaxdiff.pipelines.load import load
@@ -149,7 +150,7 @@ class Studio:
 
         def run(key, **options):
             x, states = self.model.trajectory(key, self.num, frames, **options)
-            return np.concatenate([np.asarray(states)[:-1], np.asarray(x)[None]])
+            return np.stack([np.asarray(self.model.codec.decode(at)) for at in (*states[:-1], x)])
 
         return self._timed(run, how, None)
 
@@ -240,6 +241,7 @@ def open_studio(workdir: str, weights: str = "", num: int = 16) -> Studio:
     model = load(folder, weights)
     require("images", model.spec, "jaxdiff demo")
     try:
+        check_pixels(model, "pictures of the data to edit")
         source, missing = _examples(config, model), ""
     except (InputError, OSError) as error:
         source, missing = None, str(error)

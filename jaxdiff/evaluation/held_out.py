@@ -37,8 +37,9 @@ from jaxdiff.modalities.images.operators import downsampled
 from jaxdiff.pipelines.draw import named_variance
 from jaxdiff.pipelines.follow import control_of
 from jaxdiff.pipelines.model import Model
+from jaxdiff.pipelines.options import check_mean
 from jaxdiff.training.sharding import drawing_mesh, on_mesh
-from jaxdiff.types import Batch, Key, Params, Spec, expand
+from jaxdiff.types import Array, Batch, Key, Params, Spec, expand
 
 __all__ = ["Figure", "examples", "make_monitor", "measure", "unit_of"]
 
@@ -114,11 +115,13 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
 
     Each has its own time, evenly spread over (0, 1), and its own noise, the same at every call: a curve without jitter.
     Beside the mean over all stand those over `BANDS` parts of the times, such as "held_out_mse/0.00-0.25": which noise
-    level is still improving? A part that none of the examples falls into is left out.
+    level is still improving? A part that none of the examples falls into is left out. The ends that a loss holds, the
+    network is shown free of noise here, too, and they do not count.
 
     Raises:
-      InputError: there are not as many examples.
+      InputError: there are not as many examples, or the model is of few steps, which have no such error.
     """
+    check_mean(model.samplers, f"train.held_out_examples={n} (set it to 0)")
     if not 1 <= n <= source.size:
         raise InputError(f"train.held_out_examples={n}: there are {source.size} held-out examples")
     batch = examples(model, source, n)
@@ -129,6 +132,7 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
         raise InputError(f"train.held_out_examples={n}: rows of numbers and symbols have no measure here: set it to 0")
     t = jax.random.permutation(jax.random.key(1), (jnp.arange(n) + 0.5) / n)
     band = np.floor(np.asarray(t) * BANDS).astype(int)
+    ends = _ends(model)
 
     @jax.jit
     def error(params):
@@ -136,8 +140,9 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
         x_0 = jnp.asarray(batch.x_0)
         x_t, _ = perturb(process, jax.random.key(0), x_0, t)
         weight = (process.alpha(t) / process.sigma(t)) ** 2
-        squared = (expand(weight, x_0) * (denoiser(x_t, t) - x_0) ** 2).reshape(n, -1).sum(1)
-        dimensions = process.space.dimension(x_0)
+        wrong = (1 - ends) * (denoiser(jnp.where(ends > 0, x_0, x_t), t) - x_0)
+        squared = (expand(weight, x_0) * wrong**2).reshape(n, -1).sum(1)
+        dimensions = process.space.dimension(x_0) * (1 - ends.mean())
         return squared.sum() / dimensions.sum(), squared / dimensions
 
     def measure(params):
@@ -147,6 +152,15 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
         return {"held_out_mse": float(mean), **named}
 
     return measure
+
+
+def _ends(model: Model) -> Array:
+    """1 where the loss of a model holds states in their place, 0 elsewhere: broadcast against an example."""
+    loss, places = (model.config or {}).get("loss", {}), jnp.arange(model.shape[0])
+    if loss.get("name") != "held":
+        return jnp.zeros(())
+    ends = (places < loss.get("first", 1)) | (places >= len(places) - loss.get("last", 1))
+    return expand(ends[None].astype(jnp.float32), jnp.zeros((1, *model.shape)))
 
 
 def _nats(params, key, x_0, condition, bind, levels, draws, chain, variance):

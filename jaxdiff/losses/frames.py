@@ -81,7 +81,8 @@ def held_loss(
         x_t = jnp.where(known, x_0, x_t)
         out = evaluate(process, parameterization, network, params, x_t, t, batch.condition, key_net)
         squares = jnp.where(known, 0, jnp.square(out - target(process, parameterization, x_0, eps, t)))
-        error = squares.reshape(x_0.shape[0], -1).mean(1) * known.size / jnp.sum(~known)
+        free = 1 - share * (first + last) / x_0.shape[1]  # on average: in parts of a batch, too
+        error = squares.reshape(x_0.shape[0], -1).mean(1) / free
         return jnp.mean(weight(process, parameterization, t) * error), {"mse": jnp.mean(error)}
 
     return loss_fn

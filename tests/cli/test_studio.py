@@ -14,7 +14,9 @@ from jaxdiff.cli.studio import IN_TURN, UNKNOWN, How, counting, known_where, she
 from jaxdiff.config.sampling import SAMPLERS
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
-from jaxdiff.types import Batch, Spec
+from jaxdiff.modalities.images.spec import image_spec
+from jaxdiff.pipelines.ends import Ends
+from jaxdiff.types import Batch, Codec, Spec
 from tests.helpers.cases import tiers
 from tests.helpers.configs import changed
 from tests.helpers.models import MEANS, SHAPE, a_model, conditional, images
@@ -93,6 +95,18 @@ def test_a_chain_begins_with_noise_and_ends_with_the_images(studio):
 
 
 @pytest.mark.system
+@pytest.mark.system
+def test_latents_are_shown_as_pictures_and_none_is_offered_to_be_edited(monkeypatch, tmp_path):
+    coded = Ends(codec=Codec(lambda x: x / 2, lambda z: 2 * z), pictures=image_spec(SHAPE))
+    model = dataclasses.replace(a_model(), ends=coded)
+    monkeypatch.setattr(studios, "opened", lambda workdir: (tmp_path, {}))
+    monkeypatch.setattr(studios, "load", lambda folder, weights: model)
+    studio, how = studios.open_studio("", num=2), How("ddim", 2)
+    np.testing.assert_allclose(studio.draw(how).frames, 2 * counting(a_model(), num=2).draw(how).frames, atol=1e-5)
+    assert studio.pictures is None
+    assert "draws latents" in studio.missing
+
+
 def test_classes_come_in_turn_or_as_they_are_chosen(studio):
     nearest = lambda label: np.argmin(
         [((studio.draw(How("ddim", 40, label=label)).frames[-1] - m) ** 2).mean((1, 2, 3)) for m in MEANS], 0

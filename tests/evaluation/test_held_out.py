@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.config.record import Record, write_record
 from jaxdiff.config.sampling import Bound
 from jaxdiff.data.source import Source
 from jaxdiff.errors import InputError
@@ -14,7 +15,9 @@ from jaxdiff.evaluation import held_out
 from jaxdiff.gaussian.mixture import gaussian_mixture
 from jaxdiff.gaussian.schedules import flow, ve, vp
 from jaxdiff.likelihood import bits_per_dim
-from jaxdiff.types import Batch
+from jaxdiff.types import Batch, Spec
+from tests.helpers.cases import refused
+from tests.helpers.configs import SPEC, get_config, small
 from tests.helpers.models import a_model, images
 
 SCRIPT = """
@@ -91,3 +94,36 @@ def test_the_likelihood_of_a_flow_that_begins_with_noise():
     x_0 = jnp.full((4, 1), 1 / 255)
     nats = held_out._nats(None, jax.random.key(0), x_0, None, lambda *_: known, 256, 1, 0, "fixed_small")[1]
     np.testing.assert_allclose(nats, -0.5 * np.log(2 * np.pi * (std**2 + 0.02**2)), atol=5e-3)
+
+
+@pytest.mark.system
+def test_ends_that_are_held_are_shown_without_noise_and_do_not_count():
+    """Trajectories that stay where they begin, and a denoiser that knows it, but for their start."""
+    x = np.random.default_rng(0).normal(size=(8, 4, 2))[:, :1].repeat(4, 1).astype(np.float32)
+    spec = Spec((4, 2), "trajectories")
+    stays = lambda params, condition: Bound(vp(), lambda x_t, t: jnp.repeat(params * x_t[:, :1], 4, 1))
+
+    def error(loss, factor=1.0):
+        model = dataclasses.replace(a_model(), spec=spec, bind=stays, config={"loss": loss})
+        source = Source(8, spec, lambda indices: Batch(x[indices]))
+        return held_out.make_monitor(model, source, 8)(jnp.float32(factor))["held_out_mse"]
+
+    assert error({"name": "held", "last": 0}) < 1e-10
+    assert error({"name": "diffusion"}) > 0.1
+    # Of a denoiser that says 0, all states are as wrong, so that the mean is that of those that are free.
+    np.testing.assert_allclose(error({"name": "held"}, 0.0), error({"name": "diffusion"}, 0.0), rtol=1e-5)
+
+
+def test_students_of_few_steps_have_no_error_to_be_kept_by():
+    student = dataclasses.replace(a_model(), samplers=("renoise",))
+    source = Source(4, student.spec, lambda indices: Batch(images(4)[indices]))
+    with refused("train.held_out_examples=4 .*this model has learned jumps"):
+        held_out.make_monitor(student, source, 4)
+
+
+def test_a_student_is_trained_whole_whatever_of_its_teacher_was(tmp_path):
+    config = small("flow")
+    config["train"] |= {"freeze": "down*", "held_out_examples": 8, "keep_best": "held_out_mse", "patience": 3}
+    write_record(tmp_path / "teacher", Record(config, SPEC))
+    train = get_config(f"progressive,teacher={tmp_path / 'teacher'}", "distill")["train"]
+    assert (train["freeze"], train["held_out_examples"], train["keep_best"], train["patience"]) == ("", 0, "", 0)

@@ -108,6 +108,19 @@ def test_ends_are_held_in_their_share():
     np.testing.assert_allclose(same.all(1).mean(), 0.49, atol=0.03)
 
 
+@pytest.mark.system
+def test_what_held_ends_leave_counts_alike_in_parts_of_any_size():
+    """An error of the first of three steps, free in half of the examples, as the last is: 1/2 / (1 + 1/2 + 1/2)."""
+    network = lambda params, x, time, *rest: jnp.zeros_like(x).at[:, 0].set(1)
+    loss = held_loss(PROCESS, x0(), network, simple(), stratified(0.01), share=0.5)
+
+    def mean(n, keys):
+        one = lambda key: loss(None, key, Batch(jnp.zeros((n, 3, 1))))[0]
+        return jax.vmap(one)(jax.random.split(jax.random.key(0), keys)).mean()
+
+    np.testing.assert_allclose([mean(1, 8000), mean(80, 100)], 0.25, atol=0.01)
+
+
 def test_something_is_left_to_draw():
     loss = held_loss(PROCESS, x0(), exact, simple(), stratified(0.01), 3, 2)
     with pytest.raises(InputError, match="leave some of the 5 steps"):
