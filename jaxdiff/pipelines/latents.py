@@ -192,13 +192,33 @@ def _drawn(
     negative: Condition | None,
     options: Mapping[str, Any],
 ) -> Array:
-    """The decoded examples of a run; XL is told the size of its pictures, uncropped, where no sizes are given."""
+    """The decoded examples of a run; XL is told the size of its pictures, uncropped, where no sizes are given.
+
+    Raises:
+      InputError: what controls a picture is to do so at some steps alone.
+    """
+    for name, usual in ALWAYS.items():
+        if options.get(name, usual) != usual:
+            raise InputError(
+                f"{name}={options[name]}: only {usual} is supported: what controls a picture does so at every step and "
+                "with every caption: leave it out, and set the strength"
+            )
+    options = {name: value for name, value in options.items() if name not in ALWAYS}
     if "sizes" in model.conditions and "sizes" not in condition and model.ends.pictures:
         height, width, _ = model.ends.pictures.shape
         condition = {**condition, "sizes": np.tile(np.array([height, width, 0, 0, height, width], np.float32), (n, 1))}
     further: dict[str, Any] = {} if negative is None else {"negative": {**condition, **negative}}
     z, _ = model.trajectory(key, n, 0, condition=condition, hooks=hooks, inputs=inputs, **options, **further)
     return model.codec.decode(z)
+
+
+ALWAYS = {
+    "adapter_conditioning_factor": 1.0,
+    "control_guidance_start": 0.0,
+    "control_guidance_end": 1.0,
+    "guess_mode": False,
+}
+"""Options of diffusers by which control ends early or knows no caption, and their values for control that does not."""
 
 
 def _noised(process, key, x, times, inputs):

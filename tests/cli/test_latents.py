@@ -3,11 +3,13 @@
 import argparse
 import json
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxdiff.cli import latents, sample
+from jaxdiff.pipelines import latents as pipelines
 from jaxdiff.pipelines.words import no_words
 from tests.helpers import latent_folder as tiny
 from tests.helpers.cases import refused
@@ -60,6 +62,24 @@ def test_fields_and_sizes():
     for wrong in ({"size": "16x"}, {"scheduler": ["steps"]}):
         with refused("must be"):
             latents._parts(argparse.Namespace(**vars(given) | wrong))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "usual"),
+    [
+        ("adapter_conditioning_factor", 0.5, 1.0),
+        ("control_guidance_start", 0.2, 0.0),
+        ("control_guidance_end", 0.8, 1.0),
+        ("guess_mode", True, False),
+    ],
+)
+def test_control_that_is_not_always_there_is_refused_by_name(name, value, usual):
+    """From Python, before anything is drawn; with the value that means nothing, the next complaint is another."""
+    key = jax.random.key(0)
+    with refused(f"{name}={value}: only {usual} is supported"):
+        pipelines.generate(None, key, 1, {}, **{name: value})
+    with pytest.raises(AttributeError, match="conditions"):
+        pipelines.generate(None, key, 1, {}, **{name: usual})
 
 
 def test_what_stands_for_no_caption(tmp_path):

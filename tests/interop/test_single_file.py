@@ -163,9 +163,9 @@ def test_open_clip_by_diffusers_converter(last, tmp_path):
     assert equal(params, expected)
 
 
-def words_of(family, size):
+def words_of(family, size, seed=0):
     """Text encoders as they are in a file."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     make = lambda *shape: (0.2 * rng.normal(size=shape)).astype(np.float32)
     openai = {"embeddings.token_embedding.weight": make(size, 64), "embeddings.position_embedding.weight": make(9, 64)}
     openai |= {f"final_layer_norm.{end}": make(64) for end in ("weight", "bias")}
