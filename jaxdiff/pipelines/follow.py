@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.controls import as_condition, find_control
@@ -41,13 +42,17 @@ def follow(
     Args:
       strength: of the control, one for all or (n,); at 0 the model draws as if there were none.
       condition: what else is known: a class for all, (n,) of them, or by name.
-      control: in place of that of the images, (n, height, width, 1).
+      control: in place of that of the images, (n, height, width, 1), from -1 to 1.
 
     Raises:
       InputError: another model, or images or controls that do not fit.
     """
     images = checked_images(model, images)
     made = control_of(model, images) if control is None else jnp.asarray(control)
+    if control is not None and not isinstance(made, Tracer) and made.min() >= 0:
+        raise InputError(
+            f"control: from {made.min():g} to {made.max():g}, and controls are from -1 to 1, -1 for nothing"
+        )
     if not is_traced(strength) and not np.isfinite(strength).all():
         raise InputError(f"strength={strength}: must be finite; 1 as in training, 0 for no control")
     if isinstance(condition, Mapping) or condition is None:

@@ -17,6 +17,7 @@ from jax.core import Tracer
 
 from jaxdiff.config.sampling import Bind, Bound
 from jaxdiff.errors import InputError
+from jaxdiff.gaussian.process import Process
 from jaxdiff.pipelines.common import measured_images
 from jaxdiff.pipelines.ends import Ends
 from jaxdiff.pipelines.hooks import Hooks, Inputs
@@ -297,6 +298,8 @@ def _latents(model: Model, noise: Any, n: int) -> Array:
 
 
 def _noise(model: Model, key: Key, n: int, options: Mapping[str, Any]) -> Array:
-    """Noise of each example from the key and its number, as large as the options say."""
+    """Noise of each example from the key and its number, of the kind of training, as large as the options say."""
+    kind = model.path.noise if isinstance(model.path, Process) else lambda key, x: jax.random.normal(key, x.shape)
+    one = lambda key: kind(key, jnp.zeros((1, *model.shape)))[0]
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(options.get("first", 0) + jnp.arange(n))
-    return options.get("noise_scale", 1.0) * jax.vmap(lambda key: jax.random.normal(key, model.shape))(keys)
+    return options.get("noise_scale", 1.0) * jax.vmap(one)(keys)

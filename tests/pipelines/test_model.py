@@ -425,6 +425,8 @@ def test_a_model_without_a_bound_is_saved_without_one():
 def test_the_noise_of_a_latent_follows_from_its_number(model):
     key = jax.random.key(0)
     some = latents._noise(model, key, 2, {"first": 3, "noise_scale": 2.0})
+    of_ones = dataclasses.replace(model, path=model.path._replace(noise=lambda key, x: jnp.ones_like(x)))
+    np.testing.assert_array_equal(latents._noise(of_ones, key, 2, {}), np.ones((2, *model.shape)))
     np.testing.assert_allclose(some, 2 * latents._noise(model, key, 5, {})[3:], rtol=1e-6)
 
 

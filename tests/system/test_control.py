@@ -14,6 +14,7 @@ from jaxdiff.modalities.images import digits
 from jaxdiff.modalities.images.controls import edges
 from jaxdiff.nets import UNet
 from jaxdiff.pipelines.experiment import build
+from tests.helpers.cases import refused
 from tests.helpers.configs import SPEC, get_config
 
 NET = {"channels": 16, "multipliers": (1, 2), "blocks": 1, "attention": (4,), "groups": 8, "dropout": 0.0}
@@ -103,6 +104,8 @@ def test_given_controls_take_the_place_of_those_of_the_images(runs):
     images = digits("test").take(np.arange(2)).x_0
     drawn = pipelines.follow(model, key, images, condition=1)
     same = pipelines.follow(model, key, 0 * images, condition=1, control=edges(jnp.asarray(images)))
+    with refused("control: from 0 to 1.*from -1 to 1"):
+        pipelines.follow(model, key, images, condition=1, control=(edges(jnp.asarray(images)) + 1) / 2)
     np.testing.assert_array_equal(drawn, same)
     assert (runs / "control" / "samples.png").is_file()
 
