@@ -79,11 +79,16 @@ def check_teacher(
 
     Raises:
       InputError: its process or parameterization is another, or its network, but for what tells of a second time
-        or a scale; or
-        it is to be guided, and was never trained without its condition.
+        or a scale; or it is told a scale of guidance itself; or it is to be guided, and was never trained without its
+        condition.
     """
     if differing := others(config, teacher):
         raise InputError(f"a teacher of another {differing[0]}: take that of the teacher")
+    if teacher and (scales := teacher["train"].get("guidance")):
+        raise InputError(
+            f"a teacher that is told the scale of its guidance, from {scales[0]:g} to {scales[1]:g}, is no teacher of "
+            "one scale, nor to be guided again: take the one that it was distilled from"
+        )
     scale = config["train"].get("guidance") or config["loss"].get("guidance", 1.0)
     if teacher and scale != 1 and not teacher["train"]["cond_dropout"]:
         raise InputError(
