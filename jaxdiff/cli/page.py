@@ -111,9 +111,8 @@ def _controls(gr: Any, parts: SimpleNamespace, studio: Studio) -> None:
             )
             parts.seed = gr.Slider(0, 999, 0, step=1, label="Seed", elem_id="seed", min_width=120, buttons=[])
         parts.guidance = gr.Slider(
-            0,
-            10,
-            1,
+            *studio.scales,
+            first.guidance,
             step=0.1,
             label="Guidance towards the class",
             visible=studio.guided,

@@ -30,7 +30,7 @@ from jaxdiff.pipelines.img2img import img2img
 from jaxdiff.pipelines.inpaint import inpaint
 from jaxdiff.pipelines.load import load
 from jaxdiff.pipelines.model import Model
-from jaxdiff.pipelines.options import check_applies, finite
+from jaxdiff.pipelines.options import check_allowed, check_applies, finite
 from jaxdiff.training.errors import explained
 from jaxdiff.types import Batch, Condition
 
@@ -104,7 +104,12 @@ class Studio:
     @property
     def guided(self) -> bool:
         """Whether guidance applies."""
-        return self.model.guidable and self.model.num_classes > 0
+        return (self.model.guidable or self.model.scales is not None) and self.model.num_classes > 0
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        """Of guidance, from which to which: those that a student has learned, where it is told one."""
+        return self.model.scales or (0.0, 10.0)
 
     @property
     def classes(self) -> list[tuple[str, int]]:
@@ -113,27 +118,29 @@ class Studio:
             return []
         named = list(self.model.spec.details.get("classes", []))
         names = named or [str(k) for k in range(self.model.num_classes)]
-        unknown = [("not told", UNKNOWN)] if self.guided else []
+        unknown = [("not told", UNKNOWN)] if self.model.guidable else []
         return [("in turn", IN_TURN), *unknown, *((name, k) for k, name in enumerate(names))]
 
     @property
     def samplers(self) -> list[str]:
         """The names of those that can draw from this model, in the number of steps that the page begins with."""
         own = self.model.sampler["name"]
-        further = [own] if isinstance(own, str) and own not in SAMPLERS else []
-        return further + sorted(filter(self._applies, SAMPLERS))
+        others = sorted(filter(self._applies, SAMPLERS))
+        return ([own] if isinstance(own, str) and own not in others else []) + others
 
     @property
     def first(self) -> How:
         """How to draw at the beginning: quickly, or as the run does itself where that cannot be."""
-        name, steps = QUICK
-        return How(name, steps) if self._applies(name) else How(self.model.sampler["name"], self.model.steps)
+        (name, steps), (low, high) = QUICK, self.scales
+        how = How(name, steps) if self._applies(name) else How(self.model.sampler["name"], self.model.steps)
+        return how._replace(guidance=min(max(how.guidance, low), high))
 
     def _made(self, sampler: str) -> Any:
         return find_sampler(sampler)(self.model.path or vp(), lambda x_t, t: x_t)
 
     def _applies(self, sampler: str) -> bool:
         try:
+            check_allowed(self.model.samplers, sampler)
             self._made(sampler)
             check_applies(sampler, self.model.path, self.model.grid(QUICK[1]))
         except InputError:

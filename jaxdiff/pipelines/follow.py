@@ -53,6 +53,19 @@ def follow(
         raise InputError(
             f"control: from {made.min():g} to {made.max():g}, and controls are from -1 to 1, -1 for nothing"
         )
+    return _led(model, key, images, made, strength, condition, **options)
+
+
+def _led(
+    model: Model,
+    key: Key,
+    images: np.ndarray,
+    made: Array,
+    strength: float | Array = 1.0,
+    condition: Given = None,
+    **options,
+) -> Array:
+    """Draw an image for each of some, with this control."""
     if not is_traced(strength) and not np.isfinite(strength).all():
         raise InputError(f"strength={strength}: must be finite; 1 as in training, 0 for no control")
     if isinstance(condition, Mapping) or condition is None:
@@ -64,9 +77,10 @@ def follow(
 
 def _follow(model: Model, key: Key, images: np.ndarray, **options) -> Outcome:
     """Follow, with the controls shown above what was drawn."""
+    images = checked_images(model, images)
     control = control_of(model, images)
     shown = np.broadcast_to(np.asarray(control), (len(images), *model.shape))
-    return Outcome(follow(model, key, images, control=control, **options), rows=(shown,))
+    return Outcome(_led(model, key, images, control, **options), rows=(shown,))
 
 
 PIPELINES = {

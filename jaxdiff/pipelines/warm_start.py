@@ -7,7 +7,10 @@ import jax
 import numpy as np
 
 from jaxdiff.config.names import in_words
+from jaxdiff.config.parts import LOSS
 from jaxdiff.errors import InputError
+from jaxdiff.losses.needs import needs_of
+from jaxdiff.pipelines.options import check_mean
 from jaxdiff.types import Params, by_path, path_name
 
 __all__ = ["check_teacher", "for_players", "others", "warm_start"]
@@ -79,19 +82,33 @@ def check_teacher(
 
     Raises:
       InputError: its process or parameterization is another, or its network, but for what tells of a second time
-        or a scale; or
-        it is to be guided, and was never trained without its condition.
+        or a scale; or it is told a scale of guidance itself; or it is to be guided, and was never trained without its
+        condition; or it has learned jumps, but for steps that are to be halved further.
     """
     if differing := others(config, teacher):
         raise InputError(f"a teacher of another {differing[0]}: take that of the teacher")
-    scale = config["train"].get("guidance") or config["loss"].get("guidance", 1.0)
+    if teacher and (scales := teacher["train"].get("guidance")):
+        raise InputError(
+            f"a teacher that is told the scale of its guidance, from {scales[0]:g} to {scales[1]:g}, is no teacher of "
+            "one scale, nor to be guided again: take the one that it was distilled from"
+        )
+    told = config["train"].get("guidance")
+    scale = told or config["loss"].get("guidance", 1.0)
     if teacher and scale != 1 and not teacher["train"]["cond_dropout"]:
         raise InputError(
-            f"guidance={scale}: this teacher was never trained without its condition: take one trained with "
-            "train.cond_dropout, such as 0.1, or guidance=1"
+            f"{'train' if told else 'loss'}.guidance={scale}: this teacher was never trained without its condition: "
+            "take one trained with train.cond_dropout, such as 0.1, or guidance=1"
         )
+    if teacher and not _goes_on(config["loss"], teacher["loss"]):
+        check_mean(needs_of(LOSS.find(teacher["loss"])).samplers, "a teacher")
     added = lambda name: {"until", "guidance"} & {*name.split("/")}
     mine, theirs = ({k: p.shape for k, p in by_path(tree).items() if not added(k)} for tree in (params, trained))
     if mine != theirs:
         first = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))[0]
         raise InputError(f"a teacher of another network ({first}): configure the student's net as the teacher's")
+
+
+def _goes_on(loss: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Tell whether a student goes on to halve the steps that its teacher was distilled to."""
+    same = loss["name"] == before["name"] == "progressive"
+    return same and loss.get("total", 64) == before.get("last", 1) and loss.get("guidance", 1.0) == 1

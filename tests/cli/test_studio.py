@@ -85,6 +85,16 @@ def test_sampler_and_steps_compile_once_each(act):
         assert ACTS[act](studio, how).traces == 0
 
 
+def test_a_page_of_a_student_begins_as_it_draws_and_with_a_scale_that_it_has_learned():
+    told = {"sampler": {"name": "renoise"}, "samplers": ("renoise",), "scales": (2.0, 4.0), "steps": 2}
+    studio = counting(dataclasses.replace(a_model(classes=2), guidable=False, **told), num=2)
+    assert studio.samplers == ["renoise"]
+    assert studio.first == How("renoise", 2, guidance=2.0)
+    assert studio.scales == (2.0, 4.0)
+    assert UNKNOWN not in dict(studio.classes).values()
+    assert np.isfinite(studio.draw(studio.first).frames).all()
+
+
 @pytest.mark.system
 def test_a_chain_begins_with_noise_and_ends_with_the_images(studio):
     drawn = studio.draw(How("ddim", 40, seed=3, label=0))

@@ -135,3 +135,21 @@ def test_losses_and_teachers_without_guidance_are_refused():
     teacher = a_config(train_guidance=(), train_cond_dropout=0.0)
     with refused("never trained without"):
         check_teacher(a_config(), teacher, {}, {})
+
+
+@pytest.mark.parametrize("scales", [(), (1.0, 4.0)], ids=["by a student of one scale", "by one that is told its own"])
+def test_a_teacher_that_is_told_a_scale_is_refused(scales):
+    """Without its scale it is another network; guided again, it would draw with the square of the scale."""
+    with refused("told the scale of its guidance, from 1 to 4.*distilled from"):
+        check_teacher(a_config(train_guidance=scales), a_config(), {}, {})
+
+
+def test_a_teacher_that_has_learned_jumps_is_refused_unless_its_steps_are_halved_further():
+    student, teacher = (a_config(train_guidance=()) for _ in range(2))
+    with refused("a teacher: asks for E.*renoise"):
+        check_teacher(student, teacher, {}, {})
+    steps = {"name": "progressive", "total": 64, "last": 4}
+    student["loss"], teacher["loss"] = {"name": "progressive", "total": 4, "last": 1}, steps
+    check_teacher(student, teacher, {}, {})
+    with refused("a teacher: asks for E.*ddim"):
+        check_teacher({**student, "loss": steps}, teacher, {}, {})

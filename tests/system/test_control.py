@@ -1,5 +1,7 @@
 """A model learns to follow pictures: it begins as it was, stays so without them, and is a run like any other."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +13,14 @@ from jaxdiff.cli.train import train
 from jaxdiff.config.build import build_core, source
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import digits
-from jaxdiff.modalities.images.controls import edges
+from jaxdiff.modalities.images.controls import edges, specs
 from jaxdiff.nets import UNet
 from jaxdiff.pipelines.experiment import build
+from jaxdiff.pipelines.follow import PIPELINES
+from jaxdiff.pipelines.model import Model
 from tests.helpers.cases import refused
 from tests.helpers.configs import SPEC, get_config
+from tests.helpers.models import a_model
 
 NET = {"channels": 16, "multipliers": (1, 2), "blocks": 1, "attention": (4,), "groups": 8, "dropout": 0.0}
 
@@ -108,6 +113,18 @@ def test_given_controls_take_the_place_of_those_of_the_images(runs):
         pipelines.follow(model, key, images, condition=1, control=(edges(jnp.asarray(images)) + 1) / 2)
     np.testing.assert_array_equal(drawn, same)
     assert (runs / "control" / "samples.png").is_file()
+
+
+def test_the_task_takes_images_that_are_edges_everywhere(monkeypatch):
+    """Their control is nowhere -1, and none that somebody gave in another range."""
+    monkeypatch.setattr(Model, "sample", lambda model, key, n, condition: condition["control"])
+    follows = {"conditions": specs(SPEC.shape), "config": {"train": {"control": "edges"}}}
+    model = dataclasses.replace(a_model(), spec=SPEC, **follows)
+    y, x = (np.mgrid[:8, :8] + 1) // 2
+    images = np.where((x + y) % 2, 1, -1).astype(np.float32)[None, ..., None]
+    np.testing.assert_array_equal(PIPELINES["follow"].run(model, None, images).images, np.ones((1, 8, 8, 1)))
+    with refused("control: from 1 to 1.*from -1 to 1"):
+        pipelines.follow(model, None, images, control=np.ones((1, 8, 8, 1)))
 
 
 def test_what_does_not_fit_is_refused_by_name(runs):

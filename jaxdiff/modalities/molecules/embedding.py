@@ -2,8 +2,9 @@
 
     etkdg    RDKit's ETKDGv3 (Wang et al. 2020), with hydrogens, which are then left out
     bounds   RDKit's distance geometry, without torsions and rings known from crystals
-    paths    lengths of the shortest paths through the bonds, each the sum of two radii, to the power 0.9, times 1 + 5 %
-             of noise; three dimensions of them by classical scaling, of the hand that keeps more stereocenters
+    paths    lengths of the shortest paths through the bonds, each the sum of two radii, to the power 0.9, times
+             1 + 3.5 % of noise (the mean of two of 5 %); three dimensions of them by classical scaling, of the hand
+             that keeps more stereocenters
 
 Each takes molecules of RDKit without hydrogens, whose stereocenters are marked, and gives for each as many arrays
 (atoms, 3), in Angstrom, or None where it finds none.
