@@ -109,7 +109,8 @@ def told_scale(
             "it is told the scale alone: leave it out"
         )
     scale = traced.get("guidance", jnp.float32(scales[0]))
-    if not is_traced(scale) and not scales[0] <= float(scale) <= scales[1]:
+    least, most = map(np.float32, scales)  # as exact as the scale
+    if not is_traced(scale) and not least <= float(scale) <= most:
         raise InputError(
             f"guidance={float(scale):g}: this model has learned scales from {scales[0]:g} to {scales[1]:g}"
         )

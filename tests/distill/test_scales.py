@@ -12,6 +12,7 @@ from jaxdiff import distill
 from jaxdiff.gaussian import parameterization, schedules
 from jaxdiff.losses.times import log_normal
 from jaxdiff.pipelines import experiment
+from jaxdiff.pipelines.chosen import told_scale
 from jaxdiff.pipelines.draw import make_draw
 from jaxdiff.pipelines.warm_start import check_teacher, warm_start
 from jaxdiff.transforms.scale import scaled
@@ -56,6 +57,16 @@ def test_told_a_scale_the_teacher_is_guided_by_it(name):
     mixed = found(jnp.float32([1, 1, 1, 3, 3, 3]))
     assert np.abs(mixed - at[1.0]).max() > 1e-4
     assert np.abs(mixed - at[3.0]).max() > 1e-4
+
+
+def test_the_ends_of_the_scales_are_among_them():
+    """As 32 bits have them, too: 1.3 there is less than 1.3."""
+    for scale in ({}, {"guidance": jnp.float32(1.3)}, {"guidance": jnp.float32(3.7)}):
+        told, left = told_scale((1.3, 3.7), None, {"eta": jnp.float32(0), **scale}, 2)
+        np.testing.assert_allclose(told, np.full((2, 1), scale.get("guidance", 1.3)))
+        assert left.keys() == {"eta"}
+    with refused("guidance=3.8"):
+        told_scale((1.3, 3.7), None, {"guidance": jnp.float32(3.8)}, 2)
 
 
 def test_scales_are_even():
