@@ -18,7 +18,6 @@ with PoseBusters installed, of molecules, too, what passes its checks.
 
 import argparse
 import contextlib
-import json
 import signal
 import sys
 from pathlib import Path
@@ -32,7 +31,7 @@ from jaxdiff.cli import evaluate_conformers
 from jaxdiff.cli.output import is_quiet
 from jaxdiff.cli.parser import Parser
 from jaxdiff.cli.sample import opened, parse_option
-from jaxdiff.cli.written import put
+from jaxdiff.cli.written import put_result
 from jaxdiff.config import build
 from jaxdiff.config.sampling import OPTIONS
 from jaxdiff.data import numpy_file
@@ -58,6 +57,7 @@ __all__ = ["main", "make_parser"]
 NUM, BATCH = 10_000, 256
 DRAWING = ("sampler", "steps", "guidance", "label", "weights", "option", "num", "each", "batch", "likelihood")
 MEASURING = ("held_out", "extrapolate", "intervals", "floor", "json", "report")
+LEAST = {"num": 2, "each": 1, "batch": 1, "intervals": 0, "floor": 0, "seed": 0, "likelihood": 0}
 BESIDE, NEAREST = 8, 3
 """Samples in the report that stand beside training examples, and how many of these are shown of each."""
 
@@ -149,19 +149,11 @@ def check(given: argparse.Namespace) -> None:
         raise InputError("--likelihood: is of the run's own held-out data, not of --held-out: leave one of them out")
     if "inception" not in given.features:
         _refuse([name for name in ("resize", "weights_file") if name in said], "is for --features inception")
-    for name, least in (
-        ("num", 2),
-        ("each", 1),
-        ("batch", 1),
-        ("intervals", 0),
-        ("floor", 0),
-        ("seed", 0),
-        ("likelihood", 0),
-    ):
-        if (getattr(given, name) is not None and getattr(given, name) < least) or (
-            name == "intervals" and given.intervals == 1
-        ):
-            raise InputError(f"--{name} {getattr(given, name)}: at least {max(least, 2 * (name == 'intervals'))}")
+    if given.intervals == 1:
+        raise InputError("--intervals 1: at least 2, or 0 for none")
+    for name, least in LEAST.items():
+        if (value := getattr(given, name)) is not None and value < least:
+            raise InputError(f"--{name} {value}: at least {least}")
 
 
 def _refuse(names: list[str], why: str) -> None:
@@ -308,13 +300,7 @@ def write(
     if given.workdir:
         shown |= report.curves(Path(result["samples"]["workdir"]))
     page = report.page(f"{given.workdir or given.samples}: {samples.size:,} samples", result, shown)
-    beside = Path(given.json).with_suffix(".html") if given.json else above / "report.html"
-    wanted = {Path(given.report or beside): page}
-    if given.json:
-        wanted[Path(given.json)] = json.dumps(result, indent=2, default=str) + "\n"
-    for file, text in wanted.items():
-        put(file, text)
-    print(f"written: {', '.join(map(str, wanted))}")
+    put_result(result, page, given.json, given.report, above)
 
 
 def illustrated(samples: Examples, real: Examples | None) -> dict[str, np.ndarray | None]:

@@ -1,7 +1,6 @@
 """Evaluate a run of conformers, beside what needs no training (`jaxdiff.evaluation.of_conformers`)."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import jax
 
 from jaxdiff import __version__
 from jaxdiff.cli.output import is_quiet
-from jaxdiff.cli.written import put
+from jaxdiff.cli.written import put_result
 from jaxdiff.errors import InputError
 from jaxdiff.evaluation import of_conformers, report, weights
 from jaxdiff.modalities.molecules import busted, show_conformers
@@ -83,10 +82,4 @@ def _write(given: argparse.Namespace, result: dict[str, Any], lines: Any, figure
     title = f"{given.workdir}: {about['each']} conformers each of {about['molecules']} molecules"
     shown = {"known conformers, and those drawn, laid onto them": show_conformers.rendered(figure)}
     page = report.page(title, result, shown, lines)
-    beside = Path(given.json).with_suffix(".html") if given.json else above / "report.html"
-    wanted = {Path(given.report or beside): page}
-    if given.json:
-        wanted[Path(given.json)] = json.dumps(result, indent=2, default=str) + "\n"
-    for file, text in wanted.items():
-        put(file, text)
-    print(f"written: {', '.join(map(str, wanted))}")
+    put_result(result, page, given.json, given.report, above)

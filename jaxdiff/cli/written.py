@@ -1,12 +1,14 @@
 """Written: files of the command line, so that what was drawn survives a full disk and a second process."""
 
 import itertools
+import json
 import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO, FileIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -14,7 +16,7 @@ from filelock import FileLock, Timeout
 from jaxdiff.errors import InputError
 from jaxdiff.training.files import replacing
 
-__all__ = ["Rows", "claimed", "put"]
+__all__ = ["Rows", "claimed", "put", "put_result"]
 
 
 @contextmanager
@@ -86,3 +88,21 @@ def put(file: Path, text: str) -> None:
             part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {str(file)!r}: {error.strerror or error}") from error
+
+
+def put_result(result: dict[str, Any], page: str, file: str, report: str, above: Path) -> None:
+    """Write the page of what was measured, and its JSON where a file for it is named, and say where they are.
+
+    Args:
+      file, report: of the JSON and of the page; "" for none, and for a page beside the JSON or else in `above`.
+
+    Raises:
+      InputError: as of `put`.
+    """
+    beside = Path(file).with_suffix(".html") if file else above / "report.html"
+    wanted = {Path(report or beside): page}
+    if file:
+        wanted[Path(file)] = json.dumps(result, indent=2, default=str) + "\n"
+    for place, text in wanted.items():
+        put(place, text)
+    print(f"written: {', '.join(map(str, wanted))}")
