@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 FORMAT, SEAL = 1, "sha256"
+BEST = "config.train.keep_best"
 LARGEST = 2**16
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What a file system without locks answers."""
@@ -207,10 +208,13 @@ def write_record(folder: Path, record: Record, write: bool = True) -> None:
 
 def _check_same(folder: Path, old: Record, new: Record) -> None:
     before, after = (flat(json.loads(json.dumps(_plain(record._replace(data={}))))) for record in (old, new))
+    best = before.get(BEST)
+    fixed = _measures(best) if best and best == after.get(BEST) else ()
     differ = [
         f"{name.removeprefix('config.')} ({_short(before.get(name))} there, {_short(after.get(name))} now)"
         for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) and not may_change(name.removeprefix("config."))
+        if before.get(name) != after.get(name)
+        and (not may_change(name.removeprefix("config.")) or name.startswith(fixed))
     ]
     if differ:
         raise InputError(
@@ -223,6 +227,13 @@ def _check_same(folder: Path, old: Record, new: Record) -> None:
             f"{str(folder)!r} was trained on other data ({what}): name those, wherever they lie, or choose another "
             f"--workdir; to go on with these all the same, take 'data' and {SEAL!r} out of its config.json"
         )
+
+
+def _measures(best: str) -> tuple[str, ...]:
+    """The fields that the figure by which checkpoints are kept depends on; of other ones, it cannot be compared."""
+    if best.startswith("held_out_"):
+        return ("config.train.held_out_examples",)
+    return ("config.train.samples", "config.train.features", "config.sample.")
 
 
 def _seal(content: Mapping[str, Any]) -> str:

@@ -132,7 +132,7 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
         raise InputError(f"train.held_out_examples={n}: rows of numbers and symbols have no measure here: set it to 0")
     t = jax.random.permutation(jax.random.key(1), (jnp.arange(n) + 0.5) / n)
     band = np.floor(np.asarray(t) * BANDS).astype(int)
-    ends = _ends(model)
+    ends = _ends(model, n)
 
     @jax.jit
     def error(params):
@@ -142,7 +142,7 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
         weight = (process.alpha(t) / process.sigma(t)) ** 2
         wrong = (1 - ends) * (denoiser(jnp.where(ends > 0, x_0, x_t), t) - x_0)
         squared = (expand(weight, x_0) * wrong**2).reshape(n, -1).sum(1)
-        dimensions = process.space.dimension(x_0) * (1 - ends.mean())
+        dimensions = process.space.dimension(x_0) * (1 - ends.reshape(len(ends), -1).mean(1))
         return squared.sum() / dimensions.sum(), squared / dimensions
 
     def measure(params):
@@ -154,13 +154,14 @@ def make_monitor(model: Model, source: Source, n: int) -> Callable[[Params], dic
     return measure
 
 
-def _ends(model: Model) -> Array:
-    """1 where the loss of a model holds states in their place, 0 elsewhere: broadcast against an example."""
+def _ends(model: Model, n: int) -> Array:
+    """1 where the loss of a model holds states of n examples in their place, as often as in training; 0 elsewhere."""
     loss, places = (model.config or {}).get("loss", {}), jnp.arange(model.shape[0])
     if loss.get("name") != "held":
-        return jnp.zeros(())
-    ends = (places < loss.get("first", 1)) | (places >= len(places) - loss.get("last", 1))
-    return expand(ends[None].astype(jnp.float32), jnp.zeros((1, *model.shape)))
+        return jnp.zeros(1)
+    begins, stops = jax.random.uniform(jax.random.key(2), (2, n, 1)) < loss.get("share", 1.0)
+    ends = (begins & (places < loss.get("first", 1))) | (stops & (places >= len(places) - loss.get("last", 1)))
+    return expand(ends.astype(jnp.float32), jnp.zeros((n, *model.shape)))
 
 
 def _nats(params, key, x_0, condition, bind, levels, draws, chain, variance):

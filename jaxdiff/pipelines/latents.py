@@ -46,7 +46,7 @@ def generate(
     """
     hooks, inputs = Hooks(), Inputs()
     if noise is not None:
-        hooks, inputs = _given_noise(model.ends.begin), Inputs({"noise": _latents(model, noise, n)})
+        hooks, inputs = _given_noise(model.ends.begin), Inputs({"noise": _noise(model, key, n, options, noise)})
     return _drawn(model, key, n, hooks, inputs, condition, negative, options)
 
 
@@ -71,7 +71,7 @@ def edit(
       InputError: another size, or a strength that leaves no step.
     """
     z, n = _encoded(model, pictures), len(pictures)
-    noise = _latents(model, noise, n) if noise is not None else _noise(model, key, n, options)
+    noise = _noise(model, key, n, options, noise)
     later = _from_step(model, _skipped(model, strength, options))
     return _drawn(later, key, n, EDIT, Inputs({"z": z, "noise": noise}), condition, negative, options)
 
@@ -116,7 +116,7 @@ def fill(
         raise InputError(
             f"mask: what is unknown lies between the latents, each of {factor}x{factor} pixels: enlarge it"
         )
-    noise = _latents(model, noise, n) if noise is not None else _noise(model, key, n, options)
+    noise = _noise(model, key, n, options, noise)
     skipped = _skipped(model, strength, options)
     each = {"z": z, "noise": noise}
     if told:
@@ -290,16 +290,15 @@ def _ends(model: Model) -> Ends:
     return model.ends
 
 
-def _latents(model: Model, noise: Any, n: int) -> Array:
-    noise = jnp.asarray(noise, jnp.float32)
-    if noise.shape != (n, *model.shape):
-        raise InputError(f"noise of shape {noise.shape}: this model takes {(n, *model.shape)}")
-    return noise
-
-
-def _noise(model: Model, key: Key, n: int, options: Mapping[str, Any]) -> Array:
-    """Noise of each example from the key and its number, of the kind of training, as large as the options say."""
+def _noise(model: Model, key: Key, n: int, options: Mapping[str, Any], given: Any = None) -> Array:
+    """What is given or, of the kind of training, drawn from the key and each number; as large as the options say."""
+    scale = options.get("noise_scale", 1.0)
+    if given is not None:
+        given = jnp.asarray(given, jnp.float32)
+        if given.shape != (n, *model.shape):
+            raise InputError(f"noise of shape {given.shape}: this model takes {(n, *model.shape)}")
+        return scale * given
     kind = model.path.noise if isinstance(model.path, Process) else lambda key, x: jax.random.normal(key, x.shape)
     one = lambda key: kind(key, jnp.zeros((1, *model.shape)))[0]
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(options.get("first", 0) + jnp.arange(n))
-    return options.get("noise_scale", 1.0) * jax.vmap(one)(keys)
+    return scale * jax.vmap(one)(keys)

@@ -38,6 +38,19 @@ def test_a_record_that_changed_is_refused_until_one_takes_the_seal_off(tmp_path)
     assert run_record.read_record(tmp_path) == changed(batch_size=5)
 
 
+@pytest.mark.parametrize(
+    ("best", "field", "free"),
+    [("held_out_mse", "held_out_examples", "samples"), ("fd_digits", "samples", "held_out_examples")],
+)
+def test_what_the_best_is_measured_by_stays(tmp_path, best, field, free):
+    before = {"keep_best": best, "held_out_examples": 64, "samples": 64}
+    run_record.write_record(tmp_path, changed(**before))
+    run_record.write_record(tmp_path, changed(**(before | {free: 32})))
+    with pytest.raises(InputError, match=rf"another configuration, train\.{field} \(64 there, 32 now\)"):
+        run_record.write_record(tmp_path, changed(**(before | {field: 32})))
+    run_record.write_record(tmp_path, changed(**(before | {field: 32, "keep_best": ""})))
+
+
 def test_nothing_is_written_through_a_link(tmp_path):
     run_record.write_record(tmp_path / "other", RECORD)
     for name in ("config.json", "config.json.part"):

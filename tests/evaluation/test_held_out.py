@@ -112,6 +112,9 @@ def test_ends_that_are_held_are_shown_without_noise_and_do_not_count():
     assert error({"name": "diffusion"}) > 0.1
     # Of a denoiser that says 0, all states are as wrong, so that the mean is that of those that are free.
     np.testing.assert_allclose(error({"name": "held"}, 0.0), error({"name": "diffusion"}, 0.0), rtol=1e-5)
+    # Ends that are seldom held are as seldom shown.
+    seldom = {"name": "held", "last": 0, "share": 0.0}
+    np.testing.assert_allclose(error(seldom), error({"name": "diffusion"}), rtol=1e-5)
 
 
 def test_students_of_few_steps_have_no_error_to_be_kept_by():

@@ -428,6 +428,7 @@ def test_the_noise_of_a_latent_follows_from_its_number(model):
     of_ones = dataclasses.replace(model, path=model.path._replace(noise=lambda key, x: jnp.ones_like(x)))
     np.testing.assert_array_equal(latents._noise(of_ones, key, 2, {}), np.ones((2, *model.shape)))
     np.testing.assert_allclose(some, 2 * latents._noise(model, key, 5, {})[3:], rtol=1e-6)
+    np.testing.assert_array_equal(latents._noise(model, key, 2, {"noise_scale": 2.0}, given=some), 2 * some)
 
 
 def test_a_model_that_has_to_be_told_something_is_saved_without_a_picture(monkeypatch, tmp_path):
