@@ -199,7 +199,8 @@ def run_latents(args: argparse.Namespace) -> int:
     coder.write_latents(made, args.folder, sources)
     last, source = [*sources.items()][-1]
     x = source.take(np.linspace(0, source.size - 1, min(1000, source.size)).astype(int)).x_0
-    counts = ", ".join(f"{name} {source.size:,}" for name, source in sources.items())
+    twice = ", and mirrored," if sources["train"].flip else ""
+    counts = ", ".join(f"{name} {source.size:,}" for name, source in sources.items()) + twice
     print(f"latents of {counts} are in {args.folder}; PSNR of {last}: {coder.psnr(made, x):.2f} dB")
     print(f"  jaxdiff train --config latent:{args.folder}")
     return 0

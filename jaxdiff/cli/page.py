@@ -13,6 +13,7 @@ from jaxdiff.cli.studio import IN_TURN, STRIP, Drawn, How, Studio, alone, known_
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.picture import MODES
 from jaxdiff.modalities.images.show import describe
+from jaxdiff.pipelines.chosen import only_steps
 
 __all__ = ["make_page", "paint", "tile"]
 
@@ -130,6 +131,7 @@ def _controls(gr: Any, parts: SimpleNamespace, studio: Studio) -> None:
             first.steps,
             step=1,
             label="Steps",
+            interactive=not only_steps(studio.model.config),
             elem_id="steps",
             min_width=120,
             buttons=[],

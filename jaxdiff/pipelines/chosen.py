@@ -23,7 +23,12 @@ from jaxdiff.pipelines.options import check_led, check_number, is_traced
 from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.types import Array
 
-__all__ = ["check_guidable", "chosen", "sampling", "told_scale"]
+__all__ = ["check_guidable", "chosen", "only_steps", "sampling", "told_scale"]
+
+
+def only_steps(config: Mapping[str, Any] | None) -> int:
+    """The one number of steps that a student was distilled for; 0 of any other model."""
+    return (config or {}).get("sample", {}).get("grid", {}).get("only", 0)
 
 
 def chosen(

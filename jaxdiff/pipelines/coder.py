@@ -76,6 +76,8 @@ def psnr(coder: Coder, x: np.ndarray) -> float:
 def write_latents(coder: Coder, folder: Path, sources: Mapping[str, Source]) -> None:
     """Code all examples of some sources, and write them with the coder's autoencoder (`jaxdiff.modalities.images`).
 
+    Where training may mirror the images, all of "train" are there once more, mirrored.
+
     Args:
       sources: by split, "train" and, where there is one, "held_out".
 
@@ -88,14 +90,16 @@ def write_latents(coder: Coder, folder: Path, sources: Mapping[str, Source]) -> 
     for name, source in sources.items():
         if source.spec.shape != coder.shape:
             raise InputError(f"images of shape {source.spec.shape}: those of this autoencoder are {coder.shape}")
-        parts = []
-        for i in range(0, source.size, BATCH):
-            batch = source.take(np.arange(i, min(i + BATCH, source.size)))
-            label = (batch.condition or {}).get("label")
-            parts.append({"x": np.asarray(coder.encode(batch.x_0)), **({} if label is None else {"label": label})})
+        parts, sides = [], (1, -1) if source.flip and name == "train" else (1,)
+        for side in sides:
+            for i in range(0, source.size, BATCH):
+                batch = source.take(np.arange(i, min(i + BATCH, source.size)))
+                label = (batch.condition or {}).get("label")
+                x = np.asarray(coder.encode(batch.x_0[:, :, ::side]))
+                parts.append({"x": x, **({} if label is None else {"label": label})})
         splits[name] = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
         if source.captions:
-            splits[name]["caption"] = np.array(source.captions)
+            splits[name]["caption"] = np.tile(source.captions, len(sides))
     told = sources["train"].conditions
     count = (told["label"].values or 0) if "label" in told else 0
     coded.write(folder, coder.net, coder.own, sources["train"].spec, splits, count)

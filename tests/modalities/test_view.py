@@ -42,7 +42,8 @@ def test_a_view_holds_each_molecule_with_its_bonds():
 def test_show_gives_a_notebook_what_the_view_holds():
     pytest.importorskip("py3Dmol", reason="needs the extra molecules")
     ethanol = chem.MolFromMolBlock(chem.MolToMolBlock(chem.MolFromSmiles("CCO")))  # drawn, in a plane
-    for molecules in ([ethanol, ethanol], iter([ethanol, ethanol]), stacked([METHANE, WATER])):
+    several = [np.asarray(one, np.float32) for one in (stacked([METHANE])[0], stacked([WATER])[0])]
+    for molecules in ([ethanol, ethanol], iter([ethanol, ethanol]), stacked([METHANE, WATER]), several):
         page = jaxdiff.show(molecules)._repr_html_()
         assert page.count("V2000") == 2
     assert jaxdiff.show(ethanol)._repr_html_().count("V2000") == 1

@@ -131,6 +131,16 @@ def test_the_autoencoder_of_others_is_refused(autoencoder, folder, tmp_path, mon
         write_latents(other, tmp_path / "others", {"train": digits("test")})
 
 
+def test_latents_hold_mirrored_pictures_too_where_training_may_mirror(autoencoder, tmp_path):
+    coder, some = load_coder(autoencoder), digits("test")
+    write_latents(coder, tmp_path / "both", {"train": some._replace(flip=True), "held_out": some._replace(flip=True)})
+    stored, held_out = (np.load(tmp_path / "both" / f"{split}.npz") for split in ("train", "held_out"))
+    n, x = some.size, some.take(np.arange(5)).x_0
+    assert len(held_out["x"]) == n
+    np.testing.assert_array_equal(stored["label"], np.tile(held_out["label"], 2))
+    np.testing.assert_allclose(stored["x"][n : n + 5], coder.encode(np.flip(x, 2)), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "named"),
     [

@@ -19,12 +19,14 @@ STYLE = {"stick": {"radius": 0.12}, "sphere": {"scale": 0.25}}
 
 
 def are_molecules(x: Any) -> bool:
-    """Tell whether these are molecules: of RDKit, or arrays (..., atoms, 4) that begin with atomic numbers.
+    """Tell whether these are molecules: of RDKit, or arrays ([n,] atoms, 4) that begin with atomic numbers; or a list.
 
     Pictures of four channels lie in [-1, 1], and an atom beyond hydrogen has a number above 1.
     """
     if isinstance(x, (list, tuple)):
-        return bool(x) and all(hasattr(one, "GetNumConformers") for one in x)
+        return bool(x) and all(
+            hasattr(one, "GetNumConformers") or (np.ndim(one) == 2 and are_molecules(one)) for one in x
+        )
     if hasattr(x, "GetNumConformers"):
         return True
     x = np.asarray(x)
@@ -40,8 +42,8 @@ def view(molecules: Any, columns: int | None = None) -> Any:
     The notebook's browser loads 3Dmol.js from where py3Dmol says, so that it needs the network.
 
     Args:
-      molecules: of RDKit, one or several, with coordinates; or (n, atoms, 4), or (atoms, 4) for one, atomic numbers and
-        coordinates in Angstrom, whose bonds follow from distances.
+      molecules: of RDKit, one or several, with coordinates; or (n, atoms, 4), or (atoms, 4) for one or for each of a
+        list, atomic numbers and coordinates in Angstrom, whose bonds follow from distances.
       columns: of the view; four at most by default.
 
     Raises:
@@ -73,10 +75,8 @@ def _of_rdkit(molecules: Any) -> Sequence[Any]:
         return [molecules]
     if not are_molecules(molecules):
         raise InputError("molecules: must be of RDKit, or floating point ([n,] atoms, 4), atomic numbers and places")
-    if isinstance(molecules, (list, tuple)):
-        return molecules
-    molecules = np.asarray(molecules)
-    return [to_rdkit(atoms) for atoms in (molecules[None] if molecules.ndim == 2 else molecules)[:MOST]]
+    each = molecules if isinstance(molecules, (list, tuple)) or np.ndim(molecules) == 3 else [molecules]
+    return [one if hasattr(one, "GetNumConformers") else to_rdkit(np.asarray(one)) for one in each[:MOST]]
 
 
 def _block(molecule: Any, number: int) -> str:
