@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from jaxdiff.cli.studio import IN_TURN, STRIP, Drawn, How, Studio, alone, known_where, sheet
+from jaxdiff.data.picture import MODES
 from jaxdiff.errors import InputError
-from jaxdiff.modalities.images.picture import MODES
 from jaxdiff.modalities.images.show import describe
 from jaxdiff.pipelines.chosen import only_steps
 

@@ -68,6 +68,23 @@ def test_the_frames_of_a_folder_are_in_the_order_of_their_numbers(tmp_path):
     assert read_clip(tmp_path, (4, 4, 1))[:, 0, 0, 0].tolist() == [20 * i for i in range(1, 13)]
 
 
+def test_frames_are_read_as_pictures_are(tmp_path):
+    """Of 16 bits by the upper 8, on white where transparent, and upright."""
+    grey, clear, turned = (np.arange(24).reshape(4, 6) * 10 for _ in range(3))
+    turned_upright = Image.Exif()
+    turned_upright[0x0112] = 3
+    for name, stored, options in (
+        ("deep", Image.fromarray((grey * 256 + 7).astype(np.uint16)), {}),
+        ("clear", Image.merge("LA", [Image.fromarray(a.astype(np.uint8)) for a in (clear, 0 * clear)]), {}),
+        ("turned", Image.fromarray(turned[::-1, ::-1].astype(np.uint8)), {"exif": turned_upright}),
+    ):
+        for i in range(2):
+            (tmp_path / name).mkdir(exist_ok=True)
+            stored.save(tmp_path / name / f"{i}.png", **options)
+    for name, frame in (("deep", grey), ("clear", 0 * clear + 255), ("turned", turned)):
+        np.testing.assert_array_equal(read_clip(tmp_path / name, (4, 6, 1))[1, ..., 0], frame, name)
+
+
 @pytest.mark.parametrize("pace", [8, 24, 300])
 def test_frames_that_are_alike_come_back_from_a_gif(tmp_path, pace):
     frames = a_clip()[[0, 0, 0, 1, 2, 2, *[3] * 40, 4]]

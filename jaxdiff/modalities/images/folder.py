@@ -15,9 +15,9 @@ import numpy as np
 from jaxdiff.data.below import class_names, is_hidden
 from jaxdiff.data.caption_files import FILES, read_captions
 from jaxdiff.data.captions import captioned
+from jaxdiff.data.picture import check_shape, fit, opened
 from jaxdiff.data.source import Source, labeled, to_unit_range
 from jaxdiff.errors import InputError
-from jaxdiff.modalities.images.picture import check_shape, fit, opened
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from jaxdiff.data.picture import fit, opened
 from jaxdiff.errors import InputError
-from jaxdiff.modalities.images.picture import fit, opened
 
 __all__ = ["MASKS", "fitted_mask", "read_mask"]
 

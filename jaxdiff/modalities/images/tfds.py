@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxdiff.data.picture import check_shape, fit, opened
 from jaxdiff.data.source import Source, to_unit_range
 from jaxdiff.errors import InputError, unknown
-from jaxdiff.modalities.images.picture import check_shape, fit, opened
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch, class_label
 

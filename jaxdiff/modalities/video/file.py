@@ -10,22 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageSequence
 
 from jaxdiff.data.below import by_number
+from jaxdiff.data.picture import MODES, fit, opened
 from jaxdiff.errors import InputError
 
 __all__ = ["FRAMES", "MOVIES", "read_clip", "write_clip"]
 
 MOVIES = (".gif", ".mp4")
 FRAMES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-MODES = {1: "L", 3: "RGB"}
 
 
 def read_clip(path: Path, shape: tuple[int, ...], every: int = 1, least: int = 2) -> np.ndarray:
     """The frames of a clip, one of `every`, brought to a shape (height, width, channels): uint8 (frames, *shape).
 
-    A frame of a GIF that stands for longer than the others is so many frames.
+    A frame of a GIF that stands for longer than the others is so many frames. Each is read as any picture is, upright
+    and on white where it is transparent (`jaxdiff.data.picture`).
 
     Raises:
       InputError: it cannot be read, has fewer frames than `least`, or pictures of several sizes.
@@ -37,8 +38,7 @@ def read_clip(path: Path, shape: tuple[int, ...], every: int = 1, least: int = 2
         for i, picture in enumerate(_pictures(path)):
             sizes.add(picture.size)
             if i % every == 0:
-                fitted = ImageOps.fit(picture.convert(MODES[shape[2]]), (shape[1], shape[0]), Image.Resampling.LANCZOS)
-                frames.append(np.asarray(fitted).reshape(shape))
+                frames.append(fit(picture, shape))
     except InputError:
         raise
     except Exception as error:  # of a damaged file, decoders raise all kinds
@@ -82,14 +82,14 @@ def _pictures(path: Path) -> Iterable[Image.Image]:
     if path.is_dir():
         for file in sorted(path.iterdir(), key=lambda file: by_number(file.name)):
             if file.suffix.lower() in FRAMES and not file.name.startswith("."):
-                with Image.open(file, formats=["PNG", "JPEG", "WEBP", "BMP"]) as picture:
-                    yield picture.copy()
+                with opened(file) as picture:
+                    yield picture
     elif path.suffix.lower() == ".mp4":
         with _imageio().get_reader(path) as reader:
             for frame in reader:
                 yield Image.fromarray(frame)
     else:
-        with Image.open(path, formats=["GIF"]) as movie:
+        with opened(path) as movie:
             yield from _evenly(
                 [(frame.copy(), frame.info.get("duration", 0)) for frame in ImageSequence.Iterator(movie)]
             )
