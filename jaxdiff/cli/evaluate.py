@@ -258,7 +258,7 @@ def how_of(given: argparse.Namespace, spec: Spec) -> How:
     kind = find(spec.modality, "measured")
     names = given.features.split(",") if given.features else [kind.FEATURES[0]]
     features = [find_features(name.strip(), spec, given.resize, given.weights_file) for name in names]
-    rounding = given.rounding or kind.ROUNDINGS[0]
+    rounding = given.rounding or next(iter(kind.ROUNDINGS))
     return How(features, rounding, given.intervals, given.floor, given.extrapolate, given.seed)
 
 
@@ -309,7 +309,7 @@ def illustrated(samples: Examples, real: Examples | None) -> dict[str, np.ndarra
     some = first(samples, show.SHOWN)
     beside = Batch(first(real, show.SHOWN)) if real and show.BESIDE else None
     shown: dict[str, np.ndarray | None] = {"samples": show.preview(samples.spec, Batch(some), beside)}
-    if real:
+    if real and hasattr(kind, "beside"):
         shown["samples, each beside its nearest training examples"] = near(kind, samples.spec, some[:BESIDE], real)
     return shown
 

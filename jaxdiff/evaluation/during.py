@@ -27,7 +27,8 @@ def make_distance(model: Model, source: Source, features: Features, n: int) -> C
     where some examples are not finite. Classes are drawn as often as they are in the source.
     """
     kind, spec = find(model.spec.modality, "measured"), model.spec
-    made = lambda x: features.apply(kind.rounded(spec, x, kind.ROUNDINGS[0]))["features"]
+    rounded = next(iter(kind.ROUNDINGS.values()))
+    made = lambda x: features.apply(rounded(x))["features"]
     reference = gathered(made(x) for x in of_source(source, "data").batches(0))
     root_b, key = root(reference), jax.random.key(0)
     labels = labels_like(source, n, 0) if "label" in model.conditions else None

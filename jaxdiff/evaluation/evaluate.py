@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdiff import __version__
-from jaxdiff.errors import InputError
+from jaxdiff.errors import InputError, unknown
 from jaxdiff.evaluation import statistics, store
 from jaxdiff.evaluation.features import Features, digest
 from jaxdiff.evaluation.frechet import distance
@@ -52,12 +52,14 @@ def featured(
     Where the files are, nothing is computed; where some rows are, it goes on from there.
 
     Raises:
-      InputError: some examples are not finite; or what `Examples.batches` and the features refuse.
+      InputError: an unknown rounding; some examples are not finite; or what `Examples.batches` and the features refuse.
     """
     names = [f.name for f in how.features]
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(f"features: two of them are named {twice[0]!r}, as their figures would be: leave one out")
     kind = find(examples.spec.modality, "measured")
+    if how.rounding not in kind.ROUNDINGS:
+        raise unknown("--rounding", how.rounding, kind.ROUNDINGS)
     whole = {**examples.told, "size": examples.size, "rounding": how.rounding}
     folder = above / digest({"of": whole, "features": {f.name: dict(f.told) for f in how.features}})
 
@@ -65,7 +67,7 @@ def featured(
         for x in examples.batches(start):
             if lost := int((~np.isfinite(kind.values(examples.spec, x))).any(1).sum()):
                 raise InputError(f"{examples.told.get('name', 'samples')}: {lost} of {len(x)} examples are not finite")
-            x = kind.rounded(examples.spec, x, how.rounding)
+            x = kind.ROUNDINGS[how.rounding](x)
             made = {f.name: f.apply(x) for f in how.features}
             yield {f"{name}.{part}": np.asarray(v) for name, parts in made.items() for part, v in parts.items()}
 

@@ -23,9 +23,10 @@ A folder's `__init__` says what one example is, and its `show` how examples are 
     measured.FEATURES               names of what its examples are compared by (`jaxdiff.evaluation.features`); the
                                     first are made of the values alone
     measured.values(spec, x)        these, (n, features)
-    measured.ROUNDINGS, measured.rounded(spec, x, rounding)
-                                    how values are rounded before they are compared; the first is the default
-    measured.beside(spec, x, real)  a picture of examples (n, ...) beside their neighbors (n, k, ...), or None
+    measured.ROUNDINGS              functions that round examples before they are compared, by name; the first is the
+                                    default
+    measured.beside(spec, x, real)  where there is one: a picture of examples (n, ...) beside their neighbors
+                                    (n, k, ...)
     measured.shares(spec, drawn, real, held_out)
                                     where there are some: further figures by name, of each that is given
 

@@ -7,7 +7,7 @@ from jaxdiff.evaluation import held_out
 from jaxdiff.evaluation.during import make_distance
 from jaxdiff.evaluation.features import Features, find_features
 from jaxdiff.evaluation.frechet import frechet_distance
-from jaxdiff.modalities.images.measured import rounded
+from jaxdiff.modalities.images.measured import ROUNDINGS
 from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.types import Batch
 from tests.helpers.models import MEANS, SHAPE, STD, a_model, images
@@ -26,8 +26,8 @@ def test_the_distance_is_that_of_what_is_drawn(source):
     model = a_model(steps=3)
     features = find_features("pixels", model.spec)
     found = make_distance(model, source, features, 300)(model.params)
-    x = rounded(model.spec, np.asarray(model.sample(jax.random.key(0), 300)), "nearest")
-    real = rounded(model.spec, source.take(np.arange(200)).x_0, "nearest")
+    x = ROUNDINGS["nearest"](model.sample(jax.random.key(0), 300))
+    real = ROUNDINGS["nearest"](source.take(np.arange(200)).x_0)
     expected = frechet_distance(x.reshape(300, -1), real.reshape(200, -1))
     assert found.keys() == {"fd_pixels"}
     np.testing.assert_allclose(found["fd_pixels"], expected, rtol=1e-3)

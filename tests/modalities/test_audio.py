@@ -225,7 +225,7 @@ def test_values_tell_sounds_apart_and_are_of_the_right_size(rng):
     x = np.float32(0.1 * rng.normal(size=(3, 2048, 1)))
     assert measured.values(spec, x).shape == (3, 128)
     assert not np.isfinite(measured.values(spec, x * np.nan)).any()
-    assert np.abs(measured.rounded(spec, x, "int16") - x).max() <= 2**-16
+    assert np.abs(measured.ROUNDINGS["int16"](x) - x).max() <= 2**-16
     assert measured.beside(spec, x, np.stack([x, x], 1)).dtype == np.uint8
 
 

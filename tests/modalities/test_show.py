@@ -29,14 +29,12 @@ def test_every_modality_keeps_the_contract(kind):
     np.testing.assert_array_equal(codec.encode(codec.decode(x)), x)
     assert isinstance(show.describe(spec), str)
     assert min(show.SHOWN, show.CHAIN, show.BESIDE + 1) > 0
-    for rounding in measured.ROUNDINGS:
-        assert measured.rounded(spec, x, rounding).shape == x.shape
-    with pytest.raises(InputError, match="unknown --rounding 'up'"):
-        measured.rounded(spec, x, "up")
+    for rounded in measured.ROUNDINGS.values():
+        assert rounded(x).shape == x.shape
     values = measured.values(spec, x)
     assert values.shape == (2, x[0].size)
-    picture = measured.beside(spec, x, np.stack([x, x], 1))
-    assert picture is None or picture.dtype == np.uint8
+    if hasattr(measured, "beside"):
+        assert measured.beside(spec, x, np.stack([x, x], 1)).dtype == np.uint8
 
 
 def test_texts_are_compared_by_their_symbols():

@@ -2,16 +2,19 @@
 
 import numpy as np
 
-from jaxdiff.errors import unknown
 from jaxdiff.modalities.audio.spec import rate_of
 from jaxdiff.modalities.audio.spectrogram import log_mel
 from jaxdiff.modalities.audio.wave import quantized
 from jaxdiff.types import Spec
 
-__all__ = ["BANDS", "FEATURES", "PARTS", "ROUNDINGS", "beside", "rounded", "spectrograms", "values"]
+__all__ = ["BANDS", "FEATURES", "PARTS", "ROUNDINGS", "beside", "spectrograms", "values"]
 
 FEATURES = ("log_mel",)
-ROUNDINGS = ("int16", "none")
+ROUNDINGS = {
+    "int16": lambda x: quantized(np.asarray(x, np.float32)).astype(np.float32) / np.float32(2**15),
+    "none": lambda x: np.asarray(x, np.float32),
+}
+"""Waves as a file of 16 bits keeps them, or as they are."""
 BANDS, PARTS = 16, 8
 
 
@@ -30,18 +33,6 @@ def spectrograms(spec: Spec, x: np.ndarray, bands: int = 40) -> np.ndarray:
     """Log-mel spectrograms of waves in the data's own units, as images (n, frames, bands, 1)."""
     mono = np.asarray(x, np.float32).mean(-1) / np.float32(spec.details.get("scale", 1))
     return log_mel(mono, rate_of(spec), bands)[..., None]
-
-
-def rounded(spec: Spec, x: np.ndarray, rounding: str) -> np.ndarray:
-    """Waves as a file of 16 bits keeps them; as they are with "none".
-
-    Raises:
-      InputError: there is no such rounding.
-    """
-    if rounding not in ROUNDINGS:
-        raise unknown("--rounding", rounding, ROUNDINGS)
-    x = np.asarray(x, np.float32)
-    return x if rounding == "none" else quantized(x).astype(np.float32) / np.float32(2**15)
 
 
 def beside(spec: Spec, x: np.ndarray, real: np.ndarray) -> np.ndarray:

@@ -2,15 +2,19 @@
 
 import numpy as np
 
-from jaxdiff.errors import unknown
 from jaxdiff.modalities.images import pictures
 from jaxdiff.modalities.images.resize import quantized
 from jaxdiff.types import Spec
 
-__all__ = ["FEATURES", "ROUNDINGS", "beside", "rounded", "values"]
+__all__ = ["FEATURES", "ROUNDINGS", "beside", "values"]
 
 FEATURES = ("pixels", "digits", "mnist", "fashion_mnist", "cifar10", "inception", "inception_spatial")
-ROUNDINGS = ("nearest", "floor", "none")
+ROUNDINGS = {
+    "nearest": lambda x: _of_bytes(quantized(np.asarray(x, np.float32), "nearest")),
+    "floor": lambda x: _of_bytes(quantized(np.asarray(x, np.float32), "floor")),
+    "none": lambda x: np.asarray(x, np.float32),
+}
+"""Images as a file of 8 bits keeps them, in [-1, 1] again, or as they are."""
 
 
 def values(spec: Spec, x: np.ndarray) -> np.ndarray:
@@ -18,19 +22,11 @@ def values(spec: Spec, x: np.ndarray) -> np.ndarray:
     return np.asarray(x, np.float32).reshape(len(x), -1)
 
 
-def rounded(spec: Spec, x: np.ndarray, rounding: str) -> np.ndarray:
-    """Images as a file of 8 bits keeps them, in [-1, 1] again; as they are with "none".
-
-    Raises:
-      InputError: there is no such rounding.
-    """
-    if rounding not in ROUNDINGS:
-        raise unknown("--rounding", rounding, ROUNDINGS)
-    x = np.asarray(x, np.float32)
-    return x if rounding == "none" else quantized(x, rounding).astype(np.float32) / np.float32(127.5) - 1
-
-
 def beside(spec: Spec, x: np.ndarray, real: np.ndarray) -> np.ndarray:
     """A picture, uint8: each of n images in a row before k real ones, (n, k, ...)."""
     rows = np.concatenate([np.asarray(x)[:, None], real], 1)
     return pictures.grid(rows.reshape(-1, *x.shape[1:]), rows.shape[1])
+
+
+def _of_bytes(pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(np.float32) / np.float32(127.5) - 1

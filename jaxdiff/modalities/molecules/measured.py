@@ -4,14 +4,13 @@ import itertools
 
 import numpy as np
 
-from jaxdiff.errors import unknown
 from jaxdiff.modalities.molecules import busted, chemistry
 from jaxdiff.types import Spec
 
-__all__ = ["FEATURES", "ROUNDINGS", "beside", "rounded", "shares", "values"]
+__all__ = ["FEATURES", "ROUNDINGS", "shares", "values"]
 
 FEATURES = ("distances",)
-ROUNDINGS = ("none",)
+ROUNDINGS = {"none": np.asarray}
 PLACES = np.linspace(0.6, 4.6, 17)
 CHECKED = 100
 """PoseBusters relaxes conformers of each: about half a second."""
@@ -29,21 +28,6 @@ def values(spec: Spec, x: np.ndarray) -> np.ndarray:
         d = np.linalg.norm(x[:, :, None] - x[:, None], axis=-1)
         return np.sort(d.reshape(len(x), -1), axis=1).astype(np.float32)
     return np.stack([_of_molecule(spec.details["elements"], atoms) for atoms in x]).astype(np.float32)
-
-
-def rounded(spec: Spec, x: np.ndarray, rounding: str) -> np.ndarray:
-    """Molecules as they are.
-
-    Raises:
-      InputError: another rounding than "none" is asked for.
-    """
-    if rounding not in ROUNDINGS:
-        raise unknown("--rounding", rounding, ROUNDINGS)
-    return np.asarray(x)
-
-
-def beside(spec: Spec, x: np.ndarray, real: np.ndarray) -> None:
-    """No picture."""
 
 
 def shares(

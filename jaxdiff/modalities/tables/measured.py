@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxdiff.errors import unknown
 from jaxdiff.modalities.tables import schema
 from jaxdiff.modalities.tables.spec import make_codec, mixed_columns
 from jaxdiff.types import Spec
 
-__all__ = ["FEATURES", "ROUNDINGS", "beside", "rounded", "values"]
+__all__ = ["FEATURES", "ROUNDINGS", "values"]
 
 FEATURES = ("columns",)
-ROUNDINGS = ("none",)
+ROUNDINGS = {"none": np.asarray}
 
 
 def values(spec: Spec, x: np.ndarray) -> np.ndarray:
@@ -35,18 +34,3 @@ def _without_codes(columns: Sequence[schema.Column], table: np.ndarray) -> np.nd
     apart = [np.eye(n)[code.astype(int)] / np.sqrt(2) for n, code in zip(each, codes.T, strict=True)]
     found = np.concatenate([numbers, *apart], axis=1)
     return np.where(np.all(fits, axis=1, keepdims=True), found, np.nan).astype(np.float32)
-
-
-def rounded(spec: Spec, x: np.ndarray, rounding: str) -> np.ndarray:
-    """Rows as they are.
-
-    Raises:
-      InputError: another rounding than "none" is asked for.
-    """
-    if rounding not in ROUNDINGS:
-        raise unknown("--rounding", rounding, ROUNDINGS)
-    return np.asarray(x)
-
-
-def beside(spec: Spec, x: np.ndarray, real: np.ndarray) -> None:
-    """No picture: rows of numbers are not looked at one by one."""

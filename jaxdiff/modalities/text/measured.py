@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from jaxdiff.errors import unknown
 from jaxdiff.modalities.text.spec import make_codec, vocabulary_of
 from jaxdiff.types import Spec
 
-__all__ = ["FEATURES", "ROUNDINGS", "beside", "rounded", "values"]
+__all__ = ["FEATURES", "ROUNDINGS", "values"]
 
 FEATURES = ("symbols",)
-ROUNDINGS = ("none",)
+ROUNDINGS = {"none": np.asarray}
 
 
 def values(spec: Spec, x: np.ndarray) -> np.ndarray:
@@ -18,18 +17,3 @@ def values(spec: Spec, x: np.ndarray) -> np.ndarray:
         return np.asarray(x, np.float32)
     rows, symbols = make_codec(spec).encode(x), len(vocabulary_of(spec).symbols)
     return np.stack([np.bincount(row, minlength=symbols) for row in rows]).astype(np.float32) / rows.shape[1]
-
-
-def rounded(spec: Spec, x: np.ndarray, rounding: str) -> np.ndarray:
-    """Texts as they are.
-
-    Raises:
-      InputError: another rounding than "none" is asked for.
-    """
-    if rounding not in ROUNDINGS:
-        raise unknown("--rounding", rounding, ROUNDINGS)
-    return np.asarray(x)
-
-
-def beside(spec: Spec, x: np.ndarray, real: np.ndarray) -> None:
-    """No picture."""

@@ -2,34 +2,19 @@
 
 import numpy as np
 
-from jaxdiff.errors import InputError, unknown
+from jaxdiff.errors import InputError
 from jaxdiff.modalities.trajectories.spec import make_codec
 from jaxdiff.types import Spec
 
-__all__ = ["FEATURES", "ROUNDINGS", "beside", "best_of", "energy_score", "rounded", "values"]
+__all__ = ["FEATURES", "ROUNDINGS", "best_of", "energy_score", "values"]
 
 FEATURES = ("states",)
-ROUNDINGS = ("none",)
+ROUNDINGS = {"none": np.asarray}
 
 
 def values(spec: Spec, x: np.ndarray) -> np.ndarray:
     """The scaled states of all steps in a row, (n, steps * channels), with zeros where there is none."""
     return np.asarray(make_codec(spec).encode(np.asarray(x)), np.float32).reshape(len(x), -1)
-
-
-def rounded(spec: Spec, x: np.ndarray, rounding: str) -> np.ndarray:
-    """Trajectories as they are.
-
-    Raises:
-      InputError: another rounding than "none" is asked for.
-    """
-    if rounding not in ROUNDINGS:
-        raise unknown("--rounding", rounding, ROUNDINGS)
-    return np.asarray(x)
-
-
-def beside(spec: Spec, x: np.ndarray, real: np.ndarray) -> None:
-    """No picture: the previews show trajectories beside real ones."""
 
 
 def best_of(drawn: np.ndarray, truth: np.ndarray) -> tuple[float, float]:

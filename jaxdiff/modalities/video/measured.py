@@ -2,31 +2,23 @@
 
 import numpy as np
 
-from jaxdiff.errors import unknown
 from jaxdiff.modalities.figures import to_uint8
 from jaxdiff.modalities.video.show import strips
 from jaxdiff.types import Spec
 
-__all__ = ["FEATURES", "ROUNDINGS", "beside", "rounded", "values"]
+__all__ = ["FEATURES", "ROUNDINGS", "beside", "values"]
 
 FEATURES = ("pixels",)
-ROUNDINGS = ("nearest", "none")
+ROUNDINGS = {
+    "nearest": lambda x: to_uint8(x).astype(np.float32) / np.float32(127.5) - 1,
+    "none": lambda x: np.asarray(x, np.float32),
+}
+"""Videos as 8 bits keep them, in [-1, 1] again, or as they are."""
 
 
 def values(spec: Spec, x: np.ndarray) -> np.ndarray:
     """The pixels of all frames, (n, pixels)."""
     return np.asarray(x, np.float32).reshape(len(x), -1)
-
-
-def rounded(spec: Spec, x: np.ndarray, rounding: str) -> np.ndarray:
-    """Videos as 8 bits keep them, in [-1, 1] again; as they are with "none".
-
-    Raises:
-      InputError: there is no such rounding.
-    """
-    if rounding not in ROUNDINGS:
-        raise unknown("--rounding", rounding, ROUNDINGS)
-    return np.asarray(x, np.float32) if rounding == "none" else to_uint8(x).astype(np.float32) / np.float32(127.5) - 1
 
 
 def beside(spec: Spec, x: np.ndarray, real: np.ndarray) -> np.ndarray:
