@@ -47,7 +47,7 @@ def get_config(setting: str = "progressive,teacher=runs/flow") -> ConfigDict:
         config.train.update(keep_best="", patience=0)
     steps = int(further[0].removeprefix("steps=")) if further and further[0][6:].isdigit() else 1
     if further and (name != "progressive" or not further[0][6:].isdigit()):
-        raise InputError(f"{further[0]}: a number, of progressive; other students choose their steps when they draw")
+        raise InputError(f"{further[0]}: a number, of progressive: leave it out")
     METHODS[name](config, config.train.steps * config.train.batch_size, steps)
     if "guidance" in config.loss:
         config.train.guidance = ()
@@ -83,12 +83,12 @@ def _dmd(config: ConfigDict, examples: int, steps: int) -> None:
     config.loss = ConfigDict({"name": "dmd", "guidance": 1.0})
     config.train.rates = "critic=4"
     config.optimizer.update(learning_rate=config.optimizer.learning_rate / 10, clip=0.0)
-    _draws(config, "renoise", {"name": "angles"})
+    _draws(config, "renoise", {"name": "nested", "total": 1, "only": 1})
 
 
 def _judged(config: ConfigDict, examples: int, steps: int) -> None:
     _dmd(config, examples, steps)
-    config.loss = ConfigDict({"name": "judged_dmd", "guidance": 1.0, "weight": 0.01})
+    config.loss = ConfigDict({"name": "judged_dmd", "guidance": 1.0, "adversary": 0.01})
 
 
 def _mean_flow(config: ConfigDict, examples: int, steps: int) -> None:

@@ -182,7 +182,7 @@ RANGES: Mapping[str, Mapping[str, Mapping[str, Range]]] = {
         "shortcut": {"levels": (1, 20), "share": UNIT, "half_life": (0, 1e12)},
         "moment_matching": {"particles": (1, 2**16), "gap": (1e-6, 1), "width": SCALE},
         "dmd": {"low": UNIT, "high": UNIT, "guidance": _guidance},
-        "judged_dmd": {"low": UNIT, "high": UNIT, "guidance": _guidance, "weight": (0, 1e6)},
+        "judged_dmd": {"low": UNIT, "high": UNIT, "guidance": _guidance, "adversary": (0, 1e6)},
         "ddgan": {"steps": (1, 1000), "gamma": (0, 1e6)},
         "symbol_chain": _chain,
         "structures": {"lddt": (0, 1e6), "radius": (1e-3, 1e6)},

@@ -10,7 +10,7 @@ give it a higher rate (`train.rates`).
 With an adversary the critic is two networks, {"score": D_fake, "judge": J}, and the judge tells noised data from noised
 draws, by a logit that is the sum of its output over the root of its size:
 
-    L_G + weight softplus(-J(x_t, t))        L_J = softplus(-J(data_t, t)) + softplus(J(sg x_t, t))
+    L_G + adversary softplus(-J(x_t, t))       L_J = softplus(-J(data_t, t)) + softplus(J(sg x_t, t))
 
 so that G is better than its teacher where that is wrong. (In the paper the judge is a head on D_fake.) The training of
 several steps is left out.
@@ -62,18 +62,18 @@ def judged_matching(
     low: float = 0.02,
     high: float = 0.98,
     guidance: float = 1.0,
-    weight: float = 0.01,
+    adversary: float = 0.01,
     conditions: Mapping[str, ConditionSpec] = {},
 ) -> StatefulLoss:
     """The same with an adversary, the judge, which begins as the teacher, too.
 
     Args:
-      weight: of the adversary in the generator's loss; the others as above.
+      adversary: its weight in the generator's loss; the others as above.
     """
-    return _matching(process, parameterization, network, low, high, guidance, conditions, weight)
+    return _matching(process, parameterization, network, low, high, guidance, conditions, adversary)
 
 
-def _matching(process, parameterization, network, low, high, guidance, conditions, weight):
+def _matching(process, parameterization, network, low, high, guidance, conditions, adversary):
     check_student(process, parameterization)
 
     def judged(judge, x_t, data_t, t, told):
@@ -88,7 +88,7 @@ def _matching(process, parameterization, network, low, high, guidance, condition
 
     def loss_fn(params, memory, key, batch):
         key_x, key_u, key_eps, key_net, key_critic, key_data = jax.random.split(key, 6)
-        critic = params["critic"] if weight is None else params["critic"]["score"]
+        critic = params["critic"] if adversary is None else params["critic"]["score"]
         n, told = batch.x_0.shape[0], batch.condition
         one = jnp.ones(n)
         generator = make_denoiser(process, parameterization, network, params["generator"], told, key_net)
@@ -106,10 +106,10 @@ def _matching(process, parameterization, network, low, high, guidance, condition
             0.5 * jnp.mean(mean_square(x - fixed(x - pull))),
             {"pull": jnp.mean(jnp.sqrt(mean_square(pull)))},
         )
-        if weight is not None:
+        if adversary is not None:
             data_t, _ = perturb(process, key_data, batch.x_0, t)
             fooled, told_apart = judged(params["critic"]["judge"], moving, data_t, t, told)
-            loss, metrics = loss + weight * fooled + told_apart, metrics | {"judge": told_apart}
+            loss, metrics = loss + adversary * fooled + told_apart, metrics | {"judge": told_apart}
 
         key_u, key_error = jax.random.split(key_critic)
         t = at_angle(process, 1 - jax.random.uniform(key_u, (n,)))

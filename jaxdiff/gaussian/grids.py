@@ -135,9 +135,9 @@ def nested(process: Process, steps: int, total: int = 1024, only: int = 0) -> np
     >>> print(nested(flow(), 4, total=8).round(3))
     [1.    0.707 0.5   0.293 0.   ]
     """
-    _check(steps, total)
     if only and steps != only:
-        raise InputError(f"steps={steps}: this model was distilled for {only} steps, and draws in no others")
+        raise InputError(f"steps={steps}: this model was distilled for {only} step(s), and draws in no others")
+    _check(steps, total)
     stride, rest = divmod(total, steps)
     if rest or stride & (stride - 1):
         raise InputError(f"steps={steps}: must be total={total} halved some times")

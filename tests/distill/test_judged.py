@@ -34,7 +34,7 @@ def found(loss, params, n=2000, seed=0):
 
 @pytest.mark.system
 def test_each_player_has_the_gradient_of_its_own_loss():
-    judged = lambda weight: distill.judged_matching(FLOW, VELOCITY, network, weight=weight)
+    judged = lambda weight: distill.judged_matching(FLOW, VELOCITY, network, adversary=weight)
     plain = distill.distribution_matching(FLOW, VELOCITY, network)
     _, alone = found(plain, {"generator": PLAYERS["generator"], "critic": PLAYERS["critic"]["score"]})
     at = {weight: found(judged(weight), PLAYERS)[1] for weight in (0.0, 1.0, 3.0)}
@@ -52,7 +52,7 @@ def test_each_player_has_the_gradient_of_its_own_loss():
 @pytest.mark.system
 def test_a_judge_of_two_equal_laws_has_nothing_to_learn():
     """Draws are N(0, 1), as the data is: without a logit, log 2 a side, and no slope; of shifted draws there is one."""
-    loss = distill.judged_matching(FLOW, VELOCITY, network, weight=0.0)
+    loss = distill.judged_matching(FLOW, VELOCITY, network, adversary=0.0)
     params = {"generator": one(0.0, 0.0), "critic": {"score": one(0.0, 0.0), "judge": one(0.0, 0.0)}}
     n, bound = 40_000, 4 / 200
     memory = loss.first(params)

@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from jaxdiff.cli.setup import prepare
 from jaxdiff.config.names import Given
+from jaxdiff.configs.distill import METHODS
 from jaxdiff.gaussian import grids, schedules
 from jaxdiff.gaussian.process import log_snr, time_at
 from jaxdiff.modalities.images.spec import image_spec
@@ -104,6 +106,19 @@ def test_a_step_of_training_and_a_draw(name):
     drawn = model.sample(KEY, 4)
     assert drawn.shape == (4, 2)
     assert np.isfinite(drawn).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_of_the_configuration_is_built_and_draws_as_it_says(method):
+    config = ConfigDict(a_config())
+    METHODS[method](config, 1000, 1)
+    config.train.init = "a run"
+    parts = experiment.build(config.to_dict(), SPEC)
+    model = dataclasses.replace(parts.model, params=some(parts))
+    assert model.sample(KEY, 2).shape == (2, 2)
+    if method in ("progressive", "dmd", "judged_dmd"):
+        with refused(r"steps=2: this model was distilled for 1 step\(s\)"):
+            model.sample(KEY, 2, 2)
 
 
 def test_a_student_begins_as_its_teacher():

@@ -209,7 +209,10 @@ def make_loss(spec: Spec, core: Core, shape: tuple[int, ...]) -> LossFn | Statef
     network = coding_network(core.module) if coding else with_unknown(core.network, core.conditions)
     given |= {"parameterization": core.parameterization, "network": network, "conditions": core.conditions}
     loss = LOSS.make(spec, **given)
-    named = [(LOSS, spec["name"]), *((part, spec[k]["name"]) for k, part in LOSS.inner.items() if k in spec)]
+    named = [
+        (LOSS, spec["name"]),
+        *((part, spec[k]["name"]) for k, part in LOSS.inner.items() if isinstance(spec.get(k), Mapping)),
+    ]
     outside = [(part, name) for part, name in named if not isinstance(name, str) or name not in part.known]
     if not (outside or {"features", "last"} & spec.keys()):
         return loss
