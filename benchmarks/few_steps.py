@@ -3,10 +3,12 @@
     python benchmarks/few_steps.py --folder runs/few --steps 900 --json benchmarks/results/few_steps_cpu.json
 
 The teacher is configs/flow.py, trained for `--steps`; students of it are trained for as many again, and those without a
-teacher for twice as many, so that all have seen as many images. What is there in the folder is not trained again, and
-what has rows in the record is not judged again: so a run that was cut goes on. In many steps the teacher draws with
-dpmpp_2m. The judge is that of benchmarks/digits_quality.py: five times 718 images; the share of the rarest class stands
-beside the distance, since what draws few classes may draw them well. Seconds are those of 718 images.
+teacher for twice as many, so that all have seen as many images. A student that differentiates its teacher by the time
+has one of its own, alike but for a smooth clock (parameterization.time_scale=20). What is there in the folder is not
+trained again, and what has rows in the record is not judged again: so a run that was cut goes on. In many steps the
+teacher draws with dpmpp_2m. The judge is that of benchmarks/digits_quality.py: five times 718 images; the share of the
+rarest class stands beside the distance, since what draws few classes may draw them well. Seconds are those of 718
+images.
 """
 
 import argparse
@@ -27,6 +29,8 @@ from jaxdiff.training.sharding import use_cpu_devices
 SOLVERS = ("ddim", "heun", "dpmpp_2m", "unipc")
 STEPS = (1, 2, 4)
 LONG = 50
+SMOOTH = ("continuous",)
+"""Students that differentiate a network by the time."""
 STUDENTS = (
     "progressive",
     "progressive,steps=4",
@@ -51,7 +55,7 @@ def main() -> None:
     use_cpu_devices(1)
 
     folder, only = arguments.folder, arguments.only.split(",") if arguments.only else []
-    judge, teacher = Judge(), folder / "teacher"
+    judge, teacher, smooth = Judge(), folder / "teacher", folder / "smooth_teacher"
     run(teacher, flow.get_config(), arguments.steps)
     rows = json.loads(arguments.json.read_text())["rows"] if arguments.json and arguments.json.is_file() else []
 
@@ -64,9 +68,15 @@ def main() -> None:
 
     add("real digits", judge.floors)
     add("teacher", lambda: teacher_rows(judge, jaxdiff.load(teacher)))
+    if not only or set(only) & set(SMOOTH):
+        of_smooth = flow.get_config()
+        of_smooth.parameterization.time_scale = 20.0
+        run(smooth, of_smooth, arguments.steps)
+        add("smooth teacher", lambda: [long_row(judge, "smooth teacher", jaxdiff.load(smooth))])
     for name in STUDENTS:
         if not only or name.replace(",steps=", "-") in only:
-            place, config = folder / name.replace(",", "-").replace("=", "-"), f"{name},teacher={teacher}"
+            its = smooth if name in SMOOTH else teacher
+            place, config = folder / name.replace(",", "-").replace("=", "-"), f"{name},teacher={its}"
             add(name, lambda: student_rows(judge, name, place, distill.get_config(config), arguments.steps))  # noqa: B023
     for name, config in ALONE.items():
         if not only or f"{name} alone" in only:
@@ -93,7 +103,14 @@ def teacher_rows(judge: Judge, model) -> list[dict]:
     for steps in STEPS:
         tried = [row_of(judge, f"teacher, {solver}", model, steps, sampler=solver) for solver in SOLVERS]
         rows.append(min((row for row in tried if row), key=lambda row: row["frechet"]["mean"]))
-    return [*rows, row_of(judge, "teacher, dpmpp_2m", model, LONG, sampler="dpmpp_2m")]
+    return [*rows, long_row(judge, "teacher", model)]
+
+
+def long_row(judge: Judge, name: str, model) -> dict:
+    """One in many steps."""
+    row = row_of(judge, f"{name}, dpmpp_2m", model, LONG, sampler="dpmpp_2m")
+    assert row is not None
+    return row
 
 
 def student_rows(judge: Judge, name: str, place: Path, config, steps: int) -> list[dict]:
