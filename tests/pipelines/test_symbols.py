@@ -112,6 +112,20 @@ def test_what_symbols_cannot_have_is_one_line(text, field, value, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("process.symbols", {"name": "multinomial"}, "parameterization 'subs': copies what is no mask"),
+        ("process", {"name": "vp"}, "this data is rows of numbers and symbols: take process product"),
+    ],
+)
+def test_what_rows_of_numbers_and_symbols_cannot_have_is_one_line(field, value, message):
+    config = with_field(get_config("people", "tables"), field, value)
+    with pytest.raises(InputError, match=message) as caught:
+        experiment.build(config, build.source(config).spec)
+    assert "\n" not in str(caught.value)
+
+
 def test_numbers_refuse_what_is_for_symbols():
     for field, value, message in [
         ("process", {"name": "masked"}, "is for symbols, and this data has none"),
