@@ -1,6 +1,7 @@
 """Tables of mixed columns: schema, quantile maps and their inverse, what is refused, and the report."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -219,6 +220,18 @@ def test_the_class_of_a_row_stands_where_it_stood():
     known, table = columns_of(source.spec, Batch(make_codec(source.spec).decode(batch.x_0), batch.condition))
     assert [column.name for column in known] == ["age", "work", "hours", "married", "gain", "income"]
     np.testing.assert_array_equal(table[:, 5], batch.condition["label"])
+
+
+def test_a_class_that_is_not_known_is_an_empty_cell_and_is_not_compared(tmp_path):
+    source = people(50, label=True)
+    real = source.take(np.arange(50))
+    real = real._replace(x_0=make_codec(source.spec).decode(real.x_0))
+    drawn = Batch(real.x_0, {"label": np.where(np.arange(50) < 2, -1, real.condition["label"])})
+    show.save_samples(tmp_path, source.spec, drawn, real, "")
+    rows = list(csv.DictReader((tmp_path / "samples.csv").read_text().splitlines()))
+    assert [row["income"] for row in rows[:2]] == ["", ""]
+    assert rows[2]["income"] == source.spec.details["classes"][real.condition["label"][2]]
+    assert "income" not in json.loads((tmp_path / "report.json").read_text())["shape error by column"]
 
 
 def test_rows_of_another_file_are_read_by_the_texts_of_their_categories(tmp_path):

@@ -132,12 +132,12 @@ def parsed(columns: Sequence[Column], rows: Sequence[Sequence[str]], what: str) 
 
 
 def cells(columns: Sequence[Column], table: np.ndarray) -> list[list[str]]:
-    """A table as rows of cells, written as those that it was learned from."""
+    """A table as rows of cells, written as those that it was learned from; a class that is not known, -1, is empty."""
     written = []
     for column, values in zip(columns, np.asarray(table, np.float64).T, strict=True):
         if column.kind == "category":
             last = len(column.values) - 1
-            written.append([column.values[int(np.clip(np.nan_to_num(v), 0, last))] for v in values])
+            written.append([column.values[min(int(v), last)] if v >= 0 else "" for v in values])
         else:
             written.append([_written(column, v) for v in values])
     return [list(row) for row in zip(*written, strict=True)]

@@ -89,6 +89,8 @@ def write(folder: Path, spec: Spec, drawn: Batch, real: Batch | None) -> list[st
     same, beside = columns_of(spec, real)
     if [c.name for c in same] != [c.name for c in columns]:
         return ["samples.csv"]
+    told = [i for i, column in enumerate(columns) if column.kind == "number" or (table[:, i] >= 0).all()]
+    columns, beside, table = [columns[i] for i in told], beside[:, told], table[:, told]
     errors = report.shape(columns, beside, table)
     content = {
         "shape error": float(np.mean(list(errors.values()))),
