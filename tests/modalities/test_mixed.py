@@ -84,6 +84,14 @@ def test_a_schema_is_inferred_and_cells_come_back(tmp_path):
     np.testing.assert_allclose(law[3], [0.9, 0.1, 0], atol=1e-5)
 
 
+def test_the_text_of_a_missing_number_is_that_which_comes_first_of_the_commonest():
+    """Not one by the order of a set, which is another in each process, so that a run would find other data."""
+    texts = ["?", "NA", "null", "none", "n/a"]
+    turned = [texts[i:] + texts[:i] for i in range(5)]
+    rows = [[str(i)] * 5 for i in range(20)] + [list(row) for row in zip(*turned, strict=True)]
+    assert [column.missing for column in schema.infer(list("abcde"), rows, {}, "it")] == texts
+
+
 def test_no_zero_is_negative():
     whole, small = schema.Column("a", "number"), schema.Column("a", "number", decimals=-1)
     assert schema.cells([whole, small], np.array([[-0.3, -0.0], [-0.7, -1e-9]])) == [["0", "0"], ["-1", "-1e-09"]]

@@ -85,7 +85,7 @@ def _infer(name: str, column: list[str], kind: str | None, what: str) -> Column:
         raise InputError(f"{what}: row {column.index(bad) + 1} has {bad[:40]!r} in column {name!r}, which is no number")
     if (kind is None and bad is None and len(there) > FEW) or (kind == "number" and there):
         lost = [cell for cell in column if cell.lower() in MISSING]
-        missing = max(set(lost), key=lost.count) if lost else None
+        missing = max(dict.fromkeys(lost), key=lost.count) if lost else None  # the first of equals
         places = [-1 if "e" in cell.lower() else len(cell.partition(".")[2]) for cell in there]
         return Column(name, "number", missing=missing, decimals=-1 if -1 in places else max(places))
     if date := next((cell for cell in there if DATE.fullmatch(cell)), None):
