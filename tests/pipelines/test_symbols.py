@@ -154,6 +154,16 @@ def test_blanks_are_filled_and_the_rest_stays(text):
             pipelines.infill(model, jax.random.key(0), texts)
 
 
+def test_no_line_ends_before_what_is_known(tmp_path):
+    (tmp_path / "words.txt").write_text("ab\nabba\nbaabab\nb\n" * 20)
+    config = get_config(f"smiles={tmp_path / 'words.txt'}", "masked")
+    config["net"] |= {"width": 16, "blocks": 1, "heads": 2, "hidden": 2}
+    model = untrained(config)  # a third of what it draws are ends
+    filled = pipelines.infill(model, jax.random.key(0), ["____b_"] * 30, steps=4)
+    assert all(len(one) >= 5 and one[4] == "b" for one in filled.tolist())
+    assert len({len(one) for one in filled.tolist()}) == 2
+
+
 def test_the_bound_of_an_untrained_network_is_that_of_equal_symbols(text):
     """Its last layer is zero, so that every symbol has the probability 1 / K."""
     config, model = text
