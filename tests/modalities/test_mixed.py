@@ -13,7 +13,7 @@ from jaxdiff.modalities import check, make_codec
 from jaxdiff.modalities.tables import columns, measured, people, report, schema, show
 from jaxdiff.modalities.tables.mixed import rows_of
 from jaxdiff.modalities.tables.quantiles import from_normal, learn_quantiles, to_normal
-from jaxdiff.modalities.tables.show_mixed import columns_of
+from jaxdiff.modalities.tables.show_mixed import columns_of, write
 from jaxdiff.modalities.tables.spec import mixed_columns
 from jaxdiff.types import Batch
 
@@ -235,11 +235,27 @@ def test_a_class_that_is_not_known_is_an_empty_cell_and_is_not_compared(tmp_path
     real = source.take(np.arange(50))
     real = real._replace(x_0=make_codec(source.spec).decode(real.x_0))
     drawn = Batch(real.x_0, {"label": np.where(np.arange(50) < 2, -1, real.condition["label"])})
-    show.save_samples(tmp_path, source.spec, drawn, real, "")
+    write(tmp_path, source.spec, drawn, real)
     rows = list(csv.DictReader((tmp_path / "samples.csv").read_text().splitlines()))
     assert [row["income"] for row in rows[:2]] == ["", ""]
     assert rows[2]["income"] == source.spec.details["classes"][real.condition["label"][2]]
     assert "income" not in json.loads((tmp_path / "report.json").read_text())["shape error by column"]
+
+
+@pytest.mark.parametrize("asked", [(0, 1), (1,)], ids=["in turn", "one"])
+def test_drawn_rows_are_compared_with_real_ones_of_the_same_classes(tmp_path, asked):
+    source = people(4000, label=True)
+    batch = source.take(np.arange(4000))
+    rows, label = make_codec(source.spec).decode(batch.x_0), batch.condition["label"]
+    of_each = [np.flatnonzero(label == c) for c in (0, 1)]
+    real = np.concatenate([of_each[0][:900], of_each[1][:100]])
+    drawn = np.concatenate([of_each[c][-200:] for c in asked])
+    parts = (Batch(rows[i], {"label": label[i]}) for i in (drawn, real))
+    write(tmp_path, source.spec, *parts)
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert found["shape error by column"]["income"] == 0
+    assert found["real rows"] == 100 * len(asked)
+    assert found["shape error"] < 0.1  # of 100 rows; in other shares the class alone is wrong by 0.4
 
 
 def test_rows_of_another_file_are_read_by_the_texts_of_their_categories(tmp_path):
