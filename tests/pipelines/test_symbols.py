@@ -194,6 +194,17 @@ def test_rows_are_drawn_in_the_units_of_the_table(table, tmp_path):
         model.sample(jax.random.key(0), 2, sampler="ddim")
 
 
+def test_a_table_of_categories_alone_is_drawn_and_imputed(tmp_path):
+    (tmp_path / "a.csv").write_text("shade,size\n" + "light,s\ndark,l\ndark,m\n" * 20)
+    config = a_table()
+    config["data"] = {**get_config(f"csv={tmp_path / 'a.csv'}", "tables")["data"], "split": "all"}
+    model = untrained(config)
+    rows = model.sample(jax.random.key(0), 30)
+    assert [set(column) for column in rows.T] == [{0, 1}, {0, 1, 2}]
+    filled = pipelines.impute(model, jax.random.key(1), rows, np.array([True, False]), repeats=1)
+    np.testing.assert_array_equal(filled[:, 1], rows[:, 1])
+
+
 def test_cells_are_imputed_and_the_others_stay(table):
     _, model = table
     rows = model.sample(jax.random.key(1), 4)
