@@ -111,6 +111,12 @@ def test_lines_end_and_a_text_after_the_end_counts_for_nothing(tmp_path):
     assert make_codec(pairs.spec).decode(pairs.take(np.arange(3)).x_0).tolist() == ["CCO", "c1ccccc1", "C"]
     np.savez(tmp_path / "a.npz", train=np.array([b"CC", b"O"]), test=np.array([b"COC"]))
     assert lines(str(tmp_path / "a.npz"), split="test").size == 1
+    np.savez(tmp_path / "b.npz", train=np.array(["CC", "", "O"]), test=np.array(["COC"]))
+    assert lines(str(tmp_path / "b.npz"), split="train").size == 2
+    for train in (np.array([1, 2]), np.array(["C\nC"])):
+        np.savez(tmp_path / "b.npz", train=train, test=train)
+        with pytest.raises(InputError, match="holds no arrays 'train' and 'test' of strings"):
+            lines(str(tmp_path / "b.npz"))
     with pytest.raises(InputError, match="data.split='test': of 3 lines .* 3 are for training and 0 for tests"):
         lines(str(tmp_path / "a.smi"), split="test")
 
