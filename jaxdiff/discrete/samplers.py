@@ -69,7 +69,8 @@ def redrawn(process: Replacement, key: Key, x_t: Array, law: Array) -> Array:
     """Draw x_s by its law (batch, positions, states), in two draws: whether it is another than x_t, and which."""
     first, second = jax.random.split(key)
     others = law * (1 - jax.nn.one_hot(x_t, process.states))
-    changes = ~(process.noise(first, x_t) >= others.sum(-1))  # also where the law is NaN, to no symbol
+    # Of the law's own sum, lest rounding leave a mask that must go; also where the law is NaN, to no symbol.
+    changes = ~(process.noise(first, x_t) * law.sum(-1) >= others.sum(-1))
     return jnp.where(changes, categorical(process.noise(second, x_t), others), x_t)
 
 

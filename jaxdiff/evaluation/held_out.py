@@ -85,7 +85,7 @@ def measure(model: Model, source: Source, key: Key, n: int, draws: int = 16, cha
         raise InputError("likelihood: of rows of numbers and symbols there is no bound here: take the report of sample")
     if isinstance(model.path, Replacement):
         return of_symbols.measure(model, source, key, n, draws)
-    if "elements" in source.spec.details:
+    if {"elements", "conformers"} & source.spec.details.keys():
         return of_molecules.measure(model, source, key, n, draws)
     if not source.spec.levels:
         raise InputError("likelihood: this data has no known levels (8-bit images keep theirs if they are not resized)")

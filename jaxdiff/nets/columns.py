@@ -59,8 +59,9 @@ class Columns(nn.Module):
         self._check(x.shape, given)
         columns, states = x.shape[-1] - self.numbers, self.symbols + 1
         place = jnp.asarray(jnp.round(x[:, self.numbers :]), jnp.int32) + states * jnp.arange(columns)
-        h = nn.Dense(self.width, kernel_init=INIT, name="into")(x[:, : self.numbers])
-        h = h + nn.Embed(columns * states, self.width, name="symbols_into")(place).sum(1)
+        h = nn.Embed(columns * states, self.width, name="symbols_into")(place).sum(1)
+        if self.numbers:
+            h = h + nn.Dense(self.width, kernel_init=INIT, name="into")(x[:, : self.numbers])
         h = h + nn.Dense(self.width, kernel_init=INIT, name="embed")(nn.silu(self._embed(t, given)))
         for i in range(self.blocks):
             up = nn.Dense(self.hidden * self.width, kernel_init=INIT, name=f"block{i}_up")

@@ -1,6 +1,6 @@
 """Chosen: a sampler and its options, asked for in a call, beside the defaults of a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError, unknown
 from jaxdiff.pipelines.options import check_led, check_number, is_traced
 from jaxdiff.samplers.ddim import check_temperature
-from jaxdiff.types import Array
+from jaxdiff.types import Array, ConditionSpec
 
 __all__ = ["check_guidable", "chosen", "only_steps", "sampling", "told_scale"]
 
@@ -122,8 +122,15 @@ def told_scale(
     return jnp.broadcast_to(scale, (n, 1)), {name: one for name, one in traced.items() if name != "guidance"}
 
 
-def check_guidable(conditions: Sequence[str], guidable: bool, asked: Mapping[str, Any]) -> None:
-    """Refuse guidance of a model that knows of no condition, or not of its absence, and what guidance excludes."""
+def check_guidable(
+    conditions: Mapping[str, ConditionSpec], guidable: bool, asked: Mapping[str, Any], told: Any = None
+) -> None:
+    """Refuse guidance of a model that knows of no condition, or not of its absence, and what guidance excludes.
+
+    Args:
+      told: the condition to be led to; one that holds only what the model is always told, such as which atoms there
+        are, leads nowhere.
+    """
     if not conditions:
         raise InputError("guidance: this model has no condition to follow: take one trained with net.num_classes")
     if not guidable:
@@ -131,6 +138,9 @@ def check_guidable(conditions: Sequence[str], guidable: bool, asked: Mapping[str
             "guidance: this model was never trained without its condition: take one trained with "
             "train.cond_dropout, such as 0.1"
         )
+    leading = [name for name, one in conditions.items() if one.missing is not None]
+    if isinstance(told, Mapping) and told and told.keys().isdisjoint(leading):
+        raise InputError(f"guidance: leads to what the model is told, and nothing is: give {' or '.join(leading)}")
     if "guidance" not in asked:
         raise InputError("negative: changes nothing without guidance: give its scale, such as guidance=2")
     if "cache" in asked:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.discrete import product
+from jaxdiff.discrete.denoiser import LEAST
 from jaxdiff.discrete.process import Replacement
 from jaxdiff.discrete.product import Product
 from jaxdiff.discrete.samplers import infill as filled
@@ -28,6 +29,16 @@ def _keep_symbols(process, denoiser, sampler, inputs):
     return filled(process, sampler, inputs.each["known"], inputs.each["free"])
 
 
+def _go_on(process, denoiser, inputs):
+    def denoise(x_t, t):
+        p = denoiser(x_t, t)
+        ends = jnp.arange(process.symbols) == process.symbols - 1
+        others = jnp.where(ends, 0, jnp.maximum(p, LEAST))
+        return jnp.where(inputs.each["inside"][..., None], others / others.sum(-1, keepdims=True), p)
+
+    return denoise
+
+
 def _keep_parts(process, denoiser, sampler, inputs):
     known, free = product.parted(process, inputs.each["known"]), inputs.each["free"]
     count = known["numbers"].shape[-1]
@@ -35,7 +46,7 @@ def _keep_parts(process, denoiser, sampler, inputs):
     return product.replaced(process, sampler, known, parts, inputs.shared["repeats"])
 
 
-SYMBOLS, PARTS = Hooks(steer=_keep_symbols), Hooks(steer=_keep_parts)
+SYMBOLS, PARTS = Hooks(guide=_go_on, steer=_keep_symbols), Hooks(steer=_keep_parts)
 
 
 def infill(model: Model, key: Key, texts: Sequence[str], blank: str = "_", **options: Any) -> np.ndarray:
@@ -67,7 +78,7 @@ def infill(model: Model, key: Key, texts: Sequence[str], blank: str = "_", **opt
 
 
 def infill_symbols(model: Model, key: Key, known: np.ndarray, free: np.ndarray, **options: Any) -> Array:
-    """Draw the free positions of sequences of symbols.
+    """Draw the free positions of sequences of symbols; no end is drawn before what is known, which it would cut off.
 
     Args:
       known: (n, positions), whole numbers; what stands at a free position does not matter.
@@ -83,7 +94,11 @@ def infill_symbols(model: Model, key: Key, known: np.ndarray, free: np.ndarray, 
         raise InputError("known: must be whole numbers of symbols, from 0 on")
     if (np.where(free, 0, known) >= model.path.symbols).any():
         raise InputError(f"known: holds {known.max()}, and this model has {model.path.symbols} symbols, from 0 on")
-    inputs = Inputs(each={"known": jnp.asarray(known, jnp.int32), "free": jnp.asarray(free)})
+    end = vocabulary_of(model.spec).end if model.spec.details else -1
+    there = ~free & (known != end) & (end >= 0)
+    inside = np.flip(np.cumsum(np.flip(there, 1), 1), 1) > there  # what is known further on
+    each = {"known": jnp.asarray(known, jnp.int32), "free": jnp.asarray(free), "inside": jnp.asarray(inside)}
+    inputs = Inputs(each=each)
     return draw_with(model, key, len(known), SYMBOLS, inputs, **options)
 
 

@@ -341,7 +341,7 @@ class Model:
             return ({**(given or {}), "guidance": scale}, None), traced
         if negative is None and traced.keys().isdisjoint(GUIDANCE):
             return (given, None), traced
-        check_guidable(tuple(self.conditions), self.guidable, traced)
+        check_guidable(self.conditions, self.guidable, traced, condition if negative is None else None)
         # What a network is always told, such as which atoms there are, it is told of what to lead away from, too.
         always = {name: value for name, value in (given or {}).items() if self.conditions[name].missing is None}
         away = self.check_condition({} if negative is None else negative, n, False)

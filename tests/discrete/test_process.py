@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.discrete import process as p
+from jaxdiff.discrete.samplers import redrawn
 from jaxdiff.errors import InputError
 from tests.helpers.symbols import K
 
@@ -77,6 +78,16 @@ def test_times_may_be_one_for_each_example_or_each_position():
 
 
 @pytest.mark.system
+def test_no_mask_is_left_at_the_end_though_probabilities_do_not_sum_to_one():
+    """Rounded, they sum to less: the largest uniform number would be above, and 2e-9 of all positions masks still."""
+    process = p.masked(np.ones(27))._replace(noise=lambda key, x: jnp.full(x.shape, 1 - 2.0**-23))
+    x_t = jnp.full((64, 64), 27)
+    x_0 = jax.nn.softmax(2 * jax.random.normal(jax.random.key(0), (64, 64, 27)))
+    law = p.posterior(process, jnp.float32(0), jnp.float32(0.01), x_t, x_0)
+    assert (law.sum(-1) < 1).any()
+    assert (redrawn(process, jax.random.key(1), x_t, law) < 27).all()
+
+
 def test_a_symbol_of_weight_nothing_is_never_picked():
     u = jnp.concatenate([jnp.zeros(1), jax.random.uniform(jax.random.key(0), (1000,)), jnp.float32([1 - 2**-24])])
     weights = jnp.zeros((1002, 50)).at[:, 20:40].set(1e-3)

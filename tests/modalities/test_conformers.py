@@ -5,7 +5,7 @@ import pytest
 
 from jaxdiff.geometry import structures
 from jaxdiff.modalities.molecules import files, show_conformers
-from jaxdiff.modalities.molecules.conformers import condition_of, conformers
+from jaxdiff.modalities.molecules.conformers import condition_of, conformers, heavy_molecule
 from jaxdiff.modalities.molecules.graphs import (
     NODES,
     PAIRS,
@@ -116,7 +116,7 @@ def test_molecules_of_a_file_come_back(library, tmp_path):
         np.testing.assert_array_equal(again.condition[name], value)
 
 
-def test_an_npz_and_its_split(tmp_path):
+def test_an_npz_and_its_split(tmp_path, caplog):
     molecules = [embedded(smiles) for smiles in ("CCO", "C=O", "CC#N")]
     sizes = [m.GetNumAtoms() for m in molecules]
     arrays = {
@@ -138,10 +138,33 @@ def test_an_npz_and_its_split(tmp_path):
     np.savez(path, **{k: v for k, v in arrays.items() if k != "bonds"})
     with refused("is no .npz with the arrays"):
         conformers(str(path))
+    bonds, orders, more = arrays["bonds"], arrays["bond_orders"], arrays["offsets"][1]
+    for other, message in [
+        ({"bonds": np.where(np.arange(len(bonds))[:, None] < 8, bonds, bonds + more)}, r"molecule 2 has a bond \[9, "),
+        ({"bonds": np.zeros_like(bonds)}, r"molecule 1 has a bond \[0, 0\] of order 1"),
+        ({"bonds": bonds[[1, *range(1, len(bonds))]]}, "each is there once"),
+        ({"bond_orders": np.where(orders == 3, 4, orders)}, "molecule 3 has a bond .* of order 4: .* 1, 2 or 3"),
+        ({"bond_offsets": arrays["bond_offsets"][:2]}, "the arrays do not fit each other"),
+        ({"coordinates": arrays["coordinates"][:4]}, "the arrays do not fit each other"),
+        ({"test": np.zeros(2, bool)}, r"test is \(molecules,\)"),
+    ]:
+        np.savez(path, **(arrays | other))
+        with refused(message):
+            conformers(str(path))
+    np.savez(path, **arrays)
+    conformers(str(path), most=2)
+    assert "2 molecules are left out: larger than data.most" in caplog.text
     arrays["coordinates"][0] = np.nan
     np.savez(path, **arrays)
     with refused("not finite"):
         conformers(str(path))
+
+
+def test_a_bond_of_an_unknown_order_makes_no_molecule():
+    """As entries of the dictionary may have: they are left out with a word, or named."""
+    carbons, places = np.array([6, 6]), np.array([[0, 0, 0], [1.5, 0, 0]])
+    assert heavy_molecule(carbons, places, np.zeros(2, int), [(0, 1)], [0]) is None
+    assert heavy_molecule(carbons, places, np.zeros(2, int), [(0, 1)], [1], 3) is not None
 
 
 def test_scaffolds_are_in_one_split_alone(tmp_path):

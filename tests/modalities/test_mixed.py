@@ -1,6 +1,7 @@
 """Tables of mixed columns: schema, quantile maps and their inverse, what is refused, and the report."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from jaxdiff.modalities import check, make_codec
 from jaxdiff.modalities.tables import columns, measured, people, report, schema, show
 from jaxdiff.modalities.tables.mixed import rows_of
 from jaxdiff.modalities.tables.quantiles import from_normal, learn_quantiles, to_normal
-from jaxdiff.modalities.tables.show_mixed import columns_of
+from jaxdiff.modalities.tables.show_mixed import columns_of, write
 from jaxdiff.modalities.tables.spec import mixed_columns
 from jaxdiff.types import Batch
 
@@ -83,6 +84,14 @@ def test_a_schema_is_inferred_and_cells_come_back(tmp_path):
     np.testing.assert_allclose(law[3], [0.9, 0.1, 0], atol=1e-5)
 
 
+def test_the_text_of_a_missing_number_is_that_which_comes_first_of_the_commonest():
+    """Not one by the order of a set, which is another in each process, so that a run would find other data."""
+    texts = ["?", "NA", "null", "none", "n/a"]
+    turned = [texts[i:] + texts[:i] for i in range(5)]
+    rows = [[str(i)] * 5 for i in range(20)] + [list(row) for row in zip(*turned, strict=True)]
+    assert [column.missing for column in schema.infer(list("abcde"), rows, {}, "it")] == texts
+
+
 def test_no_zero_is_negative():
     whole, small = schema.Column("a", "number"), schema.Column("a", "number", decimals=-1)
     assert schema.cells([whole, small], np.array([[-0.3, -0.0], [-0.7, -1e-9]])) == [["0", "0"], ["-1", "-1e-09"]]
@@ -121,6 +130,9 @@ def test_a_csv_is_written_as_the_one_that_was_read(tmp_path):
         ("a,a\n1,2\n", {}, "holds 'a' twice"),
         ("a,b\n1,2020-01-02\n", {}, "row 1 has the date '2020-01-02' in column 'b'"),
         ("a,b\n1,x\n", {"numbers": "b"}, "row 1 has 'x' in column 'b', which is no number"),
+        ("a,b\n1,x\n", {"numbers": "a", "categories": "a"}, "column 'a' is in data.categories, or data.label, too"),
+        ("a,b\n1,x\n", {"numbers": "a", "label": "a"}, "column 'a' is in data.categories, or data.label, too"),
+        ("a,b\n1,x\n2,y\n", {"split": "test"}, "a fifth of 2 rows is none"),
         ("a,b\n1,x\n", {"ignore": "c"}, "unknown column .* 'c'"),
         ("a,b\n1,x\n", {"label": "c"}, "unknown column .* 'c'"),
         ("a,b\n1,x\n", {"categories": "c"}, "unknown column .* 'c'"),
@@ -219,6 +231,34 @@ def test_the_class_of_a_row_stands_where_it_stood():
     known, table = columns_of(source.spec, Batch(make_codec(source.spec).decode(batch.x_0), batch.condition))
     assert [column.name for column in known] == ["age", "work", "hours", "married", "gain", "income"]
     np.testing.assert_array_equal(table[:, 5], batch.condition["label"])
+
+
+def test_a_class_that_is_not_known_is_an_empty_cell_and_is_not_compared(tmp_path):
+    source = people(50, label=True)
+    real = source.take(np.arange(50))
+    real = real._replace(x_0=make_codec(source.spec).decode(real.x_0))
+    drawn = Batch(real.x_0, {"label": np.where(np.arange(50) < 2, -1, real.condition["label"])})
+    write(tmp_path, source.spec, drawn, real)
+    rows = list(csv.DictReader((tmp_path / "samples.csv").read_text().splitlines()))
+    assert [row["income"] for row in rows[:2]] == ["", ""]
+    assert rows[2]["income"] == source.spec.details["classes"][real.condition["label"][2]]
+    assert "income" not in json.loads((tmp_path / "report.json").read_text())["shape error by column"]
+
+
+@pytest.mark.parametrize("asked", [(0, 1), (1,)], ids=["in turn", "one"])
+def test_drawn_rows_are_compared_with_real_ones_of_the_same_classes(tmp_path, asked):
+    source = people(4000, label=True)
+    batch = source.take(np.arange(4000))
+    rows, label = make_codec(source.spec).decode(batch.x_0), batch.condition["label"]
+    of_each = [np.flatnonzero(label == c) for c in (0, 1)]
+    real = np.concatenate([of_each[0][:900], of_each[1][:100]])
+    drawn = np.concatenate([of_each[c][-200:] for c in asked])
+    parts = (Batch(rows[i], {"label": label[i]}) for i in (drawn, real))
+    write(tmp_path, source.spec, *parts)
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert found["shape error by column"]["income"] == 0
+    assert found["real rows"] == 100 * len(asked)
+    assert found["shape error"] < 0.1  # of 100 rows; in other shares the class alone is wrong by 0.4
 
 
 def test_rows_of_another_file_are_read_by_the_texts_of_their_categories(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from jaxdiff.config.build.data import rescaled
 from jaxdiff.modalities.molecules import bonds, chemistry, complete
 from jaxdiff.modalities.molecules.measured import values
-from jaxdiff.modalities.molecules.source import molecules
+from jaxdiff.modalities.molecules.source import molecules, split_of
 from jaxdiff.modalities.molecules.spec import make_codec, sizes_of
 from tests.helpers.cases import cases, refused
 
@@ -174,6 +174,12 @@ def test_a_property_is_told_in_deviations(tmp_path):
     np.testing.assert_allclose(asked, told[[3, 3]], rtol=1e-6)
     with refused("energy"):
         molecules(str(tmp_path / "some.npz"), property="mass")
+    _, held = split_of(4, "test")
+    np.savez(tmp_path / "some.npz", **arrays(SMALL), energy=np.float32(np.arange(4) == held))
+    with refused("must be finite, and vary among those of training"):
+        molecules(str(tmp_path / "some.npz"), "train", property="energy")
+    with refused("has 2 molecules, of which none are for that"):
+        molecules(written(tmp_path, SMALL[:2]), "test")
     with refused("without one"):
         complete(molecules(written(tmp_path)).spec, jax.random.key(0), np.arange(2), {"property": 6.0})
 

@@ -9,7 +9,7 @@ from PIL import Image
 from jaxdiff.data.source import fingerprint
 from jaxdiff.errors import InputError
 from jaxdiff.modalities import check, make_codec
-from jaxdiff.modalities.text import lines, manual, show, text
+from jaxdiff.modalities.text import lines, manual, measured, show, text
 from jaxdiff.modalities.text.vocabulary import decode, encode, learn_vocabulary
 from jaxdiff.types import Batch
 
@@ -111,6 +111,12 @@ def test_lines_end_and_a_text_after_the_end_counts_for_nothing(tmp_path):
     assert make_codec(pairs.spec).decode(pairs.take(np.arange(3)).x_0).tolist() == ["CCO", "c1ccccc1", "C"]
     np.savez(tmp_path / "a.npz", train=np.array([b"CC", b"O"]), test=np.array([b"COC"]))
     assert lines(str(tmp_path / "a.npz"), split="test").size == 1
+    np.savez(tmp_path / "b.npz", train=np.array(["CC", "", "O"]), test=np.array(["COC"]))
+    assert lines(str(tmp_path / "b.npz"), split="train").size == 2
+    for train in (np.array([1, 2]), np.array(["C\nC"])):
+        np.savez(tmp_path / "b.npz", train=train, test=train)
+        with pytest.raises(InputError, match="holds no arrays 'train' and 'test' of strings"):
+            lines(str(tmp_path / "b.npz"))
     with pytest.raises(InputError, match="data.split='test': of 3 lines .* 3 are for training and 0 for tests"):
         lines(str(tmp_path / "a.smi"), split="test")
 
@@ -180,3 +186,18 @@ def test_symbols_that_only_other_text_has_are_possible(verse):
     """What a pair was made of may stand alone there."""
     law = text(verse, length=8, symbols="pairs", size=60).spec.details["law"]
     assert 0 < min(law) < 1e-6
+
+
+@pytest.mark.parametrize("symbols", ["characters", "bytes", "pairs"])
+def test_texts_that_are_drawn_can_be_measured_whatever_their_symbols_are(tmp_path, symbols):
+    """Drawn pairs are read as others, windows cut letters of several bytes, and drawn bytes need not be text."""
+    path = tmp_path / "a.txt"
+    path.write_text("naïve – Ωmega, the theme of the other thesis\n" * 300, encoding="utf-8")
+    source = text(str(path), 16, symbols, 40)
+    count, decode = len(source.spec.details["vocabulary"]), make_codec(source.spec).decode
+    for x in (source.take(np.arange(20)).x_0, np.random.default_rng(0).integers(0, count, (20, 16))):
+        found = measured.values(source.spec, decode(x))
+        assert found.shape == (20, count)
+        np.testing.assert_allclose(found.sum(1), 1, rtol=1e-6)
+    if symbols == "characters":
+        np.testing.assert_allclose(found, [np.bincount(row, minlength=count) / 16 for row in x], rtol=1e-6)

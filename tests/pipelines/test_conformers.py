@@ -9,6 +9,7 @@ import pytest
 
 from jaxdiff.cli import conform, sample
 from jaxdiff.config import build
+from jaxdiff.evaluation import held_out
 from jaxdiff.geometry import structures
 from jaxdiff.geometry.rigid import rmsd
 from jaxdiff.modalities.molecules.graphs import make_graph
@@ -83,6 +84,8 @@ def test_what_cannot_be_drawn(model, config):
         experiment.build({**config, "sample": {**config["sample"], "clip": 1.0}}, model.spec)
     with refused("never trained without its"):
         model.sample(KEY, 2)
+    with refused("a model of conformers draws no elements"):
+        held_out.measure(model, build.source(config), KEY, 2)
 
 
 def test_a_step_of_training_lowers_the_loss(parts, model, config):

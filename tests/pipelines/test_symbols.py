@@ -112,6 +112,20 @@ def test_what_symbols_cannot_have_is_one_line(text, field, value, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("process.symbols", {"name": "multinomial"}, "parameterization 'subs': copies what is no mask"),
+        ("process", {"name": "vp"}, "this data is rows of numbers and symbols: take process product"),
+    ],
+)
+def test_what_rows_of_numbers_and_symbols_cannot_have_is_one_line(field, value, message):
+    config = with_field(get_config("people", "tables"), field, value)
+    with pytest.raises(InputError, match=message) as caught:
+        experiment.build(config, build.source(config).spec)
+    assert "\n" not in str(caught.value)
+
+
 def test_numbers_refuse_what_is_for_symbols():
     for field, value, message in [
         ("process", {"name": "masked"}, "is for symbols, and this data has none"),
@@ -138,6 +152,16 @@ def test_blanks_are_filled_and_the_rest_stays(text):
     ]:
         with pytest.raises(InputError, match=message):
             pipelines.infill(model, jax.random.key(0), texts)
+
+
+def test_no_line_ends_before_what_is_known(tmp_path):
+    (tmp_path / "words.txt").write_text("ab\nabba\nbaabab\nb\n" * 20)
+    config = get_config(f"smiles={tmp_path / 'words.txt'}", "masked")
+    config["net"] |= {"width": 16, "blocks": 1, "heads": 2, "hidden": 2}
+    model = untrained(config)  # a third of what it draws are ends
+    filled = pipelines.infill(model, jax.random.key(0), ["____b_"] * 30, steps=4)
+    assert all(len(one) >= 5 and one[4] == "b" for one in filled.tolist())
+    assert len({len(one) for one in filled.tolist()}) == 2
 
 
 def test_the_bound_of_an_untrained_network_is_that_of_equal_symbols(text):
@@ -168,6 +192,17 @@ def test_rows_are_drawn_in_the_units_of_the_table(table, tmp_path):
     assert all(line[0].isdigit() for line in lines)
     with pytest.raises(InputError, match="this model draws numbers and symbols: take one of columnwise"):
         model.sample(jax.random.key(0), 2, sampler="ddim")
+
+
+def test_a_table_of_categories_alone_is_drawn_and_imputed(tmp_path):
+    (tmp_path / "a.csv").write_text("shade,size\n" + "light,s\ndark,l\ndark,m\n" * 20)
+    config = a_table()
+    config["data"] = {**get_config(f"csv={tmp_path / 'a.csv'}", "tables")["data"], "split": "all"}
+    model = untrained(config)
+    rows = model.sample(jax.random.key(0), 30)
+    assert [set(column) for column in rows.T] == [{0, 1}, {0, 1, 2}]
+    filled = pipelines.impute(model, jax.random.key(1), rows, np.array([True, False]), repeats=1)
+    np.testing.assert_array_equal(filled[:, 1], rows[:, 1])
 
 
 def test_cells_are_imputed_and_the_others_stay(table):

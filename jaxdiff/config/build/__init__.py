@@ -173,7 +173,10 @@ def check_kinds(process: Any, parameterization: Any, spec: Spec) -> None:
     kind, meaning, ours = MEANINGS[of]
     if not isinstance(parameterization, meaning):
         raise InputError(f"parameterization: is not for {kind}, of which the process is: take {ours[0]}")
-    if isinstance(process, Replacement) and parameterization.knows_masks and not process.masks:
+    own, means = process, parameterization
+    if isinstance(process, Product):
+        own, means = process.symbols, parameterization.symbols
+    if isinstance(own, Replacement) and means.knows_masks and not own.masks:
         raise InputError("parameterization 'subs': copies what is no mask, and this process has no masks: take logits")
     loss, name = LOSS.find(spec), in_words(spec["name"])
     takes = inspect.signature(loss).parameters.get("process")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdiff.config.build.network import Start
 from jaxdiff.config.names import Spec
@@ -49,7 +50,8 @@ def make_process(spec: Spec, learned: bool = False, law: Any = None) -> Any:
     if isinstance(made, Replacement):
         return made
     if law is not None:
-        raise InputError(f"process {spec['name']!r}: is for numbers, and this data is symbols: take process masked")
+        kind, ours = ("rows of numbers and symbols", "product") if np.ndim(law) == 2 else ("symbols", "masked")
+        raise InputError(f"process {spec['name']!r}: is for numbers, and this data is {kind}: take process {ours}")
     if learned and isinstance(made, Process):
         raise InputError(f"process {spec['name']!r}: the loss learns the process: set process.name=learned")
     if not learned and not isinstance(made, Process):

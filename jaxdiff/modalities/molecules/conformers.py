@@ -159,11 +159,13 @@ def heavy_molecule(
 
     Args:
       numbers, x, charges: of all atoms, hydrogens among them: (atoms,), (atoms, 3), (atoms,).
-      bonds, orders: numbers of atoms, and 1, 2 or 3.
+      bonds, orders: numbers of atoms, and 1, 2 or 3; of another order there is no molecule.
       implicit: hydrogens beside those, of each atom.
     """
     chem = rdkit()
     kinds = {1: chem.BondType.SINGLE, 2: chem.BondType.DOUBLE, 3: chem.BondType.TRIPLE}
+    if not set(orders := [int(order) for order in orders]) <= kinds.keys():
+        return None
     heavy = np.flatnonzero(np.asarray(numbers) > 1)
     place = {int(old): new for new, old in enumerate(heavy)}
     molecule, hydrogens = chem.RWMol(), np.broadcast_to(implicit, len(numbers))[heavy].copy()
@@ -175,7 +177,7 @@ def heavy_molecule(
     for (a, b), order in zip(bonds, orders, strict=True):
         a, b = int(a), int(b)
         if a in place and b in place:
-            molecule.AddBond(place[a], place[b], kinds[int(order)])
+            molecule.AddBond(place[a], place[b], kinds[order])
         elif a in place or b in place:
             hydrogens[place.get(a, place.get(b))] += 1
     for atom, count in zip(molecule.GetAtoms(), hydrogens, strict=True):
@@ -208,15 +210,46 @@ def _from_npz(path: str, split: str, most: int) -> Iterator[Any]:
         raise InputError(f"{path!r}: is no .npz with the arrays {', '.join(ARRAYS)} ({reason})") from error
     if split != "all" and test is None:
         raise InputError(f"{path!r}: has no array 'test' that says what is held out: add it, or take data.split='all'")
-    numbers, offsets, edges = arrays["atomic_numbers"], arrays["offsets"], arrays["bond_offsets"]
+    _check_arrays(path, arrays, test)
+    numbers, offsets, edges, larger = arrays["atomic_numbers"], arrays["offsets"], arrays["bond_offsets"], 0
     for i in range(len(offsets) - 1):
         if split != "all" and test is not None and bool(test[i]) != (split == "test"):
             continue
         atoms, bonds = slice(offsets[i], offsets[i + 1]), slice(edges[i], edges[i + 1])
         if (numbers[atoms] > 1).sum() > most:
+            larger += 1
             continue
         x, charges = arrays["coordinates"][atoms], arrays["charges"][atoms]
         yield heavy_molecule(numbers[atoms], x, charges, arrays["bonds"][bonds], arrays["bond_orders"][bonds])
+    if larger:
+        logger.warning("%s: %d molecules are left out: larger than data.most", path, larger)
+
+
+def _check_arrays(path: str, arrays: dict[str, np.ndarray], test: np.ndarray | None) -> None:
+    """Refuse arrays that do not fit each other, and bonds that are none."""
+    offsets, edges, bonds, orders = (arrays[name] for name in ("offsets", "bond_offsets", "bonds", "bond_orders"))
+    n, atoms = max(offsets.size - 1, 0), arrays["atomic_numbers"].size
+    whole = all(one.dtype.kind in "iu" for name, one in arrays.items() if name != "coordinates")
+    rise = lambda ends, last: ends.ndim == 1 and ends[0] == 0 and ends[-1] == last and (np.diff(ends) >= 0).all()
+    wanted = {"coordinates": (atoms, 3), "charges": (atoms,), "bonds": (orders.size, 2), "bond_offsets": (n + 1,)}
+    fits = n and whole and all(arrays[name].shape == shape for name, shape in wanted.items())
+    if not (fits and rise(offsets, atoms) and rise(edges, len(bonds)) and (test is None or test.shape == (n,))):
+        raise InputError(
+            f"{path!r}: the arrays do not fit each other: charges (atoms,) and coordinates (atoms, 3) are cut by "
+            "offsets, bonds (bonds, 2) and bond_orders (bonds,) by bond_offsets, from 0 to the end; all but the "
+            "coordinates are whole numbers; test is (molecules,)"
+        )
+    each = np.repeat(np.arange(n), np.diff(edges))
+    ends = np.sort(bonds.astype(np.int64), axis=1)
+    _, first = np.unique(np.column_stack([each, ends]), axis=0, return_index=True)
+    bad = ~np.isin(orders, (1, 2, 3)) | (ends[:, 0] == ends[:, 1]) | (ends[:, 1] >= np.diff(offsets)[each])
+    bad |= (ends[:, 0] < 0) | ~np.isin(np.arange(len(bonds)), first)
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise InputError(
+            f"{path!r}: molecule {each[i] + 1} has a bond {bonds[i].tolist()} of order {orders[i]}: each is there once,"
+            " of two numbers within the molecule, from 0 on, and of order 1, 2 or 3"
+        )
 
 
 def _of_component(one: ccd.Component) -> Any:

@@ -54,13 +54,18 @@ def molecules(path: str, split: str = "all", property: str = "", unit: str = "an
     x[:, : numbers.shape[1], 0], x[:, : numbers.shape[1], 1:] = numbers, place * UNITS[unit]
     x = x[:, :most]
     train, chosen = split_of(len(x), split)
+    if not (len(train) and len(chosen)):
+        raise InputError(
+            f"data.split={split!r}: {path!r} has {len(x)} molecules, of which none are for that: give more, or take "
+            "split all"
+        )
     elements = np.unique(numbers[numbers > 0])
     spec = molecule_spec(elements.tolist(), np.bincount(counts[train], minlength=most + 1))
     x_0, masks = make_codec(spec).encode(x[chosen]), mask_of(spec, counts[chosen])
     told = {"mask": masks}
     specs = {"mask": ConditionSpec((most,), missing=None)}
     if property:
-        values = _property(path, property, extra, len(x))
+        values = _property(path, property, extra, train, len(x))
         kept = {"name": property, "mean": float(values[train].mean()), "std": float(values[train].std())}
         spec = spec._replace(details={**spec.details, "property": kept})
         told["property"] = told_property(spec, values[chosen], len(chosen))
@@ -125,13 +130,13 @@ def _checked(path: str, numbers: np.ndarray, place: np.ndarray, unit: str) -> np
     return counts
 
 
-def _property(path: str, name: str, extra: Mapping[str, Any], n: int) -> np.ndarray:
+def _property(path: str, name: str, extra: Mapping[str, Any], train: np.ndarray, n: int) -> np.ndarray:
     fits = {k: v for k, v in extra.items() if v.shape == (n,) and v.dtype.kind in "fiu"}
     if name not in fits:
         raise unknown(f"data.property, an array (n,) in {path!r}", name, fits)
     values = np.asarray(fits[name], np.float64)
-    if not np.isfinite(values).all() or not values.std() > 0:
-        raise InputError(f"data.property={name!r} in {path!r}: must be finite, and vary")
+    if not np.isfinite(values).all() or not values[train].std() > 0:
+        raise InputError(f"data.property={name!r} in {path!r}: must be finite, and vary among those of training")
     return values
 
 

@@ -53,8 +53,10 @@ def columns(
             raise unknown(f"column (data.label, data.ignore) in {path!r}", name, names)
     kept = [i for i, name in enumerate(names) if name not in left_out]
     names, rows = [names[i] for i in kept], [[row[i] for i in kept] for row in rows]
-    kinds = {**dict.fromkeys(_listed(numbers), "number"), **dict.fromkeys(_listed(categories), "category")}
-    kinds |= {label: "category"} if label else {}
+    texts = [*_listed(categories), *([label] if label else [])]
+    if twice := [name for name in _listed(numbers) if name in texts]:
+        raise InputError(f"data.numbers: column {twice[0]!r} is in data.categories, or data.label, too: leave one out")
+    kinds = {**dict.fromkeys(_listed(numbers), "number"), **dict.fromkeys(texts, "category")}
     inferred = schema.infer(names, rows, kinds, repr(path))
     for column in inferred:
         if column.kind == "category" and len(column.values) == 1:
@@ -86,6 +88,8 @@ def split_of(n: int, split: str) -> tuple[np.ndarray, np.ndarray]:
     """
     if split not in SPLITS:
         raise unknown("split of a table", split, SPLITS)
+    if split != "all" and n < 5:
+        raise InputError(f"data.split={split!r}: a fifth of {n} rows is none: give more rows, or take split all")
     order = np.random.default_rng(0).permutation(n)
     test, train = np.sort(order[: n // 5]), np.sort(order[n // 5 :])
     return (np.arange(n), np.arange(n)) if split == "all" else (train, train if split == "train" else test)

@@ -85,7 +85,7 @@ def _infer(name: str, column: list[str], kind: str | None, what: str) -> Column:
         raise InputError(f"{what}: row {column.index(bad) + 1} has {bad[:40]!r} in column {name!r}, which is no number")
     if (kind is None and bad is None and len(there) > FEW) or (kind == "number" and there):
         lost = [cell for cell in column if cell.lower() in MISSING]
-        missing = max(set(lost), key=lost.count) if lost else None
+        missing = max(dict.fromkeys(lost), key=lost.count) if lost else None  # the first of equals
         places = [-1 if "e" in cell.lower() else len(cell.partition(".")[2]) for cell in there]
         return Column(name, "number", missing=missing, decimals=-1 if -1 in places else max(places))
     if date := next((cell for cell in there if DATE.fullmatch(cell)), None):
@@ -132,12 +132,12 @@ def parsed(columns: Sequence[Column], rows: Sequence[Sequence[str]], what: str) 
 
 
 def cells(columns: Sequence[Column], table: np.ndarray) -> list[list[str]]:
-    """A table as rows of cells, written as those that it was learned from."""
+    """A table as rows of cells, written as those that it was learned from; a class that is not known, -1, is empty."""
     written = []
     for column, values in zip(columns, np.asarray(table, np.float64).T, strict=True):
         if column.kind == "category":
             last = len(column.values) - 1
-            written.append([column.values[int(np.clip(np.nan_to_num(v), 0, last))] for v in values])
+            written.append([column.values[min(int(v), last)] if v >= 0 else "" for v in values])
         else:
             written.append([_written(column, v) for v in values])
     return [list(row) for row in zip(*written, strict=True)]

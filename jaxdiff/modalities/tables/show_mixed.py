@@ -89,6 +89,8 @@ def write(folder: Path, spec: Spec, drawn: Batch, real: Batch | None) -> list[st
     same, beside = columns_of(spec, real)
     if [c.name for c in same] != [c.name for c in columns]:
         return ["samples.csv"]
+    if len(columns) > len(mixed_columns(spec)):
+        columns, beside, table = _comparable(columns, beside, table, spec.details["place"])
     errors = report.shape(columns, beside, table)
     content = {
         "shape error": float(np.mean(list(errors.values()))),
@@ -107,3 +109,22 @@ def write(folder: Path, spec: Spec, drawn: Batch, real: Batch | None) -> list[st
         }
     (folder / "report.json").write_text(json.dumps(content, indent=2) + "\n")
     return ["samples.csv", "report.json"]
+
+
+def _comparable(
+    columns: list[Column], real: np.ndarray, drawn: np.ndarray, place: int
+) -> tuple[list[Column], np.ndarray, np.ndarray]:
+    """Tables of rows of which a class was asked for, not drawn: as many of the real ones are of each as of the drawn.
+
+    Without the class, where it was not asked for in all rows.
+    """
+    asked, classes = drawn[:, place].astype(int), real[:, place].astype(int)
+    if (asked < 0).any():
+        others = [i for i in range(len(columns)) if i != place]
+        return [columns[i] for i in others], real[:, others], drawn[:, others]
+    there, wanted = (np.bincount(part, minlength=len(columns[place].values)) for part in (classes, asked))
+    share = np.min(there[wanted > 0] / wanted[wanted > 0])
+    order = np.random.default_rng(0).permutation(len(real))
+    of_each = [order[classes[order] == c][: round(share * wanted[c])] for c in np.flatnonzero(wanted)]
+    chosen = np.sort(np.concatenate(of_each))
+    return columns, real[chosen] if len(chosen) else real, drawn

@@ -150,7 +150,7 @@ def _listed(path: str, split: str) -> tuple[list[str], np.ndarray, np.ndarray]:
     if Path(path).suffix == ".npz":
         try:
             arrays = {name: member(str(Path(path).expanduser()), name, "of lines") for name in ("train", "test")}
-            parts = {name: [_string(s) for s in array.tolist()] for name, array in arrays.items()}
+            parts = {name: list(filter(str.strip, map(_string, array.tolist()))) for name, array in arrays.items()}
         except Exception as error:  # of a damaged file, NumPy, zipfile and zlib raise all kinds
             reason = " ".join(str(error).split())
             raise InputError(f"{path!r}: holds no arrays 'train' and 'test' of strings ({reason})") from error
@@ -171,4 +171,7 @@ def _listed(path: str, split: str) -> tuple[list[str], np.ndarray, np.ndarray]:
 
 
 def _string(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    text = value.decode() if isinstance(value, bytes) else value
+    if not isinstance(text, str) or "\n" in text:
+        raise InputError(f"{text!r} is no line of text")
+    return text

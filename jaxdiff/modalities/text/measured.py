@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from jaxdiff.modalities.text.spec import make_codec, vocabulary_of
+from jaxdiff.modalities.text.spec import vocabulary_of
+from jaxdiff.modalities.text.vocabulary import counted
 from jaxdiff.types import Spec
 
 __all__ = ["FEATURES", "ROUNDINGS", "values"]
@@ -12,8 +13,14 @@ ROUNDINGS = {"none": np.asarray}
 
 
 def values(spec: Spec, x: np.ndarray) -> np.ndarray:
-    """The share of each symbol of the vocabulary in each text, (n, symbols); without one, the numbers themselves."""
+    """The share of each symbol of the vocabulary in each text, (n, symbols); without one, the numbers themselves.
+
+    A text has the pairs that it is read as, whatever it was drawn as, and its end as often as it is filled up with it.
+    """
     if not spec.details:
         return np.asarray(x, np.float32)
-    rows, symbols = make_codec(spec).encode(x), len(vocabulary_of(spec).symbols)
-    return np.stack([np.bincount(row, minlength=symbols) for row in rows]).astype(np.float32) / rows.shape[1]
+    vocabulary = vocabulary_of(spec)
+    counts = np.stack([counted(vocabulary, str(text)) for text in x])
+    if vocabulary.end >= 0:
+        counts[:, vocabulary.end] = np.maximum(spec.shape[0] - counts.sum(1), 0)
+    return (counts / np.maximum(counts.sum(1, keepdims=True), 1)).astype(np.float32)

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxdiff.errors import InputError, unknown
 
-__all__ = ["KINDS", "Vocabulary", "decode", "encode", "learn_vocabulary"]
+__all__ = ["KINDS", "Vocabulary", "counted", "decode", "encode", "learn_vocabulary"]
 
 KINDS = ("characters", "bytes", "pairs")
 LEARNED = 1_000_000
@@ -123,7 +123,7 @@ def encode(vocabulary: Vocabulary, content: str, where: str = "") -> np.ndarray:
       InputError: it holds a symbol that the vocabulary lacks; line and column are named.
     """
     plain = _spelled(content, vocabulary.kind)
-    ids = _numbers(plain, vocabulary.symbols[: len(vocabulary.symbols) - len(vocabulary.merges)])
+    ids = _read(vocabulary, plain)
     if (ids < 0).any():
         first = int(np.argmax(ids < 0))
         line, column = plain.count("\n", 0, first) + 1, first - plain.rfind("\n", 0, first)
@@ -131,6 +131,21 @@ def encode(vocabulary: Vocabulary, content: str, where: str = "") -> np.ndarray:
             f"{where}line {line}, column {column}: {plain[first]!r} is none of the {len(vocabulary.symbols)} symbols "
             "of this model: take it out, or train with it"
         )
+    return ids
+
+
+def counted(vocabulary: Vocabulary, content: str) -> np.ndarray:
+    """How often each symbol stands in a text, as `encode` reads it, (symbols,); what is none counts for nothing.
+
+    A text that was drawn may be of other pairs, or of bytes that are no text, so that `encode` would refuse it.
+    """
+    ids = _read(vocabulary, _spelled(content, vocabulary.kind))
+    return np.bincount(ids[ids >= 0], minlength=len(vocabulary.symbols))
+
+
+def _read(vocabulary: Vocabulary, plain: str) -> np.ndarray:
+    """The numbers of the symbols of a text, -1 of what is none."""
+    ids = _numbers(plain, vocabulary.symbols[: len(vocabulary.symbols) - len(vocabulary.merges)])
     base = len(vocabulary.symbols) - len(vocabulary.merges) - (vocabulary.end >= 0)
     for i, (a, b) in enumerate(vocabulary.merges):
         ids = _merged(ids, a, b, base + i)
