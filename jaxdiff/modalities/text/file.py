@@ -111,7 +111,8 @@ def lines(path: str, length: int = 0, symbols: str = "characters", size: int = 5
       path: of a .txt or .smi in UTF-8, or with .gz; or of a .npz with arrays "train" and "test" of strings.
       length: symbols of the longest line; 0 to find it.
       symbols, size: see `text`.
-      split: "all"; "test", every 20th line (or the array "test"); or "train", the others: see `text`.
+      split: "all"; "test", every 20th line, wherever it is again (or the array "test"); or "train", the others: see
+        `text`.
 
     Raises:
       InputError: the file cannot be read, has no line of the split, or a line is longer.
@@ -158,7 +159,8 @@ def _listed(path: str, split: str) -> tuple[list[str], np.ndarray, np.ndarray]:
         held = np.arange(len(every)) >= len(parts["train"])
     else:
         every = [line for line in read_text(path).split("\n") if line.strip()]
-        held = np.arange(len(every)) % 20 == 19
+        _, first, of = np.unique(every, return_index=True, return_inverse=True)
+        held = first[of] % 20 == 19  # a line that is there again goes where it first went
     numbers = np.arange(len(every))
     train = numbers if split == "all" else numbers[~held]
     chosen = numbers[held] if split == "test" else train
