@@ -57,6 +57,7 @@ def test_random_configurations_give_the_same_numbers_or_are_refused_by_name(quic
     ("config", "steps", "field"),
     [
         ({"_class_name": "DDPMScheduler", "variance_type": "fixed_large", "steps_offset": 1}, 20, "variance_type"),
+        ({"_class_name": "DDIMScheduler", "set_alpha_to_one": False}, 10, "clip_sample=True"),
         ({"_class_name": "PNDMScheduler", "skip_prk_steps": True}, 1, "steps=1"),
         ({"_class_name": "PNDMScheduler"}, 8, "skip_prk_steps"),
         ({"_class_name": "DDIMScheduler", "steps_offset": 1}, 1000, "steps_offset=1"),
