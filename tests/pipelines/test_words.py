@@ -13,6 +13,7 @@ from jaxdiff.config import build
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.show import save_samples
 from jaxdiff.pipelines import experiment
+from jaxdiff.pipelines.autoguide import autoguide
 from jaxdiff.types import Batch
 from tests.helpers.configs import get_config
 from tests.helpers.models import a_model
@@ -95,6 +96,14 @@ def test_one_compilation_for_all_prompts_negatives_scales_and_seeds(parts):
     ):
         model.sample(jax.random.key(seed), 2, **asked)
     assert len(bound) == 2  # to the caption, and to the negative one, in one tracing
+
+
+def test_a_worse_model_is_told_the_prompt_too(parts):
+    """Led away from itself, a model is itself."""
+    *_, model = parts
+    key, asked = jax.random.key(3), ["a red seven", "a blue one"]
+    led = autoguide(model, key, 2, model, 3.0, prompt=asked)
+    np.testing.assert_allclose(led, model.sample(key, 2, prompt=asked), atol=1e-4)
 
 
 def test_a_long_prompt_is_cut_and_that_is_said_once(parts, caplog):
