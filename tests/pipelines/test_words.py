@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from jaxdiff.cli import sample
+from jaxdiff.cli.setup import prepare
 from jaxdiff.config import build
+from jaxdiff.data.captions import text_details
+from jaxdiff.data.tokenizer import from_details
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images.show import save_samples
 from jaxdiff.pipelines import experiment
@@ -104,6 +107,25 @@ def test_a_worse_model_is_told_the_prompt_too(parts):
     key, asked = jax.random.key(3), ["a red seven", "a blue one"]
     led = autoguide(model, key, 2, model, 3.0, prompt=asked)
     np.testing.assert_allclose(led, model.sample(key, 2, prompt=asked), atol=1e-4)
+
+
+def test_a_run_that_begins_with_another_tokenizer_keeps_the_vector_of_each_piece(parts, capsys):
+    """As the other tokenizer, of other captions, numbers its pieces in another way, and lacks some."""
+    config, source, model = parts
+    other = text_details([caption.replace("red", "vermilion") for caption in source.captions], vocabulary=400)
+    details = {**model.spec.details, "text": other}
+    old = np.random.default_rng(0).normal(size=(other["vocabulary"], 16)).astype(np.float32)
+    params = {**model.params, "text": {**model.params["text"], "tokens": {"embedding": old}}}
+    trained = dataclasses.replace(model, params=params, spec=model.spec._replace(details=details))
+    setup = prepare(config)
+    new = np.asarray(setup.begun(setup.first(), lambda: trained).params["text"]["tokens"]["embedding"])
+    there, here = (from_details(one).core.get_vocab() for one in (other, source.spec.details["text"]))
+    both = here.keys() & there.keys()
+    assert any(here[piece] != there[piece] for piece in both)
+    for piece in both:
+        np.testing.assert_array_equal(new[here[piece]], old[there[piece]])
+    assert 0 < len(both) < len(here)
+    assert f"learned with another tokenizer ({len(both)} of the {len(here)} pieces" in capsys.readouterr().out
 
 
 def test_a_long_prompt_is_cut_and_that_is_said_once(parts, caplog):
