@@ -19,6 +19,7 @@ from PIL import Image
 
 from jaxdiff.cli import prompts, shape
 from jaxdiff.cli.written import claimed
+from jaxdiff.config.names import in_words
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import pictures, read_picture
 from jaxdiff.modalities.images.masks import fitted_mask
@@ -89,7 +90,7 @@ def drawn(given: argparse.Namespace, options: Mapping[str, Any]) -> None:
     if not prompts.read_prompts(given):
         raise InputError("--prompt: such a model is told a caption: give one, or --prompts FILE")
     draw, known = _drawing(given, model), _known(given, model)
-    sampler = given.sampler or model.sampler["name"]
+    sampler = given.sampler or in_words(model.sampler["name"])
     steps = model.steps if given.steps is None else given.steps
     if not given.json:
         without = (
