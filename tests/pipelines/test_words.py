@@ -11,15 +11,19 @@ import pytest
 from jaxdiff.cli import sample
 from jaxdiff.cli.setup import prepare
 from jaxdiff.config import build
+from jaxdiff.config.sampling import Bound
 from jaxdiff.data.captions import text_details
 from jaxdiff.data.tokenizer import from_details
 from jaxdiff.errors import InputError
+from jaxdiff.modalities.images.low_resolution import specs
 from jaxdiff.modalities.images.show import save_samples
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.autoguide import autoguide
+from jaxdiff.pipelines.cascade import cascade
 from jaxdiff.types import Batch
 from tests.helpers.configs import get_config
-from tests.helpers.models import a_model
+from tests.helpers.models import PATH, a_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 
@@ -126,6 +130,18 @@ def test_a_run_that_begins_with_another_tokenizer_keeps_the_vector_of_each_piece
         np.testing.assert_array_equal(new[here[piece]], old[there[piece]])
     assert 0 < len(both) < len(here)
     assert f"learned with another tokenizer ({len(both)} of the {len(here)} pieces" in capsys.readouterr().out
+
+
+def test_a_cascade_tells_the_prompt_to_those_that_read(parts):
+    """And not to one that enlarges what they draw, which is none of them."""
+    *_, model = parts
+    spec, same = image_spec((32, 32, 3)), lambda params, told: Bound(PATH, lambda x, t: told["low_res"])
+    large = dataclasses.replace(a_model(), spec=spec, conditions=specs(spec.shape), bind=same, upscales=2)
+    key, asked = jax.random.key(4), {"prompt": ["a red seven", "a blue one"], "steps": 2}
+    small, _ = cascade(model, key, 2, [large], noise=0.0, **asked)
+    np.testing.assert_array_equal(small, model.sample(jax.random.split(key)[0], 2, **asked))
+    with pytest.raises(InputError, match="prompt: this model reads no captions"):
+        cascade(a_model(), key, 2, [dataclasses.replace(large, spec=image_spec((4, 4, 1)))], **asked)
 
 
 def test_a_long_prompt_is_cut_and_that_is_said_once(parts, caplog):
