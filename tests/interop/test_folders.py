@@ -147,6 +147,41 @@ def test_weights_that_do_not_fit(ddpm, tmp_path, change, said):
         jaxdiff.load(changed(ddpm, tmp_path, "unet", change))
 
 
+def reconfigured(**fields):
+    """A change of a part's configuration."""
+
+    def change(place, tensors):
+        file = place / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "fields"),
+    [
+        ("sd", "unet", {"attention_head_dim": None}),
+        ("sd", "unet", {"norm_num_groups": 3}),
+        ("sd", "unet", {"transformer_layers_per_block": [1]}),
+        ("sd", "unet", {"sample_size": "8"}),
+        ("sd", "vae", {"scaling_factor": None}),
+        ("sd", "vae", {"latents_mean": [0, 0], "latents_std": [1, 1]}),
+        ("ddpm", "unet", {"norm_num_groups": 3}),
+        ("ddpm", "unet", {"block_out_channels": 8}),
+    ],
+)
+def test_fields_that_do_not_fit_together_are_refused_with_their_file(folder, ddpm, tmp_path, kind, part, fields):
+    given = changed({"sd": folder, "ddpm": ddpm}[kind], tmp_path, part, reconfigured(**fields))
+    with refused(f"{part}/config.json': no network can be built of these fields"):
+        jaxdiff.load(given)
+
+
+def test_a_whole_number_is_one_scale(folder, tmp_path):
+    once = latent.read_latent(changed(folder, tmp_path, "vae", reconfigured(scaling_factor=1)))
+    latent.write_latent(tmp_path / "again", once, tiny.SCHEDULER)
+    assert latent.read_latent(tmp_path / "again").autoencoder.scale == 1
+
+
 def test_other_pipelines_and_options(folder, ddpm, tmp_path):
     (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
     with refused("FluxPipeline"):
