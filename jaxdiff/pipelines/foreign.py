@@ -133,13 +133,14 @@ def _model(
     net: Any, params: Any, spec: Spec, schedule: Schedule, steps: int, ends: Ends, more: Mapping[str, Any]
 ) -> Model:
     begin = from_level if schedule.by_level else from_noise
+    bound = schedule.sampler.get("bound", schedule.clip)  # of other samplers, where the folder's own clips by itself
     return Model(
         params=params,
         spec=spec,
         grid=schedule.grid,
         steps=steps,
-        sampler=schedule.sampler,
-        options={"clip": schedule.clip},
+        sampler={**schedule.sampler, "clip": schedule.clip},
+        options={"clip": bound},
         bind=make_bind(schedule.process, schedule.parameterization, net, False),
         path=schedule.path,
         weights="of diffusers",

@@ -78,6 +78,15 @@ def test_an_unconditional_folder(ddpm):
     assert jax.tree.all(jax.tree.map(np.array_equal, again.params, tiny.random(shapes(NET, (8, 8, 3)))))
 
 
+def test_other_samplers_clip_as_the_folder_does(ddpm):
+    """Also where the folder's own clips by itself, which is DDIM's."""
+    model = jaxdiff.load(ddpm, scheduler={"_class_name": "DDIMScheduler"})
+    drawn = model.sample(KEY, 1, steps=3, sampler="ddim")
+    assert np.abs(drawn).max() <= 1
+    assert np.abs(model.sample(KEY, 1, steps=3) - drawn).max() > 1e-3
+    assert np.abs(model.sample(KEY, 1, steps=3, sampler="ddim", clip=np.inf)).max() > 1
+
+
 def test_a_network_of_the_house_is_written_too(tmp_path):
     """The same weights in the two networks give the same numbers; what a UNet2DModel lacks is refused by name."""
     net = UNet(channels=8, multipliers=(1, 2), blocks=1, attention=(4,), groups=4, dropout=0.0)
