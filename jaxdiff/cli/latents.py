@@ -19,6 +19,7 @@ from PIL import Image
 
 from jaxdiff.cli import prompts, shape
 from jaxdiff.cli.written import claimed
+from jaxdiff.config.names import in_words
 from jaxdiff.errors import InputError
 from jaxdiff.modalities.images import pictures, read_picture
 from jaxdiff.modalities.images.masks import fitted_mask
@@ -89,10 +90,14 @@ def drawn(given: argparse.Namespace, options: Mapping[str, Any]) -> None:
     if not prompts.read_prompts(given):
         raise InputError("--prompt: such a model is told a caption: give one, or --prompts FILE")
     draw, known = _drawing(given, model), _known(given, model)
-    sampler = given.sampler or model.sampler["name"]
+    sampler = given.sampler or in_words(model.sampler["name"])
     steps = model.steps if given.steps is None else given.steps
     if not given.json:
-        without = "" if given.guidance else "; without --guidance, such as 7.5, the caption is followed little"
+        without = (
+            ""
+            if given.guidance or "image" in model.conditions
+            else "; without --guidance, such as 7.5, the caption is followed little"
+        )
         print(f"{given.workdir}: {sampler}, {steps} steps{without}; compiling, and then drawing", flush=True)
     begin, found = time.perf_counter(), []
     options = {**options, "sampler": given.sampler, "steps": steps}
@@ -105,7 +110,7 @@ def drawn(given: argparse.Namespace, options: Mapping[str, Any]) -> None:
         told = {name: np.repeat(value, n, 0) for name, value in known.items()}
         told |= words([captions[(first + j) % len(captions)] for j in range(n)])
         away = words([no_words(given.workdir) if given.negative is None else given.negative] * n)
-        led = {"negative": away} if given.guidance is not None or draw is latents.instruct else {}
+        led = {"negative": away} if given.guidance is not None or "image" in model.conditions else {}
         found.append(finite(np.asarray(draw(n, told, **led, first=first, **options))))
     with claimed(Path(given.out or "samples").expanduser()) as out:
         record = {**vars(given), "steps": steps, "seconds": time.perf_counter() - begin}
@@ -165,6 +170,11 @@ def _drawing(given: argparse.Namespace, model: Model) -> Callable[..., Any]:
     key, spec = jax.random.key(given.seed), model.ends.pictures
     if spec is None:
         raise InputError(f"{given.workdir!r} draws pictures without captions: load it from Python (jaxdiff.load)")
+    instructed = "image" in model.conditions
+    unused = ("strength", "mask") if instructed else ("image_guidance",)
+    if asked := [name for name in unused if getattr(given, name) is not None]:
+        kind = "an" if instructed else "no"
+        raise InputError(f"--{asked[0].replace('_', '-')}: this model is {kind} InstructPix2Pix: leave it out")
     if given.image is None:
         if {"image", "masked"} & model.conditions.keys():
             raise InputError("--image: this model is told a picture: give one (with --mask, of one that fills in)")
@@ -175,7 +185,7 @@ def _drawing(given: argparse.Namespace, model: Model) -> Callable[..., Any]:
     if given.mask is not None:
         mask = fitted_mask(given.mask, spec.shape)
         return lambda n, told, **options: latents.fill(model, key, repeated(n), mask, told, **strength, **options)
-    if "image" in model.conditions:
+    if instructed:
         by = {"image_guidance": 1.5 if given.image_guidance is None else given.image_guidance}
         return lambda n, told, **options: latents.instruct(model, key, repeated(n), told, **by, **options)
     return lambda n, told, **options: latents.edit(model, key, repeated(n), told, **strength, **options)

@@ -1,6 +1,6 @@
 """AutoencoderKL and AutoencoderTiny: their configurations as our networks'."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxdiff.errors import InputError, unknown
@@ -86,7 +86,7 @@ def kl_config(net: Autoencoder) -> dict[str, Any]:
     Raises:
       InputError: they are several.
     """
-    if not isinstance(net.scale, float) or not isinstance(net.shift, float):
+    if isinstance(net.scale, Sequence) or isinstance(net.shift, Sequence):
         raise InputError("an autoencoder with a scale for each channel is not written for diffusers: give it one")
     levels = len(net.widths)
     return KL | {

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxdiff.errors import InputError
-from jaxdiff.interop.settings import read_json, write_json
+from jaxdiff.interop.settings import building, read_json, write_json
 from jaxdiff.interop.tensors import Reader, from_linear, to_linear
 from jaxdiff.interop.weights import write_tensors
 from jaxdiff.nets.dit import DiT
@@ -140,7 +140,8 @@ def _net(folder: Path, config: Mapping[str, Any], scan: bool) -> DiT:
     for name, value in FIXED.items():
         if config.get(name, value) != value:
             raise InputError(f"{str(folder)!r}: {name}={config[name]!r}: only {value!r} can be read")
-    return DiT(**_options(config), scan=scan)
+    with building(folder / "config.json"):
+        return DiT(**_options(config), scan=scan)
 
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:

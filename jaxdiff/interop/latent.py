@@ -21,7 +21,7 @@ from jaxdiff.interop.autoencoders import autoencoder_of, kl_config
 from jaxdiff.interop.conditional import conditional_config, conditional_of, control_config, control_of
 from jaxdiff.interop.names import ADAPTER, AUTOENCODER, CONDITIONAL, CONTROL, Table, by_table, old_attention, squared
 from jaxdiff.interop.schedulers import Schedule, read_scheduler
-from jaxdiff.interop.settings import read_json, write_json
+from jaxdiff.interop.settings import building, read_json, write_json
 from jaxdiff.interop.weights import read_params, weights_file, write_params
 from jaxdiff.nets.adapter import Adapter
 from jaxdiff.nets.autoencoder import Autoencoder
@@ -89,9 +89,10 @@ def read_latent(
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
     config = read_json(folder / "unet" / "config.json")
-    net = conditional_of(config).clone(dtype=DTYPES[dtype])
     autoencoder, autoencoder_params = read_autoencoder(folder / "vae", variant)
-    shape = (*sides(size, config.get("sample_size"), autoencoder.factor), net.outputs)
+    with building(folder / "unet" / "config.json"):
+        net = conditional_of(config).clone(dtype=DTYPES[dtype])
+        shape = (*sides(size, config.get("sample_size"), autoencoder.factor), net.outputs)
     if autoencoder.latents != net.outputs:
         raise InputError(f"{str(folder)!r}: a vae of {autoencoder.latents} channels and a unet of {net.outputs}")
     params = _read(folder / "unet", net, shape, CONDITIONAL, variant, DTYPES[dtype])
@@ -122,9 +123,11 @@ def controlled(
 
 def read_autoencoder(folder: Path, variant: str = "") -> tuple[Autoencoder | TinyAutoencoder, Params]:
     """An autoencoder and its parameters, in float32."""
-    net, table = autoencoder_of(read_json(folder / "config.json"))
-    x = jnp.zeros((1, net.factor, net.factor, net.channels))
-    like = jax.eval_shape(net.init, jax.random.key(0), x)["params"]
+    config = read_json(folder / "config.json")
+    with building(folder / "config.json"):
+        net, table = autoencoder_of(config)
+        x = jnp.zeros((1, net.factor, net.factor, net.channels))
+        like = jax.eval_shape(net.init, jax.random.key(0), x)["params"]
     file = weights_file(folder, variant=variant)
     return net, read_params(file, like, by_table(table), old_attention, dtype=jnp.float32)
 
@@ -138,7 +141,8 @@ def read_control(
     if name not in CONTROLS:
         raise InputError(f"{str(folder)!r} holds a {name}: what controls a model is a {' or a '.join(CONTROLS)}")
     make, table = CONTROLS[name]
-    net = make(config).clone(dtype=DTYPES[dtype])
+    with building(folder / "config.json"):
+        net = make(config).clone(dtype=DTYPES[dtype])
     return net, _read(folder, net, shape, table, variant, DTYPES[dtype])
 
 
@@ -196,7 +200,8 @@ def _read(
         if isinstance(net, Control):
             further = (jnp.zeros((1, net.factor * shape[0], net.factor * shape[1], net.picture)),)
         start = lambda key: net.init(key, jnp.zeros((1, *shape)), jnp.zeros(1), given, *further)
-    like = jax.eval_shape(start, jax.random.key(0))["params"]
+    with building(folder / "config.json"):
+        like = jax.eval_shape(start, jax.random.key(0))["params"]
     return read_params(weights_file(folder, variant=variant), like, by_table(table), dtype=dtype)
 
 

@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from jaxdiff.errors import InputError
 
 __all__ = ["FIELDS", "checked"]
@@ -108,6 +110,7 @@ def checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         if not field.startswith("_") and field not in every:
             raise InputError(f"{name}: unknown field {field!r} = {given[field]!r}: leave it out, if it may be")
     config = {field: given.get(field, default) for field, default in known.items()}
+    _check_kinds(name, config)
     allowed = ONLY | {"solver_type": SOLVERS.get(name, ())}
     if name == "DDPMScheduler":
         allowed["variance_type"] = VARIANCES
@@ -125,6 +128,26 @@ def checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if name.endswith("MultistepScheduler"):
         _check_order(name, config)
     return config
+
+
+def _check_kinds(name: str, config: Mapping[str, Any]) -> None:
+    """Refuse what is of another kind than a field's default, such as the text "False", which would count as true."""
+    numeric = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    whole = lambda value: numeric(value) and value == int(value) and value >= 0
+    for field, value in config.items():
+        usual = FIELDS[name][field]
+        if isinstance(usual, bool):
+            fits, kind = value in (True, False, None), "true or false"
+        elif isinstance(usual, int):
+            fits, kind = whole(value), "a whole number from 0"
+        elif isinstance(usual, float) and field not in ONLY:
+            fits, kind = numeric(value), "a finite number"
+        elif field == "trained_betas":
+            fits, kind = value is None or np.asarray(value).dtype.kind in "fi", "numbers"
+        else:
+            continue
+        if not fits:
+            raise InputError(f"{name}: {field}={value!r}: must be {kind}")
 
 
 def _check_order(name: str, config: Mapping[str, Any]) -> None:

@@ -217,8 +217,14 @@ def _grid(name: str, config: Mapping[str, Any], levels: np.ndarray, by_sigma: bo
         last = 0.0 if to_data else 1 / total
         if name[:4] in ("DDIM", "PNDM") and spacing == "leading" and index[-1] >= total // steps:
             last = (index[-1] - total // steps + 1) / total  # which has not reached the end yet
-        # A last step that goes nowhere is none.
-        return np.asarray(np.append(times, last) if last < times[-1] - 1e-9 else times, np.float32)
+        if last < times[-1] - 1e-9:
+            times = np.append(times, last)
+        elif name == "DDIMScheduler" and config["clip_sample"]:
+            raise InputError(
+                f"clip_sample=True: {name} clips at a last step that goes nowhere, where set_alpha_to_one=False and "
+                f"steps_offset={offset}: set clip_sample=False, or steps_offset=1"
+            )
+        return np.asarray(times, np.float32)  # of other schedulers such a last step changes nothing
 
     return grid
 

@@ -1,13 +1,14 @@
 """Settings: the fields of a configuration of another library, each honored or refused by its name."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from jaxdiff.errors import InputError
 
-__all__ = ["fields_of", "read_json", "write_json"]
+__all__ = ["building", "fields_of", "read_json", "write_json"]
 
 
 def fields_of(
@@ -48,6 +49,22 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{str(file)!r} holds no JSON object: is it the file of a saved model?")
     return content
+
+
+@contextmanager
+def building(file: Path) -> Iterator[None]:
+    """Say of which configuration a network cannot be built, where its fields do not fit together.
+
+    Raises:
+      InputError: what is built raises any exception.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # Python, Flax and JAX find what no field's own check looks for
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{str(file)!r}: no network can be built of these fields: {reason}") from error
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

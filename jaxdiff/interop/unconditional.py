@@ -16,7 +16,7 @@ import numpy as np
 from jaxdiff.errors import InputError
 from jaxdiff.interop.names import UNET2D, by_table, old_attention, own_unet, squared
 from jaxdiff.interop.schedulers import Schedule, read_scheduler
-from jaxdiff.interop.settings import read_json, write_json
+from jaxdiff.interop.settings import building, read_json, write_json
 from jaxdiff.interop.unet2d import unet2d_config, unet2d_of
 from jaxdiff.interop.weights import read_params, weights_file, write_params
 from jaxdiff.nets.unet import UNet
@@ -54,14 +54,15 @@ def read_unconditional(folder: Path, scheduler: Mapping[str, Any] | None = None,
     config = read_json(place / "config.json")
     if config.get("_class_name", "UNet2DModel") != "UNet2DModel":
         raise InputError(f"{str(place)!r} holds a {config['_class_name']}: a {kind} has a UNet2DModel")
-    net, size = unet2d_of(config), config.get("sample_size")
+    size = config.get("sample_size")
     if size is None:
         raise InputError(f"{str(place / 'config.json')!r} does not say sample_size, the side of its images: add it")
-    height, width = size if isinstance(size, list) else (size, size)
-    shape = (height, width, config.get("in_channels", 3))
-    params = read_params(
-        weights_file(place, variant=variant), shapes(net, shape), by_table(UNET2D), old_attention, dtype=jnp.float32
-    )
+    with building(place / "config.json"):
+        net = unet2d_of(config)
+        height, width = size if isinstance(size, list) else (size, size)
+        shape = (height, width, config.get("in_channels", 3))
+        like = shapes(net, shape)
+    params = read_params(weights_file(place, variant=variant), like, by_table(UNET2D), old_attention, dtype=jnp.float32)
     place = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
     schedule = read_scheduler(read_json(place / "scheduler_config.json") | dict(scheduler or {}))
     return Unconditional(net, params, shape, schedule, STEPS.get(str(kind), 50))

@@ -91,9 +91,9 @@ class Controlled(nn.Module):
         """
         given, features = dict(condition), []
         for i, control in enumerate(self.controls):
-            if isinstance(control, Adapter) and f"control{i}" in given:
-                strength = given.pop(f"strength{i}")
-                found = _scaled(strength, control(given.pop(f"control{i}")))
+            if isinstance(control, Adapter) and "features0" not in given:
+                strength = _taken(given, f"strength{i}")
+                found = _scaled(strength, control(_taken(given, f"control{i}")))
                 if features and [a.shape for a in features] != [b.shape for b in found]:
                     raise InputError("control: adapters with other levels: several of them must be of one kind")
                 features = [a + b for a, b in zip(features, found, strict=True)] if features else found
@@ -108,8 +108,8 @@ class Controlled(nn.Module):
         features = [given.pop(name) for name in sorted(given) if name.startswith("features")]
         for i, control in enumerate(self.controls):
             if isinstance(control, Control):
-                strength = given.pop(f"strength{i}")
-                found = _scaled(strength, control(x, t, given, given.pop(f"control{i}"), train))
+                strength, picture = _taken(given, f"strength{i}"), _taken(given, f"control{i}")
+                found = _scaled(strength, control(x, t, given, picture, train))
                 added = [a + b for a, b in zip(added, found, strict=True)] if added else found
         return self.unet(x, t, given, train, added, features)
 
@@ -124,6 +124,13 @@ class Controlled(nn.Module):
             told[f"control{i}"] = ConditionSpec((*sides, control.picture), missing=None)
             told[f"strength{i}"] = ConditionSpec((), missing=None)
         return told
+
+
+def _taken(given: dict[str, jax.Array], name: str) -> jax.Array:
+    """What is told by a name, and from then on no more."""
+    if name not in given:
+        raise InputError(f"condition: this network is always told {name!r}: give it")
+    return given.pop(name)
 
 
 def _scaled(strength: jax.Array, arrays: Sequence[jax.Array]) -> list[jax.Array]:

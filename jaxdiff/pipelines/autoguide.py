@@ -10,6 +10,7 @@ from jaxdiff.errors import InputError
 from jaxdiff.gaussian.denoiser import transfer
 from jaxdiff.modalities import check_alike
 from jaxdiff.pipelines.common import check_scale, check_way, nothing_known
+from jaxdiff.pipelines.conditions import prompted
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.load import load
 from jaxdiff.pipelines.model import Given, Model
@@ -45,7 +46,7 @@ def autoguide(
     check_alike("autoguide: the worse model", worse.spec, model.spec, worse.conditions)
     check_mean(worse.samplers, "autoguide")
     check_scale(scale)
-    given = model.check_condition(condition, n, first=first)
+    given = model.check_condition(prompted(model.conditions, condition, options), n, first=first)
     told = worse.own(given)
     inputs = Inputs(told, {"params": worse.params, "scale": jnp.float32(scale)})
     check_way("the worse model", worse.bind(worse.params, told).process, model, options)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxdiff.errors import InputError
 from jaxdiff.pipelines.load import load
 from jaxdiff.pipelines.model import Given, Model
+from jaxdiff.pipelines.options import is_text
 from jaxdiff.pipelines.pipeline import LABEL, Argument, Outcome, Pipeline
 from jaxdiff.pipelines.upscale import check_noise, upscale
 from jaxdiff.types import Array, Key
@@ -33,7 +34,8 @@ def cascade(
       then: models that upscale, each what the one before it gives.
       noise: that is added to each stage's images before they are upscaled (`upscale`); by default 0.1, or the
         most that the model which upscales them was trained with.
-      condition: class labels, (n,), for the models that have them; all in turn by default.
+      condition: class labels, (n,), for the models that have them; all in turn by default. A `prompt`, and a `negative`
+        caption, are for those that read captions.
       first: the number of the first image, see `Model.sample`.
 
     Raises:
@@ -57,10 +59,13 @@ def cascade(
     labels = (first + np.arange(n)) % classes if condition is None and classes else condition
     options["first"] = first
     known = lambda model: labels if model.num_classes else None
-    stages = [models[0].sample(keys[0], n, condition=known(models[0]), **options)]
+    read = any("text" in model.conditions for model in models)
+    words = [name for name in ("prompt", "negative") if read and is_text(options.get(name))]
+    others = lambda model: {k: v for k, v in options.items() if "text" in model.conditions or k not in words}
+    stages = [models[0].sample(keys[0], n, condition=known(models[0]), **others(models[0]))]
     for model, k in zip(models[1:], keys[1:], strict=True):
         small, added = np.clip(stages[-1], -1, 1), min(0.1, model.low_res_noise) if noise is None else noise
-        stages.append(upscale(model, k, small, added=added, condition=known(model), **options))
+        stages.append(upscale(model, k, small, added=added, condition=known(model), **others(model)))
     return stages
 
 

@@ -112,7 +112,7 @@ def _looked(bind: Bind, net: Any) -> Bind:
     """A network with adapters, which look at their pictures once and not at every step."""
 
     def bound(params, condition):
-        return bind(params, net.apply({"params": params}, condition, method="look"))
+        return bind(params, net.apply({"params": params}, condition or {}, method="look"))
 
     return bound
 
@@ -121,8 +121,10 @@ def _unscaled(bind: Bind, scale: Any, shift: Any) -> Bind:
     """A network that is told the latents of a picture as its autoencoder makes them, before scale and shift."""
 
     def bound(params, condition):
-        raw = condition["image"] / jnp.asarray(scale) + jnp.asarray(shift)
-        return bind(params, condition | {"image": raw})
+        told = dict(condition or {})
+        if "image" in told:  # of which the network says that it lacks it
+            told["image"] = told["image"] / jnp.asarray(scale) + jnp.asarray(shift)
+        return bind(params, told)
 
     return bound
 
@@ -131,13 +133,14 @@ def _model(
     net: Any, params: Any, spec: Spec, schedule: Schedule, steps: int, ends: Ends, more: Mapping[str, Any]
 ) -> Model:
     begin = from_level if schedule.by_level else from_noise
+    bound = schedule.sampler.get("bound", schedule.clip)  # of other samplers, where the folder's own clips by itself
     return Model(
         params=params,
         spec=spec,
         grid=schedule.grid,
         steps=steps,
-        sampler=schedule.sampler,
-        options={"clip": schedule.clip},
+        sampler={**schedule.sampler, "clip": schedule.clip},
+        options={"clip": bound},
         bind=make_bind(schedule.process, schedule.parameterization, net, False),
         path=schedule.path,
         weights="of diffusers",

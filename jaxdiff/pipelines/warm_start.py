@@ -8,12 +8,13 @@ import numpy as np
 
 from jaxdiff.config.names import in_words
 from jaxdiff.config.parts import LOSS
+from jaxdiff.data.tokenizer import from_details
 from jaxdiff.errors import InputError
 from jaxdiff.losses.needs import needs_of
 from jaxdiff.pipelines.options import check_mean
 from jaxdiff.types import Params, by_path, path_name
 
-__all__ = ["check_teacher", "for_players", "others", "warm_start"]
+__all__ = ["check_teacher", "for_players", "others", "same_pieces", "warm_start"]
 
 
 def warm_start(params: Params, trained: Params) -> tuple[Params, str]:
@@ -61,6 +62,35 @@ def for_players(params: Params, trained: Params) -> Params:
         judged = {"score": trained, "judge": trained} if names(critic) == {"score", "judge"} else None
         return {"generator": trained, **({"critic": judged or trained} if alike or judged else {})}
     return trained["generator"] if names(trained) == players and names(params) != players else trained
+
+
+def same_pieces(
+    trained: Params, there: Mapping[str, Any] | None, here: Mapping[str, Any] | None
+) -> tuple[Params, list[str]]:
+    """`(parameters, what differs)`: those of a model that reads captions, for another tokenizer.
+
+    Each piece of a text keeps its vector, whatever its number is; those that the model does not know begin at random,
+    with the mean and the deviation of the others.
+
+    Args:
+      there, here: `Spec.details["text"]` of the trained model, and of the network that is to be trained.
+    """
+    if not (there and here) or there["tokenizer"] == here["tokenizer"]:
+        return trained, []
+    known, wanted = (from_details(details).core.get_vocab() for details in (there, here))
+    both = sorted(known.keys() & wanted.keys())
+
+    def moved(path, leaf):
+        if not path_name(path).endswith("text/tokens/embedding"):
+            return leaf
+        table = np.asarray(leaf)
+        noise = np.random.default_rng(0).normal(size=(here["vocabulary"], table.shape[1]))
+        rows = (table.mean(0) + table.std(0) * noise).astype(table.dtype)
+        rows[[wanted[piece] for piece in both]] = table[[known[piece] for piece in both]]
+        return rows
+
+    told = f"tokenizer ({len(both)} of the {len(wanted)} pieces are known to it)"
+    return jax.tree_util.tree_map_with_path(moved, trained), [told]
 
 
 def others(config: Mapping[str, Any], trained: Mapping[str, Any] | None) -> list[str]:

@@ -123,3 +123,24 @@ def test_a_picture_that_follows_two_others(tmp_path, monkeypatch, capsys):
     np.testing.assert_array_equal(drawn("--control", str(tmp_path / "edges.png")), by_one)
     assert sample.main(plain) == 2
     assert "--control: 0 given, and 1 networks" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_compilation")
+def test_instructions_are_followed_without_guidance_and_know_no_strength(tmp_path, monkeypatch, capsys):
+    folder, file = tiny.write(tmp_path / "sd", beside=(("image", 4),)), tmp_path / "a.png"
+    monkeypatch.setattr(latents, "read_words", lambda *_: lambda captions: {"context": tiny.words(len(captions))})
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)).save(file)
+    plain = ["--model", str(folder), "--prompt", "a", "--steps", "2", "--sampler", "ddim", "--image", str(file)]
+
+    def drawn(*words):
+        assert sample.main([*plain, *words, "--out", str(tmp_path / "out"), "--json"]) == 0
+        return np.load(tmp_path / "out" / "samples.npy")
+
+    np.testing.assert_array_equal(drawn(), drawn("--guidance", "7.5", "--image-guidance", "1.5"))
+    for flag, value in (("--strength", "0.5"), ("--mask", str(file))):
+        assert sample.main([*plain, flag, value]) == 2
+        assert f"{flag}: this model is an InstructPix2Pix" in capsys.readouterr().err
+    other = ["--model", str(tiny.write(tmp_path / "other")), "--prompt", "a", "--image", str(file)]
+    assert sample.main([*other, "--image-guidance", "2"]) == 2
+    assert "--image-guidance: this model is no InstructPix2Pix" in capsys.readouterr().err

@@ -76,6 +76,13 @@ def test_a_folder_of_something_else_and_a_network_that_diffusers_lacks_are_refus
             write_dit(tmp_path, net.clone(**changes), params, 8, 3)
 
 
+def test_a_configuration_that_lacks_a_field_is_refused_with_its_file(folder, tmp_path):
+    config = json.loads((folder[0] / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "num_layers"}))
+    with pytest.raises(InputError, match="config.json': no network can be built of these fields: 'num_layers'"):
+        read_dit(tmp_path)
+
+
 @pytest.mark.parity
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("options", TWO, ids=["2x8", "3x4"])

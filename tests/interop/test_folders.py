@@ -78,6 +78,15 @@ def test_an_unconditional_folder(ddpm):
     assert jax.tree.all(jax.tree.map(np.array_equal, again.params, tiny.random(shapes(NET, (8, 8, 3)))))
 
 
+def test_other_samplers_clip_as_the_folder_does(ddpm):
+    """Also where the folder's own clips by itself, which is DDIM's."""
+    model = jaxdiff.load(ddpm, scheduler={"_class_name": "DDIMScheduler"})
+    drawn = model.sample(KEY, 1, steps=3, sampler="ddim")
+    assert np.abs(drawn).max() <= 1
+    assert np.abs(model.sample(KEY, 1, steps=3) - drawn).max() > 1e-3
+    assert np.abs(model.sample(KEY, 1, steps=3, sampler="ddim", clip=np.inf)).max() > 1
+
+
 def test_a_network_of_the_house_is_written_too(tmp_path):
     """The same weights in the two networks give the same numbers; what a UNet2DModel lacks is refused by name."""
     net = UNet(channels=8, multipliers=(1, 2), blocks=1, attention=(4,), groups=4, dropout=0.0)
@@ -145,6 +154,41 @@ def pickle(place, tensors):
 def test_weights_that_do_not_fit(ddpm, tmp_path, change, said):
     with refused(said):
         jaxdiff.load(changed(ddpm, tmp_path, "unet", change))
+
+
+def reconfigured(**fields):
+    """A change of a part's configuration."""
+
+    def change(place, tensors):
+        file = place / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "fields"),
+    [
+        ("sd", "unet", {"attention_head_dim": None}),
+        ("sd", "unet", {"norm_num_groups": 3}),
+        ("sd", "unet", {"transformer_layers_per_block": [1]}),
+        ("sd", "unet", {"sample_size": "8"}),
+        ("sd", "vae", {"scaling_factor": None}),
+        ("sd", "vae", {"latents_mean": [0, 0], "latents_std": [1, 1]}),
+        ("ddpm", "unet", {"norm_num_groups": 3}),
+        ("ddpm", "unet", {"block_out_channels": 8}),
+    ],
+)
+def test_fields_that_do_not_fit_together_are_refused_with_their_file(folder, ddpm, tmp_path, kind, part, fields):
+    given = changed({"sd": folder, "ddpm": ddpm}[kind], tmp_path, part, reconfigured(**fields))
+    with refused(f"{part}/config.json': no network can be built of these fields"):
+        jaxdiff.load(given)
+
+
+def test_a_whole_number_is_one_scale(folder, tmp_path):
+    once = latent.read_latent(changed(folder, tmp_path, "vae", reconfigured(scaling_factor=1)))
+    latent.write_latent(tmp_path / "again", once, tiny.SCHEDULER)
+    assert latent.read_latent(tmp_path / "again").autoencoder.scale == 1
 
 
 def test_other_pipelines_and_options(folder, ddpm, tmp_path):

@@ -1,6 +1,7 @@
 """Schedulers of diffusers, taken apart, give its numbers: live, and in double precision on both sides."""
 
 import inspect
+import re
 
 import jax
 import numpy as np
@@ -57,6 +58,7 @@ def test_random_configurations_give_the_same_numbers_or_are_refused_by_name(quic
     ("config", "steps", "field"),
     [
         ({"_class_name": "DDPMScheduler", "variance_type": "fixed_large", "steps_offset": 1}, 20, "variance_type"),
+        ({"_class_name": "DDIMScheduler", "set_alpha_to_one": False}, 10, "clip_sample=True"),
         ({"_class_name": "PNDMScheduler", "skip_prk_steps": True}, 1, "steps=1"),
         ({"_class_name": "PNDMScheduler"}, 8, "skip_prk_steps"),
         ({"_class_name": "DDIMScheduler", "steps_offset": 1}, 1000, "steps_offset=1"),
@@ -73,6 +75,24 @@ def test_random_configurations_give_the_same_numbers_or_are_refused_by_name(quic
 def test_steps_that_would_end_elsewhere_are_refused(config, steps, field):
     with pytest.raises(InputError, match=field):
         read_scheduler(config).grid(steps)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "kind"),
+    [
+        ("clip_sample", "False", "true or false"),
+        ("rescale_betas_zero_snr", "no", "true or false"),
+        ("steps_offset", 1.5, "a whole number"),
+        ("num_train_timesteps", "foo", "a whole number"),
+        ("num_train_timesteps", -5, "a whole number"),
+        ("beta_start", "foo", "a finite number"),
+        ("clip_sample_range", None, "a finite number"),
+        ("trained_betas", ["a"], "numbers"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_and_not_taken_for_true(field, value, kind):
+    with pytest.raises(InputError, match=re.escape(f"DDIMScheduler: {field}={value!r}: must be {kind}")):
+        read_scheduler({"_class_name": "DDIMScheduler", field: value})
 
 
 def test_short_steps_end_where_they_do_there():

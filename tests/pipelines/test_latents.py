@@ -6,11 +6,15 @@ import jax
 import numpy as np
 import pytest
 
+import jaxdiff
 from jaxdiff.gaussian import grids
 from jaxdiff.modalities.images.spec import image_spec
+from jaxdiff.pipelines import latents
 from jaxdiff.pipelines.ends import Ends
 from jaxdiff.pipelines.latents import edit, fill
 from jaxdiff.types import Codec
+from tests.helpers import latent_folder as tiny
+from tests.helpers.cases import refused
 from tests.helpers.models import SHAPE, a_model
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("quick_compilation")]
@@ -45,3 +49,19 @@ def edit_of_latents(model, z):
     """What the model makes of latents whose pictures have another shape."""
     ends = HALVED._replace(codec=Codec(), pictures=image_spec((4, 4, 1)))
     return edit(dataclasses.replace(model, ends=ends), KEY, z, {}, strength=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["image", "control0", "adapter"])
+def test_what_a_network_is_always_told_is_asked_for_by_name(tmp_path, kind):
+    """A picture to be instructed about, and one to follow, of either kind; no adapter is left out silently."""
+    beside = (("image", 4),) if kind == "image" else ()
+    write = tiny.write_tiny_adapter if kind == "adapter" else tiny.write_tiny_control
+    nets = [] if kind == "image" else [write(tmp_path / "net")]
+    model = jaxdiff.load(tiny.write(tmp_path / "sd", beside=beside), control=nets)
+    told, name = {"context": tiny.words(1)}, "image" if kind == "image" else "control0"
+    told |= {} if kind == "image" else {"strength0": np.ones(1, np.float32)}
+    with refused(f"always told '{name}'"):
+        latents.generate(model, jax.random.key(0), 1, told, steps=2)
+    with refused("always told"):
+        latents.generate(model, jax.random.key(0), 1, {}, steps=2)

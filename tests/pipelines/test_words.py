@@ -9,13 +9,21 @@ import numpy as np
 import pytest
 
 from jaxdiff.cli import sample
+from jaxdiff.cli.setup import prepare
 from jaxdiff.config import build
+from jaxdiff.config.sampling import Bound
+from jaxdiff.data.captions import text_details
+from jaxdiff.data.tokenizer import from_details
 from jaxdiff.errors import InputError
+from jaxdiff.modalities.images.low_resolution import specs
 from jaxdiff.modalities.images.show import save_samples
+from jaxdiff.modalities.images.spec import image_spec
 from jaxdiff.pipelines import experiment
+from jaxdiff.pipelines.autoguide import autoguide
+from jaxdiff.pipelines.cascade import cascade
 from jaxdiff.types import Batch
 from tests.helpers.configs import get_config
-from tests.helpers.models import a_model
+from tests.helpers.models import PATH, a_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 
@@ -95,6 +103,45 @@ def test_one_compilation_for_all_prompts_negatives_scales_and_seeds(parts):
     ):
         model.sample(jax.random.key(seed), 2, **asked)
     assert len(bound) == 2  # to the caption, and to the negative one, in one tracing
+
+
+def test_a_worse_model_is_told_the_prompt_too(parts):
+    """Led away from itself, a model is itself."""
+    *_, model = parts
+    key, asked = jax.random.key(3), ["a red seven", "a blue one"]
+    led = autoguide(model, key, 2, model, 3.0, prompt=asked)
+    np.testing.assert_allclose(led, model.sample(key, 2, prompt=asked), atol=1e-4)
+
+
+def test_a_run_that_begins_with_another_tokenizer_keeps_the_vector_of_each_piece(parts, capsys):
+    """As the other tokenizer, of other captions, numbers its pieces in another way, and lacks some."""
+    config, source, model = parts
+    other = text_details([caption.replace("red", "vermilion") for caption in source.captions], vocabulary=400)
+    details = {**model.spec.details, "text": other}
+    old = np.random.default_rng(0).normal(size=(other["vocabulary"], 16)).astype(np.float32)
+    params = {**model.params, "text": {**model.params["text"], "tokens": {"embedding": old}}}
+    trained = dataclasses.replace(model, params=params, spec=model.spec._replace(details=details))
+    setup = prepare(config)
+    new = np.asarray(setup.begun(setup.first(), lambda: trained).params["text"]["tokens"]["embedding"])
+    there, here = (from_details(one).core.get_vocab() for one in (other, source.spec.details["text"]))
+    both = here.keys() & there.keys()
+    assert any(here[piece] != there[piece] for piece in both)
+    for piece in both:
+        np.testing.assert_array_equal(new[here[piece]], old[there[piece]])
+    assert 0 < len(both) < len(here)
+    assert f"learned with another tokenizer ({len(both)} of the {len(here)} pieces" in capsys.readouterr().out
+
+
+def test_a_cascade_tells_the_prompt_to_those_that_read(parts):
+    """And not to one that enlarges what they draw, which is none of them."""
+    *_, model = parts
+    spec, same = image_spec((32, 32, 3)), lambda params, told: Bound(PATH, lambda x, t: told["low_res"])
+    large = dataclasses.replace(a_model(), spec=spec, conditions=specs(spec.shape), bind=same, upscales=2)
+    key, asked = jax.random.key(4), {"prompt": ["a red seven", "a blue one"], "steps": 2}
+    small, _ = cascade(model, key, 2, [large], noise=0.0, **asked)
+    np.testing.assert_array_equal(small, model.sample(jax.random.split(key)[0], 2, **asked))
+    with pytest.raises(InputError, match="prompt: this model reads no captions"):
+        cascade(a_model(), key, 2, [dataclasses.replace(large, spec=image_spec((4, 4, 1)))], **asked)
 
 
 def test_a_long_prompt_is_cut_and_that_is_said_once(parts, caplog):
