@@ -21,7 +21,7 @@ from jaxdiff.pipelines import experiment
 from jaxdiff.pipelines.experiment import Trained
 from jaxdiff.pipelines.load import load_any
 from jaxdiff.pipelines.model import Model
-from jaxdiff.pipelines.warm_start import check_teacher, for_players, others, same_pieces, warm_start
+from jaxdiff.pipelines.warm_start import check_teacher, for_players, other_meanings, others, same_pieces, warm_start
 from jaxdiff.training import feed, hosts, sharding
 from jaxdiff.training.checkpoints import rollback
 from jaxdiff.training.errors import looked_for
@@ -85,7 +85,7 @@ class Setup(NamedTuple):
             details = (spec.details.get("text") for spec in (model.spec, self.record.spec))
             trained, tokenizers = same_pieces(trained, *details)
             params, kept = warm_start(state.params, trained)
-            differing = others(self.record.config, known) + tokenizers
+            differing = [*others(self.record.config, known), *tokenizers, *other_meanings(model.spec, self.record.spec)]
         except InputError as error:
             raise InputError(f"train.init={in_words(init)}: {error}") from error
         if hosts.is_writer():

@@ -12,9 +12,9 @@ from jaxdiff.data.tokenizer import from_details
 from jaxdiff.errors import InputError
 from jaxdiff.losses.needs import needs_of
 from jaxdiff.pipelines.options import check_mean
-from jaxdiff.types import Params, by_path, path_name
+from jaxdiff.types import Params, Spec, by_path, path_name
 
-__all__ = ["check_teacher", "for_players", "others", "same_pieces", "warm_start"]
+__all__ = ["check_teacher", "for_players", "other_meanings", "others", "same_pieces", "warm_start"]
 
 
 def warm_start(params: Params, trained: Params) -> tuple[Params, str]:
@@ -91,6 +91,22 @@ def same_pieces(
 
     told = f"tokenizer ({len(both)} of the {len(wanted)} pieces are known to it)"
     return jax.tree_util.tree_map_with_path(moved, trained), [told]
+
+
+MEANINGS = {
+    "classes": "list of classes",
+    "elements": "list of elements",
+    "schema": "schema of columns",
+    "speakers": "list of speakers",
+    "vocabulary": "vocabulary",
+}
+"""Details of a specification that say which thing a number stands for, in words."""
+
+
+def other_meanings(there: Spec, here: Spec) -> list[str]:
+    """Where a number stands for another thing in the data that a trained model learned than in ours."""
+    both = there.details.keys() & here.details.keys()
+    return [told for name, told in MEANINGS.items() if name in both and there.details[name] != here.details[name]]
 
 
 def others(config: Mapping[str, Any], trained: Mapping[str, Any] | None) -> list[str]:

@@ -13,7 +13,8 @@ from jaxdiff.cli.train import declared
 from jaxdiff.config.given import Given
 from jaxdiff.errors import InputError
 from jaxdiff.pipelines.model import Model
-from jaxdiff.types import path_name
+from jaxdiff.pipelines.warm_start import other_meanings
+from jaxdiff.types import Spec, path_name
 from tests.helpers import kinds
 
 CLASSIFIER = ["--config=configs/classifier.py", *kinds.given(kinds.COMMON | {"net.channels": 32})]
@@ -78,6 +79,13 @@ def test_every_kind_begins_with_every_other_by_name_or_is_refused_in_one_line(tm
             assert [part for part in parts if f"; learned with another {part} (" in said] == differ
             chex.assert_trees_all_equal(*after.ema.values(), after.params)
     assert 0 < refusals < len(made) ** 2 - len(made)
+
+
+def test_numbers_that_stood_for_other_things_are_named():
+    text = lambda *symbols: Spec((4,), "text", details={"vocabulary": list(symbols), "law": [1.0]})
+    assert other_meanings(text("a", "b"), text("a", "c")) == ["vocabulary"]
+    assert other_meanings(text("a", "b"), text("a", "b")) == []
+    assert other_meanings(text("a", "b"), Spec((4,), "tables")) == []
 
 
 def check(said, before, trained, after):
