@@ -15,7 +15,8 @@ python train.py --config=configs/distill.py:student=RUN                         
 
 Data, network, process, parameterization and the length of training are the teacher's, and all of it is trained. A
 teacher has to predict v, velocity or edm's output: eps says nothing of the data at t = 1. docs/few_steps.md has the
-methods side by side.
+methods side by side. For what differentiates it by the time (continuous, mean_flow), train it with
+--config.parameterization.time_scale=20.
 """
 
 import math

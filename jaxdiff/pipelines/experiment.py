@@ -1,9 +1,11 @@
 """Experiment: all parts of a run but its data, from a configuration."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
@@ -34,6 +36,9 @@ __all__ = ["Experiment", "Trained", "build", "make_model"]
 
 Trained = Model | Classifier | Coder
 """What a run trains."""
+FAST = 100.0
+"""Units of time, from t = 0 to 1, from which on the slopes of a network's sines drown others."""
+logger = logging.getLogger(__name__)
 
 
 class Experiment(NamedTuple):
@@ -67,6 +72,14 @@ def build(config: Config, spec: Spec, mesh: Mesh | None = None) -> Experiment:
     if core.needs.teacher and not config["train"]["init"]:
         raise InputError(f"loss {config['loss']['name']!r}: distills a teacher: set train.init to its run")
     check_loss(config, spec, core.conditions)
+    if core.needs.forward and (pace := _pace(core)) > FAST:
+        logger.warning(
+            "loss %r differentiates the network by time, of which it sees %.0f units: its sines turn so fast that "
+            "their slopes drown what is to be learned; set parameterization.time_scale=20 (of velocity), in a "
+            "teacher's training, too",
+            config["loss"]["name"],
+            pace,
+        )
     made, train = make_optimizer(config["optimizer"]), config["train"]
     return Experiment(
         core.init,
@@ -78,6 +91,13 @@ def build(config: Config, spec: Spec, mesh: Mesh | None = None) -> Experiment:
         make_tensor_axis(core.module),
         core.needs.teacher,
     )
+
+
+def _pace(core: Core) -> float:
+    """How fast what a network sees of the time changes with it, half way."""
+    seen = lambda t: core.parameterization.time_input(core.process, t)
+    with jax.ensure_compile_time_eval():
+        return float(jnp.abs(jax.grad(seen)(jnp.float32(0.5))))
 
 
 def make_model(config: Config, core: Core, spec: Spec, mesh: Mesh | None = None) -> Trained:

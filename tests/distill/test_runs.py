@@ -121,6 +121,17 @@ def test_every_method_of_the_configuration_is_built_and_draws_as_it_says(method)
             model.sample(KEY, 2, 2)
 
 
+@pytest.mark.parametrize("scale", [20.0, 1000.0])
+def test_a_clock_too_fast_to_be_differentiated_is_told(scale, caplog):
+    for name in ("mean_flow", "consistency_distillation", "continuous_distillation"):
+        arguments, *drawing = STUDENTS[name]
+        config = a_config(name, arguments, *drawing)
+        config["parameterization"]["time_scale"] = scale
+        experiment.build(config, SPEC)
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.split()[1] for line in said] == (["'mean_flow'", "'continuous_distillation'"] if scale > 100 else [])
+
+
 def test_a_student_begins_as_its_teacher():
     """One that is told a second time, too: its one jump is the teacher's one step of DDIM, whatever s."""
     teacher, parts = student("diffusion"), built("mean_flow")
