@@ -135,12 +135,14 @@ def draw_curves(file: Path, rows: list[dict]) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    names = dict.fromkeys(row["name"] for row in rows if "steps" in row and not row["name"].startswith("teacher"))
+    names = dict.fromkeys(row["name"] for row in rows if "steps" in row and "teacher" not in row["name"])
     for name in [*names, "teacher"]:
         chosen = [row for row in rows if "steps" in row and name in (row["name"], row["name"].partition(", ")[0])]
         axes.plot(*zip(*((row["steps"], row["frechet"]["mean"]) for row in chosen), strict=True), "o-", label=name)
     axes.axhline(rows[0]["frechet"]["mean"], color="gray", linestyle=":", label="real digits")
     axes.set(xscale="log", yscale="log", xlabel="steps", ylabel="Fréchet distance")
+    axes.set_xticks([*STEPS, LONG], [*map(str, STEPS), str(LONG)], minor=False)
+    axes.tick_params(axis="x", which="minor", labelbottom=False)
     axes.legend(fontsize="small")
     figure.savefig(file, dpi=120)
 
