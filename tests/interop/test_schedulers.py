@@ -173,3 +173,7 @@ def test_the_end_of_stable_diffusions_grid():
     offset = read_scheduler(sd | {"steps_offset": 1}).grid(4)
     np.testing.assert_allclose(offset, [0.752, 0.502, 0.252, 0.002, 0.001], rtol=1e-6)
     np.testing.assert_allclose(read_scheduler(sd).grid(4), [0.751, 0.501, 0.251, 0.001], rtol=1e-6)
+    for spacing, offset, ways in (("leading", 0, "False, or steps_offset=1"), ("linspace", 1, "False")):
+        clipped = sd | {"clip_sample": True, "timestep_spacing": spacing, "steps_offset": offset}
+        with pytest.raises(InputError, match=f"timestep_spacing='{spacing}': set clip_sample={ways}$"):
+            read_scheduler(clipped).grid(4)
