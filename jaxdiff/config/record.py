@@ -210,11 +210,12 @@ def _check_same(folder: Path, old: Record, new: Record) -> None:
     before, after = (flat(json.loads(json.dumps(_plain(record._replace(data={}))))) for record in (old, new))
     best = before.get(BEST)
     fixed = _measures(best) if best and best == after.get(BEST) else ()
+    moves = lambda name: may_change(name.replace("config.held_out.", "data."))  # where the same data lies
     differ = [
         f"{name.removeprefix('config.')} ({_short(before.get(name))} there, {_short(after.get(name))} now)"
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
-        and (not may_change(name.removeprefix("config.")) or name.startswith(fixed))
+        and (not may_change(name.removeprefix("config.")) or (name.startswith(fixed) and not moves(name)))
     ]
     if differ:
         raise InputError(
@@ -232,7 +233,7 @@ def _check_same(folder: Path, old: Record, new: Record) -> None:
 def _measures(best: str) -> tuple[str, ...]:
     """The fields that the figure by which checkpoints are kept depends on; of other ones, it cannot be compared."""
     if best.startswith("held_out_"):
-        return ("config.train.held_out_examples",)
+        return ("config.train.held_out_examples", "config.held_out.")
     return ("config.train.samples", "config.train.features", "config.sample.")
 
 

@@ -6,6 +6,7 @@ no account there, and is none here.
 
 import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -132,18 +133,18 @@ def checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_kinds(name: str, config: Mapping[str, Any]) -> None:
     """Refuse what is of another kind than a field's default, such as the text "False", which would count as true."""
-    numeric = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    whole = lambda value: numeric(value) and value == int(value) and value >= 0
+    numeric = lambda value: isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    whole = lambda value: isinstance(value, Integral) and not isinstance(value, bool) and value >= 0
     for field, value in config.items():
         usual = FIELDS[name][field]
         if isinstance(usual, bool):
-            fits, kind = value in (True, False, None), "true or false"
+            fits, kind = np.ndim(value) == 0 and value in (True, False, None), "true or false"
         elif isinstance(usual, int):
             fits, kind = whole(value), "a whole number from 0"
         elif isinstance(usual, float) and field not in ONLY:
             fits, kind = numeric(value), "a finite number"
         elif field == "trained_betas":
-            fits, kind = value is None or np.asarray(value).dtype.kind in "fi", "numbers"
+            fits, kind = value is None or all(map(numeric, np.ravel(np.asarray(value, object)))), "numbers"
         else:
             continue
         if not fits:

@@ -222,7 +222,7 @@ def _grid(name: str, config: Mapping[str, Any], levels: np.ndarray, by_sigma: bo
         elif name == "DDIMScheduler" and config["clip_sample"]:
             raise InputError(
                 f"clip_sample=True: {name} clips at a last step that goes nowhere, where set_alpha_to_one=False and "
-                f"steps_offset={offset}: set clip_sample=False, or steps_offset=1"
+                f"timestep_spacing={spacing!r}: set clip_sample=False" + ", or steps_offset=1" * (spacing == "leading")
             )
         return np.asarray(times, np.float32)  # of other schedulers such a last step changes nothing
 

@@ -1,7 +1,7 @@
 """Cascade: one model draws small images, others upscale them, each in its turn (Ho et al. 2022)."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -58,6 +58,7 @@ def cascade(
         raise InputError("condition: these models were trained without classes; leave it out")
     labels = (first + np.arange(n)) % classes if condition is None and classes else condition
     options["first"] = first
+    labels = labels if isinstance(labels, Mapping) else {"label": labels}  # beside which there may be a prompt
     known = lambda model: labels if model.num_classes else None
     read = any("text" in model.conditions for model in models)
     words = [name for name in ("prompt", "negative") if read and is_text(options.get(name))]

@@ -140,6 +140,11 @@ def check_guidable(
         )
     leading = [name for name, one in conditions.items() if one.missing is not None]
     if isinstance(told, Mapping) and told and told.keys().isdisjoint(leading):
+        if not leading:
+            raise InputError(
+                "guidance: leads away from a negative condition, which this model always has to be told: give "
+                "negative, such as the words of an empty caption"
+            )
         raise InputError(f"guidance: leads to what the model is told, and nothing is: give {' or '.join(leading)}")
     if "guidance" not in asked:
         raise InputError("negative: changes nothing without guidance: give its scale, such as guidance=2")

@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxdiff.config.sampling import Bind, Bound
+from jaxdiff.config.sampling import Bind, Bound, option_range
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import Process
 from jaxdiff.pipelines.common import measured_images
 from jaxdiff.pipelines.ends import Ends
 from jaxdiff.pipelines.hooks import Hooks, Inputs
 from jaxdiff.pipelines.model import Model
+from jaxdiff.pipelines.options import check_number
 from jaxdiff.types import Array, Condition, ConditionSpec, Key, expand
 
 __all__ = ["edit", "fill", "generate", "instruct"]
@@ -293,6 +294,7 @@ def _ends(model: Model) -> Ends:
 def _noise(model: Model, key: Key, n: int, options: Mapping[str, Any], given: Any = None) -> Array:
     """What is given or, of the kind of training, drawn from the key and each number; as large as the options say."""
     scale = options.get("noise_scale", 1.0)
+    check_number("noise_scale", scale, option_range("noise_scale", ""), whole=False, free=True)
     if given is not None:
         given = jnp.asarray(given, jnp.float32)
         if given.shape != (n, *model.shape):

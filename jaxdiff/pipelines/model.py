@@ -210,7 +210,9 @@ class Model:
         negative = options.pop("negative", None)
         negative = None if negative is None else self.check_condition(negative, n, False) or {}
         # Where nothing is known the condition is empty: of None each batch would have the classes in turn.
-        every = jax.device_get((self.check_condition(condition, n, first=first) or {}, negative))
+        condition = by_name(self.conditions, condition, n, first=first)
+        known = self.check_condition(condition, n, first=first) or {}
+        every = jax.device_get(({name: known[name] for name in condition}, negative))
         for i in range(0, n, batch):
             rows = (i + np.arange(batch)) % n
             given, negative = jax.tree.map(lambda a, rows=rows: a[rows], every)

@@ -51,6 +51,16 @@ def test_what_the_best_is_measured_by_stays(tmp_path, best, field, free):
     run_record.write_record(tmp_path, changed(**(before | {field: 32, "keep_best": ""})))
 
 
+def test_the_data_that_the_best_is_measured_on_stays_and_may_move(tmp_path):
+    before = changed(keep_best="held_out_mse")
+    before = before._replace(config={**before.config, "held_out": {"name": "digits", "split": "test", "path": "a"}})
+    run_record.write_record(tmp_path, before)
+    held = lambda **fields: before._replace(config={**before.config, "held_out": before.config["held_out"] | fields})
+    run_record.write_record(tmp_path, held(path="b"))
+    with pytest.raises(InputError, match=r"another configuration, held_out\.split \(test there, train now\)"):
+        run_record.write_record(tmp_path, held(split="train"))
+
+
 def test_nothing_is_written_through_a_link(tmp_path):
     run_record.write_record(tmp_path / "other", RECORD)
     for name in ("config.json", "config.json.part"):

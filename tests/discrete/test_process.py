@@ -88,6 +88,7 @@ def test_no_mask_is_left_at_the_end_though_probabilities_do_not_sum_to_one():
     assert (redrawn(process, jax.random.key(1), x_t, law) < 27).all()
 
 
+@pytest.mark.system
 def test_a_symbol_of_weight_nothing_is_never_picked():
     u = jnp.concatenate([jnp.zeros(1), jax.random.uniform(jax.random.key(0), (1000,)), jnp.float32([1 - 2**-24])])
     weights = jnp.zeros((1002, 50)).at[:, 20:40].set(1e-3)

@@ -143,6 +143,16 @@ def test_a_field_is_honored_or_refused_by_name(name, field, value):
         read_scheduler({"_class_name": name, field: value})
 
 
+def test_numbers_of_numpy_are_numbers_and_what_is_none_is_refused_by_name():
+    given = {"_class_name": "DDIMScheduler", "set_alpha_to_one": False}
+    made = read_scheduler(given | {"steps_offset": np.int64(1), "clip_sample_range": np.float32(1)})
+    np.testing.assert_array_equal(made.grid(4), read_scheduler(given | {"steps_offset": 1}).grid(4))
+    wrong = {"trained_betas": [[0.1], [0.1, 0.2]], "num_train_timesteps": 1000.0, "clip_sample": np.zeros(2, bool)}
+    for field, value in wrong.items():
+        with pytest.raises(InputError, match=f"DDIMScheduler: {field}=.*: must be "):
+            read_scheduler(given | {field: value})
+
+
 def test_fields_of_others_are_of_no_account():
     """As in diffusers, whose pipelines hand one scheduler's configuration to another."""
     plain = read_scheduler({"_class_name": "PNDMScheduler", "skip_prk_steps": True})
@@ -163,3 +173,7 @@ def test_the_end_of_stable_diffusions_grid():
     offset = read_scheduler(sd | {"steps_offset": 1}).grid(4)
     np.testing.assert_allclose(offset, [0.752, 0.502, 0.252, 0.002, 0.001], rtol=1e-6)
     np.testing.assert_allclose(read_scheduler(sd).grid(4), [0.751, 0.501, 0.251, 0.001], rtol=1e-6)
+    for spacing, offset, ways in (("leading", 0, "False, or steps_offset=1"), ("linspace", 1, "False")):
+        clipped = sd | {"clip_sample": True, "timestep_spacing": spacing, "steps_offset": offset}
+        with pytest.raises(InputError, match=f"timestep_spacing='{spacing}': set clip_sample={ways}$"):
+            read_scheduler(clipped).grid(4)

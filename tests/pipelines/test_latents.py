@@ -65,3 +65,15 @@ def test_what_a_network_is_always_told_is_asked_for_by_name(tmp_path, kind):
         latents.generate(model, jax.random.key(0), 1, told, steps=2)
     with refused("always told"):
         latents.generate(model, jax.random.key(0), 1, {}, steps=2)
+
+
+@pytest.mark.slow
+def test_guidance_and_noise_that_lead_nowhere_are_refused(tmp_path):
+    """A model of latents is always told words, so that guidance has to be told others to lead away from."""
+    model = jaxdiff.load(tiny.write(tmp_path / "sd"))
+    told, key = {"context": tiny.words(1)}, jax.random.key(0)
+    with refused("guidance: leads away from a negative condition, .*: give negative"):
+        latents.generate(model, key, 1, told, steps=2, guidance=2.0)
+    for given in (None, np.zeros((1, *model.shape))):
+        with refused("noise_scale=a: must be a number"):
+            latents.edit(model, key, np.zeros((1, *model.shape)), told, noise=given, steps=2, noise_scale="a")

@@ -93,6 +93,8 @@ def test_a_property_leads_and_its_absence_keeps_the_mask(tmp_path):
     assert np.abs(drawn[0] - drawn[1]).max() > 0.01
     with pytest.raises(InputError, match="guidance: leads to what the model is told, and nothing is: give property"):
         model.sample(jax.random.key(0), 2, guidance=2.0)
+    with pytest.raises(InputError, match="guidance: leads to what the model is told, and nothing is: give property"):
+        next(model.stream(jax.random.key(0), 2, guidance=2.0))
     np.testing.assert_array_equal((drawn[0][..., 0] > 0).sum(1), (drawn[1][..., 0] > 0).sum(1))
 
 

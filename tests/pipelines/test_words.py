@@ -144,6 +144,20 @@ def test_a_cascade_tells_the_prompt_to_those_that_read(parts):
         cascade(a_model(), key, 2, [dataclasses.replace(large, spec=image_spec((4, 4, 1)))], **asked)
 
 
+def test_a_cascade_tells_classes_beside_the_prompt(parts):
+    """The class that is given, or all in turn, as without a prompt; this model heeds the class alone."""
+    *_, model = parts
+    spec, told = a_model().spec, {"text": model.conditions["text"]}
+    spec = spec._replace(details={"text": model.spec.details["text"]})
+    both = dataclasses.replace(a_model(2, steps=2), spec=spec, conditions=a_model(2).conditions | told)
+    large, same = image_spec((4, 4, 1)), lambda params, given: Bound(PATH, lambda x, t: given["low_res"])
+    large = dataclasses.replace(a_model(steps=2), spec=large, conditions=specs(large.shape), bind=same, upscales=2)
+    key, first = jax.random.key(5), jax.random.split(jax.random.key(5))[0]
+    for given, labels in ((None, [0, 1]), ([1, 1], [1, 1]), (1, [1, 1]), ({"label": np.array([1, 1])}, [1, 1])):
+        small, _ = cascade(both, key, 2, [large], noise=0.0, condition=given, prompt="a red seven")
+        np.testing.assert_array_equal(small, both.sample(first, 2, condition={"label": np.array(labels)}))
+
+
 def test_a_long_prompt_is_cut_and_that_is_said_once(parts, caplog):
     *_, model = parts
     model.sample(jax.random.key(0), 2, prompt="seven " * 100)

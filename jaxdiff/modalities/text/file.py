@@ -159,8 +159,8 @@ def _listed(path: str, split: str) -> tuple[list[str], np.ndarray, np.ndarray]:
         held = np.arange(len(every)) >= len(parts["train"])
     else:
         every = [line for line in read_text(path).split("\n") if line.strip()]
-        _, first, of = np.unique(every, return_index=True, return_inverse=True)
-        held = first[of] % 20 == 19  # a line that is there again goes where it first went
+        first: dict[str, int] = {}  # a line that is there again goes where it first went
+        held = np.array([first.setdefault(line, i) % 20 == 19 for i, line in enumerate(every)], bool)
     numbers = np.arange(len(every))
     train = numbers if split == "all" else numbers[~held]
     chosen = numbers[held] if split == "test" else train
