@@ -23,12 +23,20 @@ from jaxdiff.pipelines.options import check_led, check_number, is_traced
 from jaxdiff.samplers.ddim import check_temperature
 from jaxdiff.types import Array, ConditionSpec
 
-__all__ = ["check_guidable", "chosen", "only_steps", "sampling", "told_scale"]
+__all__ = ["check_guidable", "check_own_start", "chosen", "only_steps", "sampling", "told_scale"]
 
 
 def only_steps(config: Mapping[str, Any] | None) -> int:
     """The one number of steps that a student was distilled for; 0 of any other model."""
     return (config or {}).get("sample", {}).get("grid", {}).get("only", 0)
+
+
+def check_own_start(config: Mapping[str, Any] | None, start: Any) -> None:
+    """Refuse a start, such as a strength asks for, between the times of a student that was distilled for these."""
+    if start is not None and (only := only_steps(config)):
+        raise InputError(
+            f"start={start}: this model was distilled for the times of {only} step(s): leave it, or a strength, out"
+        )
 
 
 def chosen(

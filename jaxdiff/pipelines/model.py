@@ -19,7 +19,7 @@ from jaxdiff.config.schema import check_value
 from jaxdiff.errors import InputError
 from jaxdiff.gaussian.process import is_white
 from jaxdiff.modalities import complete, completed, find, has_space, make_codec
-from jaxdiff.pipelines.chosen import check_guidable, chosen, only_steps, sampling, told_scale
+from jaxdiff.pipelines.chosen import check_guidable, check_own_start, chosen, sampling, told_scale
 from jaxdiff.pipelines.conditions import Given, Known, by_name, checked, prompted
 from jaxdiff.pipelines.draw import Fed, How
 from jaxdiff.pipelines.draw_symbols import make_symbol_draw
@@ -328,8 +328,7 @@ class Model:
             check_mean(self.samplers, "guidance")
         if hooks.steer != PLAIN.steer or start is not None:
             check_together(name, "a start" if start is not None else "what steers it")
-        if start is not None and (only := only_steps(self.config)):
-            raise InputError(f"start={start}: this model was distilled for the times of {only} steps: leave it out")
+        check_own_start(self.config, start)
         if "cache" in traced and (hooks.guide, hooks.steer) != (PLAIN.guide, PLAIN.steer):
             raise InputError("cache: goes with plain drawing: what guides or steers it would not be remembered")
 

@@ -253,8 +253,10 @@ def test_drawn_rows_are_compared_with_real_ones_of_the_same_classes(tmp_path, as
     of_each = [np.flatnonzero(label == c) for c in (0, 1)]
     real = np.concatenate([of_each[0][:900], of_each[1][:100]])
     drawn = np.concatenate([of_each[c][-200:] for c in asked])
-    parts = (Batch(rows[i], {"label": label[i]}) for i in (drawn, real))
-    write(tmp_path, source.spec, *parts)
+    drawn, real, others = (Batch(rows[i], {"label": label[i]}) for i in (drawn, real, of_each[1 - max(asked)]))
+    if len(asked) == 1:
+        assert write(tmp_path, source.spec, drawn, others) == ["samples.csv"]
+    write(tmp_path, source.spec, drawn, real)
     found = json.loads((tmp_path / "report.json").read_text())
     assert found["shape error by column"]["income"] == 0
     assert found["real rows"] == 100 * len(asked)

@@ -78,7 +78,10 @@ def columns_of(spec: Spec, batch: Batch) -> tuple[list[Column], np.ndarray]:
 
 
 def write(folder: Path, spec: Spec, drawn: Batch, real: Batch | None) -> list[str]:
-    """Write samples.csv, with header, order and texts of the table that was learned, and report.json."""
+    """Write samples.csv, with header, order and texts of the table that was learned, and report.json.
+
+    No report where no real rows are of a class that was asked for.
+    """
     columns, table = columns_of(spec, drawn)
     with open(folder / "samples.csv", "w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
@@ -91,6 +94,8 @@ def write(folder: Path, spec: Spec, drawn: Batch, real: Batch | None) -> list[st
         return ["samples.csv"]
     if len(columns) > len(mixed_columns(spec)):
         columns, beside, table = _comparable(columns, beside, table, spec.details["place"])
+    if not len(beside):
+        return ["samples.csv"]
     errors = report.shape(columns, beside, table)
     content = {
         "shape error": float(np.mean(list(errors.values()))),
@@ -127,4 +132,4 @@ def _comparable(
     order = np.random.default_rng(0).permutation(len(real))
     of_each = [order[classes[order] == c][: round(share * wanted[c])] for c in np.flatnonzero(wanted)]
     chosen = np.sort(np.concatenate(of_each))
-    return columns, real[chosen] if len(chosen) else real, drawn
+    return columns, real[chosen], drawn
