@@ -82,7 +82,7 @@ def test_what_deeper_levels_gave_is_remembered_with_the_control(networks):
 def runs(tmp_path_factory):
     """The run of a model, and that of one which begins as it, and follows edges."""
     place, config = tmp_path_factory.mktemp("runs"), get_config("digits", "guided")
-    config["net"] |= {"channels": 16, "groups": 8, "multipliers": [1, 2], "attention": [4]}
+    config["net"] |= {"channels": 16, "blocks": 1, "groups": 8, "multipliers": [1, 2], "attention": [4]}
     config["train"] |= {"steps": 3, "batch_size": 16, "log_every": 1, "checkpoint_every": 3, "sample_every": 3}
     config["sample"] |= {"steps": 2, "sampler": {"name": "ddim"}, "grid": {"name": "trailing", "total": 1000}}
     train(config, place / "base")
