@@ -6,7 +6,7 @@ no account there, and is none here.
 
 import math
 from collections.abc import Mapping
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -134,7 +134,7 @@ def checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def _check_kinds(name: str, config: Mapping[str, Any]) -> None:
     """Refuse what is of another kind than a field's default, such as the text "False", which would count as true."""
     numeric = lambda value: isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    whole = lambda value: isinstance(value, Integral) and not isinstance(value, bool) and value >= 0
+    whole = lambda value: isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 0
     for field, value in config.items():
         usual = FIELDS[name][field]
         if isinstance(usual, bool):
