@@ -4,15 +4,16 @@
 
 The teacher is configs/flow.py, trained for `--steps`; students of it are trained for as many again, and those without a
 teacher for twice as many, so that all have seen as many images. A student that differentiates its teacher by the time
-has one of its own, alike but for a smooth clock (parameterization.time_scale=20). What is there in the folder is not
-trained again, and what has rows in the record is not judged again: so a run that was cut goes on. In many steps the
-teacher draws with dpmpp_2m. The judge is that of benchmarks/digits_quality.py: five times 718 images; the share of the
-rarest class stands beside the distance, since what draws few classes may draw them well. Seconds are those of 718
-images.
+is trained from two: this one, and one alike but for a smooth clock (parameterization.time_scale=20). What is there in
+the folder is not trained again, and what has rows in the record is not judged again: so a run that was cut goes on. In
+many steps the teacher draws with dpmpp_2m. The judge is that of benchmarks/digits_quality.py: five times 718 images;
+the share of the rarest class stands beside the distance, since what draws few classes may draw them well. Seconds are
+those of 718 images.
 """
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import jax
@@ -29,7 +30,7 @@ from jaxdiff.training.sharding import use_cpu_devices
 SOLVERS = ("ddim", "heun", "dpmpp_2m", "unipc")
 STEPS = (1, 2, 4)
 LONG = 50
-SMOOTH = ("continuous",)
+SMOOTH = ("continuous", "mean_flow")
 """Students that differentiate a network by the time."""
 STUDENTS = (
     "progressive",
@@ -75,9 +76,11 @@ def main() -> None:
         add("smooth teacher", lambda: [long_row(judge, "smooth teacher", jaxdiff.load(smooth))])
     for name in STUDENTS:
         if not only or name.replace(",steps=", "-") in only:
-            its = smooth if name in SMOOTH else teacher
-            place, config = folder / name.replace(",", "-").replace("=", "-"), f"{name},teacher={its}"
-            add(name, lambda: student_rows(judge, name, place, distill.get_config(config), arguments.steps))  # noqa: B023
+            pairs = [(smooth, name), (teacher, f"{name} of a fast clock")] if name in SMOOTH else [(teacher, name)]
+            for its, told in pairs:
+                place, config = folder / re.sub("[,= ]", "-", told), f"{name},teacher={its}"
+                rows_of = lambda: student_rows(judge, told, place, distill.get_config(config), arguments.steps)  # noqa: B023
+                add(told, rows_of)
     for name, config in ALONE.items():
         if not only or f"{name} alone" in only:
             place, told = folder / f"{name}-alone", f"{name} alone"

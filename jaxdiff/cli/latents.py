@@ -93,11 +93,8 @@ def drawn(given: argparse.Namespace, options: Mapping[str, Any]) -> None:
     sampler = given.sampler or in_words(model.sampler["name"])
     steps = model.steps if given.steps is None else given.steps
     if not given.json:
-        without = (
-            ""
-            if given.guidance or "image" in model.conditions
-            else "; without --guidance, such as 7.5, the caption is followed little"
-        )
+        led_little = not given.guidance and "image" not in model.conditions
+        without = "; without --guidance, such as 7.5, the caption is followed little" if led_little else ""
         print(f"{given.workdir}: {sampler}, {steps} steps{without}; compiling, and then drawing", flush=True)
     begin, found = time.perf_counter(), []
     options = {**options, "sampler": given.sampler, "steps": steps}

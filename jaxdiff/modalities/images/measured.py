@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxdiff.data.source import to_unit_range
 from jaxdiff.modalities.images import pictures
 from jaxdiff.modalities.images.resize import quantized
 from jaxdiff.types import Spec
@@ -10,8 +11,8 @@ __all__ = ["FEATURES", "ROUNDINGS", "beside", "values"]
 
 FEATURES = ("pixels", "digits", "mnist", "fashion_mnist", "cifar10", "inception", "inception_spatial")
 ROUNDINGS = {
-    "nearest": lambda x: _of_bytes(quantized(np.asarray(x, np.float32), "nearest")),
-    "floor": lambda x: _of_bytes(quantized(np.asarray(x, np.float32), "floor")),
+    "nearest": lambda x: to_unit_range(quantized(np.asarray(x, np.float32), "nearest")),
+    "floor": lambda x: to_unit_range(quantized(np.asarray(x, np.float32), "floor")),
     "none": lambda x: np.asarray(x, np.float32),
 }
 """Images as a file of 8 bits keeps them, in [-1, 1] again, or as they are."""
@@ -26,7 +27,3 @@ def beside(spec: Spec, x: np.ndarray, real: np.ndarray) -> np.ndarray:
     """A picture, uint8: each of n images in a row before k real ones, (n, k, ...)."""
     rows = np.concatenate([np.asarray(x)[:, None], real], 1)
     return pictures.grid(rows.reshape(-1, *x.shape[1:]), rows.shape[1])
-
-
-def _of_bytes(pixels: np.ndarray) -> np.ndarray:
-    return pixels.astype(np.float32) / np.float32(127.5) - 1

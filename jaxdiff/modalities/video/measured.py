@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxdiff.data.source import to_unit_range
 from jaxdiff.modalities.figures import to_uint8
 from jaxdiff.modalities.video.show import strips
 from jaxdiff.types import Spec
@@ -10,7 +11,7 @@ __all__ = ["FEATURES", "ROUNDINGS", "beside", "values"]
 
 FEATURES = ("pixels",)
 ROUNDINGS = {
-    "nearest": lambda x: to_uint8(x).astype(np.float32) / np.float32(127.5) - 1,
+    "nearest": lambda x: to_unit_range(to_uint8(x)),
     "none": lambda x: np.asarray(x, np.float32),
 }
 """Videos as 8 bits keep them, in [-1, 1] again, or as they are."""
