@@ -99,6 +99,9 @@ def test_a_lock_holds_whatever_happens_to_its_file(tmp_path, monkeypatch, kind):
 def test_a_run_that_moves_while_it_is_locked_ends_well(tmp_path):
     with run_record.locked(tmp_path / "run"):
         (tmp_path / "run").rename(tmp_path / "moved")
+    assert [place.name for place in tmp_path.iterdir()] == ["moved"]
+    with run_record.locked(tmp_path / "moved"):  # the lock went with it, and is free
+        pass
 
 
 @pytest.mark.filterwarnings("ignore:flock not supported")
